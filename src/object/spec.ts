@@ -1,0 +1,127 @@
+import type { BtfView } from '../btf/types.js';
+
+/** What an ELF object says, as plain data: parsed and validated, nothing loaded, no VM. */
+export interface ObjectSpec {
+  /** Base name of the file, without `.bpf.o`. */
+  name: string;
+  license: string;
+  kernelVersion: number;
+  btf: BtfView | undefined;
+  programs: ProgramSpec[];
+  /** Functions of .text and other non-entry code, each linked into the programs that reach it. */
+  subprograms: SubprogramSpec[];
+  maps: MapSpec[];
+  structOps: StructOpsSpec[];
+  externs: ExternSpec[];
+  /** Counts by relocation type name (R_BPF_64_64, …). */
+  relocationCounts: Record<string, number>;
+}
+
+export interface FunctionSpec {
+  name: string;
+  /** Section that holds it and the byte offset in it. */
+  section: string;
+  sectionOffset: number;
+  insns: Uint8Array;
+  linkage: 'static' | 'global' | 'weak';
+  /** BTF id of the FUNC, 0 without BTF. */
+  btfId: number;
+  relocations: CodeReloc[];
+  coRe: CoReReloc[];
+  /** Line records, insn index relative to this function, ascending. */
+  lines: LineInfo[];
+  /** DECL_TAGs of the function such as `exception_callback:NAME`. */
+  declTags: string[];
+}
+
+export interface ProgramSpec extends FunctionSpec {
+  /** Section without a leading `?`, e.g. `struct_ops.s/init`, `xdp`. */
+  type: string;
+  progType: number;
+  expectedAttachType: number;
+  sleepable: boolean;
+  /** False for sections with a leading `?`. */
+  autoload: boolean;
+  /** Text after `/` in the section name, '' if none. */
+  attachTo: string;
+}
+
+export type SubprogramSpec = FunctionSpec;
+
+export interface LineInfo { insn: number; file: string; line: number; column: number; text: string }
+
+/** One relocation of an instruction, resolved to what it names. */
+export type CodeReloc =
+  /** LD_IMM64 of a map (`.maps` symbol). */
+  | { kind: 'map'; insn: number; map: string }
+  /** LD_IMM64 of a global variable: value of the global-data map plus offset. */
+  | { kind: 'data'; insn: number; map: string; offset: number }
+  /** Call of a function of this object. */
+  | { kind: 'call'; insn: number; section: string; sectionOffset: number }
+  /** LD_IMM64 of a function's address. */
+  | { kind: 'func'; insn: number; section: string; sectionOffset: number }
+  /** LD_IMM64 or call of an extern (kfunc, ksym, kconfig). */
+  | { kind: 'extern'; insn: number; name: string; call: boolean };
+
+export interface CoReReloc {
+  insn: number;
+  /** Root type in the object's BTF. */
+  type: number;
+  accessor: string;
+  /** bpf_core_relo_kind. */
+  kind: number;
+}
+
+export interface MapSpec {
+  name: string;
+  /** ELF section: `.maps`, `.rodata`, `.data.x`, `.bss`, `.kconfig`, `.addr_space.1`. */
+  section: string;
+  type: number;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  flags: number;
+  mapExtra: bigint;
+  numaNode: number;
+  pinning: number;
+  /** Type ids in the object's BTF, 0 if none. */
+  keyType: number;
+  valueType: number;
+  /** BTF definition of an inner map (`values` of a map of maps). */
+  inner?: MapSpec;
+  /** Static initialisers of `values`: index → map or program name. */
+  values?: { index: number; name: string }[];
+  /** Global data: initial contents and its variables. */
+  data?: { bytes: Uint8Array; variables: VariableSpec[] };
+}
+
+export interface VariableSpec { name: string; offset: number; size: number; type: number; linkage: 'static' | 'global' | 'weak' | 'extern' }
+
+/** One variable of a struct_ops section: a map of type STRUCT_OPS. */
+export interface StructOpsSpec {
+  /** Variable and map name. */
+  name: string;
+  section: string;
+  /** From a `.link` section. */
+  link: boolean;
+  autocreate: boolean;
+  /** Struct name with its `___flavour`, and its type id in the object's BTF. */
+  structName: string;
+  structType: number;
+  /** Initial bytes in the object's own layout; function slots are 0. */
+  data: Uint8Array;
+  /** Function members that a relocation fills. */
+  programs: { member: string; memberIndex: number; byteOffset: number; program: string }[];
+}
+
+export interface ExternSpec {
+  name: string;
+  kind: 'kfunc' | 'ksym' | 'kconfig';
+  weak: boolean;
+  /** BTF id of the FUNC or VAR in the object's BTF. */
+  btfId: number;
+  /** Type of a variable; 0 for a typeless ksym and for kfuncs. */
+  type: number;
+  size: number;
+  align: number;
+}

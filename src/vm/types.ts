@@ -1,0 +1,223 @@
+import type { VmtableError } from '../errors.js';
+
+/**
+ * A guest pointer as the host holds it: a byte offset into the guest window, an unsigned 32-bit number; 0 is NULL.
+ * A program sees the 64-bit address GUEST_BASE + offset. The low 32 bits of GUEST_BASE are 0, so the low half of any
+ * address in the window is the offset and the host follows pointers without BigInt.
+ */
+export type GuestPtr = number;
+
+export type EngineName = 'interp' | 'jit';
+
+/** isolate: one range check an access, the host is safe. object: shadow memory, guest objects are safe from each other. */
+export type CheckStrength = 'isolate' | 'object';
+
+/** kernel: bad loads that a kernel would satisfy with 0 read 0 and are counted. strict: they stop the program. */
+export type FaultPolicy = 'kernel' | 'strict';
+
+/** Access classes of guest bytes under object checks. Values from FIRST_OWN_CLASS on belong to subsystems: always
+ *  readable, writable only by programs whose `writeClasses` has the class's bit. */
+export type AccessClass = number;
+
+export interface AllocOptions {
+  /** Alignment in bytes, a power of two; default 16. */
+  align?: number;
+  /** Initial class of every byte; default read-write. */
+  access?: AccessClass;
+  /** What a fault calls this object, e.g. `map "stats" value`. */
+  name: string;
+}
+
+/** The guest window. Offsets are checked against the window; views are valid until the next call that may grow the core. */
+export interface GuestMemory {
+  /** 64-bit address of offset 0. */
+  readonly base: bigint;
+  readonly windowBytes: number;
+  /** Zeroed memory with redzones of at least 16 bytes on both sides. Throws ErrnoError(ENOMEM). */
+  alloc(bytes: number, options: AllocOptions): GuestPtr;
+  /** Poisons the object; its memory is reused late (quarantine). */
+  free(ptr: GuestPtr): void;
+  setAccess(ptr: GuestPtr, bytes: number, access: AccessClass): void;
+  /** True if a program with these write classes could access all the bytes (object rules). */
+  canAccess(ptr: GuestPtr, bytes: number, write: boolean, writeClasses?: number): boolean;
+  /** What lies at or nearest to ptr, in words: `12 bytes past the end of map "stats" value (20 bytes)`. */
+  describe(ptr: GuestPtr): string;
+  address(ptr: GuestPtr): bigint;
+  /** The offset of a 64-bit guest address, or -1 if it is outside the window. 0n gives 0. */
+  fromAddress(address: bigint): GuestPtr;
+  u8(ptr: GuestPtr): number;
+  u16(ptr: GuestPtr): number;
+  u32(ptr: GuestPtr): number;
+  s32(ptr: GuestPtr): number;
+  u64(ptr: GuestPtr): bigint;
+  /** A u64 as a Number, exact up to 2^53. */
+  u64n(ptr: GuestPtr): number;
+  setU8(ptr: GuestPtr, value: number): void;
+  setU16(ptr: GuestPtr, value: number): void;
+  setU32(ptr: GuestPtr, value: number): void;
+  setU64(ptr: GuestPtr, value: bigint): void;
+  /** Stores a non-negative integer up to 2^53 or a negative one sign-extended. */
+  setU64n(ptr: GuestPtr, value: number): void;
+  /** Reads a pointer slot: window offset, or -1 if the value is no window address. */
+  ptr(ptr: GuestPtr): GuestPtr;
+  setPtr(ptr: GuestPtr, value: GuestPtr): void;
+  bytes(ptr: GuestPtr, length: number): Uint8Array;
+  cstring(ptr: GuestPtr, max: number): string;
+}
+
+/** Where a call instruction goes. Core functions are numbered in assembly/abi.ts (FN_*). */
+export type CallTarget =
+  | { kind: 'core'; fn: number }
+  | { kind: 'host'; index: number }
+  /** Faults by name when executed; never when merely present. */
+  | { kind: 'missing'; name: string };
+
+export interface VmProgSpec {
+  name: string;
+  /** Main program first, then its subprograms, 8-byte insns. LD_IMM64 already resolved to plain values (src 0), except
+   *  PSEUDO_FUNC (imm: pc-relative subprogram), which the core turns into an opaque code pointer. */
+  insns: Uint8Array;
+  /** Target of each helper call (src 0) and kfunc call (src 2), by insn index. */
+  calls: ReadonlyMap<number, CallTarget>;
+  checks: CheckStrength;
+  faults: FaultPolicy;
+  engine: EngineName;
+  /** Bit c set: this program may write bytes of access class c (c >= FIRST_OWN_CLASS). */
+  writeClasses?: number;
+  /** Handle of the arena that addr_space_cast refers to. */
+  arena?: number;
+}
+
+export interface VmProg {
+  readonly id: number;
+  readonly name: string;
+  /** Number of 8-byte insns. */
+  readonly insnCount: number;
+  free(): void;
+}
+
+/** A program was refused by the core's structural checks. `code` is one of VERIFY_* in assembly/abi.ts. */
+export interface VerifyErrorInfo {
+  code: number;
+  insn: number;
+  reason: string;
+}
+
+export interface VmFault {
+  /** Name of the FAULT_* code in assembly/abi.ts in lower case: `out_of_bounds`, `freed`, `out_of_fuel`, … */
+  kind: string;
+  prog: VmProg;
+  /** Index of the 8-byte insn within the program. */
+  insn: number;
+  /** Address, size and direction of a faulting access. */
+  address?: bigint;
+  size?: number;
+  write?: boolean;
+  /** What the address was near. */
+  near?: string;
+  /** r0..r10 at the fault. */
+  registers: bigint[];
+  /** Call chain, innermost first: insn index of each frame's call. */
+  frames: number[];
+  /** Set when a host function threw, or stopped the program with an error of its own. */
+  error?: unknown;
+  message: string;
+}
+
+export interface RunOptions {
+  /** Values of r1..r5; GuestPtr values go through memory.address(). */
+  args?: readonly bigint[];
+  /** Back-edges and calls that may be taken before the run stops with out_of_fuel. Default DEFAULT_FUEL. */
+  fuel?: number;
+  cpu?: number;
+  /** Count executed insns exactly (slower). */
+  countInsns?: boolean;
+}
+
+export interface RunResult {
+  r0: bigint;
+  /** Executed insns, when asked for. */
+  insns: number;
+  fault?: VmFault;
+}
+
+/** A load that read 0 as the kernel's exception handler would make it (null, unmapped, unallocated arena page). */
+export interface ZeroedLoad {
+  prog: VmProg;
+  insn: number;
+  count: number;
+}
+
+/** An execution context: registers, call stack, stack memory, program and CPU, as one record in core memory. */
+export interface ExecContext {
+  start(prog: VmProg, args: readonly bigint[], options?: { cpu?: number; countInsns?: boolean }): void;
+  /** Runs on for at most `fuel`. `paused` means out of fuel and resumable by another call. */
+  resume(fuel: number): 'done' | 'paused' | 'fault';
+  readonly r0: bigint;
+  readonly insns: number;
+  readonly fault: VmFault | undefined;
+  registers(): bigint[];
+  free(): void;
+}
+
+/** What a host function (helper or kfunc in TypeScript) sees of its caller. One object, reused for every call. */
+export interface HostCall {
+  readonly memory: GuestMemory;
+  /** The calling program and the index of its call insn. */
+  readonly prog: VmProg;
+  readonly insn: number;
+  readonly cpu: number;
+  /** Argument i (0..4): low and high 32 bits, unsigned. */
+  lo(i: number): number;
+  hi(i: number): number;
+  s32(i: number): number;
+  u32(i: number): number;
+  u64(i: number): bigint;
+  /** A u64 as a Number (rounded above 2^53). */
+  u64n(i: number): number;
+  /** A pointer into the window or NULL (0). Anything else faults the program (`bad_pointer`). */
+  ptr(i: number): GuestPtr;
+  /** A pointer to `bytes` accessible bytes; faults the program as a load or store of its own would. */
+  mem(i: number, bytes: number, write: boolean): GuestPtr;
+  /** NUL-terminated string argument, at most `max` bytes. */
+  cstring(i: number, max: number): string;
+  /** Results; void functions return nothing and r0 becomes 0. Numbers are sign-extended to 64 bits. */
+  ret(value: number): void;
+  retU64(value: bigint): void;
+  retPtr(ptr: GuestPtr): void;
+  /** Runs a code pointer (PSEUDO_FUNC argument) of the calling program below this frame; returns r0. */
+  callback(code: bigint, args: readonly bigint[]): bigint;
+  /** Stops the program with a fault of this message. */
+  fail(error: VmtableError): never;
+}
+
+export type HostFn = (call: HostCall) => void;
+
+/** Map types the core holds itself (values in the window, tables outside it). */
+export interface VmMapSpec {
+  /** BPF_MAP_TYPE_ARRAY, _PERCPU_ARRAY, _HASH, _PERCPU_HASH. */
+  type: number;
+  name: string;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  flags: number;
+  /** Bytes of the guest-visible `struct bpf_map`, laid out by the host afterwards. */
+  mapStructBytes: number;
+}
+
+/** Keys and values are exactly keySize / valueSize bytes. Negative results are -errno. */
+export interface VmMap {
+  /** Guest address of this map's `struct bpf_map`: the value of an LD_IMM64 map fd and the argument of map helpers. */
+  readonly ptr: GuestPtr;
+  /** Bytes from one element's value to the next (arrays). */
+  readonly stride: number;
+  /** Value of this key, or 0. Per-CPU maps: the value of `cpu`. */
+  lookup(key: Uint8Array, cpu?: number): GuestPtr;
+  update(key: Uint8Array, value: Uint8Array, flags: number, cpu?: number): number;
+  delete(key: Uint8Array): number;
+  /** 0 and `next` filled, or -ENOENT at the end. No or unknown key: the first. */
+  nextKey(key: Uint8Array | null, next: Uint8Array): number;
+  readonly entries: number;
+  free(): void;
+}
