@@ -1,7 +1,25 @@
 /** BTF as plain data (kernel: Documentation/bpf/btf.rst). Type ids are numbers; 0 is void. */
 export const BTF_KIND = {
-  UNKN: 0, INT: 1, PTR: 2, ARRAY: 3, STRUCT: 4, UNION: 5, ENUM: 6, FWD: 7, TYPEDEF: 8, VOLATILE: 9, CONST: 10,
-  RESTRICT: 11, FUNC: 12, FUNC_PROTO: 13, VAR: 14, DATASEC: 15, FLOAT: 16, DECL_TAG: 17, TYPE_TAG: 18, ENUM64: 19,
+  UNKN: 0,
+  INT: 1,
+  PTR: 2,
+  ARRAY: 3,
+  STRUCT: 4,
+  UNION: 5,
+  ENUM: 6,
+  FWD: 7,
+  TYPEDEF: 8,
+  VOLATILE: 9,
+  CONST: 10,
+  RESTRICT: 11,
+  FUNC: 12,
+  FUNC_PROTO: 13,
+  VAR: 14,
+  DATASEC: 15,
+  FLOAT: 16,
+  DECL_TAG: 17,
+  TYPE_TAG: 18,
+  ENUM64: 19,
 } as const;
 
 export type BtfKind = (typeof BTF_KIND)[keyof typeof BTF_KIND];
@@ -14,18 +32,56 @@ export interface BtfMember {
   /** Width in bits of a bitfield; 0 otherwise. */
   bitSize: number;
 }
-export interface BtfParam { name: string; type: number }
-export interface BtfEnumerator { name: string; value: bigint }
-export interface BtfSecVar { type: number; offset: number; size: number }
+export interface BtfParam {
+  name: string;
+  type: number;
+}
+export interface BtfEnumerator {
+  name: string;
+  value: bigint;
+}
+export interface BtfSecVar {
+  type: number;
+  offset: number;
+  size: number;
+}
 
 export type BtfType =
-  | { kind: typeof BTF_KIND.INT; id: number; name: string; size: number; bits: number; bitOffset: number; signed: boolean; bool: boolean; char: boolean }
+  | {
+      kind: typeof BTF_KIND.INT;
+      id: number;
+      name: string;
+      size: number;
+      bits: number;
+      bitOffset: number;
+      signed: boolean;
+      bool: boolean;
+      char: boolean;
+    }
   | { kind: typeof BTF_KIND.PTR; id: number; name: ''; type: number }
   | { kind: typeof BTF_KIND.ARRAY; id: number; name: ''; type: number; indexType: number; length: number }
-  | { kind: typeof BTF_KIND.STRUCT | typeof BTF_KIND.UNION; id: number; name: string; size: number; members: readonly BtfMember[] }
-  | { kind: typeof BTF_KIND.ENUM | typeof BTF_KIND.ENUM64; id: number; name: string; size: number; signed: boolean; values: readonly BtfEnumerator[] }
+  | {
+      kind: typeof BTF_KIND.STRUCT | typeof BTF_KIND.UNION;
+      id: number;
+      name: string;
+      size: number;
+      members: readonly BtfMember[];
+    }
+  | {
+      kind: typeof BTF_KIND.ENUM | typeof BTF_KIND.ENUM64;
+      id: number;
+      name: string;
+      size: number;
+      signed: boolean;
+      values: readonly BtfEnumerator[];
+    }
   | { kind: typeof BTF_KIND.FWD; id: number; name: string; union: boolean }
-  | { kind: typeof BTF_KIND.TYPEDEF | typeof BTF_KIND.VOLATILE | typeof BTF_KIND.CONST | typeof BTF_KIND.RESTRICT; id: number; name: string; type: number }
+  | {
+      kind: typeof BTF_KIND.TYPEDEF | typeof BTF_KIND.VOLATILE | typeof BTF_KIND.CONST | typeof BTF_KIND.RESTRICT;
+      id: number;
+      name: string;
+      type: number;
+    }
   | { kind: typeof BTF_KIND.TYPE_TAG; id: number; name: string; type: number }
   | { kind: typeof BTF_KIND.FUNC; id: number; name: string; type: number; linkage: number }
   | { kind: typeof BTF_KIND.FUNC_PROTO; id: number; name: ''; returns: number; params: readonly BtfParam[] }

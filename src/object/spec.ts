@@ -48,7 +48,13 @@ export interface ProgramSpec extends FunctionSpec {
 
 export type SubprogramSpec = FunctionSpec;
 
-export interface LineInfo { insn: number; file: string; line: number; column: number; text: string }
+export interface LineInfo {
+  insn: number;
+  file: string;
+  line: number;
+  column: number;
+  text: string;
+}
 
 /** One relocation of an instruction, resolved to what it names. */
 export type CodeReloc =
@@ -95,7 +101,13 @@ export interface MapSpec {
   data?: { bytes: Uint8Array; variables: VariableSpec[] };
 }
 
-export interface VariableSpec { name: string; offset: number; size: number; type: number; linkage: 'static' | 'global' | 'weak' | 'extern' }
+export interface VariableSpec {
+  name: string;
+  offset: number;
+  size: number;
+  type: number;
+  linkage: 'static' | 'global' | 'weak' | 'extern';
+}
 
 /** One variable of a struct_ops section: a map of type STRUCT_OPS. */
 export interface StructOpsSpec {

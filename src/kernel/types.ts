@@ -1,0 +1,201 @@
+import type { BtfView } from '../btf/types.js';
+import type { BPF_CMD } from '../uapi.js';
+import type { CheckStrength, EngineName, FaultPolicy, GuestPtr, HostFn } from '../vm/types.js';
+
+/** The kernel that is pretended to be: its BTF, its version and the behaviours that differ between versions. */
+export interface Profile {
+  /** '7.3', '6.18', '6.12'. */
+  name: string;
+  /** Full release, e.g. '7.3.4'. */
+  release: string;
+  /** KERNEL_VERSION(a, b, c). */
+  version: number;
+  btf: BtfView;
+  /** Named behaviours, one switch each; see profile.ts. */
+  behaviours: ProfileBehaviours;
+}
+
+/** One switch per behaviour that differs between kernels; each names in profile.ts the version that changed it. */
+export interface ProfileBehaviours {
+  /** BPF_PROG_ASSOC_STRUCT_OPS and automatic association exist (7.0). */
+  structOpsAssociation: boolean;
+  /** Kernel config values that `extern … __kconfig` reads: 'CONFIG_HZ' → '250'. */
+  config: Readonly<Record<string, string>>;
+}
+
+export interface KernelOptions {
+  /** Default '7.3'. */
+  profile?: string | Profile;
+  /** Possible CPUs; default 4. */
+  cpus?: number;
+  /** Seed of every random number that programs see; default 1. */
+  seed?: number;
+  /** Guest window in bytes; default 512 MiB, reserved and not touched. */
+  windowBytes?: number;
+  checks?: CheckStrength;
+  engine?: EngineName;
+  faults?: FaultPolicy;
+}
+
+/** Attributes by the kernel's own names (union bpf_attr). Pointers are Uint8Array; out-buffers are filled in place. */
+export interface BpfAttr {
+  MAP_CREATE: {
+    map_type: number;
+    key_size: number;
+    value_size: number;
+    max_entries: number;
+    map_flags?: number;
+    inner_map_fd?: number;
+    numa_node?: number;
+    map_name?: string;
+    map_ifindex?: number;
+    btf_fd?: number;
+    btf_key_type_id?: number;
+    btf_value_type_id?: number;
+    btf_vmlinux_value_type_id?: number;
+    map_extra?: bigint;
+    value_type_btf_obj_fd?: number;
+  };
+  MAP_LOOKUP_ELEM: { map_fd: number; key?: Uint8Array; value: Uint8Array; flags?: number };
+  MAP_LOOKUP_AND_DELETE_ELEM: { map_fd: number; key?: Uint8Array; value: Uint8Array; flags?: number };
+  MAP_UPDATE_ELEM: { map_fd: number; key?: Uint8Array; value: Uint8Array; flags?: number };
+  MAP_DELETE_ELEM: { map_fd: number; key?: Uint8Array };
+  MAP_GET_NEXT_KEY: { map_fd: number; key?: Uint8Array; next_key: Uint8Array };
+  MAP_FREEZE: { map_fd: number };
+  PROG_LOAD: {
+    prog_type: number;
+    insns: Uint8Array;
+    license: string;
+    log?: LogBuffer;
+    kern_version?: number;
+    prog_flags?: number;
+    prog_name?: string;
+    expected_attach_type?: number;
+    prog_btf_fd?: number;
+    func_info?: Uint8Array;
+    func_info_rec_size?: number;
+    line_info?: Uint8Array;
+    line_info_rec_size?: number;
+    attach_btf_id?: number;
+    attach_btf_obj_fd?: number;
+    fd_array?: readonly number[];
+  };
+  PROG_TEST_RUN: {
+    prog_fd: number;
+    retval?: number;
+    data_in?: Uint8Array;
+    data_out?: Uint8Array;
+    ctx_in?: Uint8Array;
+    ctx_out?: Uint8Array;
+    repeat?: number;
+    duration?: number;
+    flags?: number;
+    cpu?: number;
+  };
+  BTF_LOAD: { btf: Uint8Array; log?: LogBuffer };
+  LINK_CREATE: { map_fd?: number; prog_fd?: number; target_fd?: number; attach_type: number; flags?: number };
+  LINK_UPDATE: {
+    link_fd: number;
+    new_map_fd?: number;
+    new_prog_fd?: number;
+    flags?: number;
+    old_map_fd?: number;
+    old_prog_fd?: number;
+  };
+  LINK_DETACH: { link_fd: number };
+  /** `info` is filled with the fields of bpf_prog_info, bpf_map_info, bpf_link_info or bpf_btf_info. */
+  OBJ_GET_INFO_BY_FD: { bpf_fd: number; info: Record<string, unknown> };
+  PROG_GET_FD_BY_ID: { prog_id: number };
+  MAP_GET_FD_BY_ID: { map_id: number };
+  LINK_GET_FD_BY_ID: { link_id: number };
+  BTF_GET_FD_BY_ID: { btf_id: number };
+  PROG_GET_NEXT_ID: { start_id: number; next_id?: number };
+  MAP_GET_NEXT_ID: { start_id: number; next_id?: number };
+  LINK_GET_NEXT_ID: { start_id: number; next_id?: number };
+  BTF_GET_NEXT_ID: { start_id: number; next_id?: number };
+  PROG_BIND_MAP: { prog_fd: number; map_fd: number; flags?: number };
+  PROG_ASSOC_STRUCT_OPS: { map_fd: number; prog_fd: number; flags?: number };
+}
+
+/** Where the verifier (or BTF check) writes its text. */
+export interface LogBuffer {
+  text: string;
+}
+
+/** The one door between loader and kernel. Returns an fd or 0, or -errno; throws only for what is not modelled. */
+export type BpfSyscall = <C extends keyof BpfAttr & keyof typeof BPF_CMD>(cmd: C, attr: BpfAttr[C]) => number;
+
+/** A kfunc or helper implementation in TypeScript, registered under the kernel's name. */
+export interface FunctionDef {
+  name: string;
+  fn: HostFn;
+}
+
+/** A member program as callbacks such as check_member and for_each_prog see it. */
+export interface ProgInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly sleepable: boolean;
+  readonly aux: { readonly used_maps: readonly MapInfo[]; readonly arena: MapInfo | null };
+}
+export interface MapInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly type: number;
+}
+
+/** What reg, unreg and update receive: identity is `ptr`, the guest address of the live vtable (bpf_struct_ops_X.data). */
+export interface Kdata {
+  readonly ptr: GuestPtr;
+  readonly mapId: number;
+  readonly mapName: string;
+  /**
+   * Ops by member name: typed callables for the members that have a program, undefined for the others. Integers and enums up
+   * to 32 bits and bools come and go as number/boolean; u64/s64 arguments accept number or bigint and results are bigint;
+   * pointer arguments are GuestPtr (or anything with a `ptr`). Throws ProgramFault when the program faults.
+   */
+  readonly ops: Readonly<Record<string, StructOpsCallable | undefined>>;
+  /** Scalar and array members of kdata by name: number, bigint for 64 bits, string for char arrays. */
+  get(member: string): number | bigint | string;
+  set(member: string, value: number | bigint | string): void;
+}
+export type OpArg = number | bigint | boolean | { readonly ptr: GuestPtr };
+export interface StructOpsCallable {
+  (...args: OpArg[]): number | bigint | boolean | undefined;
+  readonly prog: ProgInfo;
+  /** Runs so far and, when counted, insns and host ns. */
+  readonly stats: { runs: number; insns: number; ns: number };
+}
+export interface LinkInfo {
+  readonly id: number;
+}
+
+/**
+ * A subsystem's struct_ops type (kernel: struct bpf_struct_ops, include/linux/bpf.h). Results are 0 or -errno unless said
+ * otherwise. Names are the kernel's; each callback's contract stands with its call in kernel/struct_ops/.
+ */
+export interface StructOpsDef {
+  /** Exact BTF struct name; `bpf_struct_ops_<name>` must exist too (in the profile's BTF or in `btf`). */
+  name: string;
+  /** BTF of a module that defines the type, split on the profile's; default the profile's own BTF. */
+  btf?: BtfView;
+  /** Once, at registration. */
+  init?(btf: BtfView): number;
+  /** At program load. May throw nothing; non-zero fails the load with that errno. */
+  check_member?(member: string, prog: ProgInfo): number;
+  /** At map update, for every member in BTF order: <0 abort, 0 generic rule, >0 handled. */
+  init_member(member: string, kdata: Kdata, udata: StructReader): number;
+  validate?(kdata: Kdata): number;
+  reg(kdata: Kdata, link: LinkInfo | null): number;
+  unreg(kdata: Kdata, link: LinkInfo | null): void;
+  update?(kdataNew: Kdata, kdataOld: Kdata, link: LinkInfo): number;
+  /** Members that programs may implement, each with tags of its arguments by position; the role of cfi_stubs. */
+  stubs: Readonly<
+    Record<string, { args?: Readonly<Record<number, 'nullable' | 'ref' | 'arena' | 'arena_nullable'>> } | undefined>
+  >;
+}
+/** Reads members of a struct in a byte buffer by BTF. */
+export interface StructReader {
+  get(member: string): number | bigint | string;
+  readonly bytes: Uint8Array;
+}
