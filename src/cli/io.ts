@@ -1,0 +1,10 @@
+/** What a command may touch of the process; tests pass their own. */
+export interface Io {
+  readFile(path: string): Uint8Array;
+  readStdin(): Uint8Array;
+  /** Writes text to stdout as is. */
+  out(text: string): void;
+  err(text: string): void;
+  /** Colours and progress are for terminals. */
+  readonly colour: boolean;
+}
