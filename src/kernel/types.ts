@@ -79,6 +79,9 @@ export interface BpfAttr {
     attach_btf_id?: number;
     attach_btf_obj_fd?: number;
     fd_array?: readonly number[];
+    /** Not in the kernel's union: why the loader put an invalid call (libbpf's 0xbad2310, 2001000000 and 2002000000 + n) in
+     *  place of an insn, by insn index. Executing such a call faults with this text. */
+    poisoned?: ReadonlyMap<number, string>;
   };
   PROG_TEST_RUN: {
     prog_fd: number;
