@@ -61,7 +61,7 @@ export const FAULT_MISSING_FUNCTION = 12; // executed a call whose target is mis
 export const FAULT_HOST = 13; // a host function threw
 export const FAULT_EXCEPTION = 14; // bpf_throw outside a program that can take it
 export const FAULT_BAD_POINTER = 15; // an argument of a helper or kfunc is no guest pointer
-export const FAULT_STACK = 16; // no context stack left for a nested run
+export const FAULT_NESTING = 16; // host functions run programs inside programs too deep
 
 // ---- Memory and maps: fixed records at MEMORY_RECORDS ----------------------------------------------------------------
 
@@ -98,3 +98,160 @@ export const CUR_WRITE_CLASSES = EXEC_RECORDS + 104;
 export const CALL_FN = EXEC_RECORDS + 108;
 export const CALL_PC = EXEC_RECORDS + 112;
 export const CALL_STATUS = EXEC_RECORDS + 116;
+/** One past the last frame of the running context. */
+export const FRAMES_END = EXEC_RECORDS + 120;
+/** What the last resume or invoke gave: u64 r0. */
+export const RESULT = EXEC_RECORDS + 128;
+/** Why loadProg refused: VERIFY_* code, insn, and a number that the reason needs (an opcode, a register, a target). */
+export const VERIFY_CODE = EXEC_RECORDS + 136;
+export const VERIFY_INSN = EXEC_RECORDS + 140;
+export const VERIFY_ARG = EXEC_RECORDS + 144;
+/** Head of the list of idle contexts (linked by CTX_NEXT). */
+export const CTX_FREE = EXEC_RECORDS + 148;
+/** Table of programs by id: u32 core address and capacity; entry 0 is never used. */
+export const PROG_TABLE = EXEC_RECORDS + 152;
+export const PROG_TABLE_SIZE = EXEC_RECORDS + 156;
+/** Depth of nested runs. */
+export const NEST_DEPTH = EXEC_RECORDS + 160;
+export const MAX_NESTING = 64;
+/** Slots that frames return to: end of a run, next step of bpf_loop, of for_each. SLOT_BYTES each. */
+export const RETURN_SLOT = EXEC_RECORDS + 256;
+export const LOOP_SLOT = EXEC_RECORDS + 272;
+export const FOR_EACH_SLOT = EXEC_RECORDS + 288;
+
+// A slot: one decoded insn (LD_IMM64 is one). Registers are byte offsets into REGS.
+//
+//   0      1        2      3      4               8                                16
+//   | op   | base   | dst  | src  | off           | imm                            |
+//
+//   op      handler; may cover this slot and the one or two after it
+//   base    handler of this insn alone
+//   off     s32: jump distance in bytes of slots; immediate of ST; operation of ATOMIC; core address of a division's operand
+//   imm     s64: sign-extended immediate; loads and stores: offset - GUEST_BASE; calls: target
+export const SLOT_BYTES = 16;
+export const SLOT_OP = 0;
+export const SLOT_BASE = 1;
+export const SLOT_DST = 2;
+export const SLOT_SRC = 3;
+export const SLOT_OFF = 4;
+export const SLOT_IMM = 8;
+
+// A program.
+export const PROG_ID = 0;
+export const PROG_INSNS = 4; // 8-byte insns
+export const PROG_SLOT_COUNT = 8;
+export const PROG_SLOTS = 12; // core address
+export const PROG_SLOT_INSN = 16; // u32 a slot: its insn
+export const PROG_INSN_SLOT = 20; // u32 an insn: its slot | INSN_SUBPROG, or INSN_NO_SLOT
+export const PROG_ZEROED = 24; // u32 a slot: loads that read 0 because the address was bad
+export const PROG_FLAGS = 28;
+export const PROG_WRITE_CLASSES = 32;
+export const PROG_EXCEPTION = 36; // core address of the exception callback's first slot, or 0
+export const PROG_ARENA_BASE = 40; // u64 guest address that arena offset 0 maps to
+export const PROG_ARENA_USER = 48; // u64 user address of arena offset 0 (low 32 bits 0 or the start within 4 GiB)
+export const PROG_BYTES = 56;
+export const INSN_SUBPROG = 0x80000000;
+export const INSN_NO_SLOT = 0x7fffffff;
+export const PROG_OBJECT = 1; // object checks
+export const PROG_STRICT = 2; // every bad load faults
+
+/** A code pointer (PSEUDO_FUNC): CODE_BASE_HI:0 + prog id << 24 | insn << 4. No guest address. */
+export const CODE_BASE_HI = 0xffffff80;
+export const CODE_PROG_SHIFT = 24;
+export const CODE_INSN_SHIFT = 4;
+export const MAX_PROGS = 32768;
+export const MAX_INSNS = 1000000; // kernel: BPF_COMPLEXITY_LIMIT_INSNS
+
+// Call targets as loadProg takes them, one u32 an insn: kind << 24 | number.
+export const TARGET_NONE = 0;
+export const TARGET_CORE = 1; // FN_*
+export const TARGET_HOST = 2; // index of the host function
+export const TARGET_MISSING = 3;
+
+// An execution context. Guest stack: MAX_CALL_FRAMES frames of STACK_BYTES, each between redzones of STACK_REDZONE.
+export const STACK_REDZONE = 16;
+export const STACK_STRIDE = 528;
+export const CTX_NEXT = 0; // next idle context
+export const CTX_STATE = 4;
+export const CTX_PROG = 8;
+export const CTX_PC = 12; // slot
+export const CTX_FUEL = 16; // s32; below 0: the back-edge or call that stopped the run is not yet paid
+export const CTX_CPU = 20;
+export const CTX_FLAGS = 24;
+export const CTX_TAIL_CALLS = 28;
+export const CTX_INSNS = 32; // u64
+export const CTX_STACK = 40; // guest offset of the first frame's lowest byte
+export const CTX_PARENT = 44; // context that this one runs inside
+export const CTX_FRAME = 48; // current frame
+export const CTX_FAULT = 52; // FAULT_*
+export const CTX_FAULT_ADDR = 56; // u64
+export const CTX_FAULT_SIZE = 64; // bytes; FAULT_WRITE_BIT set: a store
+export const CTX_FAULT_ARG = 68; // host function, call target, …
+export const CTX_REGS = 72; // r0..r10
+export const CTX_FRAMES = 160;
+export const CTX_BYTES = CTX_FRAMES + 8 * 80;
+export const FAULT_WRITE_BIT = 0x80000000;
+export const CTX_COUNT_INSNS = 1; // CTX_FLAGS
+
+export const CTX_IDLE = 0;
+export const CTX_READY = 1; // started or paused
+export const CTX_RUNNING = 2;
+export const CTX_DONE = 3;
+export const CTX_FAULTED = 4;
+
+// A frame: what its return needs, and the state of the core function that called it back, if one did.
+export const FRAME_RET = 0; // slot to go on at
+export const FRAME_MAY_GOTO = 4; // u32 taken so far
+export const FRAME_R6 = 8; // r6..r9 of the caller
+export const FRAME_LOOP_RET = 40; // slot after the call of bpf_loop or for_each
+export const FRAME_LOOP_FN = 44; // slot of the callback
+export const FRAME_LOOP_I = 48; // u64
+export const FRAME_LOOP_N = 56; // u64; for_each: the map
+export const FRAME_LOOP_CTX = 64; // u64
+export const FRAME_CALLER = 72; // call insn's slot
+export const FRAME_BYTES = 80;
+
+// Status of resume and invoke.
+export const RUN_DONE = 0;
+export const RUN_PAUSED = 1;
+export const RUN_FAULT = 2;
+
+// ---- Structural checks -----------------------------------------------------------------------------------------------
+
+export const VERIFY_OK = 0;
+export const VERIFY_EMPTY = 1;
+export const VERIFY_TOO_LONG = 2;
+export const VERIFY_UNKNOWN_OPCODE = 3;
+export const VERIFY_BAD_REGISTER = 4;
+export const VERIFY_RESERVED_FIELD = 5;
+export const VERIFY_WRITE_R10 = 6;
+export const VERIFY_LD_IMM64_HALF = 7; // second half missing or not all zero but its imm
+export const VERIFY_LD_IMM64_PSEUDO = 8; // src that the loader should have resolved
+export const VERIFY_JUMP_OUT_OF_RANGE = 9;
+export const VERIFY_JUMP_INTO_LD_IMM64 = 10;
+export const VERIFY_JUMP_OUT_OF_SUBPROG = 11;
+export const VERIFY_FALLS_OFF_END = 12;
+export const VERIFY_CALL_OUT_OF_RANGE = 13;
+export const VERIFY_CALL_INTO_LD_IMM64 = 14;
+export const VERIFY_CALL_DEPTH = 15;
+export const VERIFY_LEGACY_PACKET = 16;
+export const VERIFY_CALL_TARGET = 17; // no CallTarget given for this call
+export const VERIFY_NO_ARENA = 18;
+export const VERIFY_GOTOX = 19;
+export const VERIFY_BAD_ATOMIC = 20;
+export const VERIFY_NO_MEMORY = 21;
+export const VERIFY_BAD_CALLBACK = 22; // exception callback is no insn of the program
+export const VERIFY_TOO_MANY_PROGS = 23;
+
+// ---- Core functions ----------------------------------------------------------------------------------------------------
+
+// Numbers of CallTarget {kind: 'core'}. Arguments and result as in the kernel's helper or kfunc of that name.
+export const FN_GET_SMP_PROCESSOR_ID = 1;
+export const FN_MAP_LOOKUP_ELEM = 2;
+export const FN_MAP_UPDATE_ELEM = 3;
+export const FN_MAP_DELETE_ELEM = 4;
+export const FN_MAP_LOOKUP_PERCPU_ELEM = 5;
+export const FN_FOR_EACH_MAP_ELEM = 6;
+export const FN_LOOP = 7;
+export const FN_TAIL_CALL = 8;
+export const FN_THROW = 9;
