@@ -62,6 +62,7 @@ export const FAULT_HOST = 13; // a host function threw
 export const FAULT_EXCEPTION = 14; // bpf_throw outside a program that can take it
 export const FAULT_BAD_POINTER = 15; // an argument of a helper or kfunc is no guest pointer
 export const FAULT_NESTING = 16; // host functions run programs inside programs too deep
+export const FAULT_BAD_MAP = 17; // a map argument is no live map
 
 // ---- Memory and maps: fixed records at MEMORY_RECORDS ----------------------------------------------------------------
 
@@ -74,6 +75,64 @@ export const LIMIT_8 = MEMORY_RECORDS + 24;
 export const SHADOW_START = MEMORY_RECORDS + 32;
 /** u32 windowBytes. */
 export const WINDOW_BYTES = MEMORY_RECORDS + 36;
+/** What objectAt found: start, size, tag (u32 each), OBJECT_* state. */
+export const NEAR_START = MEMORY_RECORDS + 64;
+export const NEAR_SIZE = MEMORY_RECORDS + 68;
+export const NEAR_TAG = MEMORY_RECORDS + 72;
+export const NEAR_STATE = MEMORY_RECORDS + 76;
+/** Why a core function of the program's side stopped it: u64 address, bytes (FAULT_WRITE_BIT set: a store). */
+export const ARG_ADDR = MEMORY_RECORDS + 80;
+export const ARG_SIZE = MEMORY_RECORDS + 88;
+/** Key and value (guest offsets) of the element that mapIterNext stands on. */
+export const ITER_KEY = MEMORY_RECORDS + 92;
+export const ITER_VALUE = MEMORY_RECORDS + 96;
+/** Usage (u32 each): core heap bytes handed out; window bytes of live objects, of quarantined ones, of pages in use. */
+export const STAT_HEAP_USED = MEMORY_RECORDS + 128;
+export const STAT_LIVE_BYTES = MEMORY_RECORDS + 132;
+export const STAT_LIVE_OBJECTS = MEMORY_RECORDS + 136;
+export const STAT_HELD_BYTES = MEMORY_RECORDS + 140;
+export const STAT_PAGE_BYTES = MEMORY_RECORDS + 144;
+export const STAT_PATTERNS = MEMORY_RECORDS + 148;
+export const STAT_MAPS = MEMORY_RECORDS + 152;
+/** 256 patterns of 8 classes; hash table of their indexes. */
+export const PATTERNS = MEMORY_RECORDS + 0x400;
+export const PATTERN_HASH = MEMORY_RECORDS + 0xc00;
+/** Free lists of the core heap; of the window's size classes. */
+export const HEAP_LISTS = MEMORY_RECORDS + 0x1000;
+export const WINDOW_LISTS = MEMORY_RECORDS + 0x1c00;
+/** Where the host puts keys of map calls, if they fit. */
+export const KEY_SCRATCH = 0x20000;
+export const KEY_SCRATCH_BYTES = 0x8000;
+
+/** State of an object that objectAt found. */
+export const OBJECT_LIVE = 1;
+export const OBJECT_FREED = 2; // in quarantine, or released and not yet reused
+/** Tags of window objects: 0 named by the host; below TAG_ARENA the id of a map; arenas TAG_ARENA + handle. */
+export const TAG_ARENA = 0x80000000;
+
+/** Guest-visible map structs: one slot a map from MAP_REGION on, as many slots as mapSlots(windowBytes). */
+export const MAP_REGION = 65536;
+export const MAP_SLOT_SHIFT = 10;
+export const MAP_SLOT_BYTES = 1024;
+export const MAP_STRUCT_MAX = 1008;
+
+/** Field offsets of a map record (core heap), u32 each unless said otherwise. */
+export const MAP_TYPE = 0; // BPF_MAP_TYPE_*, or MAP_FOREIGN | BPF_MAP_TYPE_*
+export const MAP_KEY_SIZE = 4;
+export const MAP_VALUE_SIZE = 8;
+export const MAP_MAX_ENTRIES = 12;
+export const MAP_FLAGS = 16;
+export const MAP_VALUES = 20; // guest offset of the first value (arrays) or element (preallocated hashes)
+export const MAP_STRIDE = 24; // from one element to the next
+export const MAP_CPU_STRIDE = 28; // from one CPU's value to the next's
+export const MAP_VALUE_OFFSET = 32; // of the value within an element (hashes: the key comes first)
+export const MAP_COUNT = 36; // elements
+export const MAP_ID = 40; // tag of its objects
+export const MAP_STRUCT = 44; // guest offset of the struct bpf_map
+export const MAP_ELEM_BYTES = 48; // of an element without its last redzone
+
+/** Results of map functions that are guest offsets or errnos: an unsigned value above this is -errno. */
+export const MAX_ERRNO_VALUE = 0xfffff000;
 
 // ---- Execution: fixed records at EXEC_RECORDS ------------------------------------------------------------------------
 
