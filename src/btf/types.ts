@@ -47,6 +47,8 @@ export interface BtfSecVar {
 }
 
 export type BtfType =
+  /** void: what type(0) gives; no record of a blob is of this kind. */
+  | { kind: typeof BTF_KIND.UNKN; id: 0; name: '' }
   | {
       kind: typeof BTF_KIND.INT;
       id: number;

@@ -1,0 +1,269 @@
+import { InputError, located } from '../errors.js';
+import { alignOf, findMember, findPath, resolveType, sizeOfType } from './layout.js';
+import {
+  BTF_HEADER_BYTES,
+  BTF_MAGIC,
+  decodeRecord,
+  indexRecords,
+  kindOfInfo,
+  references,
+  vlenOfInfo,
+} from './records.js';
+import { BtfStrings, NameTable } from './strings.js';
+import { BTF_KIND, type BtfKind, type BtfMember, type BtfType, type BtfView } from './types.js';
+import { checkType, validate } from './validate.js';
+
+const VOID: BtfType = { kind: BTF_KIND.UNKN, id: 0, name: '' };
+
+/**
+ * One BTF blob. Parsing finds where every type is and nothing else: a kernel's 5 MB take a few ms. A type is decoded and
+ * checked when it is asked for; names are found through a hash over their bytes that the first look-up builds.
+ * Every method throws InputError naming the type id that is wrong.
+ */
+export class Btf implements BtfView {
+  readonly typeCount: number;
+  readonly #firstId: number;
+  readonly #types = new Map<number, BtfType>();
+  readonly #aligns = new Map<number, number>();
+  readonly #index: Uint32Array;
+  #funcNames: NamedTypes | undefined;
+  #otherNames: NamedTypes | undefined;
+  #enumerators: NamedTypes | undefined;
+
+  private constructor(
+    readonly raw: Uint8Array,
+    /** Split BTF continues the ids and string offsets of its base. */
+    readonly base: Btf | undefined,
+    /** Byte offset in `raw` of the type section. */
+    readonly typesOffset: number,
+    readonly words: Uint32Array,
+    readonly strings: BtfStrings,
+  ) {
+    this.#firstId = base?.typeCount ?? 1;
+    this.#index = indexRecords(words, this.#firstId);
+    this.typeCount = this.#firstId + this.#index.length;
+  }
+
+  /** Reads header and type boundaries. Throws InputError naming the offset or type id that is wrong. */
+  static parse(raw: Uint8Array, base?: Btf): Btf {
+    const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+    if (raw.length < BTF_HEADER_BYTES) throw new InputError(`BTF header: truncated at ${raw.length} bytes`);
+    const magic = view.getUint16(0, true);
+    if (magic === 0x9feb) throw new InputError('BTF header: big-endian; only little-endian BTF is read');
+    if (magic !== BTF_MAGIC) throw new InputError(`BTF header: magic 0x${magic.toString(16)} is not 0xeb9f`);
+    const version = view.getUint8(2);
+    if (version !== 1) throw new InputError(`BTF header: unsupported version ${version}`);
+    const headerBytes = view.getUint32(4, true);
+    if (headerBytes < BTF_HEADER_BYTES || headerBytes > raw.length) {
+      throw new InputError(`BTF header: length ${headerBytes} of ${raw.length} bytes`);
+    }
+    const section = (name: string, at: number) => {
+      const offset = headerBytes + view.getUint32(at, true);
+      const length = view.getUint32(at + 4, true);
+      if (offset + length > raw.length) {
+        throw new InputError(
+          `BTF ${name} section: ${length} bytes at ${offset} are past the end (${raw.length} bytes)`,
+        );
+      }
+      return { offset, bytes: raw.subarray(offset, offset + length) };
+    };
+    const types = section('type', 8);
+    const strings = section('string', 16).bytes;
+    if (view.getUint32(8, true) % 4 !== 0 || types.bytes.length % 4 !== 0) {
+      throw new InputError(`BTF type section: ${types.bytes.length} bytes at ${types.offset} are not aligned to 4`);
+    }
+    if (strings.length === 0 ? base === undefined : strings[strings.length - 1] !== 0) {
+      throw new InputError('BTF string section: not terminated');
+    }
+    if (base === undefined && strings[0] !== 0) throw new InputError('BTF string section: does not start with ""');
+    return new Btf(
+      raw,
+      base,
+      types.offset,
+      wordsOf(types.bytes),
+      new BtfStrings(strings, base?.strings.end ?? 0, base?.strings),
+    );
+  }
+
+  /** Checks every type of this blob (not of its base), cycles included. Throws InputError. Returns itself. */
+  validate(): this {
+    this.strings.check();
+    validate(this, this.#firstId);
+    return this;
+  }
+
+  type(id: number): BtfType {
+    if (id < this.#firstId) {
+      if (id === 0) return VOID;
+      if (this.base !== undefined) return this.base.type(id);
+    }
+    let type = this.#types.get(id);
+    if (type === undefined) {
+      const word = this.#wordOf(id);
+      try {
+        type = decodeRecord(this.words, word, id, (offset) => this.string(offset));
+        for (const target of references(type)) {
+          if (target >= this.typeCount) throw new InputError(`refers to type ${target}, which does not exist`);
+        }
+        checkType(type);
+      } catch (error) {
+        throw located(`type [${id}]`, error);
+      }
+      this.#types.set(id, type);
+    }
+    return type;
+  }
+
+  kindOf(id: number): BtfKind {
+    if (id < this.#firstId)
+      return id === 0 ? BTF_KIND.UNKN : this.base !== undefined ? this.base.kindOf(id) : this.type(id).kind;
+    return kindOfInfo(this.words[this.#wordOf(id) + 1] as number) as BtfKind;
+  }
+
+  nameOf(id: number): string {
+    if (id === 0) return '';
+    if (id < this.#firstId && this.base !== undefined) return this.base.nameOf(id);
+    try {
+      return this.string(this.words[this.#wordOf(id)] as number);
+    } catch (error) {
+      throw located(`type [${id}]`, error);
+    }
+  }
+
+  find(name: string, ...kinds: BtfKind[]): number {
+    const inBase = this.base?.find(name, ...kinds) ?? 0;
+    if (inBase !== 0) return inBase;
+    let lowest = 0;
+    for (const { table, ids } of this.#tables(kinds)) {
+      for (let i = table.find(name); i >= 0; i = table.find(name, i)) {
+        const id = ids[i] as number;
+        if (lowest !== 0 && id > lowest) break;
+        if (kinds.length === 0 || kinds.includes(this.kindOf(id))) lowest = id;
+      }
+    }
+    return lowest;
+  }
+
+  findAll(name: string): readonly number[] {
+    const own: number[] = [];
+    for (const { table, ids } of this.#tables([])) {
+      for (let i = table.find(name); i >= 0; i = table.find(name, i)) own.push(ids[i] as number);
+    }
+    return [...(this.base?.findAll(name) ?? []), ...own.sort((a, b) => a - b)];
+  }
+
+  string(offset: number): string {
+    return this.strings.at(offset);
+  }
+
+  resolve(id: number): number {
+    return resolveType(this, id);
+  }
+
+  sizeOf(id: number): number {
+    return sizeOfType(this, id);
+  }
+
+  alignOf(id: number): number {
+    return alignOf(this, id, this.#aligns);
+  }
+
+  member(structId: number, name: string): BtfMember | undefined {
+    return findMember(this, structId, name);
+  }
+
+  path(structId: number, path: string): { type: number; bitOffset: number; bitSize: number } | undefined {
+    return findPath(this, structId, path);
+  }
+
+  enumerator(name: string): bigint | undefined {
+    const inBase = this.base?.enumerator(name);
+    if (inBase !== undefined) return inBase;
+    this.#enumerators ??= this.#nameEnumerators();
+    const { table, ids } = this.#enumerators;
+    const found = table.find(name);
+    if (found < 0) return undefined;
+    const type = this.type(ids[found] as number);
+    if (type.kind !== BTF_KIND.ENUM && type.kind !== BTF_KIND.ENUM64) return undefined;
+    return type.values.find((value) => value.name === name)?.value;
+  }
+
+  /** Byte offset in `raw` of a type's record (struct btf_type). */
+  recordOffset(id: number): number {
+    return this.typesOffset + this.#wordOf(id) * 4;
+  }
+
+  #wordOf(id: number): number {
+    const word = this.#index[id - this.#firstId];
+    if (word === undefined) throw new InputError(`type ${id} does not exist (${this.typeCount} types)`);
+    return word;
+  }
+
+  /** Most names of a kernel are functions' and few are ever looked up: they have a table of their own. */
+  #tables(kinds: readonly BtfKind[]): NamedTypes[] {
+    const tables: NamedTypes[] = [];
+    if (kinds.length === 0 || kinds.some((kind) => kind !== BTF_KIND.FUNC)) {
+      this.#otherNames ??= this.#nameTypes((kind) => kind !== BTF_KIND.FUNC);
+      tables.push(this.#otherNames);
+    }
+    if (kinds.length === 0 || kinds.includes(BTF_KIND.FUNC)) {
+      this.#funcNames ??= this.#nameTypes((kind) => kind === BTF_KIND.FUNC);
+      tables.push(this.#funcNames);
+    }
+    return tables;
+  }
+
+  #nameTypes(wanted: (kind: number) => boolean): NamedTypes {
+    const { words } = this;
+    const index = this.#index;
+    const ids = new Uint32Array(index.length);
+    const names = new Uint32Array(index.length);
+    let count = 0;
+    for (let i = 0; i < index.length; i++) {
+      const word = index[i] as number;
+      const name = this.#nameOffset(words[word] as number);
+      if (name === 0 || !wanted(kindOfInfo(words[word + 1] as number))) continue;
+      ids[count] = this.#firstId + i;
+      names[count++] = name;
+    }
+    return { table: new NameTable(this.strings, names.subarray(0, count)), ids };
+  }
+
+  #nameEnumerators(): NamedTypes {
+    const { words } = this;
+    // The shortest enumerator is two words.
+    const ids = new Uint32Array(words.length / 2);
+    const names = new Uint32Array(words.length / 2);
+    let count = 0;
+    for (let i = 0; i < this.#index.length; i++) {
+      const word = this.#index[i] as number;
+      const info = words[word + 1] as number;
+      const kind = kindOfInfo(info);
+      if (kind !== BTF_KIND.ENUM && kind !== BTF_KIND.ENUM64) continue;
+      const step = kind === BTF_KIND.ENUM ? 2 : 3;
+      const end = word + 3 + vlenOfInfo(info) * step;
+      for (let at = word + 3; at < end; at += step) {
+        ids[count] = this.#firstId + i;
+        names[count++] = this.#nameOffset(words[at] as number);
+      }
+    }
+    return { table: new NameTable(this.strings, names.slice(0, count)), ids: ids.slice(0, count) };
+  }
+
+  /** 0 for offsets past the end: such a type has no name to be found by, and reading it names the error. */
+  #nameOffset(offset: number): number {
+    return offset < this.strings.end ? offset : 0;
+  }
+}
+
+/** Entry i of the table is of type ids[i]. */
+interface NamedTypes {
+  table: NameTable;
+  ids: Uint32Array;
+}
+
+/** The bytes as little-endian words, without a copy where alignment allows it. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  if (bytes.byteOffset % 4 === 0) return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  return new Uint32Array(bytes.slice().buffer);
+}

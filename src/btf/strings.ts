@@ -1,0 +1,114 @@
+import { InputError } from '../errors.js';
+
+const utf8 = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** Longest string that `check` admits: source lines of generated code are long, nothing real is longer. */
+const MAX_STRING = 0x10000;
+
+/** A BTF string section: NUL-terminated UTF-8 strings by byte offset. */
+export class BtfStrings {
+  #text: string | undefined;
+  #ascii = false;
+
+  /** `start` is the offset of the first byte: the length of the base's section for split BTF. */
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly start: number,
+    readonly base: BtfStrings | undefined,
+  ) {}
+
+  /** Offset past the last byte. */
+  get end(): number {
+    return this.start + this.bytes.length;
+  }
+
+  at(offset: number): string {
+    if (offset === 0) return '';
+    if (offset < this.start) return (this.base as BtfStrings).at(offset);
+    const from = offset - this.start;
+    if (from >= this.bytes.length) throw new InputError(`string offset ${offset} is past the end (${this.end})`);
+    if (this.#text === undefined) {
+      this.#text = utf8.decode(this.bytes);
+      // As many UTF-16 units as bytes: every unit stands for one byte, so offsets agree.
+      this.#ascii = this.#text.length === this.bytes.length;
+    }
+    if (this.#ascii) return this.#text.slice(from, this.#text.indexOf('\0', from));
+    return utf8.decode(this.bytes.subarray(from, this.bytes.indexOf(0, from)));
+  }
+
+  /** Every string is of bounded length, so that reading many of them takes bounded time. */
+  check(): void {
+    for (let start = 0; start < this.bytes.length; ) {
+      const end = this.bytes.indexOf(0, start);
+      if (end - start > MAX_STRING) {
+        throw new InputError(`string at offset ${this.start + start} has ${end - start} bytes`);
+      }
+      start = end + 1;
+    }
+  }
+}
+
+/**
+ * Finds entries by name without decoding any: chained hash over the bytes of the names. Entry i has the name at offset
+ * `names[i]` of the string section (0: none). Entries of one name are found in ascending order.
+ */
+export class NameTable {
+  readonly #heads: Int32Array;
+  readonly #next: Int32Array;
+  readonly #mask: number;
+
+  constructor(
+    readonly strings: BtfStrings,
+    readonly names: Uint32Array,
+  ) {
+    const { bytes, start } = strings;
+    let buckets = 16;
+    while (buckets < names.length) buckets *= 2;
+    this.#mask = buckets - 1;
+    this.#heads = new Int32Array(buckets).fill(-1);
+    this.#next = new Int32Array(names.length);
+    for (let i = names.length - 1; i >= 0; i--) {
+      const offset = names[i] as number;
+      if (offset === 0) continue;
+      const slot = (offset >= start ? hash(bytes, offset - start) : this.#foreign(offset)) & this.#mask;
+      this.#next[i] = this.#heads[slot] as number;
+      this.#heads[slot] = i;
+    }
+  }
+
+  /** First entry of this name after entry `previous`, or -1. */
+  find(name: string, previous = -1): number {
+    const key = encoder.encode(`${name}\0`);
+    if (key.length === 1) return -1;
+    let i = previous < 0 ? (this.#heads[hash(key, 0) & this.#mask] as number) : (this.#next[previous] as number);
+    while (i >= 0 && !this.#matches(this.names[i] as number, key)) i = this.#next[i] as number;
+    return i;
+  }
+
+  #matches(offset: number, key: Uint8Array): boolean {
+    let { strings } = this;
+    while (offset < strings.start) strings = strings.base as BtfStrings;
+    const { bytes } = strings;
+    const from = offset - strings.start;
+    for (let i = 0; i < key.length; i++) if (bytes[from + i] !== key[i]) return false;
+    return true;
+  }
+
+  #foreign(offset: number): number {
+    let strings = this.strings;
+    while (offset < strings.start) strings = strings.base as BtfStrings;
+    return hash(strings.bytes, offset - strings.start);
+  }
+}
+
+/** FNV-1a over a NUL-terminated name's first bytes and its length; long common prefixes are rare in BTF. */
+function hash(bytes: Uint8Array, from: number): number {
+  let h = 0x811c9dc5;
+  for (let i = from; ; i++) {
+    const byte = bytes[i];
+    if (!byte) break;
+    h = Math.imul(h ^ byte, 0x01000193);
+  }
+  return h ^ (h >>> 15);
+}

@@ -1,0 +1,1 @@
+export { ElfFile, type ElfRelocation, type ElfSection, type ElfSymbol } from './elf.js';
