@@ -146,6 +146,7 @@ export const REG_R4 = REGS + 32;
 export const REG_R5 = REGS + 40;
 export const REG_R6 = REGS + 48;
 export const REG_R10 = REGS + 80;
+export const REGS_BYTES = 88;
 /** The running context, its current frame and program (u32 core addresses, 0: none). */
 export const CUR_CTX = EXEC_RECORDS + 88;
 export const CUR_FRAME = EXEC_RECORDS + 92;
@@ -153,14 +154,15 @@ export const CUR_PROG = EXEC_RECORDS + 96;
 export const CUR_CPU = EXEC_RECORDS + 100;
 /** u32 writeClasses of the running program. */
 export const CUR_WRITE_CLASSES = EXEC_RECORDS + 104;
-/** Host call: index of the function, slot of the call insn; status written by the host (FAULT_NONE or FAULT_*). */
+/** Host call: index of the function; status written by the host (FAULT_NONE or FAULT_*). The call insn is at RUN_PC. */
 export const CALL_FN = EXEC_RECORDS + 108;
-export const CALL_PC = EXEC_RECORDS + 112;
 export const CALL_STATUS = EXEC_RECORDS + 116;
 /** One past the last frame of the running context. */
 export const FRAMES_END = EXEC_RECORDS + 120;
 /** What the last resume or invoke gave: u64 r0. */
 export const RESULT = EXEC_RECORDS + 128;
+/** The context of an invoke that is not done. */
+export const RESULT_CTX = EXEC_RECORDS + 340;
 /** Why loadProg refused: VERIFY_* code, insn, and a number that the reason needs (an opcode, a register, a target). */
 export const VERIFY_CODE = EXEC_RECORDS + 136;
 export const VERIFY_INSN = EXEC_RECORDS + 140;
@@ -173,10 +175,20 @@ export const PROG_TABLE_SIZE = EXEC_RECORDS + 156;
 /** Depth of nested runs. */
 export const NEST_DEPTH = EXEC_RECORDS + 160;
 export const MAX_NESTING = 64;
-/** Slots that frames return to: end of a run, next step of bpf_loop, of for_each. SLOT_BYTES each. */
+/** Slots that frames return to: end of a run, next step of bpf_loop, of for_each, back to the program before a tail call.
+ *  SLOT_BYTES each. */
 export const RETURN_SLOT = EXEC_RECORDS + 256;
 export const LOOP_SLOT = EXEC_RECORDS + 272;
 export const FOR_EACH_SLOT = EXEC_RECORDS + 288;
+export const TAIL_RETURN_SLOT = EXEC_RECORDS + 352;
+/** Slot that the interpreter goes to when an insn needs more than its handler does; the insn's own is in RUN_PC. */
+export const SLOW_SLOT = EXEC_RECORDS + 304;
+/** State of the interpreter's loop outside its locals: slot (u32), fuel (s32), executed insns before RUN_BLOCK (u64),
+ *  slot that straight-line execution began at (u32). */
+export const RUN_PC = EXEC_RECORDS + 320;
+export const RUN_FUEL = EXEC_RECORDS + 324;
+export const RUN_INSNS = EXEC_RECORDS + 328;
+export const RUN_BLOCK = EXEC_RECORDS + 336;
 
 // A slot: one decoded insn (LD_IMM64 is one). Registers are byte offsets into REGS.
 //
@@ -245,12 +257,15 @@ export const CTX_FRAME = 48; // current frame
 export const CTX_FAULT = 52; // FAULT_*
 export const CTX_FAULT_ADDR = 56; // u64
 export const CTX_FAULT_SIZE = 64; // bytes; FAULT_WRITE_BIT set: a store
-export const CTX_FAULT_ARG = 68; // host function, call target, …
+export const CTX_BLOCK = 68; // RUN_BLOCK
 export const CTX_REGS = 72; // r0..r10
+export const CTX_R10 = CTX_REGS + 80;
 export const CTX_FRAMES = 160;
 export const CTX_BYTES = CTX_FRAMES + 8 * 80;
 export const FAULT_WRITE_BIT = 0x80000000;
-export const CTX_COUNT_INSNS = 1; // CTX_FLAGS
+// CTX_FLAGS
+export const CTX_COUNT_INSNS = 1;
+export const CTX_CALLBACK = 2; // runs a callback for a host function that another run called
 
 export const CTX_IDLE = 0;
 export const CTX_READY = 1; // started or paused
@@ -267,13 +282,19 @@ export const FRAME_LOOP_FN = 44; // slot of the callback
 export const FRAME_LOOP_I = 48; // u64
 export const FRAME_LOOP_N = 56; // u64; for_each: the map
 export const FRAME_LOOP_CTX = 64; // u64
-export const FRAME_CALLER = 72; // call insn's slot
+export const FRAME_TAIL_RET = 72; // FRAME_RET and program before a tail call in this frame
+export const FRAME_TAIL_PROG = 76;
 export const FRAME_BYTES = 80;
+
+/** may_goto falls through this often in a frame, then jumps (kernel 6.12: BPF_MAX_LOOPS, counted down on the stack). */
+export const MAY_GOTO_LOOPS = 8388608;
 
 // Status of resume and invoke.
 export const RUN_DONE = 0;
 export const RUN_PAUSED = 1;
 export const RUN_FAULT = 2;
+export const RUN_NO_CTX = 3; // invoke: the pool is empty
+export const RUN_SWITCH = 4; // inside the core: another program goes on
 
 // ---- Structural checks -----------------------------------------------------------------------------------------------
 

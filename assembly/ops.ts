@@ -161,10 +161,12 @@ export const H_EXIT = 135;
 export const H_RETURN = 136;
 export const H_LOOP_NEXT = 137;
 export const H_FOR_EACH_NEXT = 138;
+export const H_TAIL_RETURN = 139;
+export const H_SLOW = 140;
 
 // The rest.
-export const H_ATOMIC = 139;
-export const H_CAST_KERN = 140;
-export const H_CAST_USER = 141;
+export const H_ATOMIC = 141;
+export const H_CAST_KERN = 142;
+export const H_CAST_USER = 143;
 
-export const H_BASE_COUNT = 142;
+export const H_BASE_COUNT = 144;

@@ -1,0 +1,194 @@
+// What the handlers' quick checks leave over: precise verdicts on one access, partial granules, loads that read 0.
+
+import * as abi from './abi';
+import * as isa from './isa';
+import * as ops from './ops';
+import { checkSlow } from './shadow';
+
+export const GUEST_BASE: u64 = (<u64>abi.GUEST_BASE_HI) << 32;
+
+/** FAULT_NONE if the running program may access `width` bytes at window offset `t` (offset of a 64-bit address), else why not. */
+export function verdict(t: u64, width: u32, write: bool): u32 {
+  if (t > load<u64>(abi.LIMIT_1) || t + width - 1 > load<u64>(abi.LIMIT_1)) {
+    const address = t + GUEST_BASE;
+    // The last page of the address space is a NULL pointer with a negative offset.
+    return address < <u64>abi.NULL_PAGE || address >= <u64>-abi.NULL_PAGE ? abi.FAULT_NULL : abi.FAULT_OUT_OF_WINDOW;
+  }
+  if (!(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT)) return abi.FAULT_NONE;
+  return checkSlow(<u32>t, width, write, load<u32>(abi.CUR_WRITE_CLASSES));
+}
+
+/** The kernel's exception handler makes such a load 0 (ex_handler_bpf, arch/x86/net/bpf_jit_comp.c; arena pages alike). */
+function zeroes(reason: u32): bool {
+  return reason == abi.FAULT_NULL || reason == abi.FAULT_OUT_OF_WINDOW || reason == abi.FAULT_UNALLOCATED;
+}
+
+/** Leaves the fault in the running context. */
+export function accessFault(reason: u32, t: u64, width: u32, write: bool): u32 {
+  const ctx = load<u32>(abi.CUR_CTX);
+  store<u64>(ctx, t + GUEST_BASE, abi.CTX_FAULT_ADDR);
+  store<u32>(ctx, width | (write ? abi.FAULT_WRITE_BIT : 0), abi.CTX_FAULT_SIZE);
+  return reason;
+}
+
+function countZeroed(slot: usize): void {
+  const prog = load<u32>(abi.CUR_PROG);
+  const counter = load<u32>(prog, abi.PROG_ZEROED) + ((<u32>slot - load<u32>(prog, abi.PROG_SLOTS)) >> 4) * 4;
+  store<u32>(counter, load<u32>(counter) + 1);
+}
+
+/** Verdict of a load under the program's fault policy: FAULT_NONE to go on, ZEROED to take 0, else a recorded fault. */
+const ZEROED: u32 = 0xffffffff;
+function loadVerdict(slot: usize, t: u64, width: u32): u32 {
+  const reason = verdict(t, width, false);
+  if (!reason) return reason;
+  const strict = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_STRICT;
+  if (strict || !zeroes(reason)) return accessFault(reason, t, width, false);
+  countZeroed(slot);
+  return ZEROED;
+}
+
+function loadWidth(base: u32): u32 {
+  switch (base) {
+    case ops.H_LDX_B:
+    case ops.H_LDX_SB:
+    case ops.H_STX_B:
+    case ops.H_ST_B:
+      return 1;
+    case ops.H_LDX_H:
+    case ops.H_LDX_SH:
+    case ops.H_STX_H:
+    case ops.H_ST_H:
+      return 2;
+    case ops.H_LDX_W:
+    case ops.H_LDX_SW:
+    case ops.H_STX_W:
+    case ops.H_ST_W:
+      return 4;
+    default:
+      return 8;
+  }
+}
+
+function loadValue(base: u32, t: u32): u64 {
+  switch (base) {
+    case ops.H_LDX_B:
+      return load<u8>(t, abi.WINDOW_BASE);
+    case ops.H_LDX_H:
+      return load<u16>(t, abi.WINDOW_BASE);
+    case ops.H_LDX_W:
+      return load<u32>(t, abi.WINDOW_BASE);
+    case ops.H_LDX_SB:
+      return <u64>(<i64>load<i8>(t, abi.WINDOW_BASE));
+    case ops.H_LDX_SH:
+      return <u64>(<i64>load<i16>(t, abi.WINDOW_BASE));
+    case ops.H_LDX_SW:
+      return <u64>(<i64>load<i32>(t, abi.WINDOW_BASE));
+    default:
+      return load<u64>(t, abi.WINDOW_BASE);
+  }
+}
+
+/** Carries out the load or store of the slot alone, with every check. FAULT_NONE: done, go on behind it. */
+export function accessSlow(slot: usize): u32 {
+  const base: u32 = load<u8>(slot, abi.SLOT_BASE);
+  const width = loadWidth(base);
+  const dst = load<u8>(slot, abi.SLOT_DST);
+  const src = load<u8>(slot, abi.SLOT_SRC);
+  const distance = load<u64>(slot, abi.SLOT_IMM);
+  if (base >= <u32>ops.H_LDX_B && base <= <u32>ops.H_LDX_SW) {
+    const t = load<u64>(src, abi.REGS) + distance;
+    const reason = loadVerdict(slot, t, width);
+    if (reason && reason != ZEROED) return reason;
+    store<u64>(dst, reason ? 0 : loadValue(base, <u32>t), abi.REGS);
+    return abi.FAULT_NONE;
+  }
+  const t = load<u64>(dst, abi.REGS) + distance;
+  const reason = verdict(t, width, true);
+  if (reason) return accessFault(reason, t, width, true);
+  const value: u64 = base >= <u32>ops.H_ST_B ? <u64>(<i64>load<i32>(slot, abi.SLOT_OFF)) : load<u64>(src, abi.REGS);
+  put(<u32>t, width, value);
+  return abi.FAULT_NONE;
+}
+
+function put(t: u32, width: u32, value: u64): void {
+  switch (width) {
+    case 1:
+      store<u8>(t, <u8>value, abi.WINDOW_BASE);
+      break;
+    case 2:
+      store<u16>(t, <u16>value, abi.WINDOW_BASE);
+      break;
+    case 4:
+      store<u32>(t, <u32>value, abi.WINDOW_BASE);
+      break;
+    default:
+      store<u64>(t, value, abi.WINDOW_BASE);
+  }
+}
+
+function get(t: u32, width: u32): u64 {
+  switch (width) {
+    case 1:
+      return load<u8>(t, abi.WINDOW_BASE);
+    case 2:
+      return load<u16>(t, abi.WINDOW_BASE);
+    case 4:
+      return load<u32>(t, abi.WINDOW_BASE);
+    default:
+      return load<u64>(t, abi.WINDOW_BASE);
+  }
+}
+
+/** An atomic insn (RFC 9669 section 5.3, load_acquire and store_release). One thread: plain accesses are atomic. */
+export function atomic(slot: usize): u32 {
+  const what = load<u32>(slot, abi.SLOT_OFF);
+  const op = what & 0xffff;
+  const width: u32 = 1 << (what >> 16);
+  const dst = load<u8>(slot, abi.SLOT_DST);
+  const src = load<u8>(slot, abi.SLOT_SRC);
+  const distance = load<u64>(slot, abi.SLOT_IMM);
+  if (op == isa.ATOMIC_LOAD_ACQ) {
+    const t = load<u64>(src, abi.REGS) + distance;
+    const reason = loadVerdict(slot, t, width);
+    if (reason && reason != ZEROED) return reason;
+    store<u64>(dst, reason ? 0 : get(<u32>t, width), abi.REGS);
+    return abi.FAULT_NONE;
+  }
+  const t = load<u64>(dst, abi.REGS) + distance;
+  const reason = verdict(t, width, true);
+  if (reason) return accessFault(reason, t, width, true);
+  const operand = load<u64>(src, abi.REGS);
+  const at = <u32>t;
+  if (op == isa.ATOMIC_STORE_REL) {
+    put(at, width, operand);
+    return abi.FAULT_NONE;
+  }
+  const old = get(at, width); // zero-extended: what a 32-bit fetch returns
+  if (op == isa.ATOMIC_CMPXCHG) {
+    const expected = load<u64>(abi.REG_R0);
+    if (old == (width == 4 ? expected & 0xffffffff : expected)) put(at, width, operand);
+    store<u64>(abi.REG_R0, old);
+    return abi.FAULT_NONE;
+  }
+  let value = operand; // XCHG
+  switch (op & ~isa.ATOMIC_FETCH) {
+    case isa.ATOMIC_ADD:
+      value = old + operand;
+      break;
+    case isa.ATOMIC_OR:
+      value = old | operand;
+      break;
+    case isa.ATOMIC_AND:
+      value = old & operand;
+      break;
+    case isa.ATOMIC_XOR:
+      value = old ^ operand;
+      break;
+    default:
+      break;
+  }
+  put(at, width, value);
+  if (op & isa.ATOMIC_FETCH) store<u64>(src, old, abi.REGS);
+  return abi.FAULT_NONE;
+}

@@ -1,0 +1,220 @@
+// What the interpreter's loop leaves: accesses that its quick checks do not pass, atomics, and every call but a
+// subprogram's. The insn is at RUN_PC; so is, afterwards, the one to go on with.
+
+import * as abi from './abi';
+import { accessSlow, atomic } from './access';
+import { heapFix } from './alloc';
+import * as isa from './isa';
+import * as ops from './ops';
+import { codeTarget } from './prog';
+
+/** Runs host function CALL_FN with arguments and result in REGS; leaves FAULT_* in CALL_STATUS. */
+@external('env', 'host')
+declare function host(): void;
+
+const E2BIG: i64 = 7;
+const EINVAL: i64 = 22;
+const MAX_LOOPS: u32 = 8388608; // kernel: BPF_MAX_LOOPS
+
+/** One step of what the loop could not do: 0 to go on at RUN_PC, else RUN_*. */
+export function slow(): u32 {
+  const pc = load<u32>(abi.RUN_PC);
+  switch (<u32>load<u8>(pc, abi.SLOT_BASE)) {
+    case ops.H_CALL_HOST:
+      return after(pc, callHost(load<u32>(pc, abi.SLOT_OFF)));
+    case ops.H_CALL_CORE:
+      return callCore(pc, load<u32>(pc, abi.SLOT_OFF));
+    case ops.H_CALL:
+      return stop(abi.FAULT_CALL_DEPTH);
+    case ops.H_CALL_MISSING:
+      return stop(abi.FAULT_MISSING_FUNCTION);
+    case ops.H_CALLX:
+      return callRegister(pc);
+    case ops.H_LOOP_NEXT:
+      return loopNext();
+    case ops.H_TAIL_RETURN:
+      return tailReturn();
+    case ops.H_ATOMIC:
+      return after(pc, atomic(pc));
+    default:
+      return after(pc, accessSlow(pc));
+  }
+}
+
+/** Goes on behind the insn, or stops at it. */
+function after(pc: u32, fault: u32): u32 {
+  if (fault) return stop(fault);
+  store<u32>(abi.RUN_PC, pc + abi.SLOT_BYTES);
+  return 0;
+}
+
+/** Stops at the insn at RUN_PC, which is not counted as executed. */
+function stop(fault: u32): u32 {
+  const pc = load<u32>(abi.RUN_PC);
+  store<u32>(load<u32>(abi.CUR_CTX), fault, abi.CTX_FAULT);
+  countTo(pc);
+  store<u32>(abi.RUN_BLOCK, pc);
+  return abi.RUN_FAULT;
+}
+
+/** Adds straight-line execution up to `end` to the executed insns. */
+function countTo(end: u32): void {
+  store<u64>(abi.RUN_INSNS, load<u64>(abi.RUN_INSNS) + ((end - load<u32>(abi.RUN_BLOCK)) >> 4));
+}
+
+function goOnAt(slot: u32): void {
+  store<u32>(abi.RUN_PC, slot);
+  store<u32>(abi.RUN_BLOCK, slot);
+}
+
+/** Leaves the call insn at RUN_PC for `slot`. */
+function leaveFor(slot: u32): void {
+  countTo(load<u32>(abi.RUN_PC) + abi.SLOT_BYTES);
+  goOnAt(slot);
+}
+
+/** A call or callback is paid; 0, or RUN_PAUSED when it was one too many. */
+function pay(): u32 {
+  const fuel = load<i32>(abi.RUN_FUEL) - 1;
+  store<i32>(abi.RUN_FUEL, fuel);
+  return fuel < 0 ? abi.RUN_PAUSED : 0;
+}
+
+/** Enters a new frame that returns to `ret`. The frame, or 0 when there is none left. */
+function pushFrame(ret: u32): u32 {
+  const frame = load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES;
+  if (frame == load<u32>(abi.FRAMES_END)) return 0;
+  store<u32>(abi.CUR_FRAME, frame);
+  store<u32>(frame, ret, abi.FRAME_RET);
+  store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+  for (let i: u32 = 0; i < 32; i += 8) store<u64>(frame + i, load<u64>(abi.REG_R6 + i), abi.FRAME_R6);
+  store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) + abi.STACK_STRIDE);
+  return frame;
+}
+
+/** callx: a subprogram of this program, by code pointer in dst. */
+function callRegister(pc: u32): u32 {
+  const target = codeTarget(load<u32>(abi.CUR_PROG), load<u64>(load<u8>(pc, abi.SLOT_DST), abi.REGS));
+  if (!target) return stop(abi.FAULT_BAD_CODE_POINTER);
+  if (!pushFrame(pc + abi.SLOT_BYTES)) return stop(abi.FAULT_CALL_DEPTH);
+  leaveFor(target);
+  return pay();
+}
+
+function callHost(fn: u32): u32 {
+  store<u32>(abi.CALL_FN, fn);
+  store<u32>(abi.CALL_STATUS, 0);
+  store<u64>(abi.REG_R0, 0);
+  const fixed = heapFix(false);
+  host();
+  heapFix(fixed);
+  return load<u32>(abi.CALL_STATUS);
+}
+
+function callCore(pc: u32, fn: u32): u32 {
+  switch (fn) {
+    case abi.FN_GET_SMP_PROCESSOR_ID:
+      store<u64>(abi.REG_R0, load<u32>(abi.CUR_CPU));
+      return after(pc, 0);
+    case abi.FN_LOOP:
+      return loopStart(pc);
+    case abi.FN_THROW:
+      return throwException();
+    default:
+      return stop(abi.FAULT_MISSING_FUNCTION);
+  }
+}
+
+// ---- bpf_loop (kernel/bpf/bpf_iter.c): the callback's frame carries the state, and returns to LOOP_SLOT ----------------
+
+function loopStart(pc: u32): u32 {
+  const n = load<u32>(abi.REG_R1);
+  const target = codeTarget(load<u32>(abi.CUR_PROG), load<u64>(abi.REG_R2));
+  if (!target) return stop(abi.FAULT_BAD_CODE_POINTER);
+  let result: i64 = 0;
+  if (load<u64>(abi.REG_R4)) result = -EINVAL;
+  else if (n > MAX_LOOPS) result = -E2BIG;
+  if (result || !n) {
+    store<i64>(abi.REG_R0, result);
+    return after(pc, 0);
+  }
+  const frame = pushFrame(abi.LOOP_SLOT);
+  if (!frame) return stop(abi.FAULT_CALL_DEPTH);
+  store<u32>(frame, pc + abi.SLOT_BYTES, abi.FRAME_LOOP_RET);
+  store<u32>(frame, target, abi.FRAME_LOOP_FN);
+  store<u64>(frame, 0, abi.FRAME_LOOP_I);
+  store<u64>(frame, n, abi.FRAME_LOOP_N);
+  store<u64>(frame, load<u64>(abi.REG_R3), abi.FRAME_LOOP_CTX);
+  leaveFor(target);
+  return loopCall(frame);
+}
+
+/** The callback has returned: its frame is the one above the current. */
+function loopNext(): u32 {
+  const frame = load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES;
+  const done = load<u64>(frame, abi.FRAME_LOOP_I) + 1;
+  if (load<u64>(abi.REG_R0) != 0 || done == load<u64>(frame, abi.FRAME_LOOP_N)) {
+    store<u64>(abi.REG_R0, done);
+    goOnAt(load<u32>(frame, abi.FRAME_LOOP_RET));
+    return 0;
+  }
+  store<u64>(frame, done, abi.FRAME_LOOP_I);
+  pushFrame(abi.LOOP_SLOT);
+  goOnAt(load<u32>(frame, abi.FRAME_LOOP_FN));
+  return loopCall(frame);
+}
+
+function loopCall(frame: u32): u32 {
+  store<u64>(abi.REG_R1, load<u64>(frame, abi.FRAME_LOOP_I));
+  store<u64>(abi.REG_R2, load<u64>(frame, abi.FRAME_LOOP_CTX));
+  store<u64>(abi.REG_R3, 0);
+  store<u64>(abi.REG_R4, 0);
+  store<u64>(abi.REG_R5, 0);
+  return pay();
+}
+
+// ---- Exceptions (bpf_throw) ----------------------------------------------------------------------------------------------
+
+/** Unwinds every frame; the program's exception callback gives the result, without one the cookie is it. */
+function throwException(): u32 {
+  const ctx = load<u32>(abi.CUR_CTX);
+  if (load<u32>(ctx, abi.CTX_FLAGS) & abi.CTX_CALLBACK) return stop(abi.FAULT_EXCEPTION);
+  const bottom = ctx + abi.CTX_FRAMES;
+  store<u32>(abi.CUR_FRAME, bottom);
+  store<u32>(bottom, abi.RETURN_SLOT, abi.FRAME_RET);
+  store<u32>(bottom, 0, abi.FRAME_MAY_GOTO);
+  store<u64>(abi.REG_R10, load<u64>(ctx, abi.CTX_R10));
+  const callback = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_EXCEPTION);
+  if (!callback) store<u64>(abi.REG_R0, load<u64>(abi.REG_R1));
+  leaveFor(callback ? callback : abi.RETURN_SLOT);
+  return 0;
+}
+
+// ---- Tail calls (bpf_tail_call): another program takes over this frame -----------------------------------------------------
+
+/** Runs program `to` in this frame, r1 being its context; the caller of the frame gets its program back at the end. */
+export function tailCall(to: u32): u32 {
+  const frame = load<u32>(abi.CUR_FRAME);
+  const ret = load<u32>(frame, abi.FRAME_RET);
+  if (ret != abi.RETURN_SLOT && ret != abi.TAIL_RETURN_SLOT) {
+    store<u32>(frame, ret, abi.FRAME_TAIL_RET);
+    store<u32>(frame, load<u32>(abi.CUR_PROG), abi.FRAME_TAIL_PROG);
+    store<u32>(frame, abi.TAIL_RETURN_SLOT, abi.FRAME_RET);
+  }
+  store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+  leaveFor(load<u32>(to, abi.PROG_SLOTS));
+  return becomes(to);
+}
+
+function tailReturn(): u32 {
+  const frame = load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES;
+  goOnAt(load<u32>(frame, abi.FRAME_TAIL_RET));
+  return becomes(load<u32>(frame, abi.FRAME_TAIL_PROG));
+}
+
+/** Another program runs from here on, perhaps with other checks. */
+function becomes(prog: u32): u32 {
+  store<u32>(abi.CUR_PROG, prog);
+  store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
+  return abi.RUN_SWITCH;
+}

@@ -1,0 +1,210 @@
+// Execution contexts: records (abi.ts CTX_*) that hold everything a run needs while it does not run. While it does,
+// registers lie at REGS and the rest at CUR_* and RUN_*; a run inside a host function of another run parks that one first.
+
+import * as abi from './abi';
+import { GUEST_BASE } from './access';
+import { heapAllocZeroed, heapFix, heapFree } from './alloc';
+import { interpret } from './interp';
+import * as isa from './isa';
+import * as ops from './ops';
+import { codeTarget } from './prog';
+
+/** Slots that belong to no program. */
+export function ctxInit(): void {
+  fixedSlot(abi.RETURN_SLOT, ops.H_RETURN);
+  fixedSlot(abi.LOOP_SLOT, ops.H_LOOP_NEXT);
+  fixedSlot(abi.FOR_EACH_SLOT, ops.H_FOR_EACH_NEXT);
+  fixedSlot(abi.TAIL_RETURN_SLOT, ops.H_TAIL_RETURN);
+  fixedSlot(abi.SLOW_SLOT, ops.H_SLOW);
+}
+
+function fixedSlot(slot: u32, op: u32): void {
+  store<u8>(slot, op, abi.SLOT_OP);
+  store<u8>(slot, op, abi.SLOT_BASE);
+}
+
+/** A context whose frames lie at guest offset `stack`, STACK_STRIDE apart; 0 without memory. */
+export function ctxNew(stack: u32): u32 {
+  const ctx = heapAllocZeroed(abi.CTX_BYTES);
+  if (ctx) store<u32>(ctx, stack, abi.CTX_STACK);
+  return ctx;
+}
+
+export function ctxFree(ctx: u32): void {
+  heapFree(ctx);
+}
+
+/** Puts a context into the pool that invoke and callbacks draw from. */
+export function ctxGive(ctx: u32): void {
+  store<u32>(ctx, load<u32>(abi.CTX_FREE), abi.CTX_NEXT);
+  store<u32>(abi.CTX_FREE, ctx);
+}
+
+/** An idle context of the pool, or 0. */
+export function ctxTake(): u32 {
+  const ctx = load<u32>(abi.CTX_FREE);
+  if (ctx) store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+  return ctx;
+}
+
+/**
+ * Makes a context ready to run a program from its start, or from a code pointer of it (`code` not 0). Arguments are the
+ * host's: it stores r1..r5 into CTX_REGS afterwards. 0, or FAULT_BAD_CODE_POINTER.
+ */
+export function ctxStart(ctx: u32, prog: u32, code: u64, cpu: u32, flags: u32): u32 {
+  let slot = load<u32>(prog, abi.PROG_SLOTS);
+  if (code) {
+    slot = codeTarget(prog, code);
+    if (!slot) return abi.FAULT_BAD_CODE_POINTER;
+  }
+  memory.fill(ctx + abi.CTX_REGS, 0, abi.REGS_BYTES);
+  prepare(ctx, prog, slot, cpu, flags);
+  return abi.FAULT_NONE;
+}
+
+/** Everything but registers r0..r9. */
+function prepare(ctx: u32, prog: u32, slot: u32, cpu: u32, flags: u32): void {
+  store<u32>(ctx, abi.CTX_READY, abi.CTX_STATE);
+  store<u32>(ctx, prog, abi.CTX_PROG);
+  store<u32>(ctx, slot, abi.CTX_PC);
+  store<u32>(ctx, slot, abi.CTX_BLOCK);
+  store<i32>(ctx, 0, abi.CTX_FUEL);
+  store<u32>(ctx, cpu, abi.CTX_CPU);
+  store<u32>(ctx, flags, abi.CTX_FLAGS);
+  store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
+  store<u64>(ctx, 0, abi.CTX_INSNS);
+  store<u32>(ctx, 0, abi.CTX_FAULT);
+  const frame = ctx + abi.CTX_FRAMES;
+  store<u32>(ctx, frame, abi.CTX_FRAME);
+  store<u32>(frame, abi.RETURN_SLOT, abi.FRAME_RET);
+  store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+  const r10 = GUEST_BASE + load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES;
+  store<u64>(ctx, r10, abi.CTX_R10);
+}
+
+/** Copies a register file of REGS_BYTES. */
+class Regs {
+  @inline static copy(to: u32, from: u32): void {
+    for (let i: u32 = 0; i < <u32>abi.REGS_BYTES; i += 8) store<u64>(to + i, load<u64>(from + i));
+  }
+}
+
+/** Parks the running context, if there is one. */
+function park(): u32 {
+  const outer = load<u32>(abi.CUR_CTX);
+  if (outer) {
+    Regs.copy(outer + abi.CTX_REGS, abi.REGS);
+    save(outer);
+  }
+  return outer;
+}
+
+/** State that is neither registers nor result: from CUR_* and RUN_* into the record. */
+function save(ctx: u32): void {
+  store<u32>(ctx, load<u32>(abi.CUR_FRAME), abi.CTX_FRAME);
+  store<u32>(ctx, load<u32>(abi.CUR_PROG), abi.CTX_PROG);
+  store<u32>(ctx, load<u32>(abi.RUN_PC), abi.CTX_PC);
+  store<i32>(ctx, load<i32>(abi.RUN_FUEL), abi.CTX_FUEL);
+  store<u64>(ctx, load<u64>(abi.RUN_INSNS), abi.CTX_INSNS);
+  store<u32>(ctx, load<u32>(abi.RUN_BLOCK), abi.CTX_BLOCK);
+}
+
+/** The same way back, and what follows from it. */
+function restore(ctx: u32): void {
+  const prog = load<u32>(ctx, abi.CTX_PROG);
+  store<u32>(abi.CUR_CTX, ctx);
+  store<u32>(abi.CUR_FRAME, load<u32>(ctx, abi.CTX_FRAME));
+  store<u32>(abi.CUR_PROG, prog);
+  store<u32>(abi.CUR_CPU, load<u32>(ctx, abi.CTX_CPU));
+  store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
+  store<u32>(abi.FRAMES_END, ctx + abi.CTX_FRAMES + isa.MAX_CALL_FRAMES * abi.FRAME_BYTES);
+  store<u32>(abi.RUN_PC, load<u32>(ctx, abi.CTX_PC));
+  store<i32>(abi.RUN_FUEL, load<i32>(ctx, abi.CTX_FUEL));
+  store<u64>(abi.RUN_INSNS, load<u64>(ctx, abi.CTX_INSNS));
+  store<u32>(abi.RUN_BLOCK, load<u32>(ctx, abi.CTX_BLOCK));
+}
+
+/** Goes on with the context that was running before, 0 for none. */
+function unpark(outer: u32): void {
+  if (outer) {
+    Regs.copy(abi.REGS, outer + abi.CTX_REGS);
+    restore(outer);
+  } else {
+    store<u32>(abi.CUR_CTX, 0);
+  }
+}
+
+/**
+ * The host caught an exception that left runs behind: `outer` is the context that was running when it called in, or 0.
+ */
+export function abandon(outer: u32, depth: u32): void {
+  store<u32>(abi.NEST_DEPTH, depth);
+  unpark(outer);
+}
+
+/** Runs a ready context on for at most `fuel` back-edges and calls: RUN_*. Its result or fault is in the record. */
+export function resume(ctx: u32, fuel: i32): u32 {
+  if (load<u32>(ctx, abi.CTX_STATE) != abi.CTX_READY) return abi.RUN_FAULT;
+  const outer = park();
+  Regs.copy(abi.REGS, ctx + abi.CTX_REGS);
+  restore(ctx);
+  const status = go(ctx, fuel);
+  Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
+  save(ctx);
+  unpark(outer);
+  return status;
+}
+
+/** Runs the current context; the record's state says how it went. */
+function go(ctx: u32, fuel: i32): u32 {
+  const depth = load<u32>(abi.NEST_DEPTH);
+  if (depth == abi.MAX_NESTING) {
+    store<u32>(ctx, abi.FAULT_NESTING, abi.CTX_FAULT);
+    store<u32>(ctx, abi.CTX_FAULTED, abi.CTX_STATE);
+    return abi.RUN_FAULT;
+  }
+  store<u32>(abi.NEST_DEPTH, depth + 1);
+  store<u32>(ctx, abi.CTX_RUNNING, abi.CTX_STATE);
+  const left = load<i32>(abi.RUN_FUEL) + fuel;
+  store<i32>(abi.RUN_FUEL, left);
+  let status: u32 = abi.RUN_PAUSED;
+  if (left >= 0) {
+    const flexible = heapFix(true);
+    do {
+      status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), load<u32>(ctx, abi.CTX_FLAGS));
+    } while (status == abi.RUN_SWITCH);
+    heapFix(flexible);
+  }
+  store<u32>(abi.NEST_DEPTH, depth);
+  store<u32>(
+    ctx,
+    status == abi.RUN_DONE ? abi.CTX_DONE : status == abi.RUN_PAUSED ? abi.CTX_READY : abi.CTX_FAULTED,
+    abi.CTX_STATE,
+  );
+  return status;
+}
+
+/**
+ * Runs a program from its start with r1 a guest pointer, on a context of the pool: the way of every struct_ops callback.
+ * RUN_DONE: RESULT holds r0. Otherwise RESULT_CTX is the context, which the host gives back when it is done with it.
+ */
+export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+  const ctx = ctxTake();
+  if (!ctx) return abi.RUN_NO_CTX;
+  const outer = park();
+  prepare(ctx, prog, load<u32>(prog, abi.PROG_SLOTS), cpu, 0);
+  store<u64>(abi.REG_R1, GUEST_BASE + arg);
+  store<u64>(abi.REG_R10, load<u64>(ctx, abi.CTX_R10));
+  restore(ctx);
+  const status = go(ctx, fuel);
+  store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
+  if (status == abi.RUN_DONE) {
+    ctxGive(ctx);
+  } else {
+    store<u32>(abi.RESULT_CTX, ctx);
+    Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
+    save(ctx);
+  }
+  unpark(outer);
+  return status;
+}
