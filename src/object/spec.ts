@@ -22,7 +22,9 @@ export interface FunctionSpec {
   /** Section that holds it and the byte offset in it. */
   section: string;
   sectionOffset: number;
+  /** As compiled, nothing relocated; a view of the file that must not be written to. */
   insns: Uint8Array;
+  /** Hidden global functions count as static. */
   linkage: 'static' | 'global' | 'weak';
   /** BTF id of the FUNC, 0 without BTF. */
   btfId: number;
@@ -37,9 +39,12 @@ export interface FunctionSpec {
 export interface ProgramSpec extends FunctionSpec {
   /** Section without a leading `?`, e.g. `struct_ops.s/init`, `xdp`. */
   type: string;
+  /** 0 for a section name that libbpf does not know: the type must be set before loading. */
   progType: number;
   expectedAttachType: number;
   sleepable: boolean;
+  /** From an `xdp.frags` section: BPF_F_XDP_HAS_FRAGS. */
+  xdpFrags: boolean;
   /** False for sections with a leading `?`. */
   autoload: boolean;
   /** Text after `/` in the section name, '' if none. */
@@ -54,15 +59,18 @@ export interface LineInfo {
   line: number;
   column: number;
   text: string;
+  /** String offsets of `file` and `text` in the object's BTF, as a raw line_info record has them. */
+  fileOffset: number;
+  textOffset: number;
 }
 
 /** One relocation of an instruction, resolved to what it names. */
 export type CodeReloc =
   /** LD_IMM64 of a map (`.maps` symbol). */
   | { kind: 'map'; insn: number; map: string }
-  /** LD_IMM64 of a global variable: value of the global-data map plus offset. */
+  /** LD_IMM64 of a global variable: value of the global-data map (or place in the ARENA map's data) plus offset. */
   | { kind: 'data'; insn: number; map: string; offset: number }
-  /** Call of a function of this object. */
+  /** Call of a function of this object. Every such call has one, also where the ELF file needs no relocation. */
   | { kind: 'call'; insn: number; section: string; sectionOffset: number }
   /** LD_IMM64 of a function's address. */
   | { kind: 'func'; insn: number; section: string; sectionOffset: number }
@@ -80,7 +88,7 @@ export interface CoReReloc {
 
 export interface MapSpec {
   name: string;
-  /** ELF section: `.maps`, `.rodata`, `.data.x`, `.bss`, `.kconfig`, `.addr_space.1`. */
+  /** ELF section: `.maps`, `.rodata`, `.data.x`, `.bss`, `.kconfig`; global data maps have it as name too. */
   section: string;
   type: number;
   keySize: number;
@@ -97,7 +105,7 @@ export interface MapSpec {
   inner?: MapSpec;
   /** Static initialisers of `values`: index → map or program name. */
   values?: { index: number; name: string }[];
-  /** Global data: initial contents and its variables. */
+  /** Initial contents and variables of global data. The ARENA map has those of `.addr_space.1`. */
   data?: { bytes: Uint8Array; variables: VariableSpec[] };
 }
 
