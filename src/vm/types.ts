@@ -86,6 +86,8 @@ export interface VmProgSpec {
   writeClasses?: number;
   /** Handle of the arena that addr_space_cast refers to. */
   arena?: number;
+  /** Insn of the subprogram that bpf_throw ends in; without one, the cookie is the result. */
+  exceptionCallback?: number;
 }
 
 export interface VmProg {
