@@ -110,11 +110,13 @@ export class CoReResolver {
 
   /**
    * @param local the object's BTF
-   * @param targets the kernel's BTF, then those of its modules (split on it), which are asked only for types that it lacks
+   * @param kernel the kernel's BTF
+   * @param modules those of its modules, split on the kernel's; asked for and searched only for types that it lacks
    */
   constructor(
     readonly local: BtfView,
-    readonly targets: readonly BtfView[],
+    readonly kernel: BtfView,
+    readonly modules: () => readonly BtfView[] = () => [],
   ) {}
 
   /**
@@ -175,22 +177,18 @@ export class CoReResolver {
     const name = essentialName(this.local.nameOf(id));
     const kind = this.local.kindOf(id);
     const found: Candidate[] = [];
-    const [main, ...modules] = this.targets;
     const collect = (btf: BtfView, names: Iterable<string>, firstId: number) => {
-      for (const full of names) {
-        for (const candidate of btf.findAll(full)) {
-          if (candidate >= firstId && kindsCompatible(btf.kindOf(candidate), kind)) found.push({ btf, id: candidate });
-        }
+      const ids = [...names].flatMap((full) => btf.findAll(full)).filter((at) => at >= firstId);
+      for (const at of ids.sort((a, b) => a - b)) {
+        if (kindsCompatible(btf.kindOf(at), kind)) found.push({ btf, id: at });
       }
     };
-    if (main) {
-      const ofMain = [name, ...flavoursOf(main, name)];
-      collect(main, ofMain, 1);
-      if (found.length === 0) {
-        for (const btf of modules) collect(btf, new Set([...ofMain, ...flavoursOf(btf, name)]), main.typeCount);
-      }
+    const names = [name, ...flavoursOf(this.kernel, name)];
+    collect(this.kernel, names, 1);
+    if (found.length === 0) {
+      for (const btf of this.modules())
+        collect(btf, new Set([...names, ...flavoursOf(btf, name)]), this.kernel.typeCount);
     }
-    found.sort((a, b) => this.targets.indexOf(a.btf) - this.targets.indexOf(b.btf) || a.id - b.id);
     this.#candidates.set(id, found);
     return found;
   }
