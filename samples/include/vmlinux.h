@@ -1,0 +1,176 @@
+/* Kernel types of the samples, written by scripts/samples.mjs from profiles/7.3.btf.gz. Do not edit. */
+#ifndef VMLINUX_H
+#define VMLINUX_H
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct cgroup;
+struct cpumask;
+struct scx_cgroup_init_args;
+struct scx_cmask;
+struct scx_cpu_acquire_args;
+struct scx_cpu_release_args;
+struct scx_dump_ctx;
+struct scx_exit_info;
+struct scx_exit_task_args;
+struct scx_init_task_args;
+struct scx_sub_attach_args;
+struct scx_sub_detach_args;
+struct task_struct;
+
+typedef _Bool bool;
+typedef unsigned char __u8;
+typedef __u8 u8;
+typedef short unsigned int __u16;
+typedef __u16 u16;
+typedef unsigned int __u32;
+typedef __u32 u32;
+typedef long long unsigned int __u64;
+typedef __u64 u64;
+typedef int __s32;
+typedef __s32 s32;
+typedef long long int __s64;
+typedef __s64 s64;
+
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+	BPF_MAP_TYPE_ARENA = 33,
+};
+
+enum bpf_func_id {
+	BPF_FUNC_map_lookup_elem = 1,
+	BPF_FUNC_map_update_elem = 2,
+	BPF_FUNC_map_delete_elem = 3,
+	BPF_FUNC_ktime_get_ns = 5,
+	BPF_FUNC_trace_printk = 6,
+	BPF_FUNC_get_smp_processor_id = 8,
+	BPF_FUNC_probe_read_kernel_str = 115,
+};
+
+struct sched_ext_entity {
+	u32 weight;
+	u64 tid;
+	u64 slice;
+	u64 dsq_vtime;
+};
+
+typedef int __kernel_pid_t;
+typedef __kernel_pid_t pid_t;
+
+struct task_struct {
+	unsigned int flags;
+	struct sched_ext_entity scx;
+	int nr_cpus_allowed;
+	pid_t pid;
+	char comm[16];
+};
+
+struct sched_ext_ops {
+	s32 (*select_cpu)(struct task_struct *, s32, u64);
+	void (*enqueue)(struct task_struct *, u64);
+	void (*dequeue)(struct task_struct *, u64);
+	void (*dispatch)(s32, struct task_struct *);
+	void (*tick)(struct task_struct *);
+	void (*runnable)(struct task_struct *, u64);
+	void (*running)(struct task_struct *);
+	void (*stopping)(struct task_struct *, bool);
+	void (*quiescent)(struct task_struct *, u64);
+	bool (*yield)(struct task_struct *, struct task_struct *);
+	bool (*core_sched_before)(struct task_struct *, struct task_struct *);
+	void (*set_weight)(struct task_struct *, u32);
+	void (*set_cpumask)(struct task_struct *, const struct cpumask *);
+	void (*update_idle)(s32, bool);
+	s32 (*init_task)(struct task_struct *, struct scx_init_task_args *);
+	void (*exit_task)(struct task_struct *, struct scx_exit_task_args *);
+	void (*enable)(struct task_struct *);
+	void (*disable)(struct task_struct *);
+	void (*dump)(struct scx_dump_ctx *);
+	void (*dump_cpu)(struct scx_dump_ctx *, s32, bool);
+	void (*dump_task)(struct scx_dump_ctx *, struct task_struct *);
+	s32 (*cgroup_init)(struct cgroup *, struct scx_cgroup_init_args *);
+	void (*cgroup_exit)(struct cgroup *);
+	s32 (*cgroup_prep_move)(struct task_struct *, struct cgroup *, struct cgroup *);
+	void (*cgroup_move)(struct task_struct *, struct cgroup *, struct cgroup *);
+	void (*cgroup_cancel_move)(struct task_struct *, struct cgroup *, struct cgroup *);
+	void (*cgroup_set_weight)(struct cgroup *, u32);
+	void (*cgroup_set_bandwidth)(struct cgroup *, u64, u64, u64);
+	void (*cgroup_set_idle)(struct cgroup *, bool);
+	s32 (*sub_attach)(struct scx_sub_attach_args *);
+	void (*sub_detach)(struct scx_sub_detach_args *);
+	void (*sub_caps_updated)(const struct scx_cmask *, u64);
+	void (*sub_ecaps_updated)(s32, u64, u64);
+	void (*cpu_online)(s32);
+	void (*cpu_offline)(s32);
+	s32 (*init_cids)(void);
+	s32 (*init)(void);
+	void (*exit)(struct scx_exit_info *);
+	u32 dispatch_max_batch;
+	u64 flags;
+	u32 timeout_ms;
+	u32 exit_dump_len;
+	u64 hotplug_seq;
+	u32 cid_shard_size;
+	u32 rescue_bandwidth_ppt;
+	u32 rescue_quantum_us;
+	u64 sub_cgroup_id;
+	char name[128];
+	void *priv;
+	void (*cpu_acquire)(s32, struct scx_cpu_acquire_args *);
+	void (*cpu_release)(s32, struct scx_cpu_release_args *);
+};
+
+struct scx_init_task_args {
+	bool fork;
+	struct cgroup *cgroup;
+};
+
+struct scx_exit_task_args {
+	bool cancelled;
+};
+
+enum scx_exit_kind {
+	SCX_EXIT_NONE = 0,
+	SCX_EXIT_DONE = 1,
+	SCX_EXIT_UNREG = 64,
+	SCX_EXIT_UNREG_BPF = 65,
+	SCX_EXIT_UNREG_KERN = 66,
+	SCX_EXIT_SYSRQ = 67,
+	SCX_EXIT_PARENT = 68,
+	SCX_EXIT_PARENT_KILL = 69,
+	SCX_EXIT_ERROR = 1024,
+	SCX_EXIT_ERROR_BPF = 1025,
+	SCX_EXIT_ERROR_STALL = 1026,
+	SCX_EXIT_ERROR_REENQ = 1027,
+	SCX_EXIT_ERROR_RESCUE = 1028,
+};
+
+struct scx_exit_info {
+	enum scx_exit_kind kind;
+	s64 exit_code;
+	const char *reason;
+	char *msg;
+};
+
+enum scx_public_consts {
+	SCX_SLICE_DFL = 20000000,
+};
+
+enum scx_dsq_id_flags {
+	SCX_DSQ_GLOBAL = 0x8000000000000001ULL,
+	SCX_DSQ_LOCAL = 0x8000000000000002ULL,
+};
+
+enum scx_enq_flags {
+	SCX_ENQ_HEAD = 65536,
+};
+
+#pragma clang attribute pop
+
+extern s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) __ksym;
+extern s32 scx_bpf_select_cpu_dfl(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *is_idle) __ksym;
+extern void scx_bpf_error_bstr(char *fmt, long long unsigned int *data, u32 data__sz) __ksym;
+
+#endif
