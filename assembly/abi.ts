@@ -131,6 +131,13 @@ export const MAP_ID = 40; // tag of its objects
 export const MAP_STRUCT = 44; // guest offset of the struct bpf_map
 export const MAP_ELEM_BYTES = 48; // of an element without its last redzone
 
+/** Bit of MAP_TYPE: the host keeps this map; lookups, updates and deletions go to it as one of these operations. */
+export const MAP_FOREIGN = 0x100;
+export const FOREIGN_LOOKUP = 1;
+export const FOREIGN_UPDATE = 2;
+export const FOREIGN_DELETE = 3;
+export const FOREIGN_LOOKUP_PERCPU = 4; // the CPU in flags
+
 /** Results of map functions that are guest offsets or errnos: an unsigned value above this is -errno. */
 export const MAX_ERRNO_VALUE = 0xfffff000;
 
@@ -157,6 +164,9 @@ export const CUR_WRITE_CLASSES = EXEC_RECORDS + 104;
 /** Host call: index of the function; status written by the host (FAULT_NONE or FAULT_*). The call insn is at RUN_PC. */
 export const CALL_FN = EXEC_RECORDS + 108;
 export const CALL_STATUS = EXEC_RECORDS + 116;
+/** Further values of CALL_STATUS: tail call of the program (core address) in CALL_FN; exception with cookie r1. */
+export const CALL_TAIL = 0x100;
+export const CALL_THROW = 0x101;
 /** One past the last frame of the running context. */
 export const FRAMES_END = EXEC_RECORDS + 120;
 /** What the last resume or invoke gave: u64 r0. */
@@ -242,6 +252,10 @@ export const TARGET_MISSING = 3;
 // An execution context. Guest stack: MAX_CALL_FRAMES frames of STACK_BYTES, each between redzones of STACK_REDZONE.
 export const STACK_REDZONE = 16;
 export const STACK_STRIDE = 528;
+// Behind the frames: for each frame 4 bytes that hold the key while it runs a callback of for_each over an array.
+export const STACK_KEYS = 8 * STACK_STRIDE;
+export const STACK_KEY_STRIDE = 32;
+export const CTX_STACK_BYTES = STACK_KEYS + 8 * STACK_KEY_STRIDE - 28;
 export const CTX_NEXT = 0; // next idle context
 export const CTX_STATE = 4;
 export const CTX_PROG = 8;
@@ -261,7 +275,7 @@ export const CTX_BLOCK = 68; // RUN_BLOCK
 export const CTX_REGS = 72; // r0..r10
 export const CTX_R10 = CTX_REGS + 80;
 export const CTX_FRAMES = 160;
-export const CTX_BYTES = CTX_FRAMES + 8 * 80;
+export const CTX_BYTES = CTX_FRAMES + 8 * 88;
 export const FAULT_WRITE_BIT = 0x80000000;
 // CTX_FLAGS
 export const CTX_COUNT_INSNS = 1;
@@ -282,9 +296,10 @@ export const FRAME_LOOP_FN = 44; // slot of the callback
 export const FRAME_LOOP_I = 48; // u64
 export const FRAME_LOOP_N = 56; // u64; for_each: the map
 export const FRAME_LOOP_CTX = 64; // u64
+export const FRAME_LOOP_DONE = 80; // u64 elements that for_each visited
 export const FRAME_TAIL_RET = 72; // FRAME_RET and program before a tail call in this frame
 export const FRAME_TAIL_PROG = 76;
-export const FRAME_BYTES = 80;
+export const FRAME_BYTES = 88;
 
 /** may_goto falls through this often in a frame, then jumps (kernel 6.12: BPF_MAX_LOOPS, counted down on the stack). */
 export const MAY_GOTO_LOOPS = 8388608;
@@ -333,5 +348,4 @@ export const FN_MAP_DELETE_ELEM = 4;
 export const FN_MAP_LOOKUP_PERCPU_ELEM = 5;
 export const FN_FOR_EACH_MAP_ELEM = 6;
 export const FN_LOOP = 7;
-export const FN_TAIL_CALL = 8;
-export const FN_THROW = 9;
+export const FN_THROW = 8;

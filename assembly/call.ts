@@ -2,15 +2,19 @@
 // subprogram's. The insn is at RUN_PC; so is, afterwards, the one to go on with.
 
 import * as abi from './abi';
-import { accessSlow, atomic } from './access';
-import { heapFix } from './alloc';
+import { accessSlow, atomic, GUEST_BASE } from './access';
+import { host } from './env';
 import * as isa from './isa';
+import {
+  callMapDelete,
+  callMapLookup,
+  callMapLookupPercpu,
+  callMapUpdate,
+  mapIterCheck,
+  mapIterNext,
+} from './map/call';
 import * as ops from './ops';
 import { codeTarget } from './prog';
-
-/** Runs host function CALL_FN with arguments and result in REGS; leaves FAULT_* in CALL_STATUS. */
-@external('env', 'host')
-declare function host(): void;
 
 const E2BIG: i64 = 7;
 const EINVAL: i64 = 22;
@@ -21,7 +25,7 @@ export function slow(): u32 {
   const pc = load<u32>(abi.RUN_PC);
   switch (<u32>load<u8>(pc, abi.SLOT_BASE)) {
     case ops.H_CALL_HOST:
-      return after(pc, callHost(load<u32>(pc, abi.SLOT_OFF)));
+      return callHost(pc, load<u32>(pc, abi.SLOT_OFF));
     case ops.H_CALL_CORE:
       return callCore(pc, load<u32>(pc, abi.SLOT_OFF));
     case ops.H_CALL:
@@ -32,6 +36,8 @@ export function slow(): u32 {
       return callRegister(pc);
     case ops.H_LOOP_NEXT:
       return loopNext();
+    case ops.H_FOR_EACH_NEXT:
+      return forEachNext();
     case ops.H_TAIL_RETURN:
       return tailReturn();
     case ops.H_ATOMIC:
@@ -46,6 +52,16 @@ function after(pc: u32, fault: u32): u32 {
   if (fault) return stop(fault);
   store<u32>(abi.RUN_PC, pc + abi.SLOT_BYTES);
   return 0;
+}
+
+/** As after; what checkArg found goes into the context. */
+function afterArgs(pc: u32, fault: u32): u32 {
+  if (fault) {
+    const ctx = load<u32>(abi.CUR_CTX);
+    store<u64>(ctx, load<u64>(abi.ARG_ADDR), abi.CTX_FAULT_ADDR);
+    store<u32>(ctx, load<u32>(abi.ARG_SIZE), abi.CTX_FAULT_SIZE);
+  }
+  return after(pc, fault);
 }
 
 /** Stops at the insn at RUN_PC, which is not counted as executed. */
@@ -101,18 +117,30 @@ function callRegister(pc: u32): u32 {
   return pay();
 }
 
-function callHost(fn: u32): u32 {
+function callHost(pc: u32, fn: u32): u32 {
   store<u32>(abi.CALL_FN, fn);
   store<u32>(abi.CALL_STATUS, 0);
   store<u64>(abi.REG_R0, 0);
-  const fixed = heapFix(false);
   host();
-  heapFix(fixed);
-  return load<u32>(abi.CALL_STATUS);
+  const status = load<u32>(abi.CALL_STATUS);
+  if (status == abi.CALL_TAIL) return tailCall(pc, load<u32>(abi.CALL_FN));
+  if (status == abi.CALL_THROW) return throwException();
+  return after(pc, status);
 }
 
 function callCore(pc: u32, fn: u32): u32 {
+  const object = (load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT) != 0;
   switch (fn) {
+    case abi.FN_MAP_LOOKUP_ELEM:
+      return afterArgs(pc, callMapLookup(object));
+    case abi.FN_MAP_UPDATE_ELEM:
+      return afterArgs(pc, callMapUpdate(object));
+    case abi.FN_MAP_DELETE_ELEM:
+      return afterArgs(pc, callMapDelete(object));
+    case abi.FN_MAP_LOOKUP_PERCPU_ELEM:
+      return afterArgs(pc, callMapLookupPercpu(object));
+    case abi.FN_FOR_EACH_MAP_ELEM:
+      return forEachStart(pc);
     case abi.FN_GET_SMP_PROCESSOR_ID:
       store<u64>(abi.REG_R0, load<u32>(abi.CUR_CPU));
       return after(pc, 0);
@@ -173,6 +201,71 @@ function loopCall(frame: u32): u32 {
   return pay();
 }
 
+// ---- bpf_for_each_map_elem (kernel/bpf/bpf_iter.c, for_each_map_elem of arrays and hashes): the same way ----------------
+
+function forEachStart(pc: u32): u32 {
+  const map = load<u64>(abi.REG_R1);
+  const fault = mapIterCheck(map);
+  if (fault) return afterArgs(pc, fault);
+  const target = codeTarget(load<u32>(abi.CUR_PROG), load<u64>(abi.REG_R2));
+  if (!target) return stop(abi.FAULT_BAD_CODE_POINTER);
+  if (load<u64>(abi.REG_R4)) {
+    store<i64>(abi.REG_R0, -EINVAL);
+    return after(pc, 0);
+  }
+  const cursor = mapIterNext(map, 0, keySlot(load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES));
+  if (!cursor) {
+    store<u64>(abi.REG_R0, 0);
+    return after(pc, 0);
+  }
+  const frame = pushFrame(abi.FOR_EACH_SLOT);
+  if (!frame) return stop(abi.FAULT_CALL_DEPTH);
+  store<u32>(frame, pc + abi.SLOT_BYTES, abi.FRAME_LOOP_RET);
+  store<u32>(frame, target, abi.FRAME_LOOP_FN);
+  store<u64>(frame, cursor, abi.FRAME_LOOP_I);
+  store<u64>(frame, map, abi.FRAME_LOOP_N);
+  store<u64>(frame, load<u64>(abi.REG_R3), abi.FRAME_LOOP_CTX);
+  store<u64>(frame, 0, abi.FRAME_LOOP_DONE);
+  leaveFor(target);
+  return forEachCall(frame);
+}
+
+/** Where the key of an array's element lies for the callback in this frame. */
+function keySlot(frame: u32): u32 {
+  const ctx = load<u32>(abi.CUR_CTX);
+  const depth = (frame - ctx - abi.CTX_FRAMES) / abi.FRAME_BYTES;
+  return load<u32>(ctx, abi.CTX_STACK) + abi.STACK_KEYS + depth * abi.STACK_KEY_STRIDE;
+}
+
+function forEachNext(): u32 {
+  const frame = load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES;
+  const done = load<u64>(frame, abi.FRAME_LOOP_DONE) + 1;
+  let cursor: u64 = 0;
+  if (!load<u64>(abi.REG_R0)) {
+    cursor = mapIterNext(load<u64>(frame, abi.FRAME_LOOP_N), load<u64>(frame, abi.FRAME_LOOP_I), keySlot(frame));
+  }
+  if (!cursor) {
+    store<u64>(abi.REG_R0, done);
+    goOnAt(load<u32>(frame, abi.FRAME_LOOP_RET));
+    return 0;
+  }
+  store<u64>(frame, done, abi.FRAME_LOOP_DONE);
+  store<u64>(frame, cursor, abi.FRAME_LOOP_I);
+  pushFrame(abi.FOR_EACH_SLOT);
+  goOnAt(load<u32>(frame, abi.FRAME_LOOP_FN));
+  return forEachCall(frame);
+}
+
+/** callback(map, &key, &value, ctx, 0) */
+function forEachCall(frame: u32): u32 {
+  store<u64>(abi.REG_R1, load<u64>(frame, abi.FRAME_LOOP_N));
+  store<u64>(abi.REG_R2, GUEST_BASE + load<u32>(abi.ITER_KEY));
+  store<u64>(abi.REG_R3, GUEST_BASE + load<u32>(abi.ITER_VALUE));
+  store<u64>(abi.REG_R4, load<u64>(frame, abi.FRAME_LOOP_CTX));
+  store<u64>(abi.REG_R5, 0);
+  return pay();
+}
+
 // ---- Exceptions (bpf_throw) ----------------------------------------------------------------------------------------------
 
 /** Unwinds every frame; the program's exception callback gives the result, without one the cookie is it. */
@@ -193,7 +286,11 @@ function throwException(): u32 {
 // ---- Tail calls (bpf_tail_call): another program takes over this frame -----------------------------------------------------
 
 /** Runs program `to` in this frame, r1 being its context; the caller of the frame gets its program back at the end. */
-export function tailCall(to: u32): u32 {
+function tailCall(pc: u32, to: u32): u32 {
+  const ctx = load<u32>(abi.CUR_CTX);
+  const done = load<u32>(ctx, abi.CTX_TAIL_CALLS);
+  if (done == isa.MAX_TAIL_CALLS) return after(pc, 0);
+  store<u32>(ctx, done + 1, abi.CTX_TAIL_CALLS);
   const frame = load<u32>(abi.CUR_FRAME);
   const ret = load<u32>(frame, abi.FRAME_RET);
   if (ret != abi.RETURN_SLOT && ret != abi.TAIL_RETURN_SLOT) {
@@ -203,18 +300,19 @@ export function tailCall(to: u32): u32 {
   }
   store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
   leaveFor(load<u32>(to, abi.PROG_SLOTS));
-  return becomes(to);
+  become(to);
+  return pay() ? abi.RUN_PAUSED : abi.RUN_SWITCH;
 }
 
 function tailReturn(): u32 {
   const frame = load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES;
   goOnAt(load<u32>(frame, abi.FRAME_TAIL_RET));
-  return becomes(load<u32>(frame, abi.FRAME_TAIL_PROG));
+  become(load<u32>(frame, abi.FRAME_TAIL_PROG));
+  return abi.RUN_SWITCH;
 }
 
 /** Another program runs from here on, perhaps with other checks. */
-function becomes(prog: u32): u32 {
+function become(prog: u32): void {
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
-  return abi.RUN_SWITCH;
 }

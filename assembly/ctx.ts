@@ -3,7 +3,7 @@
 
 import * as abi from './abi';
 import { GUEST_BASE } from './access';
-import { heapAllocZeroed, heapFix, heapFree } from './alloc';
+import { heapAllocZeroed, heapFree } from './alloc';
 import { interpret } from './interp';
 import * as isa from './isa';
 import * as ops from './ops';
@@ -169,11 +169,9 @@ function go(ctx: u32, fuel: i32): u32 {
   store<i32>(abi.RUN_FUEL, left);
   let status: u32 = abi.RUN_PAUSED;
   if (left >= 0) {
-    const flexible = heapFix(true);
     do {
       status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), load<u32>(ctx, abi.CTX_FLAGS));
     } while (status == abi.RUN_SWITCH);
-    heapFix(flexible);
   }
   store<u32>(abi.NEST_DEPTH, depth);
   store<u32>(

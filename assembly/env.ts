@@ -1,0 +1,4 @@
+// What execution asks of the host.
+
+/** Runs host function CALL_FN with arguments and result in REGS; leaves FAULT_* or CALL_* in CALL_STATUS. */
+export declare function host(): void;

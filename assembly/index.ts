@@ -1,0 +1,29 @@
+// The core's exports.
+
+// Memory and maps.
+export { heapAlloc, heapAllocZeroed, heapCheck, heapFix, heapFree } from './alloc';
+// Execution.
+export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, invoke, resume } from './ctx';
+export {
+  callMapDelete,
+  callMapLookup,
+  callMapLookupPercpu,
+  callMapUpdate,
+  checkArg,
+  mapIterNext,
+} from './map/call';
+export {
+  mapCreate,
+  mapDelete,
+  mapFree,
+  mapLookup,
+  mapNextKey,
+  mapRecord,
+  mapSetFields,
+  mapUpdate,
+} from './map/map';
+export { slotAt } from './map/record';
+export { memoryInit } from './memory';
+export { freeProg, insnOf, loadProg } from './prog';
+export { accessAt, checkSlow, isAccess, setAccess } from './shadow';
+export { insideObject, objectAt, windowAlloc, windowFlush, windowFree } from './window';

@@ -1,0 +1,26 @@
+/** Exports of the core's execution half: assembly/{prog,ctx}.ts. Addresses come back signed. */
+export interface ExecExports {
+  ctxInit(): void;
+  ctxNew(stack: number): number;
+  ctxFree(ctx: number): void;
+  ctxGive(ctx: number): void;
+  ctxTake(): number;
+  ctxStart(ctx: number, prog: number, code: bigint, cpu: number, flags: number): number;
+  resume(ctx: number, fuel: number): number;
+  invoke(prog: number, arg: number, cpu: number, fuel: number): number;
+  abandon(outer: number, depth: number): void;
+  loadProg(
+    insns: number,
+    count: number,
+    calls: number,
+    flags: number,
+    writeClasses: number,
+    hasArena: number,
+    arenaBase: bigint,
+    arenaUser: bigint,
+    exception: number,
+  ): number;
+  freeProg(prog: number): void;
+  insnOf(prog: number, slot: number): number;
+  checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;
+}

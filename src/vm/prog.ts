@@ -1,0 +1,100 @@
+import * as abi from '../../assembly/abi.js';
+import { InputError } from '../errors.js';
+import type { Core } from './core.js';
+import { type Engine, engineFor } from './engine.js';
+import type { CallTarget, VmProg, VmProgSpec } from './types.js';
+import { verifyError } from './verify.js';
+
+const KINDS = { core: abi.TARGET_CORE, host: abi.TARGET_HOST, missing: abi.TARGET_MISSING };
+
+/** A program in the core. `handle` is its record's address there. */
+export class LoadedProg implements VmProg {
+  readonly id: number;
+  readonly name: string;
+  readonly insnCount: number;
+  readonly strict: boolean;
+  /** Names of missing call targets, by insn. */
+  readonly missing: ReadonlyMap<number, string>;
+
+  constructor(
+    readonly handle: number,
+    id: number,
+    spec: VmProgSpec,
+    private readonly engine: Engine,
+    private readonly release: (prog: LoadedProg) => void,
+  ) {
+    this.id = id;
+    this.name = spec.name;
+    this.insnCount = spec.insns.length / 8;
+    this.strict = spec.faults === 'strict';
+    const missing = new Map<number, string>();
+    for (const [insn, target] of spec.calls) if (target.kind === 'missing') missing.set(insn, target.name);
+    this.missing = missing;
+    engine.load(handle);
+  }
+
+  free(): void {
+    this.release(this);
+    this.engine.free(this.handle);
+  }
+}
+
+export interface Arena {
+  /** Guest address that offset 0 maps to. */
+  base: bigint;
+  /** user_vm_start. */
+  user: bigint;
+}
+
+/** Checks and decodes a program. Throws VerifyError (an InputError), UnsupportedError for the engine. */
+export function loadProg(
+  core: Core,
+  spec: VmProgSpec,
+  arena: Arena | undefined,
+  hostFunctions: number,
+  release: (prog: LoadedProg) => void,
+): LoadedProg {
+  const engine = engineFor(spec.engine);
+  if (spec.insns.length % 8 !== 0) {
+    throw new InputError(`program "${spec.name}": ${spec.insns.length} bytes are no whole number of insns`);
+  }
+  const count = spec.insns.length / 8;
+  const { exports } = core;
+  const bytes = Math.max(spec.insns.length, 8);
+  const buffer = exports.heapAlloc(bytes + count * 4) >>> 0;
+  if (buffer === 0) throw verifyError(abi.VERIFY_NO_MEMORY, 0, 0);
+  try {
+    core.u8.set(spec.insns, buffer);
+    const calls = core.u32.subarray((buffer + bytes) >>> 2, ((buffer + bytes) >>> 2) + count);
+    calls.fill(abi.TARGET_NONE);
+    for (const [insn, target] of spec.calls) if (insn < count) calls[insn] = encodeTarget(target, hostFunctions);
+    const flags = (spec.checks === 'object' ? abi.PROG_OBJECT : 0) | (spec.faults === 'strict' ? abi.PROG_STRICT : 0);
+    const handle =
+      exports.loadProg(
+        buffer,
+        count,
+        buffer + bytes,
+        flags,
+        spec.writeClasses ?? 0,
+        arena ? 1 : 0,
+        arena?.base ?? 0n,
+        arena?.user ?? 0n,
+        spec.exceptionCallback ?? 0,
+      ) >>> 0;
+    if (handle === 0) {
+      const at = abi.VERIFY_CODE >>> 2;
+      throw verifyError(core.u32[at] ?? 0, core.u32[at + 1] ?? 0, core.u32[at + 2] ?? 0);
+    }
+    return new LoadedProg(handle, core.u32[(handle + abi.PROG_ID) >>> 2] ?? 0, spec, engine, release);
+  } finally {
+    exports.heapFree(buffer);
+  }
+}
+
+function encodeTarget(target: CallTarget, hostFunctions: number): number {
+  const number = target.kind === 'core' ? target.fn : target.kind === 'host' ? target.index : 0;
+  if (target.kind === 'host' && !(number < hostFunctions)) {
+    throw new InputError(`host function ${number} is not registered`);
+  }
+  return ((KINDS[target.kind] << 24) | number) >>> 0;
+}
