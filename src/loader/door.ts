@@ -1,0 +1,53 @@
+import { ERRNO, ErrnoError } from '../errno.js';
+import type { BpfAttr, BpfSyscall, Profile } from '../kernel/types.js';
+
+/** All that the loader asks of a kernel: bpf(2), close(2), mmap(2) of a map, and what uname and sysfs would say. */
+export interface KernelDoor {
+  readonly profile: Profile;
+  /** Possible CPUs. */
+  readonly cpus: number;
+  readonly bpf: BpfSyscall;
+  /** 0 or -EBADF. */
+  close(fd: number): number;
+  /** Memory of a map: an arena's pages or a BPF_F_MMAPABLE array's values. Throws ErrnoError as mmap(2) fails. */
+  mmap(fd: number): MapMemory;
+}
+
+/** A mapping of a map's memory. Offsets count from the map's first byte. */
+export interface MapMemory {
+  read(offset: number, bytes: number): Uint8Array;
+  write(offset: number, bytes: Uint8Array): void;
+}
+
+type Cmd = keyof BpfAttr & Parameters<BpfSyscall>[0];
+
+/** Calls bpf(2); throws ErrnoError with `what` when it answers with an errno. */
+export function bpf<C extends Cmd>(kernel: KernelDoor, cmd: C, attr: BpfAttr[C], what: string): number {
+  const result = kernel.bpf(cmd, attr);
+  if (result < 0) throw new ErrnoError(-result, what);
+  return result;
+}
+
+/** File descriptors of one load: on failure all are closed, newest first, on success they belong to the object. */
+export class FdSet {
+  readonly #fds: number[] = [];
+
+  constructor(readonly kernel: KernelDoor) {}
+
+  keep(fd: number): number {
+    this.#fds.push(fd);
+    return fd;
+  }
+
+  /** Closes one early. */
+  close(fd: number): void {
+    const at = this.#fds.lastIndexOf(fd);
+    if (at < 0) throw new ErrnoError(ERRNO.EBADF, `close ${fd}`);
+    this.#fds.splice(at, 1);
+    this.kernel.close(fd);
+  }
+
+  closeAll(): void {
+    for (let fd = this.#fds.pop(); fd !== undefined; fd = this.#fds.pop()) this.kernel.close(fd);
+  }
+}

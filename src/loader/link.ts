@@ -1,0 +1,169 @@
+import { INSN_BYTES, OP_LD_IMM64, PSEUDO_FUNC } from '../../assembly/isa.js';
+import type { CoReResolver } from '../btf/core.js';
+import { applyCoRe } from '../btf/core_patch.js';
+import { InputError, within } from '../errors.js';
+import type { CodeReloc, FunctionSpec, ObjectSpec, ProgramSpec } from '../object/spec.js';
+
+// A program as the kernel takes it: its own insns and, after them, those of every function it reaches, each once, calls
+// between them relative to the new places (libbpf: bpf_object__reloc_code, bpf_object__append_subprog_code).
+
+/** A function within a linked program. */
+export interface LinkedFunction {
+  spec: FunctionSpec;
+  /** Index of its first insn in the program. */
+  start: number;
+}
+
+export interface LinkedProgram {
+  insns: Uint8Array;
+  /** The program itself first. */
+  functions: LinkedFunction[];
+  /** Relocations that need fds and kernel BTF ids, insn index within the program. */
+  relocations: Extract<CodeReloc, { kind: 'map' | 'data' | 'extern' }>[];
+  /** Why an insn was replaced by an invalid call, by insn index within the program. */
+  poisoned: Map<number, string>;
+}
+
+interface PreparedFunction {
+  /** CO-RE applied. */
+  insns: Uint8Array;
+  poisoned: { insn: number; text: string }[];
+  /** Of calls and function pointers, by insn. */
+  targets: Map<number, FunctionSpec>;
+}
+
+/** Links the programs of one object; CO-RE relocations of a shared function are worked out once. */
+export class Linker {
+  readonly #prepared = new Map<FunctionSpec, PreparedFunction>();
+  readonly #subprograms = new Map<string, FunctionSpec>();
+
+  /** @param coRe undefined if the object has no BTF (and so no CO-RE relocations) */
+  constructor(
+    spec: ObjectSpec,
+    readonly coRe: CoReResolver | undefined,
+  ) {
+    for (const subprogram of spec.subprograms) {
+      // Of aliases at one place the first stands for all.
+      const at = place(subprogram);
+      if (!this.#subprograms.has(at)) this.#subprograms.set(at, subprogram);
+    }
+  }
+
+  /** Throws InputError for a call that leads nowhere or an insn that does not fit its relocation. */
+  link(program: ProgramSpec): LinkedProgram {
+    const parts: Uint8Array[] = [];
+    const functions: LinkedFunction[] = [];
+    const starts = new Map<FunctionSpec, number>();
+    let length = 0;
+    const append = (spec: FunctionSpec) => {
+      const { insns } = this.#prepare(spec);
+      functions.push({ spec, start: length });
+      starts.set(spec, length);
+      parts.push(insns.slice());
+      length += insns.length / INSN_BYTES;
+    };
+    // Depth first, in order of the calls: a callee's own callees come before the caller's next one.
+    const walk = (root: FunctionSpec) => {
+      const stack = [{ spec: root, calls: this.#calls(root), next: 0 }];
+      for (let top = stack.at(-1); top; top = stack.at(-1)) {
+        const callee = top.calls[top.next++]?.[1];
+        if (!callee) {
+          stack.pop();
+        } else if (!starts.has(callee)) {
+          append(callee);
+          stack.push({ spec: callee, calls: this.#calls(callee), next: 0 });
+        }
+      }
+    };
+    append(program);
+    walk(program);
+    const handler = this.#exceptionCallback(program);
+    if (handler && !starts.has(handler)) {
+      append(handler);
+      walk(handler);
+    }
+
+    const insns = new Uint8Array(length * INSN_BYTES);
+    const view = new DataView(insns.buffer);
+    const linked: LinkedProgram = { insns, functions, relocations: [], poisoned: new Map() };
+    for (const [i, { spec, start }] of functions.entries()) {
+      insns.set(parts[i] ?? [], start * INSN_BYTES);
+      const { poisoned } = this.#prepare(spec);
+      for (const { insn, text } of poisoned) linked.poisoned.set(start + insn, text);
+      for (const [insn, callee] of this.#calls(spec)) {
+        const at = (start + insn) * INSN_BYTES;
+        view.setInt32(at + 4, (starts.get(callee) ?? 0) - (start + insn) - 1, true);
+        if (insns[at] === OP_LD_IMM64) insns[at + 1] = ((insns[at + 1] ?? 0) & 0x0f) | (PSEUDO_FUNC << 4);
+      }
+      for (const reloc of spec.relocations) {
+        if (reloc.kind === 'call' || reloc.kind === 'func') continue;
+        checkInsn(spec, reloc.insn);
+        // Dead code that CO-RE poisoned has nothing left to relocate.
+        if (!linked.poisoned.has(start + reloc.insn)) linked.relocations.push({ ...reloc, insn: start + reloc.insn });
+      }
+    }
+    return linked;
+  }
+
+  #calls(spec: FunctionSpec): [number, FunctionSpec][] {
+    return [...this.#prepare(spec).targets];
+  }
+
+  #prepare(spec: FunctionSpec): PreparedFunction {
+    let prepared = this.#prepared.get(spec);
+    if (!prepared) {
+      prepared = within(`function "${spec.name}"`, () => {
+        const insns = spec.insns.slice();
+        const poisoned = this.coRe ? applyCoRe(insns, spec.coRe, this.coRe) : [];
+        return { insns, poisoned, targets: this.#targets(spec) };
+      });
+      this.#prepared.set(spec, prepared);
+    }
+    return prepared;
+  }
+
+  /** Functions that `spec` calls or takes the address of, by insn, ascending. */
+  #targets(spec: FunctionSpec): Map<number, FunctionSpec> {
+    const targets = new Map<number, FunctionSpec>();
+    for (const reloc of spec.relocations) {
+      if (reloc.kind !== 'call' && reloc.kind !== 'func') continue;
+      checkInsn(spec, reloc.insn);
+      const target = this.#subprograms.get(`${reloc.section}+${reloc.sectionOffset}`);
+      if (!target) {
+        const place = `"${reloc.section}" + ${reloc.sectionOffset}`;
+        throw new InputError(`insn ${reloc.insn}: no subprogram starts at ${place}`);
+      }
+      targets.set(reloc.insn, target);
+    }
+    return targets;
+  }
+
+  /** The function that a `exception_callback:NAME` tag of the program names (libbpf: bpf_prog_assign_exc_cb). */
+  #exceptionCallback(program: ProgramSpec): FunctionSpec | undefined {
+    const prefix = 'exception_callback:';
+    const names = program.declTags.filter((tag) => tag.startsWith(prefix)).map((tag) => tag.slice(prefix.length));
+    // Several are the verifier's to refuse.
+    if (names.length !== 1) return undefined;
+    const [name] = names;
+    const found = [...this.#subprograms.values()].filter((subprogram) => subprogram.name === name);
+    const [callback] = found;
+    if (!callback) throw new InputError(`cannot find exception callback '${name}'`);
+    if (found.length > 1) throw new InputError(`multiple subprogs with same name as exception callback '${name}'`);
+    if (callback.linkage === 'static') {
+      throw new InputError(`exception callback ${name} must be a global non-hidden function`);
+    }
+    return callback;
+  }
+}
+
+function place(spec: FunctionSpec): string {
+  return `${spec.section}+${spec.sectionOffset}`;
+}
+
+function checkInsn(spec: FunctionSpec, insn: number): void {
+  const at = insn * INSN_BYTES;
+  const bytes = spec.insns[at] === OP_LD_IMM64 ? 2 * INSN_BYTES : INSN_BYTES;
+  if (!Number.isInteger(insn) || insn < 0 || at + bytes > spec.insns.length) {
+    throw new InputError(`function "${spec.name}": relocation of insn ${insn}, beyond its end`);
+  }
+}

@@ -1,0 +1,106 @@
+import { ERRNO, ErrnoError } from '../errno.js';
+import type { ProgramSpec } from '../object/spec.js';
+import { type ObjectContext, requireLoaded, requireOpen } from './context.js';
+
+export interface TestRunOptions {
+  /** Context bytes (struct xdp_md, the argument of a SYSCALL program, …). */
+  ctx?: Uint8Array;
+  /** Packet bytes. */
+  data?: Uint8Array;
+  repeat?: number;
+  flags?: number;
+  cpu?: number;
+}
+
+export interface TestRunResult {
+  retval: number;
+  ctx: Uint8Array | undefined;
+  data: Uint8Array | undefined;
+  /** Mean nanoseconds of host time a run. */
+  duration: number;
+}
+
+/** A program of an object: load switches until load, then an fd. */
+export class BpfProgram {
+  readonly name: string;
+  /** False: load leaves it out. */
+  #autoload: boolean;
+  #fd = -1;
+  /** What the kernel said when it loaded the program. */
+  log = '';
+  /** Where it attaches; struct_ops maps set it from their kernel type. */
+  expectedAttachType: number;
+  attachBtfId = 0;
+  attachBtfFd = 0;
+  #attachTarget: string;
+
+  constructor(
+    private readonly context: ObjectContext,
+    readonly spec: ProgramSpec,
+  ) {
+    this.name = spec.name;
+    this.#autoload = spec.autoload;
+    this.expectedAttachType = spec.expectedAttachType;
+    this.#attachTarget = spec.attachTo;
+  }
+
+  get type(): number {
+    return this.spec.progType;
+  }
+
+  get fd(): number {
+    if (this.#fd < 0) throw new ErrnoError(ERRNO.EINVAL, `prog '${this.name}' has no fd (was it loaded?)`);
+    return this.#fd;
+  }
+
+  get loaded(): boolean {
+    return this.#fd >= 0;
+  }
+
+  /** Loader only. */
+  setFd(fd: number): void {
+    this.#fd = fd;
+  }
+
+  get autoload(): boolean {
+    return this.#autoload;
+  }
+
+  /** Throws ErrnoError(EINVAL) once the object is loaded. struct_ops maps overrule it at load for programs they refer to. */
+  set autoload(value: boolean) {
+    requireOpen(this.context, `program "${this.name}"`, ERRNO.EINVAL);
+    this.#autoload = value;
+  }
+
+  /** Loader only. */
+  overruleAutoload(value: boolean): void {
+    this.#autoload = value;
+  }
+
+  /** Kernel function, tracepoint or hook that a tracing program attaches to: the text after `/` in its section, or as set. */
+  get attachTarget(): string {
+    return this.#attachTarget;
+  }
+
+  set attachTarget(name: string) {
+    requireOpen(this.context, `program "${this.name}"`, ERRNO.EINVAL);
+    this.#attachTarget = name;
+  }
+
+  /** BPF_PROG_TEST_RUN. */
+  testRun(options: TestRunOptions = {}): TestRunResult {
+    const kernel = requireLoaded(this.context, `program "${this.name}"`);
+    const { ctx, data, repeat, flags, cpu } = options;
+    const attr: Parameters<typeof kernel.bpf<'PROG_TEST_RUN'>>[1] = {
+      prog_fd: this.fd,
+      ...(ctx && { ctx_in: ctx, ctx_out: new Uint8Array(ctx.length) }),
+      ...(data && { data_in: data, data_out: new Uint8Array(data.length + 256) }),
+      ...(repeat !== undefined && { repeat }),
+      ...(flags !== undefined && { flags }),
+      ...(cpu !== undefined && { cpu }),
+    };
+    const result = kernel.bpf('PROG_TEST_RUN', attr);
+    if (result < 0) throw new ErrnoError(-result, `program "${this.name}": test run failed`);
+    return { retval: attr.retval ?? 0, ctx: attr.ctx_out, data: attr.data_out, duration: attr.duration ?? 0 };
+  }
+}
