@@ -1,8 +1,11 @@
 import { InputError } from '../errors.js';
 import { BTF_KIND, type BtfMember, type BtfView } from './types.js';
 
-/** Longest chain of modifiers, arrays or nested structs that is followed (libbpf: MAX_RESOLVE_DEPTH in btf.c). */
-export const MAX_DEPTH = 32;
+/** Longest chain of modifiers and arrays that is followed (libbpf: MAX_RESOLVE_DEPTH in btf.c). */
+const MAX_CHAIN = 32;
+
+/** Deepest nesting of types by value. The kernel refuses more than 32 (MAX_RESOLVE_DEPTH), an object file may have more. */
+export const MAX_DEPTH = 256;
 
 const POINTER_BYTES = 8;
 
@@ -19,18 +22,18 @@ function isModifier(kind: number): boolean {
 /** Strips typedefs, qualifiers and type tags. */
 export function resolveType(btf: BtfView, id: number): number {
   let at = id;
-  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+  for (let depth = 0; depth <= MAX_CHAIN; depth++) {
     if (!isModifier(btf.kindOf(at))) return at;
     at = (btf.type(at) as { type: number }).type;
   }
-  throw new InputError(`type [${id}]: more than ${MAX_DEPTH} typedefs and qualifiers in a row`);
+  throw new InputError(`type [${id}]: more than ${MAX_CHAIN} typedefs and qualifiers in a row`);
 }
 
 /** Bytes of a value of this type. Throws InputError for types that have no values. */
 export function sizeOfType(btf: BtfView, id: number): number {
   let count = 1;
   let at = id;
-  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+  for (let depth = 0; depth <= MAX_CHAIN; depth++) {
     const type = btf.type(resolveType(btf, at));
     switch (type.kind) {
       case BTF_KIND.INT:
@@ -54,7 +57,7 @@ export function sizeOfType(btf: BtfView, id: number): number {
         throw new InputError(`type [${id}]: ${describe(btf, type.id)} has no size`);
     }
   }
-  throw new InputError(`type [${id}]: nested more than ${MAX_DEPTH} deep`);
+  throw new InputError(`type [${id}]: nested more than ${MAX_CHAIN} deep`);
 }
 
 function total(id: number, count: number, size: number): number {

@@ -12,7 +12,8 @@ export function checkType(type: BtfType): void {
       break;
     case BTF_KIND.ENUM:
     case BTF_KIND.ENUM64:
-      if (![1, 2, 4, 8].includes(type.size)) throw new InputError(`enum of ${type.size} bytes`);
+      // 0: an enum that was only declared.
+      if (![0, 1, 2, 4, 8].includes(type.size)) throw new InputError(`enum of ${type.size} bytes`);
       break;
     case BTF_KIND.FLOAT:
       if (![2, 4, 8, 12, 16].includes(type.size)) throw new InputError(`float of ${type.size} bytes`);

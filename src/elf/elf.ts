@@ -103,6 +103,18 @@ export class ElfFile {
     return out;
   }
 
+  /** How often each relocation type occurs in a 'rel' section. Throws InputError. */
+  relocationTypes(section: ElfSection): Map<number, number> {
+    checkTable(section, REL_BYTES);
+    const view = viewOf(section.data);
+    const counts = new Map<number, number>();
+    for (let at = 8; at < section.size; at += REL_BYTES) {
+      const type = view.getUint32(at, true);
+      counts.set(type, (counts.get(type) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   #readSymbols(): ElfSymbol[] {
     const tables = this.sections.filter((section) => section.type === 'symtab');
     const table = tables[0];

@@ -1,2 +1,2 @@
-export { findObjects } from './embedded.js';
 export { ElfFile, type ElfRelocation, type ElfSection, type ElfSymbol } from './elf.js';
+export { findObjects } from './embedded.js';

@@ -20,14 +20,14 @@ const RELOC_NAMES: Readonly<Record<number, string>> = {
   10: 'R_BPF_64_32',
 };
 
-/** Counts by type of every relocation in the file. */
-export function countRelocations(source: ObjectSource): Record<string, number> {
+/** Counts by type name of every relocation in the file, debug information aside. */
+export function countRelocations({ elf }: ObjectSource): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const section of source.elf.sections) {
-    if (section.type !== 'rel') continue;
-    for (const { type } of source.elf.relocations(section)) {
+  for (const section of elf.sections) {
+    if (section.type !== 'rel' || section.name.startsWith('.rel.debug_')) continue;
+    for (const [type, count] of elf.relocationTypes(section)) {
       const name = RELOC_NAMES[type] ?? `R_BPF_${type}`;
-      counts[name] = (counts[name] ?? 0) + 1;
+      counts[name] = (counts[name] ?? 0) + count;
     }
   }
   return counts;
