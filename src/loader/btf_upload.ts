@@ -25,7 +25,8 @@ class BtfPatch {
   #nextId: number;
 
   constructor(readonly btf: Btf) {
-    this.#blob = btf.raw.slice();
+    // Not slice(): on a Buffer that would share memory.
+    this.#blob = new Uint8Array(btf.raw);
     this.#view = new DataView(this.#blob.buffer);
     this.#nextId = btf.typeCount;
   }

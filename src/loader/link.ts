@@ -59,7 +59,7 @@ export class Linker {
       const { insns } = this.#prepare(spec);
       functions.push({ spec, start: length });
       starts.set(spec, length);
-      parts.push(insns.slice());
+      parts.push(insns);
       length += insns.length / INSN_BYTES;
     };
     // Depth first, in order of the calls: a callee's own callees come before the caller's next one.
@@ -113,7 +113,7 @@ export class Linker {
     let prepared = this.#prepared.get(spec);
     if (!prepared) {
       prepared = within(`function "${spec.name}"`, () => {
-        const insns = spec.insns.slice();
+        const insns = new Uint8Array(spec.insns);
         const poisoned = this.coRe ? applyCoRe(insns, spec.coRe, this.coRe) : [];
         return { insns, poisoned, targets: this.#targets(spec) };
       });

@@ -40,7 +40,7 @@ export class BpfMap {
     this.name = spec.name;
     const { type, keySize, valueSize, maxEntries, flags, mapExtra, numaNode, pinning } = spec;
     this.#def = { type, keySize, valueSize, maxEntries, flags, mapExtra, numaNode, pinning };
-    this.#image = spec.data?.bytes.slice();
+    this.#image = spec.data && new Uint8Array(spec.data.bytes);
   }
 
   /** The fd after load. Throws if the map was not created. */

@@ -58,7 +58,7 @@ export class StructOpsMap extends BpfMap {
     this.structOps = spec;
     this.structName = spec.structName;
     this.autocreate = spec.autocreate;
-    this.#data = spec.data.slice();
+    this.#data = new Uint8Array(spec.data);
     this.#btf = requireBtf(context, `struct_ops "${spec.name}"`);
     const type = this.#btf.type(spec.structType);
     if (type.kind !== BTF_KIND.STRUCT)
