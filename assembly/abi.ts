@@ -100,9 +100,12 @@ export const PATTERN_HASH = MEMORY_RECORDS + 0xc00;
 /** Free lists of the core heap; of the window's size classes. */
 export const HEAP_LISTS = MEMORY_RECORDS + 0x1000;
 export const WINDOW_LISTS = MEMORY_RECORDS + 0x1c00;
-/** Where the host puts keys of map calls, if they fit. */
+/** Where the host puts keys and values of map calls and finds next keys, if they fit. */
 export const KEY_SCRATCH = 0x20000;
+export const NEXT_SCRATCH = 0x28000;
 export const KEY_SCRATCH_BYTES = 0x8000;
+export const VALUE_SCRATCH = 0x30000;
+export const VALUE_SCRATCH_BYTES = 0x10000;
 
 /** State of an object that objectAt found. */
 export const OBJECT_LIVE = 1;

@@ -1,0 +1,164 @@
+// Maps as the host sees them. `map` is the guest offset of the map's struct (VmMap.ptr); keys and values come as addresses in
+// linear memory (KEY_SCRATCH, or what the host took from the core heap).
+
+import {
+  ACCESS_RO,
+  ACCESS_RW,
+  MAP_FLAGS,
+  MAP_FOREIGN,
+  MAP_ID,
+  MAP_KEY_SIZE,
+  MAP_MAX_ENTRIES,
+  MAP_STRUCT,
+  MAP_STRUCT_MAX,
+  MAP_TYPE,
+  MAP_VALUE_SIZE,
+} from '../abi';
+import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
+import { arrayCheck, arrayFree, arrayInit, arrayLookup, arrayNextKey, arrayUpdate } from './array';
+import {
+  EINVAL,
+  ENOMEM,
+  F_RDONLY_PROG,
+  fail,
+  TYPE_ARRAY,
+  TYPE_HASH,
+  TYPE_PERCPU_ARRAY,
+  TYPE_PERCPU_HASH,
+} from './const';
+import { hashCheck, hashDelete, hashFree, hashInit, hashLookup, hashNextKey, hashUpdate } from './hash';
+import {
+  cpuCount,
+  dropSlot,
+  GUEST_BASE,
+  MAP_ACCESS,
+  MAP_BYTES,
+  MAP_CPUS,
+  MAP_FIELD_COUNT,
+  MAP_FIELD_FLAGS,
+  MAP_FIELDS,
+  mapOf,
+  takeSlot,
+} from './record';
+
+export function isArray(map: u32): bool {
+  const type = load<u32>(map, MAP_TYPE);
+  return type == TYPE_ARRAY || type == TYPE_PERCPU_ARRAY;
+}
+
+export function isHash(map: u32): bool {
+  const type = load<u32>(map, MAP_TYPE);
+  return type == TYPE_HASH || type == TYPE_PERCPU_HASH;
+}
+
+/** Record of a map that the host names: it only names live ones. */
+function recordOf(map: u32): u32 {
+  const record = mapOf(GUEST_BASE + map);
+  if (!record) unreachable();
+  return record;
+}
+
+/**
+ * Creates a map with a zeroed struct of `structBytes` bytes; returns the struct's guest offset or -errno. `id` tags its
+ * objects and is never used again. Types with MAP_FOREIGN are kept by the host: they get a struct and nothing else.
+ */
+export function mapCreate(
+  type: u32,
+  keySize: u32,
+  valueSize: u32,
+  maxEntries: u32,
+  flags: u32,
+  structBytes: u32,
+  id: u32,
+): u32 {
+  if (!structBytes || structBytes > (MAP_STRUCT_MAX as u32)) return fail(EINVAL);
+  const map = heapAllocZeroed(MAP_BYTES);
+  if (!map) return fail(ENOMEM);
+  const perCpu = type == TYPE_PERCPU_ARRAY || type == TYPE_PERCPU_HASH;
+  store<u32>(map, type, MAP_TYPE);
+  store<u32>(map, keySize, MAP_KEY_SIZE);
+  store<u32>(map, valueSize, MAP_VALUE_SIZE);
+  store<u32>(map, maxEntries, MAP_MAX_ENTRIES);
+  store<u32>(map, flags, MAP_FLAGS);
+  store<u32>(map, id, MAP_ID);
+  store<u32>(map, perCpu ? cpuCount : 1, MAP_CPUS);
+  store<u32>(map, flags & F_RDONLY_PROG ? ACCESS_RO : ACCESS_RW, MAP_ACCESS);
+  let error: i32 = 0;
+  if (isArray(map)) {
+    error = arrayCheck(map);
+    if (!error) error = arrayInit(map);
+  } else if (isHash(map)) {
+    error = hashCheck(map);
+    if (!error) {
+      error = hashInit(map);
+      if (error) hashFree(map);
+    }
+  } else if (!(type & MAP_FOREIGN)) error = -EINVAL;
+  if (!error) {
+    const slot = takeSlot(map, id, structBytes);
+    if (slot) {
+      store<u32>(map, slot, MAP_STRUCT);
+      return slot;
+    }
+    error = -ENOMEM;
+    freeValues(map);
+  }
+  heapFree(map);
+  return error as u32;
+}
+
+function freeValues(map: u32): void {
+  if (isArray(map)) arrayFree(map);
+  else if (isHash(map)) hashFree(map);
+}
+
+/**
+ * Names the fields of values that updates leave alone (struct btf_record): `count` pairs of u32 offset and size at `pairs`,
+ * ascending, within the value. The map must be empty. False: no memory.
+ */
+export function mapSetFields(map: u32, pairs: u32, count: u32, flags: u32): bool {
+  const record = recordOf(map);
+  const copy = heapAlloc(count << 3);
+  if (!copy) return false;
+  memory.copy(copy, pairs, count << 3);
+  heapFree(load<u32>(record, MAP_FIELDS));
+  store<u32>(record, copy, MAP_FIELDS);
+  store<u32>(record, count, MAP_FIELD_COUNT);
+  store<u32>(record, flags, MAP_FIELD_FLAGS);
+  return true;
+}
+
+/** Core address of the record (MAP_*). */
+export function mapRecord(map: u32): u32 {
+  return recordOf(map);
+}
+
+/** Guest offset of the value of a key, or 0. */
+export function mapLookup(map: u32, key: u32, cpu: u32): u32 {
+  const record = recordOf(map);
+  return isArray(record) ? arrayLookup(record, key, cpu) : hashLookup(record, key, cpu);
+}
+
+/** Guest offset of the updated value, or -errno. With `value` 0 the caller fills it before anything else happens. */
+export function mapUpdate(map: u32, key: u32, value: u32, flags: u32, cpu: u32): u32 {
+  const record = recordOf(map);
+  return isArray(record) ? arrayUpdate(record, key, value, flags, cpu) : hashUpdate(record, key, value, flags, cpu);
+}
+
+export function mapDelete(map: u32, key: u32): i32 {
+  const record = recordOf(map);
+  return isArray(record) ? -EINVAL : hashDelete(record, key);
+}
+
+export function mapNextKey(map: u32, key: u32, next: u32): i32 {
+  const record = recordOf(map);
+  return isArray(record) ? arrayNextKey(record, key, next) : hashNextKey(record, key, next);
+}
+
+export function mapFree(map: u32): void {
+  const record = recordOf(map);
+  freeValues(record);
+  dropSlot(map);
+  heapFree(load<u32>(record, MAP_FIELDS));
+  heapFree(record);
+}

@@ -1,0 +1,164 @@
+import { type Imports, instantiate } from '@assemblyscript/loader';
+import { WASM_PAGE, WINDOW_BASE } from '../../assembly/abi.js';
+import { ERRNO, ErrnoError } from '../errno.js';
+import { InputError } from '../errors.js';
+import { CORE_WASM } from './core-wasm.js';
+import type { ExecExports } from './exports.js';
+
+/** Exports of the core's memory half: assembly/{memory,alloc,shadow,window,arena}.ts and assembly/map. */
+export interface MemoryExports {
+  memoryInit(windowBytes: number, cpus: number): number;
+  heapAlloc(size: number): number;
+  heapAllocZeroed(size: number): number;
+  heapFree(ptr: number): void;
+  heapFix(fixed: boolean): number;
+  heapCheck(): number;
+  windowAlloc(size: number, align: number, access: number, tag: number): number;
+  windowFree(ptr: number): number;
+  windowFlush(): void;
+  objectAt(ptr: number): number;
+  insideObject(ptr: number, bytes: number): number;
+  slotAt(ptr: number): number;
+  setAccess(ptr: number, bytes: number, access: number): number;
+  isAccess(access: number): number;
+  accessAt(ptr: number): number;
+  checkSlow(ptr: number, bytes: number, write: boolean, writeClasses: number): number;
+  mapCreate(
+    type: number,
+    keySize: number,
+    valueSize: number,
+    maxEntries: number,
+    flags: number,
+    structBytes: number,
+    id: number,
+  ): number;
+  mapSetFields(map: number, pairs: number, count: number, flags: number): number;
+  mapRecord(map: number): number;
+  mapLookup(map: number, key: number, cpu: number): number;
+  mapUpdate(map: number, key: number, value: number, flags: number, cpu: number): number;
+  mapDelete(map: number, key: number): number;
+  mapNextKey(map: number, key: number, next: number): number;
+  mapFree(map: number): void;
+  mapIterNext(address: bigint, cursor: bigint, keySlot: number): bigint;
+  callMapLookup(object: boolean): number;
+  callMapUpdate(object: boolean): number;
+  callMapDelete(object: boolean): number;
+  callMapLookupPercpu(object: boolean): number;
+}
+
+export type CoreExports = MemoryExports & ExecExports;
+
+/** What the core calls out to; replaced by the objects that answer. */
+export interface CoreHooks {
+  valueGone(map: number, value: number): void;
+  foreignMap(op: number, map: number, key: number, value: number, flags: number): number;
+}
+
+export interface CoreOptions {
+  /** Multiple of 64 KiB from 1 MiB to 3 GiB. */
+  windowBytes?: number;
+  /** Possible CPUs. */
+  cpus?: number;
+  /** Further imports of module `env`. */
+  env?: Record<string, (...args: never[]) => unknown>;
+}
+
+/** One instance of the core with a memory of its own, whose views are all here: nothing else keeps one. */
+export class Core {
+  /** Views of linear memory; replaced when it grows. */
+  u8 = new Uint8Array(0);
+  u32 = new Uint32Array(0);
+  view = new DataView(new ArrayBuffer(0));
+  /** Bytes of the window that can be accessed: windowBytes, then 0. */
+  limit: number;
+
+  constructor(
+    readonly exports: CoreExports,
+    readonly table: WebAssembly.Table,
+    readonly hooks: CoreHooks,
+    private memory: WebAssembly.Memory | undefined,
+    readonly windowBytes: number,
+    readonly cpus: number,
+  ) {
+    this.limit = windowBytes;
+    this.refresh();
+  }
+
+  refresh(): void {
+    const buffer = this.memory?.buffer ?? new ArrayBuffer(0);
+    this.u8 = new Uint8Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.view = new DataView(buffer);
+  }
+
+  /** Gone: views are empty and the memory can be collected once the core is. */
+  get disposed(): boolean {
+    return this.limit === 0;
+  }
+
+  /** Lets the memory go. Nothing may be called afterwards. */
+  dispose(): void {
+    this.memory = undefined;
+    this.limit = 0;
+    this.refresh();
+  }
+}
+
+export const DEFAULT_WINDOW = 512 * 2 ** 20;
+const MIN_WINDOW = 2 ** 20;
+const MAX_WINDOW = 3 * 2 ** 30;
+const MAX_CPUS = 4096;
+/** What the core heap starts with: address space, not memory. */
+const FIRST_HEAP = 16 * 2 ** 20;
+const MAX_PAGES = 65536;
+
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+/** The core's module, compiled once a process. */
+function coreModule(): Promise<WebAssembly.Module> {
+  compiled ??= WebAssembly.compile(Uint8Array.from(atob(CORE_WASM), (c) => c.charCodeAt(0)));
+  return compiled;
+}
+
+/** Throws InputError for sizes that cannot be and ErrnoError(ENOMEM) if the host refuses the memory. */
+export async function instantiateCore(options: CoreOptions = {}): Promise<Core> {
+  const { windowBytes = DEFAULT_WINDOW, cpus = 1 } = options;
+  if (!(windowBytes >= MIN_WINDOW && windowBytes <= MAX_WINDOW && windowBytes % WASM_PAGE === 0)) {
+    throw new InputError(`windowBytes ${windowBytes}: not a multiple of 64 KiB from 1 MiB to 3 GiB`);
+  }
+  if (!(Number.isInteger(cpus) && cpus >= 1 && cpus <= MAX_CPUS)) {
+    throw new InputError(`cpus ${cpus}: not from 1 to ${MAX_CPUS}`);
+  }
+  const module = await coreModule();
+  const memory = newMemory(WINDOW_BASE + windowBytes + windowBytes / 8 + FIRST_HEAP);
+  const hooks: CoreHooks = {
+    valueGone() {},
+    foreignMap() {
+      throw new Error('no maps kept by the host');
+    },
+  };
+  let core: Core | undefined;
+  const imports: Imports = {
+    env: { ...options.env, memory },
+    alloc: { grown: () => core?.refresh() },
+    host: {
+      valueGone: (map: number, value: number) => hooks.valueGone(map >>> 0, value >>> 0),
+      foreignMap: (op: number, map: number, key: number, value: number, flags: number) =>
+        hooks.foreignMap(op, map >>> 0, key >>> 0, value >>> 0, flags >>> 0),
+    },
+  };
+  const { exports } = await instantiate<CoreExports & Record<string, unknown>>(module, imports);
+  if (!exports.memoryInit(windowBytes, cpus)) {
+    throw new ErrnoError(ERRNO.ENOMEM, `no memory for the tables of a window of ${windowBytes} bytes`);
+  }
+  core = new Core(exports, exports.table as WebAssembly.Table, hooks, memory, windowBytes, cpus);
+  return core;
+}
+
+function newMemory(bytes: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(bytes / WASM_PAGE), maximum: MAX_PAGES });
+  } catch (cause) {
+    throw new ErrnoError(ERRNO.ENOMEM, `the host refuses a memory of ${bytes} bytes`, { cause });
+  }
+}
