@@ -2,6 +2,7 @@ import * as abi from '../../assembly/abi.js';
 import { InputError } from '../errors.js';
 import type { Core } from './core.js';
 import { type Engine, engineFor } from './engine.js';
+import type { CoreMemory } from './memory.js';
 import type { CallTarget, VmProg, VmProgSpec } from './types.js';
 import { verifyError } from './verify.js';
 
@@ -49,6 +50,7 @@ export interface Arena {
 /** Checks and decodes a program. Throws VerifyError (an InputError), UnsupportedError for the engine. */
 export function loadProg(
   core: Core,
+  memory: CoreMemory,
   spec: VmProgSpec,
   arena: Arena | undefined,
   hostFunctions: number,
@@ -64,16 +66,18 @@ export function loadProg(
   const buffer = exports.heapAlloc(bytes + count * 4) >>> 0;
   if (buffer === 0) throw verifyError(abi.VERIFY_NO_MEMORY, 0, 0);
   try {
-    core.u8.set(spec.insns, buffer);
-    const calls = core.u32.subarray((buffer + bytes) >>> 2, ((buffer + bytes) >>> 2) + count);
-    calls.fill(abi.TARGET_NONE);
-    for (const [insn, target] of spec.calls) if (insn < count) calls[insn] = encodeTarget(target, hostFunctions);
+    memory.bytesAt(buffer, spec.insns.length).set(spec.insns);
+    const calls = buffer + bytes;
+    memory.bytesAt(calls, count * 4).fill(abi.TARGET_NONE);
+    for (const [insn, target] of spec.calls) {
+      if (insn < count) memory.setU32At(calls + insn * 4, encodeTarget(target, hostFunctions));
+    }
     const flags = (spec.checks === 'object' ? abi.PROG_OBJECT : 0) | (spec.faults === 'strict' ? abi.PROG_STRICT : 0);
     const handle =
       exports.loadProg(
         buffer,
         count,
-        buffer + bytes,
+        calls,
         flags,
         spec.writeClasses ?? 0,
         arena ? 1 : 0,
@@ -82,10 +86,9 @@ export function loadProg(
         spec.exceptionCallback ?? 0,
       ) >>> 0;
     if (handle === 0) {
-      const at = abi.VERIFY_CODE >>> 2;
-      throw verifyError(core.u32[at] ?? 0, core.u32[at + 1] ?? 0, core.u32[at + 2] ?? 0);
+      throw verifyError(memory.u32At(abi.VERIFY_CODE), memory.u32At(abi.VERIFY_INSN), memory.u32At(abi.VERIFY_ARG));
     }
-    return new LoadedProg(handle, core.u32[(handle + abi.PROG_ID) >>> 2] ?? 0, spec, engine, release);
+    return new LoadedProg(handle, memory.u32At(handle + abi.PROG_ID), spec, engine, release);
   } finally {
     exports.heapFree(buffer);
   }

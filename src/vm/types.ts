@@ -189,6 +189,9 @@ export interface HostCall {
   retPtr(ptr: GuestPtr): void;
   /** Runs a code pointer (PSEUDO_FUNC argument) of the calling program below this frame; returns r0. */
   callback(code: bigint, args: readonly bigint[]): bigint;
+  /** When the function returns, `prog` runs in place of the caller's frame (bpf_tail_call), r1 unchanged; the 34th time in
+   *  a run nothing happens. */
+  tailCall(prog: VmProg): void;
   /** Stops the program with a fault of this message. */
   fail(error: VmtableError): never;
 }

@@ -1,0 +1,141 @@
+import * as abi from '../../assembly/abi.js';
+import { VmtableError } from '../errors.js';
+import type { ExecExports } from './exports.js';
+import type { CoreMemory } from './memory.js';
+import type { LoadedProg } from './prog.js';
+import type { GuestPtr, HostCall, VmFault, VmProg } from './types.js';
+
+const TWO_32 = 2 ** 32;
+
+/** Thrown through a host function to stop the program that called it; carries the fault it stops with. */
+export class Stop extends Error {
+  constructor(
+    readonly code: number,
+    readonly address?: bigint,
+    readonly size = 0,
+  ) {
+    super('the program stops');
+  }
+}
+
+/** Thrown through a host function when a callback of the program that it ran has stopped. */
+export class CallbackStopped extends Error {
+  constructor(readonly fault: VmFault) {
+    super(fault.message);
+  }
+}
+
+/** What a host function's view of its caller needs of the VM. */
+export interface CallSources {
+  exports: ExecExports & { checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number };
+  memory: CoreMemory;
+  progAt(handle: number): LoadedProg;
+  /** Runs a code pointer on a context of its own; r0. Throws CallbackStopped. */
+  runCallback(prog: LoadedProg, code: bigint, args: readonly bigint[], cpu: number): bigint;
+}
+
+/** The running call, read and written in place: arguments and result are the program's registers. */
+export class Call implements HostCall {
+  readonly memory: CoreMemory;
+
+  constructor(private readonly vm: CallSources) {
+    this.memory = vm.memory;
+  }
+
+  get prog(): LoadedProg {
+    return this.vm.progAt(this.memory.u32At(abi.CUR_PROG));
+  }
+
+  get insn(): number {
+    return this.vm.exports.insnOf(this.memory.u32At(abi.CUR_PROG), this.memory.u32At(abi.RUN_PC)) >>> 0;
+  }
+
+  get cpu(): number {
+    return this.memory.u32At(abi.CUR_CPU);
+  }
+
+  lo(i: number): number {
+    return this.memory.u32At(abi.REG_R1 + i * 8);
+  }
+
+  hi(i: number): number {
+    return this.memory.u32At(abi.REG_R1 + i * 8 + 4);
+  }
+
+  s32(i: number): number {
+    return this.lo(i) | 0;
+  }
+
+  u32(i: number): number {
+    return this.lo(i);
+  }
+
+  u64(i: number): bigint {
+    return this.memory.u64At(abi.REG_R1 + i * 8);
+  }
+
+  u64n(i: number): number {
+    return this.hi(i) * TWO_32 + this.lo(i);
+  }
+
+  ptr(i: number): GuestPtr {
+    const ptr = this.memory.fromHalves(this.lo(i), this.hi(i));
+    if (ptr < 0) throw new Stop(abi.FAULT_BAD_POINTER, this.u64(i));
+    return ptr;
+  }
+
+  mem(i: number, bytes: number, write: boolean): GuestPtr {
+    const fault = this.check(this.u64(i), bytes, write);
+    if (fault) throw this.refused(fault);
+    return this.lo(i);
+  }
+
+  cstring(i: number, max: number): string {
+    const start = this.mem(i, 1, false);
+    const room = Math.min(max, this.memory.windowBytes - start);
+    const bytes = this.memory.bytes(start, room);
+    const end = bytes.indexOf(0);
+    const length = end < 0 ? room : end;
+    this.mem(i, Math.min(length + 1, max), false);
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  }
+
+  private check(address: bigint, bytes: number, write: boolean): number {
+    const flags = this.memory.u32At(this.memory.u32At(abi.CUR_PROG) + abi.PROG_FLAGS);
+    return this.vm.exports.checkArg(address, bytes, write, (flags & abi.PROG_OBJECT) !== 0);
+  }
+
+  private refused(fault: number): Stop {
+    return new Stop(fault, this.memory.u64At(abi.ARG_ADDR), this.memory.u32At(abi.ARG_SIZE));
+  }
+
+  ret(value: number): void {
+    if (!Number.isSafeInteger(value)) throw new VmtableError(`${value} is no integer that a register can take`);
+    this.memory.setU32At(abi.REG_R0, value >>> 0);
+    this.memory.setU32At(abi.REG_R0 + 4, Math.floor(value / TWO_32) >>> 0);
+  }
+
+  retU64(value: bigint): void {
+    this.memory.setU64At(abi.REG_R0, BigInt.asUintN(64, value));
+  }
+
+  retPtr(ptr: GuestPtr): void {
+    this.memory.setU32At(abi.REG_R0, ptr);
+    this.memory.setU32At(abi.REG_R0 + 4, ptr === 0 ? 0 : abi.GUEST_BASE_HI);
+  }
+
+  callback(code: bigint, args: readonly bigint[]): bigint {
+    return this.vm.runCallback(this.prog, code, args, this.cpu);
+  }
+
+  tailCall(prog: VmProg): void {
+    const loaded = prog as LoadedProg;
+    if (this.vm.progAt(loaded.handle) !== prog) throw new VmtableError(`tail call of "${prog.name}", which was freed`);
+    this.memory.setU32At(abi.CALL_FN, loaded.handle);
+    this.memory.setU32At(abi.CALL_STATUS, abi.CALL_TAIL);
+  }
+
+  fail(error: VmtableError): never {
+    throw error;
+  }
+}

@@ -1,0 +1,132 @@
+import * as abi from '../../assembly/abi.js';
+import type { ExecExports } from './exports.js';
+import { type CoreMemory, GUEST_BASE } from './memory.js';
+import type { LoadedProg } from './prog.js';
+import type { GuestPtr, VmFault } from './types.js';
+
+/** Fault codes and their kinds: `FAULT_OUT_OF_BOUNDS` is `out_of_bounds`. */
+export const FAULT_KINDS: ReadonlyMap<number, string> = new Map(
+  Object.entries(abi)
+    .filter(([name, value]) => name.startsWith('FAULT_') && (value as number) < 0x100)
+    .map(([name, value]) => [value as number, name.slice('FAULT_'.length).toLowerCase()]),
+);
+
+/** What a fault needs to know beside the context's record. */
+export interface FaultSources {
+  exports: ExecExports;
+  memory: CoreMemory;
+  progAt(handle: number): LoadedProg;
+  hostName(index: number): string;
+  /** What a host function threw, if it did. */
+  error: unknown;
+}
+
+/** Where a run stands: program and insn, and the insns of the calls that led there, innermost first. */
+export interface Place {
+  prog: LoadedProg;
+  insn: number;
+  frames: number[];
+}
+
+/** The place of a context that does not run. */
+export function placeOf(ctx: number, { exports, memory, progAt }: FaultSources): Place {
+  let handle = memory.u32At(ctx + abi.CTX_PROG);
+  const place = {
+    prog: progAt(handle),
+    insn: exports.insnOf(handle, memory.u32At(ctx + abi.CTX_PC)) >>> 0,
+    frames: [] as number[],
+  };
+  for (let frame = memory.u32At(ctx + abi.CTX_FRAME); frame > ctx + abi.CTX_FRAMES; frame -= abi.FRAME_BYTES) {
+    let ret = memory.u32At(frame + abi.FRAME_RET);
+    if (ret === abi.TAIL_RETURN_SLOT) {
+      handle = memory.u32At(frame + abi.FRAME_TAIL_PROG);
+      ret = memory.u32At(frame + abi.FRAME_TAIL_RET);
+    }
+    if (ret === abi.LOOP_SLOT || ret === abi.FOR_EACH_SLOT) ret = memory.u32At(frame + abi.FRAME_LOOP_RET);
+    place.frames.push(exports.insnOf(handle, ret - abi.SLOT_BYTES) >>> 0);
+  }
+  return place;
+}
+
+/** r0..r10 of a context that does not run. */
+export function registersOf(ctx: number, memory: CoreMemory): bigint[] {
+  return Array.from({ length: abi.REGS_BYTES / 8 }, (_, i) => memory.u64At(ctx + abi.CTX_REGS + i * 8));
+}
+
+/** The fault of a context that stopped with one, or that ran out of fuel (then the record holds none). */
+export function faultOf(ctx: number, sources: FaultSources): VmFault {
+  const { memory, error } = sources;
+  const code = memory.u32At(ctx + abi.CTX_FAULT) || abi.FAULT_OUT_OF_FUEL;
+  const place = placeOf(ctx, sources);
+  const kind = FAULT_KINDS.get(code) ?? `fault_${code}`;
+  const fault: VmFault = { kind, ...place, registers: registersOf(ctx, memory), message: kind };
+  if (hasAddress(code)) {
+    const address = memory.u64At(ctx + abi.CTX_FAULT_ADDR);
+    const size = memory.u32At(ctx + abi.CTX_FAULT_SIZE);
+    fault.address = address;
+    fault.size = size & ~abi.FAULT_WRITE_BIT;
+    fault.write = (size & abi.FAULT_WRITE_BIT) !== 0;
+    fault.near = near(address, memory, stackOf(ctx, memory));
+  }
+  if (error !== undefined) fault.error = error;
+  fault.message = `${kind}: ${describe(code, fault, place, sources)}`;
+  return fault;
+}
+
+function hasAddress(code: number): boolean {
+  return (
+    (code >= abi.FAULT_NULL && code <= abi.FAULT_PROTECTED) ||
+    code === abi.FAULT_BAD_POINTER ||
+    code === abi.FAULT_BAD_MAP
+  );
+}
+
+function stackOf(ctx: number, memory: CoreMemory): GuestPtr {
+  return memory.u32At(ctx + abi.CTX_STACK);
+}
+
+/** What an address is at or next to, in words. */
+function near(address: bigint, memory: CoreMemory, stack: GuestPtr): string {
+  const ptr = Number(address - GUEST_BASE);
+  if (address < BigInt(abi.NULL_PAGE)) return address === 0n ? 'NULL' : `NULL + ${address}`;
+  if (address >= 2n ** 64n - BigInt(abi.NULL_PAGE)) return `NULL - ${2n ** 64n - address}`;
+  if (ptr < 0 || ptr >= memory.windowBytes) return 'outside the guest window';
+  const inStack = ptr - stack;
+  if (inStack < -abi.STACK_REDZONE || inStack >= abi.STACK_KEYS) return memory.describe(ptr);
+  // In a redzone between frames: both neighbours are stack.
+  const frame = Math.floor(inStack / abi.STACK_STRIDE);
+  const above = inStack - frame * abi.STACK_STRIDE - 512;
+  if (frame >= 0 && above < 0) return `${-above} bytes below r10 of stack frame ${frame}`;
+  return above >= 0 && frame >= 0 && above < abi.STACK_REDZONE / 2
+    ? `${above} bytes above r10 of stack frame ${frame}`
+    : `${(frame + 1) * abi.STACK_STRIDE - inStack} bytes below the 512 of stack frame ${frame + 1}`;
+}
+
+function hex(address: bigint): string {
+  return `0x${address.toString(16).padStart(16, '0')}`;
+}
+
+function describe(code: number, fault: VmFault, place: Place, { memory, hostName, error }: FaultSources): string {
+  switch (code) {
+    case abi.FAULT_OUT_OF_FUEL:
+      return 'the run took more back-edges and calls than it may';
+    case abi.FAULT_CALL_DEPTH:
+      return 'more than 8 call frames';
+    case abi.FAULT_BAD_CODE_POINTER:
+      return 'the called pointer is no function of this program';
+    case abi.FAULT_MISSING_FUNCTION:
+      return `call of ${place.prog.missing.get(place.insn) ?? 'an unknown function'}, which is not there`;
+    case abi.FAULT_HOST:
+      return `${hostName(memory.u32At(abi.CALL_FN))}: ${error instanceof Error ? error.message : String(error)}`;
+    case abi.FAULT_EXCEPTION:
+      return 'bpf_throw in a callback of the host';
+    case abi.FAULT_NESTING:
+      return `more than ${abi.MAX_NESTING} runs inside each other`;
+    case abi.FAULT_BAD_MAP:
+      return `${hex(fault.address ?? 0n)} is no map (${fault.near})`;
+    case abi.FAULT_BAD_POINTER:
+      return `argument ${hex(fault.address ?? 0n)} of ${hostName(memory.u32At(abi.CALL_FN))} is no guest pointer`;
+    default:
+      return `${fault.size}-byte ${fault.write ? 'store' : 'load'} at ${hex(fault.address ?? 0n)} (${fault.near})`;
+  }
+}

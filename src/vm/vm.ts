@@ -1,0 +1,350 @@
+import * as abi from '../../assembly/abi.js';
+import { VmtableError } from '../errors.js';
+import { Call, CallbackStopped, type CallSources, Stop } from './call.js';
+import { Context, type ContextOwner, newContext, runContext, SLICE, startContext } from './context.js';
+import { type Core, instantiateCore } from './core.js';
+import { type FaultSources, faultOf, placeOf } from './fault.js';
+import { type CoreMap, type ForeignHandle, type ForeignMap, Maps } from './map.js';
+import { CoreMemory } from './memory.js';
+import { type Arena, type LoadedProg, loadProg } from './prog.js';
+import type {
+  ExecContext,
+  GuestPtr,
+  HostFn,
+  RunOptions,
+  RunResult,
+  VmFault,
+  VmMapSpec,
+  VmProg,
+  VmProgSpec,
+  ZeroedLoad,
+} from './types.js';
+
+export interface VmOptions {
+  /** Guest window, a multiple of 64 KiB; default 512 MiB, reserved and not touched. */
+  windowBytes?: number;
+  /** Possible CPUs; default 1. */
+  cpus?: number;
+  /** Back-edges and calls that a run, an invoke or a callback may take; default DEFAULT_FUEL. */
+  fuel?: number;
+}
+
+export const DEFAULT_FUEL = 100_000_000;
+
+/** Result of invoke. */
+export const INVOKE_DONE = abi.RUN_DONE;
+export const INVOKE_FAULT = abi.RUN_FAULT;
+
+/** One core: guest memory, maps, programs, and the host functions that programs call. */
+export class Vm implements ContextOwner, CallSources {
+  readonly exports: Core['exports'];
+  readonly memory: CoreMemory;
+  readonly maps: Maps;
+  readonly fuel: number;
+  /** Fault of the last invoke that gave INVOKE_FAULT. */
+  lastFault: VmFault | undefined;
+  private readonly hosts: { name: string; fn: HostFn }[] = [];
+  private readonly progs = new Map<number, LoadedProg>();
+  private readonly contexts = new Set<Context>();
+  private readonly call: Call;
+  /** What a host function threw, and the fault it takes from a callback, until the run that stops picks them up. */
+  private thrown: unknown;
+  private inner: VmFault | undefined;
+  private disposed = false;
+
+  private constructor(
+    readonly core: Core,
+    dispatch: { host: () => void },
+    options: VmOptions,
+  ) {
+    this.exports = core.exports;
+    this.memory = new CoreMemory(core);
+    this.maps = new Maps(core, this.memory);
+    this.fuel = options.fuel ?? DEFAULT_FUEL;
+    this.call = new Call(this);
+    dispatch.host = () => this.callHost();
+    this.maps.onError = (error) => {
+      if (this.memory.u32At(abi.CUR_CTX) === 0) throw error;
+      this.thrown = error;
+    };
+    core.exports.ctxInit();
+    this.growPool();
+  }
+
+  /** Throws InputError for sizes that cannot be, ErrnoError(ENOMEM) if the host refuses the memory. */
+  static async create(options: VmOptions = {}): Promise<Vm> {
+    const dispatch = { host: () => {} };
+    const core = await instantiateCore({
+      ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
+      ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
+      env: { host: () => dispatch.host() },
+    });
+    return new Vm(core, dispatch, options);
+  }
+
+  // ---- Programs, functions, maps ---------------------------------------------------------------------------------------
+
+  /** Checks and decodes a program. Throws VerifyError (an InputError) naming the insn, UnsupportedError for the engine. */
+  loadProg(spec: VmProgSpec): VmProg {
+    this.alive();
+    const prog = loadProg(this.core, this.memory, spec, this.arena(spec), this.hosts.length, (gone) =>
+      this.freeProg(gone),
+    );
+    this.progs.set(prog.handle, prog);
+    return prog;
+  }
+
+  private arena(spec: VmProgSpec): Arena | undefined {
+    if (spec.arena === undefined) return undefined;
+    throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
+  }
+
+  private freeProg(prog: LoadedProg): void {
+    this.own(prog);
+    for (const context of this.contexts) {
+      const { handle } = context;
+      const state = this.memory.u32At(handle + abi.CTX_STATE);
+      if (state === abi.CTX_READY || state === abi.CTX_RUNNING) this.keepIf(prog, handle);
+    }
+    for (let ctx = this.memory.u32At(abi.CUR_CTX); ctx !== 0; ctx = this.memory.u32At(ctx + abi.CTX_PARENT)) {
+      this.keepIf(prog, ctx);
+    }
+    this.progs.delete(prog.handle);
+    this.exports.freeProg(prog.handle);
+  }
+
+  /** Throws if the context has the program in its call chain. */
+  private keepIf(prog: LoadedProg, ctx: number): void {
+    if (
+      this.memory.u32At(abi.CUR_CTX) === ctx
+        ? this.memory.u32At(abi.CUR_PROG) === prog.handle
+        : placeOf(ctx, this.sources()).prog === prog
+    ) {
+      throw new VmtableError(`program "${prog.name}" freed while it runs`);
+    }
+  }
+
+  /** The program with this core handle. */
+  progAt(handle: number): LoadedProg {
+    const prog = this.progs.get(handle);
+    if (!prog) throw new VmtableError(`no program at 0x${handle.toString(16)}`);
+    return prog;
+  }
+
+  own(prog: VmProg): LoadedProg {
+    this.alive();
+    const loaded = prog as LoadedProg;
+    if (this.progs.get(loaded.handle) !== loaded) throw new VmtableError(`program "${prog.name}" is not loaded here`);
+    return loaded;
+  }
+
+  /** Adds a function that programs may call; the index is for CallTarget. */
+  registerHost(name: string, fn: HostFn): number {
+    this.alive();
+    return this.hosts.push({ name, fn }) - 1;
+  }
+
+  createMap(spec: VmMapSpec): CoreMap {
+    this.alive();
+    return this.maps.create(spec);
+  }
+
+  createForeignMap(spec: VmMapSpec, map: ForeignMap): ForeignHandle {
+    this.alive();
+    return this.maps.createForeign(spec, map);
+  }
+
+  // ---- Running -----------------------------------------------------------------------------------------------------------
+
+  createContext(): ExecContext {
+    this.alive();
+    const context = new Context(this, newContext(this.exports, this.memory), (gone) => {
+      this.contexts.delete(gone);
+      const stack = this.memory.u32At(gone.handle + abi.CTX_STACK);
+      this.exports.ctxFree(gone.handle);
+      this.memory.free(stack);
+    });
+    this.contexts.add(context);
+    return context;
+  }
+
+  /** Runs a program to its end. A fault is a result, not an exception. */
+  run(prog: VmProg, options: RunOptions = {}): RunResult {
+    return this.runOn(this.own(prog), 0n, options, 0);
+  }
+
+  private runOn(prog: LoadedProg, code: bigint, options: RunOptions, flags: number): RunResult {
+    const ctx = this.takeContext();
+    try {
+      const counting = options.countInsns ? abi.CTX_COUNT_INSNS : 0;
+      startContext(this, ctx, prog, code, options.args ?? [], options.cpu ?? 0, counting | flags);
+      const status = runContext(this, ctx, options.fuel ?? this.fuel);
+      const result: RunResult = {
+        r0: this.memory.u64At(ctx + abi.CTX_REGS),
+        insns: counting ? Number(this.memory.u64At(ctx + abi.CTX_INSNS)) : 0,
+      };
+      if (status !== abi.RUN_DONE) result.fault = this.fault(ctx);
+      return result;
+    } finally {
+      this.exports.ctxGive(ctx);
+    }
+  }
+
+  /**
+   * Runs a program with r1 = a guest pointer: the hot path of struct_ops callbacks, without BigInt or allocation.
+   * INVOKE_DONE: r0 is in r0lo and r0hi. INVOKE_FAULT: `lastFault` says why.
+   */
+  invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
+    const status = this.exports.invoke((prog as LoadedProg).handle, arg, cpu, SLICE);
+    return status === abi.RUN_DONE ? status : this.invokeOn(status, prog, arg, cpu);
+  }
+
+  /** Halves of the last invoke's r0, signed. */
+  get r0lo(): number {
+    return this.memory.u32At(abi.RESULT) | 0;
+  }
+
+  get r0hi(): number {
+    return this.memory.u32At(abi.RESULT + 4) | 0;
+  }
+
+  private invokeOn(status: number, prog: VmProg, arg: GuestPtr, cpu: number): number {
+    if (status === abi.RUN_NO_CTX) {
+      this.growPool();
+      return this.invoke(prog, arg, cpu);
+    }
+    const ctx = this.memory.u32At(abi.RESULT_CTX);
+    try {
+      let end = status;
+      if (end === abi.RUN_PAUSED) end = runContext(this, ctx, this.fuel - SLICE);
+      if (end === abi.RUN_DONE) {
+        this.memory.setU64At(abi.RESULT, this.memory.u64At(ctx + abi.CTX_REGS));
+        return abi.RUN_DONE;
+      }
+      this.lastFault = this.fault(ctx);
+      return abi.RUN_FAULT;
+    } finally {
+      this.exports.ctxGive(ctx);
+    }
+  }
+
+  step(ctx: number, fuel: number): number {
+    const { memory } = this;
+    const outer = memory.u32At(abi.CUR_CTX);
+    const depth = memory.u32At(abi.NEST_DEPTH);
+    let status = -1;
+    try {
+      status = this.exports.resume(ctx, fuel);
+    } finally {
+      // The host ran out of stack inside the core: nothing there was unwound.
+      if (status < 0) {
+        memory.setU32At(ctx + abi.CTX_STATE, abi.CTX_FAULTED);
+        this.exports.abandon(outer, depth);
+      }
+    }
+    return status;
+  }
+
+  runCallback(prog: LoadedProg, code: bigint, args: readonly bigint[], cpu: number): bigint {
+    const { r0, fault } = this.runOn(prog, code, { args, cpu }, abi.CTX_CALLBACK);
+    if (fault) throw new CallbackStopped(fault);
+    return r0;
+  }
+
+  private takeContext(): number {
+    this.alive();
+    return this.exports.ctxTake() >>> 0 || newContext(this.exports, this.memory);
+  }
+
+  private growPool(): void {
+    this.exports.ctxGive(newContext(this.exports, this.memory));
+  }
+
+  // ---- Host functions ------------------------------------------------------------------------------------------------------
+
+  /** The core's one import: runs host function CALL_FN. No exception passes through the core. */
+  private callHost(): void {
+    const { memory } = this;
+    const ctx = memory.u32At(abi.CUR_CTX);
+    const depth = memory.u32At(abi.NEST_DEPTH);
+    const index = memory.u32At(abi.CALL_FN);
+    try {
+      (this.hosts[index] as { fn: HostFn }).fn(this.call);
+    } catch (error) {
+      if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx, depth);
+      this.stop(ctx, error);
+    }
+  }
+
+  /** Makes the running program stop with what its host function threw. */
+  private stop(ctx: number, error: unknown): void {
+    const { memory } = this;
+    if (error instanceof CallbackStopped) {
+      if (error.fault.kind === 'exception') {
+        memory.setU64At(abi.REG_R1, error.fault.registers[1] ?? 0n);
+        memory.setU32At(abi.CALL_STATUS, abi.CALL_THROW);
+        return;
+      }
+      this.inner = error.fault;
+    }
+    if (error instanceof Stop) {
+      memory.setU64At(ctx + abi.CTX_FAULT_ADDR, error.address ?? 0n);
+      memory.setU32At(ctx + abi.CTX_FAULT_SIZE, error.size);
+      memory.setU32At(abi.CALL_STATUS, error.code);
+      return;
+    }
+    this.thrown = error;
+    memory.setU32At(abi.CALL_STATUS, abi.FAULT_HOST);
+  }
+
+  fault(ctx: number): VmFault {
+    const fault = faultOf(ctx, this.sources());
+    const { inner } = this;
+    this.thrown = undefined;
+    this.inner = undefined;
+    // A callback's fault is the program's own: the host function between them only adds its frames.
+    return inner ? { ...inner, frames: [...inner.frames, fault.insn, ...fault.frames] } : fault;
+  }
+
+  private sources(): FaultSources {
+    return {
+      exports: this.exports,
+      memory: this.memory,
+      progAt: (handle) => this.progAt(handle),
+      hostName: (index) => this.hosts[index]?.name ?? `function ${index}`,
+      error: this.thrown,
+    };
+  }
+
+  // ---- Accounts ------------------------------------------------------------------------------------------------------------
+
+  /** Loads of live programs that read 0 because their address was bad, by program and insn. */
+  zeroedLoads(): ZeroedLoad[] {
+    const loads: ZeroedLoad[] = [];
+    for (const prog of this.progs.values()) {
+      const slots = this.memory.u32At(prog.handle + abi.PROG_SLOT_COUNT);
+      const counters = this.memory.u32At(prog.handle + abi.PROG_ZEROED);
+      const insns = this.memory.u32At(prog.handle + abi.PROG_SLOT_INSN);
+      for (let i = 0; i < slots; i++) {
+        const count = this.memory.u32At(counters + i * 4);
+        if (count > 0) loads.push({ prog, insn: this.memory.u32At(insns + i * 4), count });
+      }
+    }
+    return loads;
+  }
+
+  /** Gives the core up; everything of this VM throws afterwards. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.alive();
+    if (this.memory.u32At(abi.CUR_CTX) !== 0) throw new VmtableError('the VM was disposed of while a program runs');
+    this.disposed = true;
+    this.progs.clear();
+    this.contexts.clear();
+    this.core.dispose();
+  }
+
+  private alive(): void {
+    if (this.disposed) throw new VmtableError('the VM was disposed of');
+  }
+}
