@@ -230,7 +230,7 @@ function structOpsRequirements(spec: ObjectSpec, types: KernelTypes): Requiremen
 }
 
 /** Members that have a program or a value other than 0: only those must exist in the kernel. */
-function setMembers(btf: BtfView, map: StructOpsSpec): string[] {
+export function setMembers(btf: BtfView, map: StructOpsSpec): string[] {
   const type = btf.type(map.structType);
   if (type.kind !== BTF_KIND.STRUCT) return [];
   return type.members.flatMap((member, index) => {
