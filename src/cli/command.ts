@@ -24,7 +24,8 @@ export function objectName(file: string): string {
 
 /** One JSON document; bigints become 0x strings, as they are addresses, keys and 64-bit results. */
 export function json(value: unknown): string {
-  const plain = (_: string, item: unknown) => (typeof item === 'bigint' ? `0x${BigInt.asUintN(64, item).toString(16)}` : item);
+  const plain = (_: string, item: unknown) =>
+    typeof item === 'bigint' ? `0x${BigInt.asUintN(64, item).toString(16)}` : item;
   return `${JSON.stringify(value, plain, 2)}\n`;
 }
 

@@ -1,7 +1,6 @@
 import { disassemble } from '../../asm/index.js';
 import { InputError } from '../../errors.js';
-import { parseObject } from '../../object/parse.js';
-import type { CodeReloc, FunctionSpec, LineInfo, ObjectSpec } from '../../object/spec.js';
+import { type CodeReloc, type FunctionSpec, type LineInfo, type ObjectSpec, parseObject } from '../../object/index.js';
 import { type AddCommand, inFile, json, objectName } from '../command.js';
 import { chooseObject, withObjectOption } from '../object_input.js';
 

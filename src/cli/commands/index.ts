@@ -1,5 +1,8 @@
 import type { AddCommand } from '../command.js';
+import { addConformance } from './conformance.js';
 import { addDisasm } from './disasm.js';
 import { addInspect } from './inspect.js';
+import { addRun } from './run.js';
+import { addStructOps } from './struct_ops.js';
 
-export const COMMANDS: readonly AddCommand[] = [addInspect, addDisasm];
+export const COMMANDS: readonly AddCommand[] = [addInspect, addDisasm, addRun, addStructOps, addConformance];

@@ -1,9 +1,8 @@
-import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { coReKindName } from '../../btf/core.js';
-import { structReader } from '../../btf/reader.js';
-import { reachableSubprograms } from '../../object/reach.js';
-import { parseObject } from '../../object/parse.js';
-import type { ObjectSpec, StructOpsSpec } from '../../object/spec.js';
+import { BpfObject, type StructOpsMap } from '../../loader/index.js';
+import { setMembers } from '../../loader/requirements.js';
+import type { ObjectSpec } from '../../object/index.js';
+import { parseObject, reachableSubprograms } from '../../object/index.js';
 import { mapTypeName, progTypeName } from '../../uapi_names.js';
 import { type AddCommand, inFile, json, objectName } from '../command.js';
 import { chooseObject, withObjectOption } from '../object_input.js';
@@ -53,11 +52,11 @@ export function inspect(spec: ObjectSpec) {
       section: map.section,
       variables: map.data?.variables.map(({ name, offset, size }) => ({ name, offset, size })),
     })),
-    structOps: spec.structOps.map((ops) => ({
+    structOps: new BpfObject(spec).structOps.map((ops) => ({
       name: ops.name,
       type: ops.structName,
-      link: ops.link,
-      members: structOpsMembers(spec.btf, ops),
+      link: ops.isLink,
+      members: structOpsMembers(spec, ops),
     })),
     externs: spec.externs.map(({ name, kind, weak }) => ({ name, kind, weak })),
     relocations: spec.relocationCounts,
@@ -66,43 +65,51 @@ export function inspect(spec: ObjectSpec) {
 }
 
 type Inspection = ReturnType<typeof inspect>;
-type Member = { name: string; program: string } | { name: string; value: number | bigint | string };
+type Member = { name: string; program: string } | { name: string; value: unknown };
 
-/** The members that the object sets: programs by name, and scalars that are not zero. */
-function structOpsMembers(btf: BtfView | undefined, ops: StructOpsSpec): Member[] {
-  const type = btf?.type(ops.structType);
-  if (!btf || type?.kind !== BTF_KIND.STRUCT) return [];
-  const reader = structReader(btf, ops.structType, ops.data);
-  const members: Member[] = [];
-  for (const [index, member] of type.members.entries()) {
-    const program = ops.programs.find((slot) => slot.memberIndex === index);
-    if (program) {
-      members.push({ name: member.name, program: program.program });
-    } else if (btf.kindOf(btf.resolve(member.type)) !== BTF_KIND.PTR) {
-      const size = btf.sizeOf(member.type);
-      const start = member.bitOffset >> 3;
-      if (ops.data.subarray(start, start + size).some((byte) => byte !== 0)) {
-        members.push({ name: member.name, value: reader.get(member.name) });
-      }
-    }
-  }
-  return members;
+/** The members that the object sets: programs by name, and values that are not zero. */
+function structOpsMembers(spec: ObjectSpec, ops: StructOpsMap): Member[] {
+  const programs = new Map(ops.programs.map(({ member, program }) => [member, program.name]));
+  return (spec.btf ? setMembers(spec.btf, ops.structOps) : []).map((name): Member => {
+    const program = programs.get(name);
+    return program === undefined ? { name, value: ops.get(name) } : { name, program };
+  });
 }
 
 function formatInspection(of: Inspection): string {
   const parts = [`object ${of.name}  license ${of.license || '(none)'}\n`];
   const section = (title: string, body: string) => parts.push(`\n${title}\n${body}`);
   if (of.programs.length) {
-    const rows = of.programs.map((p) => [p.name, p.section, p.type, p.insns, p.subprograms, p.autoload ? '' : 'autoload off']);
-    section(`programs (${of.programs.length})`, table(['name', 'section', 'type', 'insns', 'subprograms', ''], rows, '  '));
+    const rows = of.programs.map((p) => [
+      p.name,
+      p.section,
+      p.type,
+      p.insns,
+      p.subprograms,
+      p.autoload ? '' : 'autoload off',
+    ]);
+    section(
+      `programs (${of.programs.length})`,
+      table(['name', 'section', 'type', 'insns', 'subprograms', ''], rows, '  '),
+    );
   }
   if (of.maps.length) {
-    const rows = of.maps.map((m) => [m.name, m.type, m.keySize, m.valueSize, m.maxEntries, `0x${m.flags.toString(16)}`]);
+    const rows = of.maps.map((m) => [
+      m.name,
+      m.type,
+      m.keySize,
+      m.valueSize,
+      m.maxEntries,
+      `0x${m.flags.toString(16)}`,
+    ]);
     section(`maps (${of.maps.length})`, table(['name', 'type', 'key', 'value', 'max', 'flags'], rows, '  '));
   }
   for (const ops of of.structOps) {
-    const rows = ops.members.map((m) => ['program' in m ? `.${m.name}` : `.${m.name}`, 'program' in m ? m.program : String(m.value)]);
-    section(`struct_ops ${ops.name}: ${ops.type}${ops.link ? ', attached by link' : ''}`, table(['member', 'program or value'], rows, '  '));
+    const rows = ops.members.map((m) => [`.${m.name}`, 'program' in m ? m.program : String(m.value)]);
+    section(
+      `struct_ops ${ops.name}: ${ops.type}${ops.link ? ', attached by link' : ''}`,
+      table(['member', 'program or value'], rows, '  '),
+    );
   }
   if (of.externs.length) {
     const rows = of.externs.map((e) => [e.name, e.kind, e.weak ? 'weak' : '']);

@@ -1,0 +1,128 @@
+import { InputError } from '../../errors.js';
+import type { Kernel } from '../../kernel/index.js';
+import { ASSOC_POISON, type StructOpsAssoc } from '../../kernel/struct_ops/assoc.js';
+import { StructOpsMap as KernelStructOpsMap } from '../../kernel/struct_ops/map.js';
+import type { StructOpsMap } from '../../loader/index.js';
+import { type AddCommand, inFile, json } from '../command.js';
+import { createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
+import { addSubsystems } from '../subsystems.js';
+import { table } from '../table.js';
+
+interface StructOpsOptions extends LoadOptions {
+  map?: string;
+  json?: boolean;
+}
+
+export const addStructOps: AddCommand = (program, io) => {
+  const command = program
+    .command('struct_ops')
+    .description('load an object, attach its struct_ops maps, show what the kernel made of them, detach')
+    .argument('<file>', 'BPF object')
+    .option('--map <name>', 'only this struct_ops map')
+    .option('--json', 'one JSON document');
+  withLoadOptions(command).action(async (file: string, options: StructOpsOptions) => {
+    const object = openInput(io, file, options);
+    const chosen = inFile(file, () => {
+      const maps = object.structOps.filter((map) => options.map === undefined || map.name === options.map);
+      if (maps.length > 0) return maps;
+      const names = object.structOps.map((map) => map.name).join(', ') || 'none';
+      throw new InputError(`no struct_ops map${options.map ? ` "${options.map}"` : ''} (there are: ${names})`);
+    });
+    for (const map of object.structOps) map.autocreate = chosen.includes(map);
+    const kernel = await createKernel(io, options);
+    try {
+      addSubsystems(kernel);
+      loadInput(file, object, kernel, options);
+      // One at a time: many subsystems take only one implementation.
+      const shown = chosen.map((map) => inFile(file, () => attachAndShow(kernel, map)));
+      const document = { kernel: kernel.profile.release, maps: shown, messages: object.messages };
+      io.out(options.json ? json(document) : shown.map(format).join('\n'));
+    } finally {
+      object.close();
+      kernel.dispose();
+    }
+  });
+};
+
+const STATES = ['INIT', 'INUSE', 'TOBEFREE', 'READY'];
+
+function attachAndShow(kernel: Kernel, map: StructOpsMap) {
+  const live = liveMap(kernel, map.fd);
+  const before = STATES[live.state]!;
+  const link = map.attach();
+  try {
+    const members = live.desc.members.flatMap((member): { name: string; program?: string; value?: unknown }[] => {
+      const slot = live.memberProgs.find((candidate) => candidate.member === member.name);
+      if (slot) return [{ name: member.name, program: slot.prog.name }];
+      const value = scalar(live, member.name);
+      return value === undefined ? [] : [{ name: member.name, value }];
+    });
+    return {
+      name: map.name,
+      type: live.desc.name,
+      id: live.id,
+      link: live.isLink,
+      stateBefore: before,
+      state: STATES[live.state]!,
+      refcnt: live.refs.count - live.usercnt,
+      kdata: kernel.memory.address(live.kdata.ptr),
+      members,
+      programs: live.memberProgs.map(({ member, prog }) => ({
+        member,
+        name: prog.name,
+        id: prog.id,
+        insns: prog.insnCount,
+        sleepable: prog.sleepable,
+        usedMaps: prog.aux.used_maps.map((used) => used.name),
+        arena: prog.aux.arena?.name ?? null,
+        association: associationOf(prog.aux.structOpsAssoc),
+      })),
+    };
+  } finally {
+    link.destroy();
+  }
+}
+
+function liveMap(kernel: Kernel, fd: number): KernelStructOpsMap {
+  const live = kernel.fds.map(fd);
+  if (!(live instanceof KernelStructOpsMap)) throw new InputError(`map fd ${fd} is no struct_ops map`);
+  return live;
+}
+
+function associationOf(assoc: StructOpsAssoc): string | null {
+  if (assoc === null) return null;
+  return assoc === ASSOC_POISON ? 'several maps (poisoned)' : assoc.name;
+}
+
+/** A member that is a number or text and not zero. */
+function scalar(live: KernelStructOpsMap, member: string): number | bigint | string | undefined {
+  const field = live.kernel.typesOf(live.desc.btf.view).structById(live.desc.structId).tryField(member);
+  if (!field || field.kind === 'aggregate' || field.kind === 'pointer' || field.kind === 'float') return undefined;
+  const value = live.kdata.get(member);
+  return value === 0 || value === 0n || value === '' ? undefined : value;
+}
+
+type Shown = ReturnType<typeof attachAndShow>;
+
+function format(map: Shown): string {
+  const head = `struct_ops ${map.name}: ${map.type}, map id ${map.id}, kdata 0x${map.kdata.toString(16)}`;
+  const how = map.link ? 'attached by link' : 'registered by update';
+  const state = `state ${map.stateBefore} → ${map.state}, ${how}, refcnt ${map.refcnt}, then detached`;
+  const values = map.members
+    .filter((member) => member.value !== undefined)
+    .map(({ name, value }) => [name, String(value)]);
+  const programs = map.programs.map((prog) => [
+    prog.member,
+    prog.name,
+    prog.id,
+    prog.insns,
+    prog.usedMaps.join(' ') || '-',
+    prog.arena ?? '-',
+    prog.association ?? '-',
+  ]);
+  return [
+    `${head}\n  ${state}\n`,
+    values.length ? `\n${table(['member', 'value'], values, '  ')}` : '',
+    `\n${table(['member', 'program', 'id', 'insns', 'used maps', 'arena', 'associated with'], programs, '  ')}`,
+  ].join('');
+}
