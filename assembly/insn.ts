@@ -196,7 +196,8 @@ function alu32(slot: usize, at: usize, code: u32): u32 {
   }
   // MOV
   if (!x) {
-    store<u64>(slot, <u64>(<u32>Insn.imm(at)), abi.SLOT_IMM);
+    // Read unsigned: <u64><u32>Insn.imm(at) would sign-extend, as casts of an inlined i32 collapse.
+    store<u64>(slot, load<u32>(at, 4), abi.SLOT_IMM);
     return ops.H_MOV_K;
   }
   switch (Insn.off(at)) {
