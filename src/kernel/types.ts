@@ -19,6 +19,16 @@ export interface Profile {
 export interface ProfileBehaviours {
   /** BPF_PROG_ASSOC_STRUCT_OPS and automatic association exist (7.0). */
   structOpsAssociation: boolean;
+  /** check_member may ask for a private stack, which brings the recursion guard (6.13). */
+  structOpsPrivateStack: boolean;
+  /** Stub arguments may be tagged `ref` (6.15). */
+  structOpsRefArgs: boolean;
+  /** Registration refuses ops that return a pointer to anything but a struct (6.16). */
+  structOpsPointerReturn: boolean;
+  /** Stub arguments may be tagged `arena` (7.3). */
+  structOpsArenaArgs: boolean;
+  /** Element commands know BPF_F_CPU and BPF_F_ALL_CPUS (7.0). */
+  perCpuElemFlags: boolean;
   /** Kernel config values that `extern … __kconfig` reads: 'CONFIG_HZ' → '250'. */
   config: Readonly<Record<string, string>>;
 }
@@ -139,7 +149,14 @@ export interface ProgInfo {
   readonly id: number;
   readonly name: string;
   readonly sleepable: boolean;
-  readonly aux: { readonly used_maps: readonly MapInfo[]; readonly arena: MapInfo | null };
+  readonly aux: {
+    readonly used_maps: readonly MapInfo[];
+    readonly arena: MapInfo | null;
+    /** Set by check_member: run on a private stack; a nested entry on the same CPU is skipped and counted (6.13). */
+    priv_stack_requested: boolean;
+    /** Set by check_member: called for each skipped entry. */
+    recursion_detected: ((prog: ProgInfo) => void) | null;
+  };
 }
 export interface MapInfo {
   readonly id: number;
@@ -192,6 +209,11 @@ export interface StructOpsDef {
   reg(kdata: Kdata, link: LinkInfo | null): number;
   unreg(kdata: Kdata, link: LinkInfo | null): void;
   update?(kdataNew: Kdata, kdataOld: Kdata, link: LinkInfo): number;
+  /**
+   * Kernel bytes of own access classes (Kernel.newAccessClass) that a program behind this member may write: bit c for class c
+   * (kernel: verifier_ops->btf_struct_access). Default none.
+   */
+  write_classes?(member: string, prog: ProgInfo): number;
   /** Members that programs may implement, each with tags of its arguments by position; the role of cfi_stubs. */
   stubs: Readonly<
     Record<string, { args?: Readonly<Record<number, 'nullable' | 'ref' | 'arena' | 'arena_nullable'>> } | undefined>

@@ -1,0 +1,67 @@
+import { Btf } from '../btf/btf.js';
+import type { BtfView } from '../btf/types.js';
+import { ERRNO } from '../errno.js';
+import { InputError } from '../errors.js';
+import type { Kernel } from './kernel.js';
+import { RefCount } from './refcount.js';
+import type { StructOpsDesc } from './struct_ops/desc.js';
+import type { LogBuffer } from './types.js';
+
+/** Largest blob that BTF_LOAD takes (kernel: BTF_MAX_SIZE). */
+const BTF_MAX_SIZE = 16 << 20;
+
+/** BTF as an object of the kernel: vmlinux's (id 1), a module's, or one that BTF_LOAD made. */
+export class BtfObject {
+  readonly fdKind = 'btf';
+  readonly refs = new RefCount();
+  id = 0;
+  /** struct_ops types that were registered against this BTF (kernel: btf->struct_ops_tab). */
+  readonly structOps: StructOpsDesc[] = [];
+
+  constructor(
+    readonly kernel: Kernel,
+    readonly view: BtfView,
+    /** `vmlinux`, the module's name, or empty for user BTF. */
+    readonly name: string,
+    /** BTF of the kernel or of a module. */
+    readonly isKernel: boolean,
+  ) {}
+
+  get isModule(): boolean {
+    return this.isKernel && this.name !== 'vmlinux';
+  }
+
+  /** File release. */
+  release(): void {
+    this.put();
+  }
+
+  put(): void {
+    // The id goes at once, the memory after a grace period (btf_put, btf_free_rcu); nothing of it lies in guest memory.
+    if (this.refs.dec()) this.kernel.btfs.free(this.id);
+  }
+}
+
+/** BPF_BTF_LOAD (kernel: btf_new_fd, btf_parse). */
+export function btfLoad(kernel: Kernel, attr: { btf: Uint8Array; log?: LogBuffer }): number {
+  if (!(attr.btf instanceof Uint8Array)) return -ERRNO.EFAULT;
+  if (attr.btf.length > BTF_MAX_SIZE) return -ERRNO.E2BIG;
+  let view: BtfView;
+  try {
+    view = Btf.parse(attr.btf.slice()).validate();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    if (attr.log) attr.log.text += `${error.message}\n`;
+    return -ERRNO.EINVAL;
+  }
+  return publish(kernel, new BtfObject(kernel, view, '', false));
+}
+
+function publish(kernel: Kernel, btf: BtfObject): number {
+  const id = kernel.btfs.alloc(btf);
+  if (id < 0) return id;
+  btf.id = id;
+  const fd = kernel.fds.open(btf);
+  if (fd < 0) btf.put();
+  return fd;
+}

@@ -1,0 +1,41 @@
+import type { VmFault } from '../vm/types.js';
+import { type FaultPlace, ProgramFault, placeText } from './fault.js';
+import type { Kernel } from './kernel.js';
+import type { BpfProg } from './prog/prog.js';
+
+/** Puts source lines and the names of kernel fields on a fault of the VM. */
+export function faultOf(kernel: Kernel, fault: VmFault): ProgramFault {
+  const prog = kernel.progOf(fault.prog);
+  const place = placeOf(fault.prog.name, prog, fault.insn);
+  const callers = fault.frames.map((insn) => placeOf(fault.prog.name, prog, insn));
+  return new ProgramFault(fault, place, callers, `prog "${place.prog}": ${placeText(place)}: ${reason(kernel, fault)}`);
+}
+
+/** Where an insn stands in the program's source. */
+export function placeOf(name: string, prog: BpfProg | undefined, insn: number): FaultPlace {
+  const line = prog?.line(insn);
+  const fn = prog?.functionAt(insn);
+  return {
+    prog: name,
+    insn,
+    ...(line ? { file: baseName(line.file), line: line.line, column: line.column, text: line.text } : {}),
+    ...(fn ? { function: fn } : {}),
+  };
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** The VM's message; for kernel objects, which field it was. */
+function reason(kernel: Kernel, fault: VmFault): string {
+  if (
+    fault.address === undefined ||
+    (fault.kind !== 'unmodelled' && fault.kind !== 'protected' && fault.kind !== 'read_only')
+  ) {
+    return fault.message;
+  }
+  const field = kernel.objects.describe(kernel.memory.fromAddress(fault.address));
+  if (field === undefined) return fault.message;
+  return fault.kind === 'unmodelled' ? `${field} is not modelled` : `${field} may not be written by this program`;
+}

@@ -1,0 +1,37 @@
+import {
+  FN_FOR_EACH_MAP_ELEM,
+  FN_GET_SMP_PROCESSOR_ID,
+  FN_LOOP,
+  FN_MAP_DELETE_ELEM,
+  FN_MAP_LOOKUP_ELEM,
+  FN_MAP_LOOKUP_PERCPU_ELEM,
+  FN_MAP_UPDATE_ELEM,
+} from '../../../assembly/abi.js';
+import type { Kernel } from '../kernel.js';
+import { registerMemoryHelpers } from './memory.js';
+import { registerPrintHelpers } from './print.js';
+import { registerTaskHelpers } from './task.js';
+import { registerTimeHelpers } from './time.js';
+
+/** Helpers that the core answers itself. */
+const CORE_HELPERS: Readonly<Record<string, number>> = {
+  get_smp_processor_id: FN_GET_SMP_PROCESSOR_ID,
+  map_lookup_elem: FN_MAP_LOOKUP_ELEM,
+  map_update_elem: FN_MAP_UPDATE_ELEM,
+  map_delete_elem: FN_MAP_DELETE_ELEM,
+  map_lookup_percpu_elem: FN_MAP_LOOKUP_PERCPU_ELEM,
+  for_each_map_elem: FN_FOR_EACH_MAP_ELEM,
+  loop: FN_LOOP,
+};
+
+/** Everything that this package implements of the kernel's helpers. */
+export function registerHelpers(kernel: Kernel): void {
+  for (const [name, fn] of Object.entries(CORE_HELPERS)) kernel.helpers.register(name, { kind: 'core', fn });
+  registerTimeHelpers(kernel);
+  registerMemoryHelpers(kernel);
+  registerPrintHelpers(kernel);
+  registerTaskHelpers(kernel);
+  // The machine has one node.
+  kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));
+  kernel.registerHelper('get_prandom_u32', (call) => call.retU64(BigInt(kernel.random.u32())));
+}

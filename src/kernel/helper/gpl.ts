@@ -1,0 +1,36 @@
+/**
+ * Helpers that only programs under a GPL-compatible licence may call (gpl_only of their bpf_func_proto, Linux 7.3:
+ * kernel/bpf/helpers.c, kernel/trace/bpf_trace.c, kernel/bpf/stackmap.c, net/ipv4/bpf_tcp_ca.c, net/core/filter.c).
+ */
+export const GPL_ONLY_HELPERS: ReadonlySet<string> = new Set([
+  'probe_read',
+  'probe_read_str',
+  'probe_read_kernel',
+  'probe_read_kernel_str',
+  'probe_read_user',
+  'probe_read_user_str',
+  'probe_write_user',
+  'trace_printk',
+  'trace_vprintk',
+  'seq_printf',
+  'seq_printf_btf',
+  'seq_write',
+  'snprintf',
+  'snprintf_btf',
+  'perf_event_read',
+  'perf_event_read_value',
+  'perf_event_output',
+  'perf_prog_read_value',
+  'read_branch_records',
+  'get_branch_snapshot',
+  'get_stackid',
+  'get_stack',
+  'get_task_stack',
+  'get_func_ip',
+  'current_task_under_cgroup',
+  'override_return',
+  'skb_output',
+  'xdp_output',
+  'tcp_send_ack',
+  'copy_from_user_task',
+]);

@@ -1,0 +1,87 @@
+import { ERRNO } from '../../errno.js';
+import { UnsupportedError } from '../../errors.js';
+import type { HostCall } from '../../vm/types.js';
+import type { Kernel } from '../kernel.js';
+
+/** Copies between memories and string helpers (kernel: kernel/trace/bpf_trace.c, kernel/bpf/helpers.c). */
+export function registerMemoryHelpers(kernel: Kernel): void {
+  for (const name of ['probe_read_kernel', 'probe_read']) {
+    kernel.registerHelper(name, (call) => probeRead(kernel, call));
+  }
+  for (const name of ['probe_read_kernel_str', 'probe_read_str']) {
+    kernel.registerHelper(name, (call) => probeReadStr(kernel, call));
+  }
+  kernel.registerHelper('strncmp', (call) => {
+    const size = call.u32(1);
+    const a = call.mem(0, size, false);
+    const b = call.cstring(2, size);
+    let result = 0;
+    for (let i = 0; i < size && result === 0; i++) {
+      const left = call.memory.u8(a + i);
+      const right = i < b.length ? b.charCodeAt(i) & 0xff : 0;
+      result = left < right ? -1 : left > right ? 1 : 0;
+      if (left === 0) break;
+    }
+    call.ret(result);
+  });
+}
+
+/** Bytes at argument 2 that can be read without a fault; unmodelled kernel fields stop the program by name. */
+function source(kernel: Kernel, call: HostCall, bytes: number): number {
+  const ptr = call.memory.fromAddress(call.u64(2));
+  if (ptr <= 0) return -1;
+  if (call.memory.canAccess(ptr, bytes, false)) return ptr;
+  for (let at = ptr; at < ptr + bytes; at++) {
+    if (call.memory.canAccess(at, 1, false)) continue;
+    const field = kernel.objects.describe(at);
+    if (field !== undefined) call.fail(new UnsupportedError(`${field} is not modelled`));
+    break;
+  }
+  return -1;
+}
+
+function probeRead(kernel: Kernel, call: HostCall): void {
+  const size = call.u32(1);
+  const to = call.mem(0, size, true);
+  const target = call.memory.bytes(to, size);
+  const from = size === 0 ? to : source(kernel, call, size);
+  if (from < 0) {
+    target.fill(0);
+    call.ret(-ERRNO.EFAULT);
+    return;
+  }
+  target.set(call.memory.bytes(from, size).slice());
+  call.ret(0);
+}
+
+/** The length with the NUL; what does not fit is cut off and the last byte is NUL (strncpy_from_kernel_nofault). */
+function probeReadStr(kernel: Kernel, call: HostCall): void {
+  const size = call.u32(1);
+  const to = call.mem(0, size, true);
+  const target = call.memory.bytes(to, size);
+  if (size === 0) {
+    call.ret(0);
+    return;
+  }
+  const from = source(kernel, call, 1);
+  let length = 0;
+  let at = from;
+  while (at >= 0 && length < size - 1) {
+    if (!call.memory.canAccess(at, 1, false)) {
+      at = -1;
+      break;
+    }
+    const byte = call.memory.u8(at);
+    target[length] = byte;
+    if (byte === 0) break;
+    length++;
+    at++;
+  }
+  if (at < 0) {
+    target.fill(0);
+    call.ret(-ERRNO.EFAULT);
+    return;
+  }
+  target[length] = 0;
+  call.ret(length + 1);
+}

@@ -1,0 +1,336 @@
+import { ACCESS_COUNT, ACCESS_RO, ACCESS_RW, ACCESS_UNMODELLED, FIRST_OWN_CLASS } from '../../assembly/abi.js';
+import type { BtfView } from '../btf/types.js';
+import { ERRNO, ErrnoError } from '../errno.js';
+import { VmtableError } from '../errors.js';
+import { BPF_MAP_FLAG } from '../uapi.js';
+import type {
+  AccessClass,
+  CheckStrength,
+  EngineName,
+  FaultPolicy,
+  GuestMemory,
+  GuestPtr,
+  HostCall,
+  HostFn,
+  VmFault,
+  VmProg,
+} from '../vm/types.js';
+import { Vm } from '../vm/vm.js';
+import { BtfObject } from './btf.js';
+import { Clock } from './clock.js';
+import { type ProgramFault, placeText } from './fault.js';
+import { faultOf, placeOf } from './fault_of.js';
+import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
+import { registerHelpers } from './helper/builtin.js';
+import { HelperTable } from './helper/registry.js';
+import { IdTable } from './ids.js';
+import { registerKfuncs } from './kfunc/builtin.js';
+import { KfuncTable } from './kfunc/registry.js';
+import { Ksyms } from './ksyms.js';
+import { type BpfLink, POLLERR, POLLIN, POLLOUT } from './link.js';
+import type { BpfMap } from './map/map.js';
+import { MapMapping } from './map/mapping.js';
+import { ObjectTable } from './objects.js';
+import { loadProfile } from './profile.js';
+import type { BpfProg } from './prog/prog.js';
+import { Random } from './random.js';
+import { Rcu } from './rcu.js';
+import { StructOps } from './struct_ops/struct_ops.js';
+import { runCommand } from './syscall.js';
+import type { BpfSyscall, KernelOptions, Profile, StructOpsDef } from './types.js';
+import { type StructType, Types } from './view.js';
+
+const DEFAULT_CPUS = 4;
+
+/** How a kernel object is made in guest memory. */
+export interface ObjectOptions {
+  /** What faults call it: `task "worker"`. */
+  name: string;
+  /** Fields that exist, by path (`pid`, `scx.slice`): read-only unless `writable` names them. */
+  modelled: readonly string[];
+  /** Access class of fields that programs may write, by path; see Kernel.newAccessClass. */
+  writable?: Readonly<Record<string, AccessClass>>;
+}
+
+/**
+ * A kernel as programs and loaders see it: one VM, a clock, tables of objects, a profile. Any number can live in one process;
+ * dispose gives everything back. All its state follows from what is done to it: two runs give the same.
+ */
+export class Kernel {
+  readonly clock = new Clock();
+  readonly rcu = new Rcu();
+  readonly random: Random;
+  readonly memory: GuestMemory;
+  /** Views of structs in the profile's BTF. */
+  readonly types: Types;
+  readonly fds = new FdTable();
+  readonly maps = new IdTable<BpfMap>();
+  readonly progs = new IdTable<BpfProg>();
+  readonly links = new IdTable<BpfLink>();
+  readonly btfs = new IdTable<BtfObject>();
+  readonly vmlinux: BtfObject;
+  readonly helpers: HelperTable;
+  readonly kfuncs: KfuncTable;
+  readonly ksyms: Ksyms;
+  readonly structOps: StructOps;
+  readonly objects = new ObjectTable();
+  readonly cpus: number;
+  readonly checks: CheckStrength;
+  readonly engine: EngineName;
+  readonly faults: FaultPolicy;
+  /** CPU and task (address of its task_struct, 0 for none) that programs run on and as; set by whoever drives them. */
+  currentCpu = 0;
+  currentTask: GuestPtr = 0;
+  /** Count runs, insns and host time of every program (kernel.bpf_stats_enabled). */
+  statsEnabled = false;
+  /** Lines of bpf_printk, oldest first, without their newline. */
+  readonly trace: string[] = [];
+  /** Called with each of them. */
+  onPrintk: ((line: string) => void) | null = null;
+  /** Lines of the kernel's own log (dmesg). */
+  readonly log: string[] = [];
+  readonly #vmProgs = new Map<number, BpfProg>();
+  readonly #types = new Map<BtfView, Types>();
+  readonly #mappings = new Set<MapMapping>();
+  #nextClass = FIRST_OWN_CLASS;
+  #disposed = false;
+
+  private constructor(
+    readonly profile: Profile,
+    readonly vm: Vm,
+    options: KernelOptions,
+  ) {
+    this.cpus = options.cpus ?? DEFAULT_CPUS;
+    this.checks = options.checks ?? 'object';
+    this.engine = options.engine ?? 'interp';
+    this.faults = options.faults ?? 'kernel';
+    this.random = new Random(options.seed ?? 1);
+    this.memory = vm.memory;
+    this.types = this.typesOf(profile.btf);
+    this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
+    const addHost = (name: string, fn: HostFn) => vm.registerHost(name, fn);
+    this.helpers = new HelperTable(profile.btf, addHost);
+    this.kfuncs = new KfuncTable(addHost);
+    this.ksyms = new Ksyms(this.memory);
+    this.structOps = new StructOps(this);
+    registerHelpers(this);
+    registerKfuncs(this);
+  }
+
+  /** Throws InputError for an unknown profile, ErrnoError(ENOMEM) if the host refuses the memory. */
+  static async create(options: KernelOptions = {}): Promise<Kernel> {
+    const profile = typeof options.profile === 'object' ? options.profile : await loadProfile(options.profile);
+    const vm = await Vm.create({
+      ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
+      cpus: options.cpus ?? DEFAULT_CPUS,
+    });
+    return new Kernel(profile, vm, options);
+  }
+
+  /**
+   * bpf(2). Returns an fd, 0 or -errno and fills out-attributes in place. Throws UnsupportedError for what the kernel knows
+   * and this one does not, ProgramFault when a program that the call runs is stopped.
+   */
+  readonly bpf: BpfSyscall = (cmd, attr) => this.rcu.busy(() => runCommand(this, cmd, attr));
+
+  /** close(2): 0 or -EBADF. */
+  close(fd: number): number {
+    return this.rcu.busy(() => this.fds.close(fd));
+  }
+
+  /** dup(2): another fd of the same file. */
+  dup(fd: number): number {
+    return this.fds.dup(fd);
+  }
+
+  /** poll(2) with no timeout: the ready events (POLLIN, POLLHUP, …) of an fd, or -EBADF. */
+  poll(fd: number): number {
+    const file = this.fds.file(fd);
+    if (!file) return -ERRNO.EBADF;
+    switch (file.object?.fdKind) {
+      case 'link':
+        return file.object.poll();
+      case 'map':
+        return POLLERR;
+      default:
+        return POLLIN | POLLOUT;
+    }
+  }
+
+  /**
+   * mmap(2) of a map's values, shared; writable unless the map is frozen or its programs may only read it. The map lives
+   * until the mapping is unmapped. Throws ErrnoError as mmap(2) fails.
+   */
+  mmap(fd: number): MapMapping {
+    const map = this.fds.map(fd);
+    if (typeof map === 'number') throw new ErrnoError(-map, `mmap of fd ${fd}`);
+    const refuse = (errno: number): never => {
+      throw new ErrnoError(errno, `mmap of map "${map.name}"`);
+    };
+    const { mode } = this.fds.file(fd)!;
+    if ((mode & MODE_READ) === 0) refuse(ERRNO.EACCES);
+    if (map.record.length > 0) refuse(ERRNO.ENOTSUPP);
+    const place = map.mmap();
+    if (typeof place === 'number') return refuse(-place);
+    const writable = (mode & MODE_WRITE) !== 0 && !map.frozen && (map.flags & BPF_MAP_FLAG.RDONLY_PROG) === 0;
+    if (writable) map.writers++;
+    map.inc();
+    const mapping = new MapMapping(this.memory, place, writable, () => {
+      this.#mappings.delete(mapping);
+      if (writable) map.writers--;
+      this.rcu.busy(() => map.put());
+    });
+    this.#mappings.add(mapping);
+    return mapping;
+  }
+
+  /** Makes `bpf_<name>` do something. Throws VmtableError if it does already. */
+  registerHelper(name: string, fn: HostFn): void {
+    this.helpers.register(name, fn);
+  }
+
+  /** Makes a kfunc do something. Throws VmtableError if it does already. */
+  registerKfunc(name: string, fn: HostFn): void {
+    this.kfuncs.register(name, fn);
+  }
+
+  /** Registers a subsystem's struct_ops type. Throws ErrnoError; see StructOps.register. */
+  registerStructOps(def: StructOpsDef): void {
+    this.structOps.register(def);
+  }
+
+  /** Adds a module's BTF, split on the profile's. Its object lives as long as the kernel. */
+  addModule(name: string, btf: BtfView): BtfObject {
+    return this.#addBtf(new BtfObject(this, btf, name, true));
+  }
+
+  /** @internal The module that brought this BTF, added under `name` if it is new. */
+  moduleOf(btf: BtfView, name: string): BtfObject {
+    if (btf === this.vmlinux.view) return this.vmlinux;
+    return this.btfs.values().find((object) => object.view === btf && object.isKernel) ?? this.addModule(name, btf);
+  }
+
+  #addBtf(object: BtfObject): BtfObject {
+    object.id = this.btfs.alloc(object);
+    return object;
+  }
+
+  /** Struct views over a module's BTF. */
+  typesOf(btf: BtfView): Types {
+    let types = this.#types.get(btf);
+    if (!types) {
+      types = new Types(this.memory, btf);
+      this.#types.set(btf, types);
+    }
+    return types;
+  }
+
+  /**
+   * A kernel object in guest memory, zeroed, laid out by BTF. Only the modelled fields exist; any other one faults with its
+   * name when a program touches it. Free it with freeObject.
+   */
+  newObject(struct: string | StructType, options: ObjectOptions): GuestPtr {
+    const type = typeof struct === 'string' ? this.types.struct(struct) : struct;
+    const ptr = this.memory.alloc(type.size, { align: 64, access: ACCESS_UNMODELLED, name: options.name });
+    for (const path of options.modelled) {
+      const field = type.field(path);
+      this.memory.setAccess(ptr + field.offset, field.size, options.writable?.[path] ?? ACCESS_RO);
+    }
+    this.objects.add({ ptr, size: type.size, struct: type, name: options.name });
+    return ptr;
+  }
+
+  /** Poisons an object; its memory is used again late. */
+  freeObject(ptr: GuestPtr): void {
+    this.objects.remove(ptr);
+    this.memory.free(ptr);
+  }
+
+  /**
+   * A class of guest bytes of a subsystem's own: programs read them, and those write them whose `write_classes` has the
+   * class's bit. Throws ErrnoError(ENOSPC) when all are taken.
+   */
+  newAccessClass(): AccessClass {
+    if (this.#nextClass >= ACCESS_COUNT) throw new ErrnoError(ERRNO.ENOSPC, 'access classes');
+    return this.#nextClass++;
+  }
+
+  /** Memory that every program may read and write. */
+  alloc(bytes: number, name: string): GuestPtr {
+    return this.memory.alloc(bytes, { access: ACCESS_RW, name });
+  }
+
+  /** The program that a helper or kfunc was called by (what KF_IMPLICIT_ARGS passes as its aux). */
+  callerOf(call: HostCall): BpfProg {
+    const prog = this.#vmProgs.get(call.prog.id);
+    if (!prog) throw new VmtableError(`program ${call.prog.name}: unknown to this kernel`);
+    return prog;
+  }
+
+  /** Runs a program to its end under the read section of its kind; r0. Throws ProgramFault. */
+  runProg(prog: BpfProg, args: readonly bigint[]): bigint {
+    if (!prog.vm) throw new VmtableError(`prog "${prog.name}": freed`);
+    const vmProg = prog.vm;
+    return this.rcu.read(
+      () => {
+        const start = this.statsEnabled ? performance.now() : 0;
+        const { r0, fault } = this.vm.run(vmProg, { args, cpu: this.currentCpu });
+        if (this.statsEnabled) {
+          prog.aux.runCount++;
+          prog.aux.runTimeNs += (performance.now() - start) * 1e6;
+        }
+        if (fault) throw this.faultOf(fault);
+        return r0;
+      },
+      prog.sleepable ? 'tasksTrace' : 'rcu',
+    );
+  }
+
+  /** A fault of the VM in terms of this kernel's programs and objects. */
+  faultOf(fault: VmFault): ProgramFault {
+    return faultOf(this, fault);
+  }
+
+  /** Loads of live programs that read 0 as the kernel's exception handler makes them: `prog "x": insn 3 (f.c:7): 2 times`. */
+  zeroedLoads(): string[] {
+    return this.vm.zeroedLoads().map(({ prog, insn, count }) => {
+      const place = placeText(placeOf(prog.name, this.progOf(prog), insn));
+      return `prog "${prog.name}": ${place}: ${count} time${count === 1 ? '' : 's'}`;
+    });
+  }
+
+  /** The kernel's own log (pr_info and friends). */
+  printk(line: string): void {
+    this.log.push(line);
+  }
+
+  /** A line of bpf_printk. */
+  tracePrintk(line: string): void {
+    this.trace.push(line);
+    this.onPrintk?.(line);
+  }
+
+  /** @internal */
+  rememberVmProg(vmProg: VmProg, prog: BpfProg): void {
+    this.#vmProgs.set(vmProg.id, prog);
+  }
+
+  /** @internal */
+  forgetVmProg(vmProg: VmProg): void {
+    this.#vmProgs.delete(vmProg.id);
+  }
+
+  /** @internal */
+  progOf(vmProg: VmProg): BpfProg | undefined {
+    return this.#vmProgs.get(vmProg.id);
+  }
+
+  /** Closes every fd and gives the core back. The kernel is of no use afterwards; calling it again does nothing. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const mapping of this.#mappings) mapping.unmap();
+    for (const fd of this.fds.openFds()) this.close(fd);
+    this.vm.dispose();
+  }
+}

@@ -1,0 +1,29 @@
+import { VmtableError } from '../../errors.js';
+import type { CallTarget, HostFn } from '../../vm/types.js';
+
+/**
+ * Kfuncs by name. Which exist says the kernel's BTF (a program names one by its type id there); what they do, whoever
+ * registers them. One that exists and that nobody registered faults by name when a program calls it.
+ */
+export class KfuncTable {
+  readonly #targets = new Map<string, CallTarget>();
+
+  constructor(private readonly addHost: (name: string, fn: HostFn) => number) {}
+
+  has(name: string): boolean {
+    return this.#targets.has(name);
+  }
+
+  /** Throws VmtableError if the name is registered already. */
+  register(name: string, target: HostFn | CallTarget): void {
+    if (this.#targets.has(name)) throw new VmtableError(`kfunc ${name}: registered already`);
+    this.#targets.set(
+      name,
+      typeof target === 'function' ? { kind: 'host', index: this.addHost(name, target) } : target,
+    );
+  }
+
+  target(name: string): CallTarget {
+    return this.#targets.get(name) ?? { kind: 'missing', name: `kfunc ${name}` };
+  }
+}

@@ -1,0 +1,226 @@
+import { BTF_KIND } from '../../btf/types.js';
+import { ERRNO } from '../../errno.js';
+import { UnsupportedError } from '../../errors.js';
+import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../uapi.js';
+import { mapTypeName } from '../../uapi_names.js';
+import { MODE_READ, MODE_WRITE } from '../fd.js';
+import type { Kernel } from '../kernel.js';
+import { checkObjName } from '../name.js';
+import { structOpsAlloc, structOpsAllocCheck } from '../struct_ops/create.js';
+import type { BpfAttr } from '../types.js';
+import { CoreMap } from './core_map.js';
+import type { BpfMap, MapCreateAttr } from './map.js';
+import { specialFields } from './record.js';
+
+// BPF_MAP_CREATE: map_create in kernel/bpf/syscall.c, then the alloc_check and alloc of the type.
+
+const NUMA_NO_NODE = -1;
+const ACCESS_FLAGS = BPF_MAP_FLAG.RDONLY | BPF_MAP_FLAG.WRONLY | BPF_MAP_FLAG.RDONLY_PROG | BPF_MAP_FLAG.WRONLY_PROG;
+const ARRAY_FLAGS =
+  BPF_MAP_FLAG.NUMA_NODE | BPF_MAP_FLAG.MMAPABLE | ACCESS_FLAGS | BPF_MAP_FLAG.PRESERVE_ELEMS | BPF_MAP_FLAG.INNER_MAP;
+const HASH_FLAGS =
+  BPF_MAP_FLAG.NO_PREALLOC |
+  BPF_MAP_FLAG.NO_COMMON_LRU |
+  BPF_MAP_FLAG.NUMA_NODE |
+  ACCESS_FLAGS |
+  BPF_MAP_FLAG.ZERO_SEED;
+/** Largest value of a per-CPU map (PCPU_MIN_UNIT_SIZE) and of an allocation (KMALLOC_MAX_SIZE, x86-64). */
+const PCPU_MIN_UNIT_SIZE = 32 << 10;
+const KMALLOC_MAX_SIZE = 4 << 20;
+/** sizeof(struct htab_elem) without its key. */
+const HTAB_ELEM_BYTES = 48;
+
+interface MapType {
+  allocCheck(attr: MapCreateAttr): number;
+  alloc(kernel: Kernel, attr: MapCreateAttr): BpfMap | number;
+}
+
+const ARRAY: MapType = { allocCheck: arrayAllocCheck, alloc: coreAlloc };
+const HASH: MapType = { allocCheck: hashAllocCheck, alloc: coreAlloc };
+const MAP_IN_MAP: MapType = { allocCheck: () => 0, alloc: mapInMapAlloc };
+
+const TYPES: ReadonlyMap<number, MapType> = new Map([
+  [BPF_MAP_TYPE.ARRAY, ARRAY],
+  [BPF_MAP_TYPE.PERCPU_ARRAY, ARRAY],
+  [BPF_MAP_TYPE.HASH, HASH],
+  [BPF_MAP_TYPE.PERCPU_HASH, HASH],
+  [BPF_MAP_TYPE.ARRAY_OF_MAPS, MAP_IN_MAP],
+  [BPF_MAP_TYPE.HASH_OF_MAPS, MAP_IN_MAP],
+  [BPF_MAP_TYPE.STRUCT_OPS, { allocCheck: structOpsAllocCheck, alloc: structOpsAlloc }],
+]);
+const LAST_TYPE = Math.max(...Object.values(BPF_MAP_TYPE));
+
+/** BPF_MAP_CREATE. Throws UnsupportedError naming the type for map types that are not modelled. */
+export function mapCreate(kernel: Kernel, given: BpfAttr['MAP_CREATE']): number {
+  const attr = withDefaults(given);
+  attr.map_flags &= ~BPF_MAP_FLAG.TOKEN_FD;
+  if (attr.btf_vmlinux_value_type_id !== 0) {
+    if (attr.map_type !== BPF_MAP_TYPE.STRUCT_OPS || attr.btf_key_type_id !== 0 || attr.btf_value_type_id !== 0) {
+      return -ERRNO.EINVAL;
+    }
+  } else if (attr.btf_key_type_id !== 0 && attr.btf_value_type_id === 0) {
+    return -ERRNO.EINVAL;
+  }
+  const takesExtra = attr.map_type === BPF_MAP_TYPE.BLOOM_FILTER || attr.map_type === BPF_MAP_TYPE.ARENA;
+  if (!takesExtra && attr.map_extra !== 0n) return -ERRNO.EINVAL;
+  const mode = fileMode(attr.map_flags);
+  if (mode < 0) return mode;
+  const node = numaNode(attr);
+  if (node !== NUMA_NO_NODE && node !== 0) return -ERRNO.EINVAL;
+  if (attr.map_type <= 0 || attr.map_type > LAST_TYPE) return -ERRNO.EINVAL;
+  const type = TYPES.get(attr.map_type);
+  if (!type) throw new UnsupportedError(`map "${attr.map_name}": type ${mapTypeName(attr.map_type)} is not modelled`);
+  const refused = type.allocCheck(attr);
+  if (refused < 0) return refused;
+  // Offloaded maps: no device here takes any.
+  if (attr.map_ifindex !== 0) return -ERRNO.EINVAL;
+  const map = type.alloc(kernel, attr);
+  if (typeof map === 'number') return map;
+  const bad = describeMap(kernel, map, attr);
+  if (bad < 0) {
+    map.destroy();
+    return bad;
+  }
+  return publish(kernel, map, mode);
+}
+
+function withDefaults(attr: BpfAttr['MAP_CREATE']): MapCreateAttr {
+  return {
+    map_type: attr.map_type,
+    key_size: attr.key_size >>> 0,
+    value_size: attr.value_size >>> 0,
+    max_entries: attr.max_entries >>> 0,
+    map_flags: (attr.map_flags ?? 0) | 0,
+    inner_map_fd: attr.inner_map_fd ?? 0,
+    numa_node: attr.numa_node ?? 0,
+    map_ifindex: attr.map_ifindex ?? 0,
+    btf_fd: attr.btf_fd ?? 0,
+    btf_key_type_id: attr.btf_key_type_id ?? 0,
+    btf_value_type_id: attr.btf_value_type_id ?? 0,
+    btf_vmlinux_value_type_id: attr.btf_vmlinux_value_type_id ?? 0,
+    map_extra: attr.map_extra ?? 0n,
+    value_type_btf_obj_fd: attr.value_type_btf_obj_fd ?? 0,
+    map_name: attr.map_name ?? '',
+  };
+}
+
+/** Kernel: bpf_get_file_flag. */
+function fileMode(flags: number): number {
+  const readOnly = (flags & BPF_MAP_FLAG.RDONLY) !== 0;
+  const writeOnly = (flags & BPF_MAP_FLAG.WRONLY) !== 0;
+  if (readOnly && writeOnly) return -ERRNO.EINVAL;
+  return readOnly ? MODE_READ : writeOnly ? MODE_WRITE : MODE_READ | MODE_WRITE;
+}
+
+function numaNode(attr: MapCreateAttr): number {
+  return (attr.map_flags & BPF_MAP_FLAG.NUMA_NODE) !== 0 ? attr.numa_node : NUMA_NO_NODE;
+}
+
+/** Kernel: bpf_map_flags_access_ok. */
+function accessOk(flags: number): boolean {
+  return (flags & BPF_MAP_FLAG.RDONLY_PROG) === 0 || (flags & BPF_MAP_FLAG.WRONLY_PROG) === 0;
+}
+
+/** Kernel: array_map_alloc_check. */
+function arrayAllocCheck(attr: MapCreateAttr): number {
+  const perCpu = attr.map_type === BPF_MAP_TYPE.PERCPU_ARRAY;
+  if (
+    attr.max_entries === 0 ||
+    attr.key_size !== 4 ||
+    attr.value_size === 0 ||
+    (attr.map_flags & ~ARRAY_FLAGS) !== 0 ||
+    !accessOk(attr.map_flags) ||
+    (perCpu && numaNode(attr) !== NUMA_NO_NODE)
+  ) {
+    return -ERRNO.EINVAL;
+  }
+  if (perCpu && (attr.map_flags & (BPF_MAP_FLAG.MMAPABLE | BPF_MAP_FLAG.INNER_MAP)) !== 0) return -ERRNO.EINVAL;
+  if ((attr.map_flags & BPF_MAP_FLAG.PRESERVE_ELEMS) !== 0) return -ERRNO.EINVAL;
+  if (attr.value_size > 0x7fffffff) return -ERRNO.E2BIG;
+  if (perCpu && Math.ceil(attr.value_size / 8) * 8 > PCPU_MIN_UNIT_SIZE) return -ERRNO.E2BIG;
+  return 0;
+}
+
+/** Kernel: htab_map_alloc_check. */
+function hashAllocCheck(attr: MapCreateAttr): number {
+  const perCpu = attr.map_type === BPF_MAP_TYPE.PERCPU_HASH;
+  if ((attr.map_flags & ~HASH_FLAGS) !== 0 || !accessOk(attr.map_flags)) return -ERRNO.EINVAL;
+  if ((attr.map_flags & BPF_MAP_FLAG.NO_COMMON_LRU) !== 0) return -ERRNO.EINVAL;
+  if (perCpu && numaNode(attr) !== NUMA_NO_NODE) return -ERRNO.EINVAL;
+  if (attr.max_entries === 0 || attr.key_size === 0 || attr.value_size === 0) return -ERRNO.EINVAL;
+  if (attr.key_size + attr.value_size >= KMALLOC_MAX_SIZE - HTAB_ELEM_BYTES) return -ERRNO.E2BIG;
+  if (perCpu && Math.ceil(attr.value_size / 8) * 8 > PCPU_MIN_UNIT_SIZE) return -ERRNO.E2BIG;
+  // Buckets are a power of two in 32 bits.
+  if (attr.max_entries > 2 ** 31) return -ERRNO.E2BIG;
+  return 0;
+}
+
+function coreAlloc(kernel: Kernel, attr: MapCreateAttr): BpfMap {
+  return new CoreMap(kernel, attr);
+}
+
+/** Kernel: bpf_map_meta_alloc, up to the point where the map itself would be made. */
+function mapInMapAlloc(kernel: Kernel, attr: MapCreateAttr): number {
+  const inner = kernel.fds.map(attr.inner_map_fd);
+  if (typeof inner === 'number') return inner;
+  if (!inner.canBeInner) return -ERRNO.ENOTSUPP;
+  throw new UnsupportedError(`map type ${mapTypeName(attr.map_type)} is not modelled`);
+}
+
+/** Name and BTF of a new map (the rest of map_create). */
+function describeMap(kernel: Kernel, map: BpfMap, attr: MapCreateAttr): number {
+  const bad = checkObjName(attr.map_name);
+  if (bad < 0) return bad;
+  map.name = attr.map_name;
+  if (attr.btf_key_type_id === 0 && attr.btf_value_type_id === 0 && attr.btf_vmlinux_value_type_id === 0) return 0;
+  const btf = kernel.fds.btf(attr.btf_fd);
+  if (typeof btf === 'number') return btf;
+  if (btf.isKernel) return -ERRNO.EACCES;
+  map.btf = btf;
+  btf.refs.inc();
+  return attr.btf_value_type_id === 0 ? 0 : checkTypes(map);
+}
+
+/** Kernel: map_check_btf and array_map_check_btf. */
+function checkTypes(map: BpfMap): number {
+  const { view } = map.btf!;
+  const { btfKeyTypeId: key, btfValueTypeId: value } = map;
+  const array = map.type === BPF_MAP_TYPE.ARRAY || map.type === BPF_MAP_TYPE.PERCPU_ARRAY;
+  if (key !== 0) {
+    if (typeSize(map, key) !== map.keySize) return -ERRNO.EINVAL;
+  } else if (!array) {
+    return -ERRNO.EINVAL;
+  }
+  if (typeSize(map, value) !== map.valueSize) return -ERRNO.EINVAL;
+  map.record = specialFields(view, value);
+  if (!array) return 0;
+  if (key === 0) {
+    const global = map.type === BPF_MAP_TYPE.ARRAY && map.maxEntries === 1;
+    return global && view.kindOf(value) === BTF_KIND.DATASEC ? 0 : -ERRNO.EINVAL;
+  }
+  const type = view.type(view.resolve(key));
+  return type.kind === BTF_KIND.INT && type.size === 4 ? 0 : -ERRNO.EINVAL;
+}
+
+/** Size of a type that values and keys may have, or -1 (kernel: btf_type_id_size). */
+function typeSize(map: BpfMap, id: number): number {
+  const { view } = map.btf!;
+  if (id >= view.typeCount) return -1;
+  const type = view.type(view.resolve(id));
+  if (type.kind === BTF_KIND.DATASEC) return type.size;
+  if (type.kind === BTF_KIND.UNKN || type.kind === BTF_KIND.FUNC_PROTO || type.kind === BTF_KIND.FUNC) return -1;
+  return type.kind === BTF_KIND.FWD || type.kind === BTF_KIND.VAR ? -1 : view.sizeOf(id);
+}
+
+function publish(kernel: Kernel, map: BpfMap, mode: number): number {
+  const id = kernel.maps.alloc(map);
+  if (id < 0) {
+    map.destroy();
+    return id;
+  }
+  map.id = id;
+  map.published();
+  const fd = kernel.fds.open(map, mode);
+  if (fd < 0) map.putWithUref();
+  return fd;
+}

@@ -1,0 +1,142 @@
+import { ERRNO } from '../../errno.js';
+import type { GuestPtr } from '../../vm/types.js';
+import type { BtfObject } from '../btf.js';
+import type { Kernel } from '../kernel.js';
+import { RefCount } from '../refcount.js';
+import type { BpfAttr, MapInfo } from '../types.js';
+import type { Mapping } from './mapping.js';
+import type { SpecialField } from './record.js';
+
+/** Attributes of MAP_CREATE with nothing left out; the token flag is already gone from map_flags. */
+export type MapCreateAttr = Required<BpfAttr['MAP_CREATE']>;
+
+/**
+ * A map of this kernel (kernel: struct bpf_map with its bpf_map_ops). `refcnt` counts every reference, `usercnt` those of user
+ * space among them; at usercnt 0 user space can no longer reach it, at refcnt 0 it is freed.
+ *
+ * Methods named `…Elem` and `nextKey` are what system calls do after the generic checks of elem.ts; buffers have exactly
+ * keySize and userValueSize bytes, results are 0 or -errno.
+ */
+export abstract class BpfMap implements MapInfo {
+  readonly fdKind = 'map';
+  id = 0;
+  name = '';
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly mapExtra: bigint;
+  /** BTF that btf_fd named, with the types of key and value in it. */
+  btf: BtfObject | null = null;
+  btfKeyTypeId: number;
+  btfValueTypeId: number;
+  btfVmlinuxValueTypeId: number;
+  /** Fields of the value that only the kernel may write (spin lock, timer, kptr, …). */
+  record: readonly SpecialField[] = [];
+  frozen = false;
+  /** Writable mappings of user space. */
+  writers = 0;
+  readonly refs = new RefCount();
+  #usercnt = 1;
+
+  constructor(
+    readonly kernel: Kernel,
+    attr: MapCreateAttr,
+  ) {
+    this.type = attr.map_type;
+    this.keySize = attr.key_size;
+    this.valueSize = attr.value_size;
+    this.maxEntries = attr.max_entries;
+    this.flags = attr.map_flags;
+    this.mapExtra = attr.map_extra;
+    this.btfKeyTypeId = attr.btf_key_type_id;
+    this.btfValueTypeId = attr.btf_value_type_id;
+    this.btfVmlinuxValueTypeId = attr.btf_vmlinux_value_type_id;
+  }
+
+  /** Bytes of a value in element commands (kernel: bpf_map_value_size). */
+  get userValueSize(): number {
+    return this.valueSize;
+  }
+
+  abstract lookupElem(key: Uint8Array, value: Uint8Array, flags: number): number;
+  abstract updateElem(key: Uint8Array, value: Uint8Array, flags: number): number;
+  abstract deleteElem(key: Uint8Array): number;
+  abstract nextKey(key: Uint8Array | null, next: Uint8Array): number;
+
+  /** Maps without the operation answer as the kernel does. */
+  lookupAndDeleteElem(_key: Uint8Array, _value: Uint8Array, _flags: number): number {
+    return -ERRNO.ENOTSUPP;
+  }
+
+  /** Called once id and name are set. */
+  published(): void {}
+
+  /** Called with refcnt 0 from a workqueue: gives the map's own resources back (kernel: ops->map_free). */
+  protected abstract freeMap(): void;
+
+  /** Guest address of `struct bpf_map`, what a program's LD_IMM64 of the map holds; 0 for maps that programs cannot name. */
+  get guest(): GuestPtr {
+    return 0;
+  }
+
+  /** Guest address of value offset `off` for LD_IMM64 of a map value, or -errno (kernel: ops->map_direct_value_addr). */
+  directValue(_off: number): GuestPtr | null {
+    return null;
+  }
+
+  /** 0 if programs may use the map, else -errno (kernel: map_check_no_prog_usage and friends). */
+  get usableByProgs(): boolean {
+    return true;
+  }
+
+  /** Two maps may replace each other as inner maps only if their type says so (kernel: ops->map_meta_equal). */
+  get canBeInner(): boolean {
+    return true;
+  }
+
+  /** Kernel: ops->map_mmap, or -ENOTSUPP. */
+  mmap(): Mapping | number {
+    return -ERRNO.ENOTSUPP;
+  }
+
+  get usercnt(): number {
+    return this.#usercnt;
+  }
+
+  inc(): void {
+    this.refs.inc();
+  }
+
+  incNotZero(): boolean {
+    return this.refs.incNotZero();
+  }
+
+  incWithUref(): void {
+    this.refs.inc();
+    this.#usercnt++;
+  }
+
+  put(): void {
+    if (!this.refs.dec()) return;
+    this.kernel.maps.free(this.id);
+    this.kernel.rcu.work(() => this.destroy());
+  }
+
+  /** Frees a map whose id was never or is no longer published. */
+  destroy(): void {
+    this.freeMap();
+    this.btf?.put();
+  }
+
+  putWithUref(): void {
+    this.#usercnt--;
+    this.put();
+  }
+
+  /** File release. */
+  release(): void {
+    this.putWithUref();
+  }
+}

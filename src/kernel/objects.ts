@@ -1,0 +1,39 @@
+import type { GuestPtr } from '../vm/types.js';
+import type { StructType } from './view.js';
+
+/** A kernel object in guest memory whose bytes have names. */
+export interface TypedObject {
+  ptr: GuestPtr;
+  size: number;
+  struct: StructType;
+  /** What faults call it: `task "worker"`. */
+  name: string;
+}
+
+/** Kernel objects by address, so that a fault can say `task_struct.se.vruntime`. Looked at when a program faults only. */
+export class ObjectTable {
+  readonly #objects = new Map<GuestPtr, TypedObject>();
+
+  add(object: TypedObject): void {
+    this.#objects.set(object.ptr, object);
+  }
+
+  remove(ptr: GuestPtr): void {
+    this.#objects.delete(ptr);
+  }
+
+  /** The object that covers an address. */
+  at(ptr: GuestPtr): TypedObject | undefined {
+    for (const object of this.#objects.values()) {
+      if (ptr >= object.ptr && ptr < object.ptr + object.size) return object;
+    }
+    return undefined;
+  }
+
+  /** `task_struct.se.vruntime of task "worker"`, or undefined. */
+  describe(ptr: GuestPtr): string | undefined {
+    const object = this.at(ptr);
+    if (!object) return undefined;
+    return `${object.struct.name}.${object.struct.describe(ptr - object.ptr)} of ${object.name}`;
+  }
+}

@@ -1,0 +1,125 @@
+import { gunzip, readAsset } from '#platform';
+import { Btf } from '../btf/btf.js';
+import type { BtfView } from '../btf/types.js';
+import { InputError } from '../errors.js';
+import type { Profile, ProfileBehaviours } from './types.js';
+
+/** Names of the profiles that this package ships, newest first; the first is the default. */
+export const PROFILE_NAMES = ['7.3', '6.18', '6.12'] as const;
+export type ProfileName = (typeof PROFILE_NAMES)[number];
+
+const RELEASES: Readonly<Record<ProfileName, string>> = { '7.3': '7.3.4', '6.18': '6.18.15', '6.12': '6.12.117' };
+
+type SwitchName = Exclude<keyof ProfileBehaviours, 'config'>;
+
+/** One behaviour: the version that brought it, and an enumerator of the kernel's BTF that proves it where one exists. */
+interface Switch {
+  since: number;
+  evidence?: string;
+}
+
+/**
+ * Every behaviour of this layer that differs between kernels. A backport shows in the BTF, so `evidence` outranks the
+ * version for a BTF that a user brings.
+ */
+const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
+  // 7.0, kernel/bpf/syscall.c prog_assoc_struct_ops(), kernel/bpf/bpf_struct_ops.c bpf_struct_ops_map_update_elem().
+  structOpsAssociation: { since: kernelVersion(7, 0, 0), evidence: 'BPF_PROG_ASSOC_STRUCT_OPS' },
+  // 6.13, kernel/bpf/verifier.c check_struct_ops_btf_id(): aux->priv_stack_requested.
+  structOpsPrivateStack: { since: kernelVersion(6, 13, 0) },
+  // 6.15, kernel/bpf/bpf_struct_ops.c prepare_arg_info(): the suffix __ref; verifier: no tail calls beside such an argument.
+  structOpsRefArgs: { since: kernelVersion(6, 15, 0) },
+  // 6.16, kernel/bpf/bpf_struct_ops.c bpf_struct_ops_desc_init(): a returned pointer must point to a struct.
+  structOpsPointerReturn: { since: kernelVersion(6, 16, 0) },
+  // 7.3, kernel/bpf/bpf_struct_ops.c prepare_arg_info(): the suffixes __arena and __arena__nullable.
+  structOpsArenaArgs: { since: kernelVersion(7, 3, 0) },
+  // 7.0, kernel/bpf/syscall.c bpf_map_check_op_flags(): BPF_F_CPU and BPF_F_ALL_CPUS for per-CPU maps.
+  perCpuElemFlags: { since: kernelVersion(7, 0, 0), evidence: 'BPF_F_ALL_CPUS' },
+};
+
+/** KERNEL_VERSION(a, b, c) of include/uapi/linux/version.h: a sublevel above 255 counts as 255. */
+export function kernelVersion(major: number, minor: number, sublevel: number): number {
+  return major * 65536 + minor * 256 + Math.min(sublevel, 255);
+}
+
+/** Version number of a release string such as `6.18.15+deb13-cloud-amd64`. Throws InputError. */
+export function parseRelease(release: string): number {
+  const match = /^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,5}))?/.exec(release);
+  if (!match) throw new InputError(`kernel release "${release}": not of the form 6.18 or 6.18.15`);
+  return kernelVersion(Number(match[1]), Number(match[2]), Number(match[3] ?? 0));
+}
+
+function behaviours(version: number, btf: BtfView, config: Readonly<Record<string, string>>): ProfileBehaviours {
+  const has = (name: SwitchName) => {
+    const { since, evidence } = SWITCHES[name];
+    return evidence === undefined ? version >= since : btf.enumerator(evidence) !== undefined;
+  };
+  return {
+    structOpsAssociation: has('structOpsAssociation'),
+    structOpsPrivateStack: has('structOpsPrivateStack'),
+    structOpsRefArgs: has('structOpsRefArgs'),
+    structOpsPointerReturn: has('structOpsPointerReturn'),
+    structOpsArenaArgs: has('structOpsArenaArgs'),
+    perCpuElemFlags: has('perCpuElemFlags'),
+    config,
+  };
+}
+
+const loaded = new Map<ProfileName, Promise<Profile>>();
+
+/** A profile of this package: `7.3` (default), `6.18` or `6.12`; read once per process. Throws InputError for other names. */
+export function loadProfile(name: string = PROFILE_NAMES[0]): Promise<Profile> {
+  if (!isProfileName(name)) {
+    throw new InputError(`kernel "${name}": there is no such profile (${PROFILE_NAMES.join(', ')})`);
+  }
+  let profile = loaded.get(name);
+  if (!profile) {
+    profile = readProfile(name);
+    loaded.set(name, profile);
+    // A failed read (offline web page) may be tried again.
+    profile.catch(() => loaded.delete(name));
+  }
+  return profile;
+}
+
+function isProfileName(name: string): name is ProfileName {
+  return (PROFILE_NAMES as readonly string[]).includes(name);
+}
+
+async function readProfile(name: ProfileName): Promise<Profile> {
+  const [btf, config] = await Promise.all([readAsset(`profiles/${name}.btf.gz`).then(gunzip), readConfig(name)]);
+  return makeProfile(name, RELEASES[name], Btf.parse(btf), config);
+}
+
+async function readConfig(name: ProfileName): Promise<Readonly<Record<string, string>>> {
+  const text = new TextDecoder().decode(await readAsset(`profiles/${name}.config.json`));
+  return JSON.parse(text) as Record<string, string>;
+}
+
+function makeProfile(name: string, release: string, btf: Btf, config: Readonly<Record<string, string>>): Profile {
+  const version = parseRelease(release);
+  return { name, release, version, btf, behaviours: behaviours(version, btf, config) };
+}
+
+export interface OwnProfileOptions {
+  /** Release that the BTF comes from, e.g. `6.14.2`; default 7.3.4. Decides what the BTF itself does not show. */
+  release?: string;
+  /** What the profile is called; default the release. */
+  name?: string;
+  /** The kernel's configuration (`CONFIG_HZ` → `250`); default that of the shipped profile nearest below the release. */
+  config?: Readonly<Record<string, string>>;
+}
+
+/**
+ * A profile from raw kernel BTF, such as /sys/kernel/btf/vmlinux. Throws InputError naming the offset or type that is wrong.
+ */
+export async function profileFromBtf(bytes: Uint8Array, options: OwnProfileOptions = {}): Promise<Profile> {
+  const release = options.release ?? RELEASES[PROFILE_NAMES[0]];
+  const config = options.config ?? (await readConfig(nearestProfile(parseRelease(release))));
+  return makeProfile(options.name ?? release, release, Btf.parse(bytes), config);
+}
+
+/** The newest shipped profile that is not newer than `version`, or the oldest. */
+function nearestProfile(version: number): ProfileName {
+  return PROFILE_NAMES.find((name) => parseRelease(name) <= version) ?? PROFILE_NAMES[PROFILE_NAMES.length - 1]!;
+}

@@ -1,0 +1,140 @@
+import { BTF_KIND } from '../../btf/types.js';
+import { ERRNO } from '../../errno.js';
+import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../../uapi.js';
+import type { BtfObject } from '../btf.js';
+import type { Kernel } from '../kernel.js';
+import type { VerifierLog } from './log.js';
+import type { BpfProg } from './prog.js';
+
+/** Highest type id that the kernel lets a program name (BTF_MAX_TYPE, include/uapi/linux/btf.h). */
+const BTF_MAX_TYPE = 0x000fffff;
+
+/** Program types whose target is named by a BTF id. */
+const BTF_ATTACHED: ReadonlySet<number> = new Set([
+  BPF_PROG_TYPE.TRACING,
+  BPF_PROG_TYPE.LSM,
+  BPF_PROG_TYPE.STRUCT_OPS,
+  BPF_PROG_TYPE.EXT,
+]);
+
+/**
+ * Attach types that go with a program type and a BTF target (kernel: bpf_prog_load_check_attach). Types without a rule of
+ * their own accept any expected_attach_type.
+ */
+export function checkLoadAttach(
+  type: number,
+  expectedAttachType: number,
+  attachBtf: BtfObject | null,
+  attachBtfId: number,
+): number {
+  if (attachBtfId !== 0) {
+    if (attachBtfId > BTF_MAX_TYPE || !attachBtf || !BTF_ATTACHED.has(type)) return -ERRNO.EINVAL;
+  }
+  if (attachBtf && attachBtfId === 0) return -ERRNO.EINVAL;
+  if ((type === BPF_PROG_TYPE.SYSCALL || type === BPF_PROG_TYPE.EXT) && expectedAttachType !== 0) {
+    return -ERRNO.EINVAL;
+  }
+  return 0;
+}
+
+/** Kernel: can_be_sleepable. */
+function canBeSleepable(prog: BpfProg): boolean {
+  switch (prog.type) {
+    case BPF_PROG_TYPE.TRACING:
+      return (
+        prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_FENTRY ||
+        prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_FEXIT ||
+        prog.expectedAttachType === BPF_ATTACH_TYPE.MODIFY_RETURN ||
+        prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_ITER
+      );
+    case BPF_PROG_TYPE.LSM:
+    case BPF_PROG_TYPE.KPROBE:
+    case BPF_PROG_TYPE.STRUCT_OPS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Kernel: check_attach_btf_id. */
+export function checkAttachBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, hasTailCall: boolean): number {
+  if (prog.type === BPF_PROG_TYPE.SYSCALL) {
+    return prog.sleepable ? 0 : log.fail(-ERRNO.EINVAL, 'Syscall programs can only be sleepable');
+  }
+  if (prog.sleepable && !canBeSleepable(prog)) {
+    return log.fail(
+      -ERRNO.EINVAL,
+      'Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable',
+    );
+  }
+  switch (prog.type) {
+    case BPF_PROG_TYPE.STRUCT_OPS:
+      return checkStructOpsBtfId(kernel, log, prog, hasTailCall);
+    case BPF_PROG_TYPE.TRACING:
+    case BPF_PROG_TYPE.LSM:
+      return checkAttachTarget(log, prog);
+    default:
+      return 0;
+  }
+}
+
+/** Kernel: check_struct_ops_btf_id; on success the program knows its type and member. */
+function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, hasTailCall: boolean): number {
+  if (!prog.gplCompatible) {
+    return log.fail(-ERRNO.EINVAL, 'struct ops programs must have a GPL compatible license');
+  }
+  const { aux } = prog;
+  if (!aux.attachBtf || aux.attachBtfId === 0) return -ERRNO.ENOTSUPP;
+  const desc = aux.attachBtf.structOps.find((candidate) => candidate.structId === aux.attachBtfId);
+  if (!desc) return log.fail(-ERRNO.ENOTSUPP, `attach_btf_id ${aux.attachBtfId} is not a supported struct`);
+  const index = prog.expectedAttachType;
+  const member = desc.members[index];
+  if (!member) {
+    return log.fail(-ERRNO.EINVAL, `attach to invalid member idx ${index} of struct ${desc.name}`);
+  }
+  if (member.kind !== 'func') {
+    return log.fail(-ERRNO.EINVAL, `attach to invalid member ${member.name}(@idx ${index}) of struct ${desc.name}`);
+  }
+  const unsupported = `attach to unsupported member ${member.name} of struct ${desc.name}`;
+  if (!member.model) return log.fail(-ERRNO.ENOTSUPP, unsupported);
+  if (desc.def.check_member) {
+    const refused = desc.def.check_member(member.name, prog);
+    if (refused !== 0) return log.fail(refused, unsupported);
+  }
+  if (hasTailCall && member.model.args.some((arg) => arg.tag === 'ref')) {
+    return log.fail(-ERRNO.EINVAL, 'program with __ref argument cannot tail call');
+  }
+  aux.structOps = desc;
+  aux.memberIndex = index;
+  aux.attachFuncName = member.name;
+  if (!kernel.profile.behaviours.structOpsPrivateStack) aux.priv_stack_requested = false;
+  return 0;
+}
+
+/** Kernel: bpf_check_attach_target, the part that the BTF decides. */
+function checkAttachTarget(log: VerifierLog, prog: BpfProg): number {
+  const { attachBtf, attachBtfId } = prog.aux;
+  if (!attachBtf || attachBtfId === 0) return log.fail(-ERRNO.EINVAL, 'Tracing programs must provide btf_id');
+  const btf = attachBtf.view;
+  if (attachBtfId >= btf.typeCount) {
+    return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} is invalid`);
+  }
+  const name = btf.nameOf(attachBtfId);
+  if (name === '') return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} doesn't have a name`);
+  const kind = btf.kindOf(attachBtfId);
+  if (prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_RAW_TP) {
+    if (kind !== BTF_KIND.TYPEDEF) {
+      return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} is not a typedef`);
+    }
+    if (!name.startsWith('btf_trace_')) {
+      return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} points to wrong type name ${name}`);
+    }
+    prog.aux.attachFuncName = name.slice('btf_trace_'.length);
+    return 0;
+  }
+  if (kind !== BTF_KIND.FUNC) {
+    return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} is not a function`);
+  }
+  prog.aux.attachFuncName = name;
+  return 0;
+}

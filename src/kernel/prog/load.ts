@@ -1,0 +1,169 @@
+import { MAX_INSNS } from '../../../assembly/abi.js';
+import { ERRNO } from '../../errno.js';
+import { UnsupportedError } from '../../errors.js';
+import { BPF_F_SLEEPABLE, BPF_PROG_TYPE } from '../../uapi.js';
+import { VerifyError } from '../../vm/verify.js';
+import type { BtfObject } from '../btf.js';
+import type { Kernel } from '../kernel.js';
+import { checkObjName } from '../name.js';
+import type { BpfAttr } from '../types.js';
+import { checkAttachBtfId, checkLoadAttach } from './attach.js';
+import { checkFuncInfo, parseFuncInfo, parseLineInfo } from './info.js';
+import { VerifierLog } from './log.js';
+import { BpfProg, type FuncInfo } from './prog.js';
+import { Resolver } from './resolve.js';
+
+/** Flags that bpf_prog_load knows: alignment, sleepable, test and XDP switches, token. */
+const PROG_FLAGS = 0xff | (1 << 16);
+
+/** Kernel: license_is_gpl_compatible. */
+const GPL_LICENSES: ReadonlySet<string> = new Set([
+  'GPL',
+  'GPL v2',
+  'GPL and additional rights',
+  'Dual BSD/GPL',
+  'Dual MIT/GPL',
+  'Dual MPL/GPL',
+]);
+
+const PROG_TYPES: ReadonlySet<number> = new Set(
+  Object.values(BPF_PROG_TYPE).filter((type) => type !== BPF_PROG_TYPE.UNSPEC),
+);
+
+/** BPF_PROG_LOAD (kernel: bpf_prog_load, then bpf_check). */
+export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
+  const flags = attr.prog_flags ?? 0;
+  if ((flags & ~PROG_FLAGS) !== 0) return -ERRNO.EINVAL;
+  if (!(attr.insns instanceof Uint8Array)) return -ERRNO.EFAULT;
+  const insnCount = Math.floor(attr.insns.length / 8);
+  if (insnCount === 0 || insnCount > MAX_INSNS) return -ERRNO.E2BIG;
+
+  const attachBtf = findAttachBtf(kernel, attr);
+  if (typeof attachBtf === 'number') return attachBtf;
+  const type = attr.prog_type;
+  const attachBtfId = attr.attach_btf_id ?? 0;
+  const expectedAttachType = attr.expected_attach_type ?? 0;
+  const badAttach = checkLoadAttach(type, expectedAttachType, attachBtf, attachBtfId);
+  if (badAttach < 0) return badAttach;
+  if (typeof attr.license !== 'string') return -ERRNO.EFAULT;
+  if (!PROG_TYPES.has(type)) return -ERRNO.EINVAL;
+  const name = attr.prog_name ?? '';
+  const badName = checkObjName(name);
+  if (badName < 0) return badName;
+
+  const prog = new BpfProg(
+    kernel,
+    name,
+    type,
+    expectedAttachType,
+    (flags & BPF_F_SLEEPABLE) !== 0,
+    GPL_LICENSES.has(attr.license),
+    attr.insns.slice(0, insnCount * 8),
+  );
+  prog.aux.attachBtf = attachBtf;
+  attachBtf?.refs.inc();
+  prog.aux.attachBtfId = attachBtfId;
+  prog.aux.loadTime = kernel.clock.now;
+  let result: number;
+  try {
+    result = check(kernel, prog, attr);
+  } catch (error) {
+    prog.destroy();
+    throw error;
+  }
+  if (result < 0) {
+    prog.destroy();
+    return result;
+  }
+  return publish(kernel, prog);
+}
+
+/** BTF that attach_btf_id refers to, null if the program names none, or -errno. */
+function findAttachBtf(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): BtfObject | null | number {
+  const fd = attr.attach_btf_obj_fd ?? 0;
+  if (fd !== 0) {
+    if (typeof kernel.fds.prog(fd) !== 'number') {
+      throw new UnsupportedError('PROG_LOAD: attaching to another program (attach_prog_fd) is not modelled');
+    }
+    const btf = kernel.fds.btf(fd);
+    if (typeof btf === 'number') return -ERRNO.EINVAL;
+    return btf.isKernel ? btf : -ERRNO.ENOTSUPP;
+  }
+  return attr.attach_btf_id ? kernel.vmlinux : null;
+}
+
+/** Kernel: bpf_check, without the verification itself: the core's structural checks stand in its place. */
+function check(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']): number {
+  const log = new VerifierLog(attr.log);
+  const result = checkAndBuild(kernel, prog, attr, log);
+  log.stats(result < 0 ? 0 : prog.insnCount);
+  prog.aux.verifiedInsns = result < 0 ? 0 : prog.insnCount;
+  return result;
+}
+
+function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD'], log: VerifierLog): number {
+  const { aux } = prog;
+  let funcInfo: FuncInfo[] = [];
+  if (attr.func_info?.length || attr.line_info?.length) {
+    const btf = kernel.fds.btf(attr.prog_btf_fd ?? 0);
+    if (typeof btf === 'number') return btf;
+    if (btf.isKernel) return -ERRNO.EACCES;
+    btf.refs.inc();
+    aux.btf = btf;
+    const parsed = parseFuncInfo(log, btf.view, attr);
+    if (typeof parsed === 'number') return parsed;
+    funcInfo = parsed;
+  }
+  const resolver = new Resolver(kernel, log, prog, attr, prog.insns.slice());
+  let result = resolver.subprogsAndKfuncs();
+  if (result < 0) return result;
+  if (aux.btf) {
+    result = checkFuncInfo(log, funcInfo, resolver.subprogs);
+    if (result < 0) return result;
+    const lines = parseLineInfo(log, aux.btf.view, attr, prog.insns, resolver.subprogs);
+    if (typeof lines === 'number') return lines;
+    aux.funcInfo = funcInfo;
+    aux.lineInfo = lines;
+  }
+  result = resolver.ldImm64();
+  if (result < 0) return result;
+  result = checkAttachBtfId(kernel, log, prog, resolver.hasTailCall);
+  if (result < 0) return result;
+  result = resolver.callTargets();
+  if (result < 0) return result;
+  return build(kernel, prog, resolver, log);
+}
+
+/** Hands the program to the core. */
+function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierLog): number {
+  const { aux } = prog;
+  try {
+    const vmProg = kernel.vm.loadProg({
+      name: prog.name,
+      insns: resolver.insns,
+      calls: resolver.calls,
+      checks: kernel.checks,
+      faults: kernel.faults,
+      engine: kernel.engine,
+      writeClasses: aux.structOps?.def.write_classes?.(aux.attachFuncName, prog) ?? 0,
+    });
+    prog.vm = vmProg;
+    kernel.rememberVmProg(vmProg, prog);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof VerifyError)) throw error;
+    return log.fail(-ERRNO.EINVAL, error.message);
+  }
+}
+
+function publish(kernel: Kernel, prog: BpfProg): number {
+  const id = kernel.progs.alloc(prog);
+  if (id < 0) {
+    prog.destroy();
+    return id;
+  }
+  prog.id = id;
+  const fd = kernel.fds.open(prog);
+  if (fd < 0) prog.put();
+  return fd;
+}

@@ -1,0 +1,146 @@
+import type { LineInfo } from '../../object/spec.js';
+import type { VmProg } from '../../vm/types.js';
+import type { BtfObject } from '../btf.js';
+import type { Kernel } from '../kernel.js';
+import type { BpfMap } from '../map/map.js';
+import { RefCount } from '../refcount.js';
+import { disassoc, type StructOpsAssoc } from '../struct_ops/assoc.js';
+import type { StructOpsDesc } from '../struct_ops/desc.js';
+import type { ProgInfo } from '../types.js';
+
+/** One entry of func_info: where a subprogram starts and its FUNC in the program's BTF. */
+export interface FuncInfo {
+  insn: number;
+  typeId: number;
+  name: string;
+}
+
+/** Kernel: struct bpf_prog_aux, as far as it is modelled. */
+export interface ProgAux {
+  /** Maps that the program refers to, in the order of first use; PROG_BIND_MAP appends. */
+  used_maps: BpfMap[];
+  /** The one arena among them. */
+  arena: BpfMap | null;
+  btf: BtfObject | null;
+  funcInfo: readonly FuncInfo[];
+  lineInfo: readonly LineInfo[];
+  attachBtf: BtfObject | null;
+  attachBtfId: number;
+  /** struct_ops programs: type, member index and byte offset of the member (aux->st_ops, attach_st_ops_member_off). */
+  structOps: StructOpsDesc | null;
+  memberIndex: number;
+  /** Name of the function or member that the program attaches to. */
+  attachFuncName: string;
+  /** Map that PROG_ASSOC_STRUCT_OPS or a map update tied the program to; `poison`: more than one, for good. */
+  structOpsAssoc: StructOpsAssoc;
+  /** Set by check_member: nested entries on one CPU are skipped and counted. */
+  priv_stack_requested: boolean;
+  recursion_detected: ((prog: ProgInfo) => void) | null;
+  recursionMisses: number;
+  /** Only while statistics are enabled. */
+  runCount: number;
+  runTimeNs: number;
+  verifiedInsns: number;
+  loadTime: number;
+}
+
+/** A loaded program (kernel: struct bpf_prog). It holds its maps and its BTF until a grace period after the last put. */
+export class BpfProg implements ProgInfo {
+  readonly fdKind = 'prog';
+  id = 0;
+  readonly refs = new RefCount();
+  readonly aux: ProgAux = {
+    used_maps: [],
+    arena: null,
+    btf: null,
+    funcInfo: [],
+    lineInfo: [],
+    attachBtf: null,
+    attachBtfId: 0,
+    structOps: null,
+    memberIndex: -1,
+    attachFuncName: '',
+    structOpsAssoc: null,
+    priv_stack_requested: false,
+    recursion_detected: null,
+    recursionMisses: 0,
+    runCount: 0,
+    runTimeNs: 0,
+    verifiedInsns: 0,
+    loadTime: 0,
+  };
+  /** The program in the core; set once its load has succeeded. */
+  vm: VmProg | null = null;
+  #freed = false;
+
+  constructor(
+    readonly kernel: Kernel,
+    readonly name: string,
+    readonly type: number,
+    readonly expectedAttachType: number,
+    readonly sleepable: boolean,
+    readonly gplCompatible: boolean,
+    /** As loaded, before any relocation. */
+    readonly insns: Uint8Array,
+  ) {}
+
+  get insnCount(): number {
+    return this.insns.length / 8;
+  }
+
+  /** Source line of an insn: the last record at or before it, of the same subprogram's function. */
+  line(insn: number): LineInfo | undefined {
+    const lines = this.aux.lineInfo;
+    let low = 0;
+    let high = lines.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (lines[middle]!.insn <= insn) low = middle + 1;
+      else high = middle;
+    }
+    return lines[low - 1];
+  }
+
+  /** Name of the subprogram that holds an insn, or '' without func info. */
+  functionAt(insn: number): string {
+    let name = '';
+    for (const entry of this.aux.funcInfo) {
+      if (entry.insn > insn) break;
+      name = entry.name;
+    }
+    return name;
+  }
+
+  inc(): void {
+    this.refs.inc();
+  }
+
+  /** Kernel: bpf_prog_put. The id goes at once; maps, BTF and code after a grace period (__bpf_prog_put_noref). */
+  put(): void {
+    if (!this.refs.dec()) return;
+    this.kernel.progs.free(this.id);
+    this.kernel.rcu.call(() => this.destroy(), this.sleepable ? 'tasksTrace' : 'rcu');
+  }
+
+  /** Frees a program that nothing can reach: after its grace period, or one whose load failed. */
+  destroy(): void {
+    if (this.#freed) return;
+    this.#freed = true;
+    disassoc(this);
+    if (this.vm) {
+      this.kernel.forgetVmProg(this.vm);
+      this.vm.free();
+      this.vm = null;
+    }
+    for (const map of this.aux.used_maps) map.put();
+    this.aux.used_maps = [];
+    this.aux.arena = null;
+    this.aux.btf?.put();
+    this.aux.attachBtf?.put();
+  }
+
+  /** File release. */
+  release(): void {
+    this.put();
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Read-copy-update as a model. Read sections protect what a reader may still look at; a callback given to `call` runs after a
+ * grace period: when every section of its flavours that was open at the time of the call has ended.
+ *
+ * Flavours (kernel: Documentation/RCU/): `rcu` is what rcu_read_lock() and non-sleepable programs hold; `tasks` is held by
+ * any code of a trampoline; `tasksTrace` by sleepable programs.
+ *
+ * One thread runs everything here, so sections nest like calls; `hold` opens one that does not, for a reader that stays
+ * somewhere (a paused program, a test).
+ */
+export type RcuFlavour = 'rcu' | 'tasks' | 'tasksTrace';
+
+const FLAVOURS: readonly RcuFlavour[] = ['rcu', 'tasks', 'tasksTrace'];
+
+interface Pending {
+  flavours: readonly RcuFlavour[];
+  /** Sequence number of the call: sections that began before it must end first. */
+  sequence: number;
+  callback: () => void;
+}
+
+/** Sections of one flavour. */
+class Readers {
+  /** Nested sections and the sequence number at which the outermost began. */
+  depth = 0;
+  since = 0;
+  readonly held = new Set<number>();
+
+  /** True if a section is open that began before `sequence`. */
+  openBefore(sequence: number): boolean {
+    if (this.depth > 0 && this.since < sequence) return true;
+    for (const since of this.held) if (since < sequence) return true;
+    return false;
+  }
+}
+
+export class Rcu {
+  readonly #readers: Readonly<Record<RcuFlavour, Readers>> = {
+    rcu: new Readers(),
+    tasks: new Readers(),
+    tasksTrace: new Readers(),
+  };
+  #pending: Pending[] = [];
+  #sequence = 1;
+  /** Depth of system calls and of callbacks: callbacks never run inside of one. */
+  #busy = 0;
+  #completed = 0;
+
+  /** Callbacks that wait for a grace period. */
+  get pending(): number {
+    return this.#pending.length;
+  }
+
+  /** Callbacks that ran so far. */
+  get completed(): number {
+    return this.#completed;
+  }
+
+  /** True inside a read section of one of these flavours. */
+  held(...flavours: RcuFlavour[]): boolean {
+    return flavours.some((flavour) => this.#readers[flavour].depth > 0 || this.#readers[flavour].held.size > 0);
+  }
+
+  readLock(flavour: RcuFlavour = 'rcu'): void {
+    const readers = this.#readers[flavour];
+    if (readers.depth++ === 0) readers.since = this.#sequence;
+  }
+
+  readUnlock(flavour: RcuFlavour = 'rcu'): void {
+    const readers = this.#readers[flavour];
+    if (readers.depth === 0) throw new Error(`rcu: unlock of ${flavour} without a lock`);
+    readers.depth--;
+    if (readers.depth === 0 && this.#pending.length > 0) this.#run();
+  }
+
+  /** Runs `body` inside a read section. */
+  read<T>(body: () => T, flavour: RcuFlavour = 'rcu'): T {
+    this.readLock(flavour);
+    try {
+      return body();
+    } finally {
+      this.readUnlock(flavour);
+    }
+  }
+
+  /** Opens a read section that lasts until the returned function is called (once; further calls do nothing). */
+  hold(flavour: RcuFlavour = 'rcu'): () => void {
+    const readers = this.#readers[flavour];
+    const since = this.#sequence++;
+    readers.held.add(since);
+    return () => {
+      if (readers.held.delete(since)) this.#run();
+    };
+  }
+
+  /** Runs `callback` after a grace period of all these flavours, at the earliest when the running system call is over. */
+  call(callback: () => void, ...flavours: RcuFlavour[]): void {
+    this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence: ++this.#sequence, callback });
+    this.#run();
+  }
+
+  /** Runs `callback` from a workqueue: when the running system call is over, with no grace period. */
+  work(callback: () => void): void {
+    this.#pending.push({ flavours: [], sequence: ++this.#sequence, callback });
+    this.#run();
+  }
+
+  /** A stretch in which objects may be half changed (a system call): callbacks wait for its end. */
+  busy<T>(body: () => T): T {
+    this.#busy++;
+    try {
+      return body();
+    } finally {
+      this.#busy--;
+      this.#run();
+    }
+  }
+
+  /** Runs what may run. Callbacks may queue further ones; those run too if their grace period is over. */
+  #run(): void {
+    if (this.#busy > 0) return;
+    this.#busy++;
+    try {
+      for (;;) {
+        const ready = this.#pending.findIndex((entry) => this.#over(entry));
+        if (ready < 0) return;
+        const [entry] = this.#pending.splice(ready, 1);
+        this.#completed++;
+        entry!.callback();
+      }
+    } finally {
+      this.#busy--;
+    }
+  }
+
+  #over(entry: Pending): boolean {
+    return entry.flavours.every((flavour) => !this.#readers[flavour].openBefore(entry.sequence));
+  }
+
+  /** What is open and waiting, in words; for error texts and tests. */
+  describe(): string {
+    const open = FLAVOURS.filter((flavour) => this.held(flavour));
+    return `${open.length > 0 ? `readers of ${open.join(', ')}` : 'no reader'}, ${this.pending} waiting`;
+  }
+}

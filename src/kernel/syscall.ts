@@ -1,0 +1,125 @@
+import { ERRNO } from '../errno.js';
+import { UnsupportedError } from '../errors.js';
+import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_PROG_TYPE } from '../uapi.js';
+import { progTypeName } from '../uapi_names.js';
+import { btfLoad } from './btf.js';
+import type { IdTable } from './ids.js';
+import { objGetInfo } from './info.js';
+import type { Kernel } from './kernel.js';
+import { linkDetach, linkUpdate } from './link.js';
+import { mapCreate } from './map/create.js';
+import {
+  mapDeleteElem,
+  mapFreeze,
+  mapGetNextKey,
+  mapLookupAndDeleteElem,
+  mapLookupElem,
+  mapUpdateElem,
+} from './map/elem.js';
+import { progLoad } from './prog/load.js';
+import { progTestRun } from './prog/test_run.js';
+import { progAssocStructOps } from './struct_ops/assoc.js';
+import { StructOpsLink } from './struct_ops/link.js';
+import type { BpfAttr } from './types.js';
+
+// The commands of bpf(2) (kernel: __sys_bpf).
+
+type Handlers = { readonly [C in keyof BpfAttr]: (kernel: Kernel, attr: BpfAttr[C]) => number };
+
+const HANDLERS: Handlers = {
+  MAP_CREATE: mapCreate,
+  MAP_LOOKUP_ELEM: mapLookupElem,
+  MAP_LOOKUP_AND_DELETE_ELEM: mapLookupAndDeleteElem,
+  MAP_UPDATE_ELEM: mapUpdateElem,
+  MAP_DELETE_ELEM: mapDeleteElem,
+  MAP_GET_NEXT_KEY: mapGetNextKey,
+  MAP_FREEZE: mapFreeze,
+  PROG_LOAD: progLoad,
+  PROG_TEST_RUN: progTestRun,
+  BTF_LOAD: btfLoad,
+  LINK_CREATE: linkCreate,
+  LINK_UPDATE: (kernel, attr) => linkUpdate(kernel, attr, BPF_F_REPLACE),
+  LINK_DETACH: linkDetach,
+  OBJ_GET_INFO_BY_FD: objGetInfo,
+  PROG_GET_FD_BY_ID: (kernel, attr) => {
+    const prog = kernel.progs.get(attr.prog_id);
+    if (!prog?.refs.incNotZero()) return -ERRNO.ENOENT;
+    return openOr(kernel.fds.open(prog), () => prog.put());
+  },
+  MAP_GET_FD_BY_ID: (kernel, attr) => {
+    const map = kernel.maps.get(attr.map_id);
+    if (!map) return -ERRNO.ENOENT;
+    map.incWithUref();
+    return openOr(kernel.fds.open(map), () => map.putWithUref());
+  },
+  LINK_GET_FD_BY_ID: (kernel, attr) => {
+    const link = kernel.links.get(attr.link_id);
+    if (!link) return -ERRNO.ENOENT;
+    if (link.id === 0) return -ERRNO.EAGAIN; // primed, not settled
+    if (!link.refs.incNotZero()) return -ERRNO.ENOENT;
+    return openOr(kernel.fds.open(link), () => link.put());
+  },
+  BTF_GET_FD_BY_ID: (kernel, attr) => {
+    const btf = kernel.btfs.get(attr.btf_id);
+    if (!btf?.refs.incNotZero()) return -ERRNO.ENOENT;
+    return openOr(kernel.fds.open(btf), () => btf.put());
+  },
+  PROG_GET_NEXT_ID: (kernel, attr) => nextId(kernel.progs, attr),
+  MAP_GET_NEXT_ID: (kernel, attr) => nextId(kernel.maps, attr),
+  LINK_GET_NEXT_ID: (kernel, attr) => nextId(kernel.links, attr),
+  BTF_GET_NEXT_ID: (kernel, attr) => nextId(kernel.btfs, attr),
+  PROG_BIND_MAP: progBindMap,
+  PROG_ASSOC_STRUCT_OPS: progAssocStructOps,
+};
+
+/** Runs one command. Throws UnsupportedError for commands that the kernel has and that are not modelled. */
+export function runCommand<C extends keyof BpfAttr>(kernel: Kernel, cmd: C, attr: BpfAttr[C]): number {
+  const handler = HANDLERS[cmd];
+  if (handler) return handler(kernel, attr);
+  if (Object.hasOwn(BPF_CMD, cmd)) throw new UnsupportedError(`bpf(${cmd}): the command is not modelled`);
+  return -ERRNO.EINVAL;
+}
+
+/** A new fd, or its error after the reference was given back. */
+function openOr(fd: number, undo: () => void): number {
+  if (fd < 0) undo();
+  return fd;
+}
+
+/** Kernel: bpf_obj_get_next_id. */
+function nextId(table: IdTable<unknown>, attr: { start_id: number; next_id?: number }): number {
+  if (attr.start_id >= 0x7fffffff) return -ERRNO.EINVAL;
+  const id = table.after(attr.start_id);
+  if (id === 0) return -ERRNO.ENOENT;
+  attr.next_id = id;
+  return 0;
+}
+
+/** Attach types that no program type goes with are refused before the program's own type is looked at. */
+const LAST_ATTACH_TYPE = Math.max(...Object.values(BPF_ATTACH_TYPE));
+
+function linkCreate(kernel: Kernel, attr: BpfAttr['LINK_CREATE']): number {
+  if (attr.attach_type === BPF_ATTACH_TYPE.STRUCT_OPS) {
+    return StructOpsLink.create(kernel, attr.map_fd ?? attr.prog_fd ?? 0);
+  }
+  const prog = kernel.fds.prog(attr.prog_fd ?? attr.map_fd ?? 0);
+  if (typeof prog === 'number') return prog;
+  if (attr.attach_type > LAST_ATTACH_TYPE || attr.attach_type < 0) return -ERRNO.EINVAL;
+  if (prog.type === BPF_PROG_TYPE.STRUCT_OPS || prog.type === BPF_PROG_TYPE.SYSCALL) return -ERRNO.EINVAL;
+  throw new UnsupportedError(
+    `LINK_CREATE for prog "${prog.name}": links of type ${progTypeName(prog.type)} are not modelled`,
+  );
+}
+
+/** Kernel: bpf_prog_bind_map. */
+function progBindMap(kernel: Kernel, attr: BpfAttr['PROG_BIND_MAP']): number {
+  if ((attr.flags ?? 0) !== 0) return -ERRNO.EINVAL;
+  const prog = kernel.fds.prog(attr.prog_fd);
+  if (typeof prog === 'number') return prog;
+  const map = kernel.fds.map(attr.map_fd);
+  if (typeof map === 'number') return map;
+  if (prog.aux.used_maps.includes(map)) return 0;
+  map.inc();
+  prog.aux.used_maps.push(map);
+  return 0;
+}

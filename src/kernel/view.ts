@@ -1,0 +1,283 @@
+import { BTF_KIND, type BtfView } from '../btf/types.js';
+import { InputError, UnsupportedError } from '../errors.js';
+import type { GuestMemory, GuestPtr } from '../vm/types.js';
+import { fieldAt, typeName } from './field_name.js';
+
+/** What a field holds, after typedefs, qualifiers and type tags. */
+export type FieldKind = 'int' | 'bool' | 'pointer' | 'string' | 'float' | 'aggregate';
+
+/**
+ * One field of a struct in guest memory, compiled from BTF once; the methods take the address of the struct. Numbers are
+ * plain Numbers: 64-bit integers are exact up to 2^53 (`big` and `setBig` for the rest), bools are 0 and 1, pointers are
+ * GuestPtr (get gives -1 for a pointer that lies outside the window).
+ */
+export interface Field {
+  /** `scx.slice` */
+  readonly path: string;
+  readonly kind: FieldKind;
+  /** Byte offset in the struct; of a bitfield, that of its first byte. */
+  readonly offset: number;
+  /** Bytes; of a bitfield, those it touches. */
+  readonly size: number;
+  readonly signed: boolean;
+  /** BTF type id of the field. */
+  readonly type: number;
+  get(ptr: GuestPtr): number;
+  set(ptr: GuestPtr, value: number): void;
+  big(ptr: GuestPtr): bigint;
+  setBig(ptr: GuestPtr, value: bigint): void;
+  /** Char arrays up to their NUL. */
+  text(ptr: GuestPtr): string;
+  /** Stores text and NULs to the end of the array; what does not fit beside one NUL is cut off. */
+  setText(ptr: GuestPtr, value: string): void;
+}
+
+/** What a field needs of the memory it lies in. */
+export type FieldMemory = Pick<
+  GuestMemory,
+  | 'u8'
+  | 'u16'
+  | 'u32'
+  | 's32'
+  | 'u64'
+  | 'u64n'
+  | 'setU8'
+  | 'setU16'
+  | 'setU32'
+  | 'setU64'
+  | 'setU64n'
+  | 'ptr'
+  | 'setPtr'
+  | 'bytes'
+  | 'cstring'
+>;
+
+/** A struct or union of a BTF, as laid over guest memory. */
+export class StructType {
+  readonly name: string;
+  readonly size: number;
+  readonly #fields = new Map<string, Field>();
+
+  constructor(
+    readonly memory: FieldMemory,
+    readonly btf: BtfView,
+    readonly id: number,
+  ) {
+    this.name = btf.nameOf(id);
+    this.size = btf.sizeOf(id);
+  }
+
+  /** A field by its path, `scx.slice` or `comm` or `stats[2].nr`. Throws InputError if the struct has no such field. */
+  field(path: string): Field {
+    const field = this.tryField(path);
+    if (!field) throw new InputError(`struct ${this.name}: no field ${path}`);
+    return field;
+  }
+
+  /** The field, or undefined on a kernel whose struct lacks it. */
+  tryField(path: string): Field | undefined {
+    let field = this.#fields.get(path);
+    if (field) return field;
+    const found = this.btf.path(this.id, path);
+    if (!found) return undefined;
+    field = compileField(this.memory, this.btf, `struct ${this.name}`, path, found);
+    this.#fields.set(path, field);
+    return field;
+  }
+
+  /** The same struct over other memory. */
+  over(memory: FieldMemory): StructType {
+    return new StructType(memory, this.btf, this.id);
+  }
+
+  /** The innermost field at a byte offset, in words: `se.vruntime`, `padding`. */
+  describe(offset: number): string {
+    return fieldAt(this.btf, this.id, offset);
+  }
+}
+
+/** The types of one BTF over one guest memory; structs are compiled once. */
+export class Types {
+  readonly #structs = new Map<number, StructType>();
+
+  constructor(
+    readonly memory: GuestMemory,
+    readonly btf: BtfView,
+  ) {}
+
+  /** A struct or union by name. Throws UnsupportedError if this kernel has none. */
+  struct(name: string): StructType {
+    const found = this.tryStruct(name);
+    if (!found) throw new UnsupportedError(`struct ${name}: this kernel's BTF has no such type`);
+    return found;
+  }
+
+  tryStruct(name: string): StructType | undefined {
+    const id = this.btf.find(name, BTF_KIND.STRUCT, BTF_KIND.UNION);
+    return id === 0 ? undefined : this.structById(id);
+  }
+
+  structById(id: number): StructType {
+    let type = this.#structs.get(id);
+    if (!type) {
+      type = new StructType(this.memory, this.btf, id);
+      this.#structs.set(id, type);
+    }
+    return type;
+  }
+}
+
+interface Place {
+  type: number;
+  bitOffset: number;
+  bitSize: number;
+}
+
+/** Field of kind `float` and `aggregate` have an address but no number. */
+function compileField(memory: FieldMemory, btf: BtfView, owner: string, path: string, place: Place): Field {
+  const offset = Math.floor(place.bitOffset / 8);
+  const resolved = btf.type(btf.resolve(place.type));
+  const shape = shapeOf(btf, place.type);
+  const size = place.bitSize > 0 ? Math.ceil(((place.bitOffset % 8) + place.bitSize) / 8) : btf.sizeOf(place.type);
+  const base = { path, kind: shape.kind, offset, size, signed: shape.signed, type: place.type };
+  const refuse = (): never => {
+    throw new InputError(
+      `${owner}: field ${path} (${typeName(btf, resolved.id)}) is no ${shape.kind === 'string' ? 'number' : 'scalar'}`,
+    );
+  };
+  const noText = (): never => {
+    throw new InputError(`${owner}: field ${path} (${typeName(btf, resolved.id)}) is no char array`);
+  };
+  if (shape.kind === 'string') return { ...base, ...textAccess(memory, offset, size, refuse) };
+  const numbers =
+    shape.kind === 'float' || shape.kind === 'aggregate'
+      ? { get: refuse, set: refuse, big: refuse, setBig: refuse }
+      : place.bitSize > 0
+        ? bitAccess(memory, place.bitOffset, place.bitSize, shape.signed)
+        : shape.kind === 'pointer'
+          ? pointerAccess(memory, offset)
+          : intAccess(memory, offset, size, shape.signed);
+  return { ...base, ...numbers, text: noText, setText: noText };
+}
+
+function shapeOf(btf: BtfView, id: number): { kind: FieldKind; signed: boolean } {
+  const type = btf.type(btf.resolve(id));
+  switch (type.kind) {
+    case BTF_KIND.INT:
+      return { kind: type.bool ? 'bool' : 'int', signed: type.signed };
+    case BTF_KIND.ENUM:
+    case BTF_KIND.ENUM64:
+      return { kind: 'int', signed: type.signed };
+    case BTF_KIND.PTR:
+      return { kind: 'pointer', signed: false };
+    case BTF_KIND.FLOAT:
+      return { kind: 'float', signed: true };
+    case BTF_KIND.ARRAY: {
+      const element = btf.type(btf.resolve(type.type));
+      const text = element.kind === BTF_KIND.INT && element.size === 1 && (element.char || element.name === 'char');
+      return { kind: text ? 'string' : 'aggregate', signed: false };
+    }
+    default:
+      return { kind: 'aggregate', signed: false };
+  }
+}
+
+type NumberAccess = Pick<Field, 'get' | 'set' | 'big' | 'setBig'>;
+
+function intAccess(memory: FieldMemory, offset: number, size: number, signed: boolean): NumberAccess {
+  const narrow = (get: Field['get'], set: Field['set']): NumberAccess => ({
+    get,
+    set,
+    big: (ptr) => BigInt(get(ptr)),
+    setBig: (ptr, value) => set(ptr, Number(BigInt.asIntN(32, value))),
+  });
+  switch (size) {
+    case 1:
+      return narrow(
+        signed ? (ptr) => (memory.u8(ptr + offset) << 24) >> 24 : (ptr) => memory.u8(ptr + offset),
+        (ptr, value) => memory.setU8(ptr + offset, value & 0xff),
+      );
+    case 2:
+      return narrow(
+        signed ? (ptr) => (memory.u16(ptr + offset) << 16) >> 16 : (ptr) => memory.u16(ptr + offset),
+        (ptr, value) => memory.setU16(ptr + offset, value & 0xffff),
+      );
+    case 4:
+      return narrow(signed ? (ptr) => memory.s32(ptr + offset) : (ptr) => memory.u32(ptr + offset), (ptr, value) =>
+        memory.setU32(ptr + offset, value >>> 0),
+      );
+    case 8:
+      return {
+        get: signed
+          ? (ptr) => memory.s32(ptr + offset + 4) * 2 ** 32 + memory.u32(ptr + offset)
+          : (ptr) => memory.u64n(ptr + offset),
+        set: (ptr, value) => memory.setU64n(ptr + offset, value),
+        big: signed ? (ptr) => BigInt.asIntN(64, memory.u64(ptr + offset)) : (ptr) => memory.u64(ptr + offset),
+        setBig: (ptr, value) => memory.setU64(ptr + offset, BigInt.asUintN(64, value)),
+      };
+    default:
+      return wideAccess(memory, offset, size);
+  }
+}
+
+/** Integers of odd width (__int128): only as BigInt. */
+function wideAccess(memory: FieldMemory, offset: number, size: number): NumberAccess {
+  const big = (ptr: GuestPtr) => {
+    let value = 0n;
+    for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(memory.u8(ptr + offset + i));
+    return value;
+  };
+  const setBig = (ptr: GuestPtr, value: bigint) => {
+    for (let i = 0; i < size; i++) memory.setU8(ptr + offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
+  };
+  return { get: (ptr) => Number(big(ptr)), set: (ptr, value) => setBig(ptr, BigInt(value)), big, setBig };
+}
+
+function pointerAccess(memory: FieldMemory, offset: number): NumberAccess {
+  return {
+    get: (ptr) => memory.ptr(ptr + offset),
+    set: (ptr, value) => memory.setPtr(ptr + offset, value),
+    big: (ptr) => memory.u64(ptr + offset),
+    setBig: (ptr, value) => memory.setU64(ptr + offset, BigInt.asUintN(64, value)),
+  };
+}
+
+/** Little-endian bitfields of up to 64 bits, read and written byte by byte so that neighbours stay as they are. */
+function bitAccess(memory: FieldMemory, bitOffset: number, bitSize: number, signed: boolean): NumberAccess {
+  const first = Math.floor(bitOffset / 8);
+  const shift = BigInt(bitOffset % 8);
+  const bytes = Math.ceil(((bitOffset % 8) + bitSize) / 8);
+  const mask = ((1n << BigInt(bitSize)) - 1n) << shift;
+  const load = (ptr: GuestPtr) => {
+    let raw = 0n;
+    for (let i = bytes - 1; i >= 0; i--) raw = (raw << 8n) | BigInt(memory.u8(ptr + first + i));
+    return raw;
+  };
+  const big = (ptr: GuestPtr) => {
+    const value = (load(ptr) & mask) >> shift;
+    return signed ? BigInt.asIntN(bitSize, value) : value;
+  };
+  const setBig = (ptr: GuestPtr, value: bigint) => {
+    const raw = (load(ptr) & ~mask) | ((value << shift) & mask);
+    for (let i = 0; i < bytes; i++) memory.setU8(ptr + first + i, Number((raw >> BigInt(8 * i)) & 0xffn));
+  };
+  return { get: (ptr) => Number(big(ptr)), set: (ptr, value) => setBig(ptr, BigInt(value)), big, setBig };
+}
+
+const encoder = new TextEncoder();
+
+function textAccess(memory: FieldMemory, offset: number, size: number, refuse: () => never) {
+  return {
+    get: refuse,
+    set: refuse,
+    big: refuse,
+    setBig: refuse,
+    text: (ptr: GuestPtr) => memory.cstring(ptr + offset, size),
+    setText: (ptr: GuestPtr, value: string) => {
+      const bytes = encoder.encode(value).subarray(0, Math.max(size - 1, 0));
+      const target = memory.bytes(ptr + offset, size);
+      target.fill(0);
+      target.set(bytes);
+    },
+  };
+}
