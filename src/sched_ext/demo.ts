@@ -1,0 +1,187 @@
+import { InputError, VmtableError } from '../errors.js';
+import { Kernel } from '../kernel/kernel.js';
+import type { KernelOptions } from '../kernel/types.js';
+import type { BtfInput, StructOpsMap } from '../loader/index.js';
+import { openObject } from '../loader/index.js';
+import { Machine } from './machine.js';
+import type { TaskScript } from './task_run.js';
+
+export interface DemoOptions {
+  /** What the object is called in the result; default `object`. */
+  name?: string;
+  kernel?: KernelOptions;
+  /** Which struct_ops map, if the object has several schedulers. */
+  map?: string;
+  /** Values of global variables, set before load. */
+  set?: Readonly<Record<string, BtfInput>>;
+  /** Default demoTasks. */
+  tasks?: readonly TaskScript[];
+  /** Simulated time at most; default one second. */
+  durationNs?: number;
+}
+
+/** What a run showed. All of it is the same in every run of the same object, except what stands under `host`. */
+export interface DemoResult {
+  object: string;
+  kernel: string;
+  scheduler: string;
+  map: string;
+  /** Why the scheduler went; `code` is a string where a Number would round it. */
+  exit: { kind: number; kindName: string; code: number | string; reason: string; message: string };
+  /** The program that was stopped, if one was. */
+  fault?: string;
+  simulatedNs: number;
+  /** Ops with a program, in the order of the kernel's struct. */
+  callbacks: Record<string, { program: string; count: number; insns: number }>;
+  /** Ops with a program that this machine has no occasion to call. */
+  neverCalled: string[];
+  tasks: {
+    name: string;
+    pid: number;
+    weight: number;
+    runNs: number;
+    waitNs: number;
+    wakeups: number;
+    switches: number;
+    migrations: number;
+    exited: boolean;
+  }[];
+  cpus: { cpu: number; busyNs: number; idleNs: number; spans: { pid: number; start: number; end: number }[] }[];
+  /** Lines of bpf_printk. */
+  output: string[];
+  host: { wallMs: number; callbacks: Record<string, { ns: number }> };
+}
+
+const MS = 1_000_000;
+const DEFAULT_DURATION = 1000 * MS;
+
+/** Work that overlaps: compilers that want every CPU, a player and a shell that wake often, one task bound to a CPU. */
+export function demoTasks(): TaskScript[] {
+  const build = [{ run: 25 * MS }, { sleep: 2 * MS }];
+  return [
+    { name: 'make-1', steps: build, repeat: 4 },
+    { name: 'make-2', steps: build, repeat: 4, startNs: 1 * MS },
+    { name: 'make-3', steps: build, repeat: 4, startNs: 2 * MS },
+    { name: 'backup', steps: [{ run: 60 * MS }], weight: 33 },
+    { name: 'player', steps: [{ run: 2 * MS }, { sleep: 8 * MS }], repeat: 8, startNs: 4 * MS },
+    { name: 'shell', steps: [{ run: 1 * MS }, { sleep: 12 * MS }], repeat: 6, startNs: 3 * MS },
+    { name: 'irq-daemon', steps: [{ run: 3 * MS }, { sleep: 5 * MS }], repeat: 8, cpus: [1] },
+  ];
+}
+
+/** Ops that this machine calls when a scheduler has them (machine.ts and enable.ts). */
+const CALLED = new Set([
+  'select_cpu',
+  'enqueue',
+  'dequeue',
+  'dispatch',
+  'runnable',
+  'running',
+  'stopping',
+  'quiescent',
+  'set_weight',
+  'set_cpumask',
+  'update_idle',
+  'init_task',
+  'exit_task',
+  'enable',
+  'disable',
+  'init',
+  'exit',
+]);
+
+/**
+ * Loads a sched_ext object, attaches its scheduler, runs the tasks under it, detaches. Throws InputError for bytes that are no
+ * such object, ErrnoError where a kernel would refuse it, UnsupportedError for what is not modelled.
+ */
+export async function runSchedExtDemo(bytes: Uint8Array, options: DemoOptions = {}): Promise<DemoResult> {
+  const started = performance.now();
+  const kernel = await Kernel.create(options.kernel);
+  try {
+    return run(kernel, bytes, options, started);
+  } finally {
+    kernel.dispose();
+  }
+}
+
+function run(kernel: Kernel, bytes: Uint8Array, options: DemoOptions, started: number): DemoResult {
+  kernel.statsEnabled = true;
+  const machine = new Machine(kernel);
+  const name = options.name ?? 'object';
+  const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
+  const map = schedulerMap(object.structOps, name, options.map);
+  for (const other of object.structOps) other.autoattach = other === map;
+  for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
+  object.load(kernel);
+  for (const task of options.tasks ?? demoTasks()) machine.spawn(task);
+
+  const link = map.attach();
+  const { sched } = machine.scx;
+  const ops = sched?.kdata.ops ?? machine.scx.lastExit?.sched.kdata.ops ?? {};
+  const scheduler = String(map.get('name'));
+  machine.run(options.durationNs ?? DEFAULT_DURATION);
+  link.destroy();
+  const gone = machine.scx.lastExit;
+  if (!gone) throw new VmtableError(`scheduler "${scheduler}": detached, but it is still there`);
+
+  const callbacks: DemoResult['callbacks'] = {};
+  const hostCallbacks: DemoResult['host']['callbacks'] = {};
+  for (const [op, callable] of Object.entries(ops)) {
+    if (!callable) continue;
+    callbacks[op] = { program: callable.prog.name, count: callable.stats.runs, insns: callable.stats.insns };
+    hostCallbacks[op] = { ns: callable.stats.ns };
+  }
+  const { exit, fault } = gone;
+  const result: DemoResult = {
+    object: name,
+    kernel: kernel.profile.release,
+    scheduler,
+    map: map.name,
+    exit: { ...exit, code: jsonInteger(exit.code) },
+    simulatedNs: machine.now,
+    callbacks,
+    neverCalled: Object.keys(callbacks).filter((op) => !CALLED.has(op)),
+    tasks: machine.runs.map((r) => ({
+      name: r.script.name,
+      pid: r.task.pid,
+      weight: r.task.wantedWeight,
+      runNs: r.runNs,
+      waitNs: r.waitNs,
+      wakeups: r.wakeups,
+      switches: r.switches,
+      migrations: r.migrations,
+      exited: r.exited,
+    })),
+    cpus: Array.from({ length: machine.cpus }, (_, cpu) => ({
+      cpu,
+      busyNs: machine.busyNs(cpu),
+      idleNs: machine.now - machine.busyNs(cpu),
+      spans: machine.spans(cpu).map((span) => ({ ...span })),
+    })),
+    output: [...kernel.trace],
+    host: { wallMs: performance.now() - started, callbacks: hostCallbacks },
+  };
+  if (fault !== undefined) result.fault = (fault as Error).message;
+  object.close();
+  return result;
+}
+
+function schedulerMap(maps: readonly StructOpsMap[], object: string, wanted: string | undefined): StructOpsMap {
+  const schedulers = maps.filter((map) => /^sched_ext_ops(___|$)/.test(map.structName));
+  const names = schedulers.map((map) => map.name).join(', ');
+  const found = wanted === undefined ? schedulers[0] : schedulers.find((map) => map.name === wanted);
+  if (!found) {
+    throw new InputError(
+      `${object}: no scheduler${wanted ? ` "${wanted}"` : ''} (sched_ext_ops${names ? `: ${names}` : ''})`,
+    );
+  }
+  if (schedulers.length > 1 && wanted === undefined) {
+    throw new InputError(`${object}: several schedulers, name one of ${names}`);
+  }
+  return found;
+}
+
+function jsonInteger(value: bigint): number | string {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
+}
