@@ -1,7 +1,7 @@
 import { ERRNO, ErrnoError } from '../errno.js';
 import type { BpfAttr, BpfSyscall, Profile } from '../kernel/types.js';
 
-/** All that the loader asks of a kernel: bpf(2), close(2), mmap(2) of a map, and what uname and sysfs would say. */
+/** All that the loader asks of a kernel (`Kernel` is one): bpf(2), close(2), mmap(2) of a map, what uname and sysfs would say. */
 export interface KernelDoor {
   readonly profile: Profile;
   /** Possible CPUs. */
@@ -17,6 +17,7 @@ export interface KernelDoor {
 export interface MapMemory {
   read(offset: number, bytes: number): Uint8Array;
   write(offset: number, bytes: Uint8Array): void;
+  unmap(): void;
 }
 
 type Cmd = keyof BpfAttr & Parameters<BpfSyscall>[0];

@@ -186,6 +186,7 @@ export class BpfObject {
     for (const program of this.programs) program.setFd(-1);
     for (const map of this.maps) {
       map.setFd(-1);
+      map.memory?.unmap();
       map.memory = undefined;
     }
     fds.closeAll();
