@@ -141,6 +141,22 @@ export const FOREIGN_UPDATE = 2;
 export const FOREIGN_DELETE = 3;
 export const FOREIGN_LOOKUP_PERCPU = 4; // the CPU in flags
 
+/**
+ * Fields of an arena's record (core heap). An arena pointer with low half o is distance d = sext32(o) from the base: guest
+ * address ARENA_BASE + d if d - ARENA_LOW <u ARENA_SPAN, else one outside of the window, ARENA_HOLE_HI:o.
+ */
+export const ARENA_USER = 0; // u64 user_vm_start
+export const ARENA_BASE = 8; // u64 guest address of distance 0, which need not be the arena's
+export const ARENA_LOW = 16; // s64 lowest distance that is mapped, guards of 32 KiB included
+export const ARENA_SPAN = 24; // u64 bytes from there on
+export const ARENA_PAGES = 32; // u32 pages of 4 KiB
+export const ARENA_LOW_PAGES = 36; // of them mapped: from the start
+export const ARENA_HIGH_PAGES = 40; // and up to the end
+export const ARENA_USED = 44; // pages allocated now
+export const ARENA_PAGE_SHIFT = 12;
+/** High half of a pointer that cast_kern makes of an arena address that is not mapped. */
+export const ARENA_HOLE_HI = 0xffff8980;
+
 /** Results of map functions that are guest offsets or errnos: an unsigned value above this is -errno. */
 export const MAX_ERRNO_VALUE = 0xfffff000;
 

@@ -2,6 +2,17 @@
 
 // Memory and maps.
 export { heapAlloc, heapAllocZeroed, heapCheck, heapFix, heapFree } from './alloc';
+export {
+  arenaAlloc,
+  arenaCreate,
+  arenaFree,
+  arenaFreePages,
+  arenaPage,
+  arenaPageAt,
+  arenaReserve,
+  castKern,
+  castUser,
+} from './arena';
 // Execution.
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, invoke, resume } from './ctx';
 export {

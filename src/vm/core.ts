@@ -23,6 +23,15 @@ export interface MemoryExports {
   isAccess(access: number): number;
   accessAt(ptr: number): number;
   checkSlow(ptr: number, bytes: number, write: boolean, writeClasses: number): number;
+  arenaCreate(user: bigint, pages: number, lowPages: number, highPages: number, tag: number): number;
+  arenaFree(arena: number): void;
+  arenaAlloc(arena: number, user: bigint, count: number): number;
+  arenaFreePages(arena: number, user: bigint, count: number): void;
+  arenaReserve(arena: number, user: bigint, count: number): number;
+  arenaPage(arena: number, page: number): number;
+  arenaPageAt(arena: number, ptr: number): bigint;
+  castKern(arena: number, value: bigint): bigint;
+  castUser(arena: number, value: bigint): bigint;
   mapCreate(
     type: number,
     keySize: number,

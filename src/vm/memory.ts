@@ -15,6 +15,7 @@ import {
   STAT_MAPS,
   STAT_PAGE_BYTES,
   STAT_PATTERNS,
+  TAG_ARENA,
   WINDOW_BASE,
 } from '../../assembly/abi.js';
 import { ERRNO, ErrnoError } from '../errno.js';
@@ -58,6 +59,7 @@ export class CoreMemory implements GuestMemory {
   private readonly core: Core;
   private readonly names = new Map<GuestPtr, string>();
   private readonly narrows = new Map<number, Narrow>();
+  private arenaTags = 0;
 
   constructor(core: Core) {
     this.core = core;
@@ -149,6 +151,10 @@ export class CoreMemory implements GuestMemory {
   /** How objects with this tag (map id, arena handle) are called. */
   nameTag(tag: number, narrow: Narrow): void {
     this.narrows.set(tag, narrow);
+  }
+
+  newArenaTag(): number {
+    return TAG_ARENA + this.arenaTags++;
   }
 
   /** Forgets a tag. */
