@@ -5,6 +5,7 @@
 // registers. Registers of the program live at the fixed address REGS.
 
 import * as abi from './abi';
+import { castKern, castUser } from './arena';
 import { slow } from './call';
 import * as isa from './isa';
 import * as ops from './ops';
@@ -931,17 +932,14 @@ function loop<C, N>(): u32 {
         continue;
       }
       case ops.H_CAST_KERN: {
-        // NULL stays NULL; offsets are signed distances from the arena's base.
-        const offset: i64 = load<i32>(Slot.src<A>(pc), abi.REGS);
-        const base = load<u64>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA_BASE);
-        Reg.set(Slot.dst<A>(pc), offset ? base + offset : 0);
+        const arena = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA);
+        Reg.set(Slot.dst<A>(pc), castKern(arena, Reg.get(Slot.src<A>(pc))));
         pc += abi.SLOT_BYTES;
         continue;
       }
       case ops.H_CAST_USER: {
-        const low: u64 = Reg.get32(Slot.src<A>(pc));
-        const user = load<u64>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA_USER) & ~0xffffffff;
-        Reg.set(Slot.dst<A>(pc), low ? user | low : 0);
+        const arena = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA);
+        Reg.set(Slot.dst<A>(pc), castUser(arena, Reg.get(Slot.src<A>(pc))));
         pc += abi.SLOT_BYTES;
         continue;
       }

@@ -16,8 +16,8 @@ function refuse(code: u32, arg: u32 = 0): u32 {
 
 /**
  * Checks and decodes `count` insns at `insns`, with one call target an insn at `calls` (both stay the caller's). Returns
- * the program or 0, and then VERIFY_* says why. `arenaBase`, `arenaUser`:
- * what addr_space_cast maps to each other. `exception`: insn of the exception callback, 0 for none.
+ * the program or 0, and then VERIFY_* says why. `arena`: record of the arena that addr_space_cast refers to, or 0.
+ * `exception`: insn of the exception callback, 0 for none.
  */
 export function loadProg(
   insns: u32,
@@ -25,9 +25,7 @@ export function loadProg(
   calls: u32,
   flags: u32,
   writeClasses: u32,
-  hasArena: bool,
-  arenaBase: u64,
-  arenaUser: u64,
+  arena: u32,
   exception: u32,
 ): u32 {
   if (count == 0) return refuse(abi.VERIFY_EMPTY);
@@ -39,7 +37,7 @@ export function loadProg(
     if (scratch) heapFree(scratch);
     return refuse(abi.VERIFY_NO_MEMORY);
   }
-  const sound = verify(insns, count, calls, marks, scratch, hasArena, exception);
+  const sound = verify(insns, count, calls, marks, scratch, arena != 0, exception);
   heapFree(scratch);
   const prog = sound ? build(insns, count, calls, marks, exception) : 0;
   if (!prog) {
@@ -48,8 +46,7 @@ export function loadProg(
   }
   store<u32>(prog, flags, abi.PROG_FLAGS);
   store<u32>(prog, writeClasses, abi.PROG_WRITE_CLASSES);
-  store<u64>(prog, arenaBase, abi.PROG_ARENA_BASE);
-  store<u64>(prog, arenaUser, abi.PROG_ARENA_USER);
+  store<u32>(prog, arena, abi.PROG_ARENA);
   return prog;
 }
 

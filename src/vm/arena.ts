@@ -39,6 +39,8 @@ export class CoreArena {
     private readonly core: Core,
     private readonly memory: CoreMemory,
     spec: ArenaSpec,
+    /** Called before the arena goes; may refuse by throwing. */
+    private readonly onFree: () => void = () => {},
   ) {
     const { name, userVmStart, pages } = spec;
     const bytes = BigInt(Number.isInteger(pages) ? pages : -1) * BigInt(PAGE);
@@ -121,6 +123,7 @@ export class CoreArena {
   /** Frees all pages. No program that refers to the arena may run afterwards. */
   free(): void {
     this.alive();
+    this.onFree();
     this.live = false;
     this.memory.dropTag(this.tag);
     this.core.exports.arenaFree(this.handle);

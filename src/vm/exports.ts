@@ -15,9 +15,7 @@ export interface ExecExports {
     calls: number,
     flags: number,
     writeClasses: number,
-    hasArena: number,
-    arenaBase: bigint,
-    arenaUser: bigint,
+    arena: number,
     exception: number,
   ): number;
   freeProg(prog: number): void;

@@ -14,6 +14,8 @@ export class LoadedProg implements VmProg {
   readonly name: string;
   readonly insnCount: number;
   readonly strict: boolean;
+  /** Handle of the arena that the program refers to, or 0. */
+  readonly arena: number;
   /** Names of missing call targets, by insn. */
   readonly missing: ReadonlyMap<number, string>;
 
@@ -28,6 +30,7 @@ export class LoadedProg implements VmProg {
     this.name = spec.name;
     this.insnCount = spec.insns.length / 8;
     this.strict = spec.faults === 'strict';
+    this.arena = spec.arena ?? 0;
     const missing = new Map<number, string>();
     for (const [insn, target] of spec.calls) if (target.kind === 'missing') missing.set(insn, target.name);
     this.missing = missing;
@@ -40,19 +43,11 @@ export class LoadedProg implements VmProg {
   }
 }
 
-export interface Arena {
-  /** Guest address that offset 0 maps to. */
-  base: bigint;
-  /** user_vm_start. */
-  user: bigint;
-}
-
 /** Checks and decodes a program. Throws VerifyError (an InputError), UnsupportedError for the engine. */
 export function loadProg(
   core: Core,
   memory: CoreMemory,
   spec: VmProgSpec,
-  arena: Arena | undefined,
   hostFunctions: number,
   release: (prog: LoadedProg) => void,
 ): LoadedProg {
@@ -80,9 +75,7 @@ export function loadProg(
         calls,
         flags,
         spec.writeClasses ?? 0,
-        arena ? 1 : 0,
-        arena?.base ?? 0n,
-        arena?.user ?? 0n,
+        spec.arena ?? 0,
         spec.exceptionCallback ?? 0,
       ) >>> 0;
     if (handle === 0) {

@@ -1,12 +1,13 @@
 import * as abi from '../../assembly/abi.js';
 import { VmtableError } from '../errors.js';
+import { type ArenaSpec, CoreArena } from './arena.js';
 import { Call, CallbackStopped, type CallSources, Stop } from './call.js';
 import { Context, type ContextOwner, newContext, runContext, SLICE, startContext } from './context.js';
 import { type Core, instantiateCore } from './core.js';
 import { type FaultSources, faultOf, placeOf } from './fault.js';
 import { type CoreMap, type ForeignHandle, type ForeignMap, Maps } from './map.js';
 import { CoreMemory } from './memory.js';
-import { type Arena, type LoadedProg, loadProg } from './prog.js';
+import { type LoadedProg, loadProg } from './prog.js';
 import type {
   ExecContext,
   GuestPtr,
@@ -45,6 +46,7 @@ export class Vm implements ContextOwner, CallSources {
   lastFault: VmFault | undefined;
   private readonly hosts: { name: string; fn: HostFn }[] = [];
   private readonly progs = new Map<number, LoadedProg>();
+  private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
   private readonly call: Call;
   /** What a host function threw, and the fault it takes from a callback, until the run that stops picks them up. */
@@ -87,16 +89,26 @@ export class Vm implements ContextOwner, CallSources {
   /** Checks and decodes a program. Throws VerifyError (an InputError) naming the insn, UnsupportedError for the engine. */
   loadProg(spec: VmProgSpec): VmProg {
     this.alive();
-    const prog = loadProg(this.core, this.memory, spec, this.arena(spec), this.hosts.length, (gone) =>
-      this.freeProg(gone),
-    );
+    if (spec.arena !== undefined && !this.arenas.has(spec.arena)) {
+      throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
+    }
+    const prog = loadProg(this.core, this.memory, spec, this.hosts.length, (gone) => this.freeProg(gone));
     this.progs.set(prog.handle, prog);
     return prog;
   }
 
-  private arena(spec: VmProgSpec): Arena | undefined {
-    if (spec.arena === undefined) return undefined;
-    throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
+  /** Throws InputError for a place that cannot be, ErrnoError(ENOMEM) if the window has no room. */
+  createArena(spec: ArenaSpec): CoreArena {
+    this.alive();
+    const arena = new CoreArena(this.core, this.memory, spec, () => {
+      for (const prog of this.progs.values()) {
+        if (prog.arena === arena.handle)
+          throw new VmtableError(`arena "${spec.name}" freed before program "${prog.name}"`);
+      }
+      this.arenas.delete(arena.handle);
+    });
+    this.arenas.set(arena.handle, arena);
+    return arena;
   }
 
   private freeProg(prog: LoadedProg): void {
