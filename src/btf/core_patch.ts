@@ -37,9 +37,11 @@ export function applyCoRe(insns: Uint8Array, relos: readonly CoReRelo[], resolve
   const poisons: CoRePoison[] = [];
   for (const relo of relos) {
     within(`insn ${relo.insn}`, () => {
+      const wide = insns[relo.insn * INSN_BYTES] === OP_LD_IMM64;
       const text = patchInsn(insns, relo.insn, resolver.resolve(relo));
       if (text === undefined) return;
       poisons.push({ insn: relo.insn, text });
+      if (wide) poisons.push({ insn: relo.insn + 1, text });
     });
   }
   return poisons;

@@ -61,8 +61,8 @@ function relocateOne(
     for (let slot = at; slot <= end; slot += INSN_BYTES) {
       view.setUint32(slot, OP_CALL, true);
       view.setUint32(slot + 4, helper, true);
+      program.poisoned.set(slot / INSN_BYTES, text);
     }
-    program.poisoned.set(reloc.insn, text);
   };
   const mapOf = (name: string) => {
     const index = context.maps.findIndex((map) => map.name === name);

@@ -47,6 +47,7 @@ export class FakeKernel implements KernelDoor {
         return found ? found.bytes.slice(offset - found.offset, offset - found.offset + bytes) : new Uint8Array(bytes);
       },
       write: (offset, bytes) => void writes.unshift({ offset, bytes: bytes.slice() }),
+      unmap: () => void this.mappings.delete(fd),
     };
   }
 
