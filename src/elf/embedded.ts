@@ -13,7 +13,7 @@ const STT_FILE = 4;
 const MAX_OBJECTS = 1024;
 
 export interface EmbeddedObject {
-  /** Source file or host symbol without its suffix if one is recorded, else `object@0x…` by file offset. */
+  /** Its source file without suffix, else the executable's symbol for it, else `object@0x…` by file offset. */
   name: string;
   bytes: Uint8Array;
 }
@@ -53,6 +53,9 @@ interface Header {
 /** Bounds-checked reads of little-endian ELF64 structures at any offset of a file. */
 class Image {
   readonly #view: DataView;
+  /** Section headers that may still be read: headers that overlap each other cost no more than a file of sound ones. */
+  #budget = 4_000_000;
+
   constructor(readonly bytes: Uint8Array) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -86,6 +89,8 @@ class Image {
     const table = at + this.#u64(at + 40);
     const count = view.getUint16(at + 60, true);
     if (view.getUint16(at + 58, true) !== SHDR_BYTES || table + count * SHDR_BYTES > this.bytes.length) return [];
+    this.#budget -= count;
+    if (this.#budget < 0) return [];
     return Array.from({ length: count }, (_, i) => {
       const header = table + i * SHDR_BYTES;
       return {
@@ -99,14 +104,27 @@ class Image {
     });
   }
 
-  /** Base name of the STT_FILE symbol of an object: `scx_simple` of `scx_simple.bpf.c`. */
+  /** Base name of the C file that BTF's line information or the symbol table names: `scx_simple` of `scx_simple.bpf.c`. */
   sourceName(): string | undefined {
+    const sections = this.sections(0);
+    const btf = sections.find((section) => this.#sectionName(sections, section) === '.BTF');
+    const strings = btf && new TextDecoder().decode(this.bytes.subarray(btf.offset, btf.offset + btf.size));
+    const inBtf = strings?.match(/([^\0/]+?)(?:\.bpf)?\.c\0/)?.[1];
+    if (inBtf !== undefined) return inBtf;
     for (const symbol of this.#symbols()) {
       if (symbol.type !== STT_FILE) continue;
       const name = symbol.name.slice(symbol.name.lastIndexOf('/') + 1).replace(/(\.bpf)?\.[a-z]+$/i, '');
       if (name !== '') return name;
     }
     return undefined;
+  }
+
+  #sectionName(sections: readonly Header[], { name }: Header): string {
+    const names = sections[this.#view.getUint16(62, true)];
+    const start = (names?.offset ?? 0) + name;
+    const text = this.bytes.subarray(start, start + MAX_SYMBOL);
+    const end = text.indexOf(0);
+    return new TextDecoder().decode(text.subarray(0, Math.max(end, 0)));
   }
 
   /** Names of this executable's data symbols by file offset. */
