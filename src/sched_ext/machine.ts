@@ -151,6 +151,7 @@ export class Machine implements RunQueues {
         this.kernel.clock.advanceTo(end);
         break;
       }
+      if (time > this.now) this.#choices = 0;
       this.kernel.clock.advanceTo(time);
       this.#handle(this.#events.take() as Event, watchdog);
     }
@@ -158,7 +159,6 @@ export class Machine implements RunQueues {
   }
 
   #handle(event: Event, watchdog: number): void {
-    this.#choices = 0;
     switch (event.kind) {
       case 'wake':
         this.#wake(event.run);

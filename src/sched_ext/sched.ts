@@ -47,6 +47,8 @@ export class ScxSched {
   initialized = false;
   /** While the scheduler goes: nothing is scheduled any more, and kicks are ignored. */
   bypassing = false;
+  /** The host's time inside each op, ns. */
+  readonly hostNs: Record<string, number> = {};
   readonly #contexts: OpContext[] = [];
   readonly #buffer: BufferedInsert[] = [];
 
@@ -76,6 +78,7 @@ export class ScxSched {
     const op = this.kdata.ops[name];
     if (op === undefined || this.fault !== undefined) return undefined;
     this.#contexts.push(contextOf(name, cpu, subjects));
+    const start = performance.now();
     try {
       return this.rqs.invoke(cpu, () => op(...args));
     } catch (error) {
@@ -84,6 +87,7 @@ export class ScxSched {
       this.claimExit(this.consts.exit.error, 0n, `ops.${name}(): ${error.message}`);
       return undefined;
     } finally {
+      this.hostNs[name] = (this.hostNs[name] ?? 0) + (performance.now() - start) * 1e6;
       this.#contexts.pop();
     }
   }

@@ -1,0 +1,163 @@
+import { afterEach } from 'vitest';
+import { Kernel } from '../../src/kernel/kernel.js';
+import type { Kdata, OpArg, StructOpsCallable } from '../../src/kernel/types.js';
+import { registerScxKfuncs } from '../../src/sched_ext/kfuncs.js';
+import { Machine } from '../../src/sched_ext/machine.js';
+import { structOpsDef } from '../../src/sched_ext/ops.js';
+import type { ScxTask } from '../../src/sched_ext/task.js';
+import type { HostCall, HostFn } from '../../src/vm/types.js';
+
+// A machine whose scheduler is written in TypeScript: ops are functions, kfuncs are called by name. What a compiled scheduler
+// sees of sched_ext is the same, without a program in between.
+
+export const MS = 1_000_000;
+export const PROFILES = ['7.3', '6.18', '6.12'] as const;
+
+export type Op = (...args: never[]) => unknown;
+
+const kernels: Kernel[] = [];
+afterEach(() => {
+  for (const kernel of kernels.splice(0)) kernel.dispose();
+});
+
+export class Bench {
+  /** One line a callback: `ms op args`, and what a test adds. */
+  readonly log: string[] = [];
+  readonly #kfuncs = new Map<string, HostFn>();
+  #nextKdata = 0x1000;
+
+  constructor(
+    readonly kernel: Kernel,
+    readonly machine: Machine,
+  ) {
+    registerScxKfuncs(machine.scx, (name, fn) => this.#kfuncs.set(name, fn));
+  }
+
+  static async create(profile: string = '7.3'): Promise<Bench> {
+    const kernel = await Kernel.create({ profile, windowBytes: 1 << 24 });
+    kernels.push(kernel);
+    return new Bench(kernel, new Machine(kernel));
+  }
+
+  /** A vtable; ops that are not given are logged and do nothing if they are named in `logged`. */
+  kdata(ops: Record<string, Op>, values: Record<string, number | bigint | string> = {}): Kdata {
+    const members: Record<string, number | bigint | string> = {
+      name: 'test',
+      flags: 0n,
+      dispatch_max_batch: 0,
+      timeout_ms: 0,
+      ...values,
+    };
+    const callables = Object.entries(ops).map(([name, op]) => [name, this.#callable(name, op)] as const);
+    return {
+      ptr: this.#nextKdata++,
+      mapId: 1,
+      mapName: 'test_ops',
+      ops: Object.fromEntries(callables),
+      get: (member) => members[member] ?? 0,
+      set: (member, value) => {
+        members[member] = value;
+      },
+    };
+  }
+
+  #callable(name: string, op: Op): StructOpsCallable {
+    const stats = { runs: 0, insns: 0, ns: 0 };
+    const call = (...args: OpArg[]) => {
+      stats.runs++;
+      this.log.push(`${this.machine.now / MS} ${name}${args.map((arg) => ` ${this.#show(arg)}`).join('')}`);
+      return (op as (...args: unknown[]) => number | undefined)(...args) ?? undefined;
+    };
+    const prog = { id: 1, name, sleepable: false, aux: { used_maps: [], arena: null } };
+    return Object.assign(call, { prog, stats }) as unknown as StructOpsCallable;
+  }
+
+  #show(arg: OpArg): string {
+    if (typeof arg === 'bigint') return `0x${arg.toString(16)}`;
+    if (typeof arg !== 'object') return String(arg);
+    return arg.ptr === 0 ? '-' : (this.machine.scx.taskAt(arg.ptr)?.comm ?? '*');
+  }
+
+  /** Attaches a scheduler as a link does; what reg() returns. */
+  attach(kdata: Kdata): number {
+    return structOpsDef(this.machine.scx).reg(kdata, null);
+  }
+
+  detach(kdata: Kdata): void {
+    structOpsDef(this.machine.scx).unreg(kdata, null);
+  }
+
+  /** Calls a kfunc as a program on the running CPU does; its r0. Pointers and tasks go as their addresses. */
+  kf(name: string, ...args: (number | bigint | boolean | ScxTask)[]): bigint {
+    const fn = this.#kfuncs.get(name);
+    if (!fn) throw new Error(`no kfunc ${name}`);
+    const call = new FakeCall(this.kernel, args);
+    fn(call as unknown as HostCall);
+    return BigInt.asIntN(64, call.r0);
+  }
+
+  /** Guest memory with these bytes. */
+  bytes(content: Uint8Array | string): bigint {
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(`${content}\0`) : content;
+    const ptr = this.kernel.alloc(bytes.length, 'test data');
+    this.kernel.memory.bytes(ptr, bytes.length).set(bytes);
+    return this.kernel.memory.address(ptr);
+  }
+
+  /** How the last scheduler went: `kind reason: message`. */
+  get exit(): string {
+    const exit = this.machine.scx.lastExit?.exit;
+    return exit ? `${exit.kind} ${exit.reason}: ${exit.message}` : 'still there';
+  }
+
+  /** Lines of the log that begin with one of these ops, without their time. */
+  ops(...names: string[]): string[] {
+    return this.log
+      .map((line) => line.replace(/^[\d.]+ /, ''))
+      .filter((line) => names.includes(line.split(' ')[0] ?? ''));
+  }
+}
+
+/** The arguments of one kfunc call. */
+class FakeCall {
+  r0 = 0n;
+  readonly memory;
+  readonly cpu;
+  readonly #args: bigint[];
+
+  constructor(kernel: Kernel, args: (number | bigint | boolean | ScxTask)[]) {
+    this.memory = kernel.memory;
+    this.cpu = kernel.currentCpu;
+    this.#args = args.map((arg) =>
+      typeof arg === 'object' ? kernel.memory.address(arg.ptr) : BigInt.asUintN(64, BigInt(arg)),
+    );
+  }
+
+  u64(i: number): bigint {
+    return this.#args[i] ?? 0n;
+  }
+  u32(i: number): number {
+    return Number(BigInt.asUintN(32, this.u64(i)));
+  }
+  s32(i: number): number {
+    return Number(BigInt.asIntN(32, this.u64(i)));
+  }
+  ptr(i: number): number {
+    return this.memory.fromAddress(this.u64(i));
+  }
+  mem(i: number): number {
+    return this.ptr(i);
+  }
+  cstring(i: number, max: number): string {
+    return this.memory.cstring(this.ptr(i), max);
+  }
+  ret(value: number): void {
+    this.r0 = BigInt(value);
+  }
+  retU64(value: bigint): void {
+    this.r0 = value;
+  }
+  fail(error: Error): never {
+    throw error;
+  }
+}
