@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { InputError, within } from '../errors.js';
+import { InputError, located, within } from '../errors.js';
 import type { Io } from './io.js';
 
 /** Adds one command to the program. `exit` sets the status of a command that ran to its end but has a failure to tell. */
@@ -12,7 +12,19 @@ export function readInput(io: Io, file: string): Uint8Array {
 
 /** `inFile(file, body)`: errors of body name the file first. */
 export function inFile<T>(file: string, body: () => T): T {
-  return within(file === '-' ? 'standard input' : file, body);
+  return within(fileName(file), body);
+}
+
+export async function inFileAsync<T>(file: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw located(fileName(file), error);
+  }
+}
+
+function fileName(file: string): string {
+  return file === '-' ? 'standard input' : file;
 }
 
 /** File name without directories and without `.bpf.o` or `.o`: libbpf's object name. */

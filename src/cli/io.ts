@@ -7,4 +7,6 @@ export interface Io {
   err(text: string): void;
   /** Colours and progress are for terminals. */
   readonly colour: boolean;
+  /** Columns to fit text into. */
+  readonly width: number;
 }

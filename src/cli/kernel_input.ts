@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
 import { InputError } from '../errors.js';
-import { Kernel, type KernelOptions, profileFromBtf } from '../kernel/index.js';
-import { BpfObject } from '../loader/index.js';
-import { parseObject } from '../object/index.js';
-import { inFile, objectName, positiveInteger } from './command.js';
+import { Kernel, type KernelOptions, type Profile, profileFromBtf } from '../kernel/index.js';
+import { type BpfObject, openObject } from '../loader/index.js';
+import { inFile, inFileAsync, objectName, positiveInteger } from './command.js';
 import type { Io } from './io.js';
 import { chooseObject, withObjectOption } from './object_input.js';
 
@@ -42,37 +41,41 @@ function oneOf<T extends string>(option: string, value: string, choices: readonl
   throw new InputError(`${option} wants ${choices.join(' or ')}, not "${value}"`);
 }
 
-/** A kernel as the options ask for it. */
-export async function createKernel(io: Io, options: LoadOptions, more: KernelOptions = {}): Promise<Kernel> {
-  const settings: KernelOptions = {
+/** What kernel the options ask for. */
+export async function kernelOptions(io: Io, options: LoadOptions): Promise<KernelOptions> {
+  const version = options.kernel ?? '7.3';
+  return {
     engine: oneOf('--engine', options.engine ?? 'interp', ['interp', 'jit']),
     checks: oneOf('--checks', options.checks ?? 'object', ['isolate', 'object']),
     faults: oneOf('--faults', options.faults ?? 'kernel', ['kernel', 'strict']),
     cpus: positiveInteger('--cpus', options.cpus ?? '4'),
-    ...more,
+    profile: options.btf === undefined ? version : await ownProfile(io, options.btf, version),
   };
-  const version = options.kernel ?? '7.3';
-  if (options.btf === undefined) return Kernel.create({ ...settings, profile: version });
-  const bytes = io.readFile(options.btf);
+}
+
+function ownProfile(io: Io, file: string, version: string): Promise<Profile> {
   const release = /^\d+\.\d+$/.test(version) ? `${version}.0` : version;
-  const profile = await profileFromBtf(bytes, { release, name: options.btf }).catch((error: unknown) =>
-    inFile(options.btf!, () => {
-      throw error;
-    }),
-  );
-  return Kernel.create({ ...settings, profile });
+  return inFileAsync(file, () => profileFromBtf(io.readFile(file), { release, name: file }));
+}
+
+export async function createKernel(io: Io, options: LoadOptions): Promise<Kernel> {
+  return Kernel.create(await kernelOptions(io, options));
+}
+
+/** The assignments of `--set`. */
+export function settings(options: LoadOptions): [variable: string, value: string][] {
+  return (options.set ?? []).map((assignment) => {
+    const equals = assignment.indexOf('=');
+    if (equals < 1) throw new InputError(`--set wants variable=value, not "${assignment}"`);
+    return [assignment.slice(0, equals), assignment.slice(equals + 1)];
+  });
 }
 
 /** FILE opened, `--set` applied. */
 export function openInput(io: Io, file: string, options: LoadOptions): BpfObject {
   return inFile(file, () => {
-    const spec = parseObject(chooseObject(io, file, options.object), { name: objectName(file) });
-    const object = new BpfObject(spec);
-    for (const assignment of options.set ?? []) {
-      const equals = assignment.indexOf('=');
-      if (equals < 1) throw new InputError(`--set wants variable=value, not "${assignment}"`);
-      object.variable(assignment.slice(0, equals)).set(assignment.slice(equals + 1));
-    }
+    const object = openObject(chooseObject(io, file, options.object), { name: objectName(file) });
+    for (const [variable, value] of settings(options)) object.variable(variable).set(value);
     return object;
   });
 }

@@ -30,5 +30,6 @@ export const nodeIo: Io = {
   readStdin: () => read('cannot read standard input', 0),
   out: (text) => writeAll(1, text),
   err: (text) => writeAll(2, text),
+  width: process.stdout.columns ?? 100,
   colour: pc.isColorSupported && process.stdout.isTTY === true,
 };

@@ -1,5 +1,5 @@
 import { ERRNO, ErrnoError } from '../errno.js';
-import type { Kernel } from '../kernel/index.js';
+import type { Kernel, ProgramFault } from '../kernel/index.js';
 import type { RunOptions } from '../vm/types.js';
 
 export interface OneRun {
@@ -8,7 +8,7 @@ export interface OneRun {
   /** The context memory afterwards. */
   context: Uint8Array;
   /** What stopped the program, if anything did. */
-  fault?: Error;
+  fault?: ProgramFault;
   /** Loads that read 0 because a kernel's exception handler would have said so: `prog "x": insn 3 (…): 2 times`. */
   zeroedLoads: string[];
 }

@@ -15,8 +15,3 @@ export function table(header: readonly string[], rows: readonly (readonly (strin
     ).trimEnd();
   return `${[line(header), ...rows.map(line)].join('\n')}\n`;
 }
-
-/** `1 prog`, `2 progs`. */
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}

@@ -1,12 +1,19 @@
 import type { AddCommand } from '../command.js';
-import { conformance } from '../conformance.js';
+import { CONFORMANCE_USAGE, conformance } from '../conformance.js';
 
+/** The protocol has its own way with arguments (an empty one is no memory), so they go through unread. */
 export const addConformance: AddCommand = (program, io, exit) => {
   program
     .command('conformance')
     .description('the bpf_conformance plugin protocol: program as hex text on stdin, prints r0 in hex')
-    .argument('[mem]', 'memory as hex text; r1 points to it, r2 is its length')
-    .option('--engine <name>', 'interp or jit', 'interp')
-    .option('--elf', 'standard input is an ELF object instead of hex text')
-    .action(() => exit(0));
+    .argument('[args...]')
+    .helpOption(false)
+    .allowUnknownOption()
+    .configureHelp({ formatHelp: () => CONFORMANCE_USAGE })
+    .action(async (args: string[]) => {
+      const { stdout, stderr, status } = await conformance(args, () => new TextDecoder().decode(io.readStdin()));
+      io.out(stdout);
+      if (stderr) io.err(stderr);
+      exit(status);
+    });
 };

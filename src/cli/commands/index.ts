@@ -1,8 +1,9 @@
 import type { AddCommand } from '../command.js';
 import { addConformance } from './conformance.js';
+import { addDemo } from './demo.js';
 import { addDisasm } from './disasm.js';
 import { addInspect } from './inspect.js';
 import { addRun } from './run.js';
 import { addStructOps } from './struct_ops.js';
 
-export const COMMANDS: readonly AddCommand[] = [addInspect, addDisasm, addRun, addStructOps, addConformance];
+export const COMMANDS: readonly AddCommand[] = [addInspect, addDisasm, addRun, addStructOps, addConformance, addDemo];

@@ -6,7 +6,7 @@ import { parseObject, reachableSubprograms } from '../../object/index.js';
 import { mapTypeName, progTypeName } from '../../uapi_names.js';
 import { type AddCommand, inFile, json, objectName } from '../command.js';
 import { chooseObject, withObjectOption } from '../object_input.js';
-import { plural, table } from '../table.js';
+import { table } from '../table.js';
 
 export const addInspect: AddCommand = (program, io) => {
   const command = program

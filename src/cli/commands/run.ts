@@ -3,8 +3,8 @@ import { ProgramFault } from '../../kernel/index.js';
 import type { BpfObject, BpfProgram } from '../../loader/index.js';
 import { type AddCommand, hex, inFile, json, positiveInteger, unhex } from '../command.js';
 import type { Io } from '../io.js';
-import { runOnce } from '../run_once.js';
 import { createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
+import { runOnce } from '../run_once.js';
 
 interface RunOptions extends LoadOptions {
   prog?: string;

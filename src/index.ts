@@ -1,0 +1,35 @@
+export { assemble, disassemble } from './asm/index.js';
+export { BTF_KIND, Btf, BtfBuilder, type BtfMember, type BtfType, type BtfView } from './btf/index.js';
+export { findObjects } from './elf/index.js';
+export { ERRNO, ErrnoError, errnoName } from './errno.js';
+export { InputError, UnsupportedError, VmtableError } from './errors.js';
+export * from './kernel/index.js';
+export * from './loader/index.js';
+export {
+  type CodeReloc,
+  type CoReReloc,
+  type ExternSpec,
+  type FunctionSpec,
+  type LineInfo,
+  type MapSpec,
+  type ObjectSpec,
+  type ProgramSpec,
+  parseObject,
+  type StructOpsSpec,
+  type SubprogramSpec,
+  type VariableSpec,
+} from './object/index.js';
+export * as schedExt from './sched_ext/index.js';
+export * from './uapi.js';
+export { mapTypeName, progTypeName } from './uapi_names.js';
+export type {
+  AccessClass,
+  CheckStrength,
+  EngineName,
+  FaultPolicy,
+  GuestMemory,
+  GuestPtr,
+  HostCall,
+  HostFn,
+  VmFault,
+} from './vm/types.js';
