@@ -20,6 +20,7 @@ import {
 } from '../../assembly/abi.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { VmtableError } from '../errors.js';
+import { BPF_F_LOCK } from '../uapi.js';
 import type { Core } from './core.js';
 import { mapNames } from './map_names.js';
 import type { CoreMemory } from './memory.js';
@@ -175,6 +176,7 @@ export class CoreMap implements VmMap {
   private readonly record: number;
   private live = true;
   private hasFields = false;
+  private hasLock = false;
 
   constructor(
     private readonly core: Core,
@@ -225,6 +227,7 @@ export class CoreMap implements VmMap {
     });
     this.gone = fields.gone;
     this.hasFields = ranges.length > 0;
+    this.hasLock = fields.lock;
   }
 
   lookup(key: Uint8Array, cpu = 0): GuestPtr {
@@ -232,11 +235,14 @@ export class CoreMap implements VmMap {
     return this.withKey(key, (at) => this.core.exports.mapLookup(this.ptr, at, cpu) >>> 0);
   }
 
+  /** As the syscall: of both sides' checks, user space's come first. */
   update(key: Uint8Array, value: Uint8Array, flags: number, cpu = 0): number {
     this.checkCpu(cpu);
     if (value.length !== this.spec.valueSize) {
       throw new VmtableError(`map "${this.spec.name}": a value of ${value.length} bytes, not ${this.spec.valueSize}`);
     }
+    // kernel/bpf/syscall.c asks this before the map is.
+    if ((flags & BPF_F_LOCK) !== 0 && !this.hasLock) return -ERRNO.EINVAL;
     return this.withKey(key, (at) => {
       const direct = value.length > VALUE_SCRATCH_BYTES && !this.hasFields;
       if (!direct) {
