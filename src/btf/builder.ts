@@ -91,17 +91,18 @@ export class BtfBuilder {
     let largest = 1;
     const words: number[] = [];
     for (const member of members) {
-      let { bitOffset } = member;
       const bitSize = member.bitSize ?? 0;
-      if (bitOffset === undefined) {
-        if (bitSize > 0) throw new InputError(`member "${member.name}": a bitfield needs bitOffset`);
-        const { align } = this.#layout(member.type);
-        bitOffset = union ? 0 : Math.ceil(end / align) * align * 8;
-        largest = Math.max(largest, align);
+      // A struct of a given size may have members whose types have no size yet.
+      const own = size === undefined || member.bitOffset === undefined ? this.#layout(member.type) : undefined;
+      if (member.bitOffset === undefined && bitSize > 0) {
+        throw new InputError(`member "${member.name}": a bitfield needs bitOffset`);
       }
+      const align = own?.align ?? 1;
+      const bitOffset = member.bitOffset ?? (union ? 0 : Math.ceil(end / align) * align * 8);
+      const packed = bitSize === 0 && bitOffset % (align * 8) !== 0;
+      largest = Math.max(largest, packed ? 1 : align);
       words.push(this.#string(member.name), member.type, bitfields ? bitOffset | (bitSize << 24) : bitOffset);
-      const bits = bitSize > 0 ? bitSize : size === undefined ? this.#layout(member.type).size * 8 : 0;
-      end = Math.max(end, Math.ceil((bitOffset + bits) / 8));
+      end = Math.max(end, Math.ceil((bitOffset + (bitSize || (own?.size ?? 0) * 8)) / 8));
     }
     const bytes = size ?? Math.ceil(end / largest) * largest;
     record.length = 0;

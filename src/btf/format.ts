@@ -67,13 +67,13 @@ class Formatter {
   #declare(type: BtfType, inner: string, qualifiers: string): string {
     switch (type.kind) {
       case BTF_KIND.CONST:
-        return this.declare(type.type, inner, `const ${qualifiers}`);
+        return this.declare(type.type, inner, `${qualifiers}const `);
       case BTF_KIND.VOLATILE:
-        return this.declare(type.type, inner, `volatile ${qualifiers}`);
+        return this.declare(type.type, inner, `${qualifiers}volatile `);
       case BTF_KIND.RESTRICT:
-        return this.declare(type.type, inner, `restrict ${qualifiers}`);
+        return this.declare(type.type, inner, `${qualifiers}restrict `);
       case BTF_KIND.TYPE_TAG:
-        return this.declare(type.type, inner, `__attribute__((btf_type_tag("${type.name}"))) ${qualifiers}`);
+        return this.declare(type.type, inner, `${qualifiers}__attribute__((btf_type_tag("${type.name}"))) `);
       case BTF_KIND.PTR: {
         const pointer = `*${qualifiers}${inner}`;
         return this.declare(type.type, this.#needsParentheses(type.type) ? `(${pointer})` : pointer, '');
