@@ -55,7 +55,8 @@ export async function kernelOptions(io: Io, options: LoadOptions): Promise<Kerne
 
 function ownProfile(io: Io, file: string, version: string): Promise<Profile> {
   const release = /^\d+\.\d+$/.test(version) ? `${version}.0` : version;
-  return inFileAsync(file, () => profileFromBtf(io.readFile(file), { release, name: file }));
+  const bytes = io.readFile(file);
+  return inFileAsync(file, () => profileFromBtf(bytes, { release, name: file }));
 }
 
 export async function createKernel(io: Io, options: LoadOptions): Promise<Kernel> {
@@ -73,8 +74,9 @@ export function settings(options: LoadOptions): [variable: string, value: string
 
 /** FILE opened, `--set` applied. */
 export function openInput(io: Io, file: string, options: LoadOptions): BpfObject {
+  const bytes = chooseObject(io, file, options.object);
   return inFile(file, () => {
-    const object = openObject(chooseObject(io, file, options.object), { name: objectName(file) });
+    const object = openObject(bytes, { name: objectName(file) });
     for (const [variable, value] of settings(options)) object.variable(variable).set(value);
     return object;
   });

@@ -3,11 +3,13 @@ import pc from 'picocolors';
 import { InputError } from '../errors.js';
 import type { Io } from './io.js';
 
-function read(what: string, from: string | number): Uint8Array {
+function read(name: string, from: string | number): Uint8Array {
   try {
     return readFileSync(from);
   } catch (error) {
-    throw new InputError(`${what}: ${(error as NodeJS.ErrnoException).code ?? error}`, { cause: error });
+    throw new InputError(`${name}: cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`, {
+      cause: error,
+    });
   }
 }
 
@@ -26,8 +28,8 @@ function writeAll(fd: number, text: string): void {
 }
 
 export const nodeIo: Io = {
-  readFile: (path) => read(`cannot read ${path}`, path),
-  readStdin: () => read('cannot read standard input', 0),
+  readFile: (path) => read(path, path),
+  readStdin: () => read('standard input', 0),
   out: (text) => writeAll(1, text),
   err: (text) => writeAll(2, text),
   width: process.stdout.columns ?? 100,

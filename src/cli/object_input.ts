@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { findObjects } from '../elf/embedded.js';
 import { InputError } from '../errors.js';
-import { positiveInteger, readInput } from './command.js';
+import { type ObjectSpec, parseObject } from '../object/index.js';
+import { inFile, objectName, positiveInteger, readInput } from './command.js';
 import type { Io } from './io.js';
 
 /** `--object N`, for executables that embed several objects. */
@@ -17,9 +18,14 @@ export function chooseObject(io: Io, file: string, choice: string | undefined): 
   const list = embedded.map((object, i) => `${i + 1} ${object.name}`).join(', ') || 'none';
   if (choice === undefined) {
     if (embedded.length === 1) return embedded[0]!.bytes;
-    throw new InputError(`${file} embeds ${embedded.length} objects, pick one with --object N: ${list}`);
+    throw new InputError(`${file}: embeds ${embedded.length} objects, pick one with --object N: ${list}`);
   }
   const picked = embedded[positiveInteger('--object', choice) - 1];
-  if (!picked) throw new InputError(`${file} has no embedded object ${choice} (there are: ${list})`);
+  if (!picked) throw new InputError(`${file}: has no embedded object ${choice} (there are: ${list})`);
   return picked.bytes;
+}
+
+export function parseInput(io: Io, file: string, choice: string | undefined): ObjectSpec {
+  const bytes = chooseObject(io, file, choice);
+  return inFile(file, () => parseObject(bytes, { name: objectName(file) }));
 }

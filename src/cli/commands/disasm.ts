@@ -1,8 +1,8 @@
 import { disassemble } from '../../asm/index.js';
 import { InputError } from '../../errors.js';
-import { type CodeReloc, type FunctionSpec, type LineInfo, type ObjectSpec, parseObject } from '../../object/index.js';
-import { type AddCommand, inFile, json, objectName } from '../command.js';
-import { chooseObject, withObjectOption } from '../object_input.js';
+import type { CodeReloc, FunctionSpec, LineInfo, ObjectSpec } from '../../object/index.js';
+import { type AddCommand, inFile, json } from '../command.js';
+import { parseInput, withObjectOption } from '../object_input.js';
 
 interface DisasmOptions {
   json?: boolean;
@@ -21,7 +21,7 @@ export const addDisasm: AddCommand = (program, io) => {
     .option('--raw', 'show the bytes of each insn')
     .option('--json', 'one JSON document');
   withObjectOption(command).action((file: string, prog: string | undefined, options: DisasmOptions) => {
-    const spec = inFile(file, () => parseObject(chooseObject(io, file, options.object), { name: objectName(file) }));
+    const spec = parseInput(io, file, options.object);
     const functions = inFile(file, () => pick(spec, prog));
     if (options.json) {
       io.out(json(functions.flatMap((code) => lines(code).map((line) => ({ prog: code.name, ...line })))));

@@ -2,10 +2,10 @@ import { coReKindName } from '../../btf/core.js';
 import { BpfObject, type StructOpsMap } from '../../loader/index.js';
 import { setMembers } from '../../loader/requirements.js';
 import type { ObjectSpec } from '../../object/index.js';
-import { parseObject, reachableSubprograms } from '../../object/index.js';
+import { reachableSubprograms } from '../../object/index.js';
 import { mapTypeName, progTypeName } from '../../uapi_names.js';
-import { type AddCommand, inFile, json, objectName } from '../command.js';
-import { chooseObject, withObjectOption } from '../object_input.js';
+import { type AddCommand, json } from '../command.js';
+import { parseInput, withObjectOption } from '../object_input.js';
 import { table } from '../table.js';
 
 export const addInspect: AddCommand = (program, io) => {
@@ -15,7 +15,7 @@ export const addInspect: AddCommand = (program, io) => {
     .argument('<file>', 'BPF object, or an executable that embeds one')
     .option('--json', 'one JSON document');
   withObjectOption(command).action((file: string, options: { json?: boolean; object?: string }) => {
-    const spec = inFile(file, () => parseObject(chooseObject(io, file, options.object), { name: objectName(file) }));
+    const spec = parseInput(io, file, options.object);
     const summary = inspect(spec);
     io.out(options.json ? json(summary) : formatInspection(summary));
   });

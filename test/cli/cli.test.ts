@@ -1,0 +1,242 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { cli } from '../../src/cli/cli.js';
+import type { Io } from '../../src/cli/io.js';
+import { InputError } from '../../src/errors.js';
+
+const FIFO = 'samples/scx_fifo.bpf.o';
+const SETUP = 'samples/setup.bpf.o';
+
+async function run(argv: readonly string[], stdin: Uint8Array = new Uint8Array(0)) {
+  let out = '';
+  let err = '';
+  const io: Io = {
+    readFile: (path) => {
+      try {
+        return readFileSync(path);
+      } catch {
+        throw new InputError(`${path}: cannot be read`);
+      }
+    },
+    readStdin: () => stdin,
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    colour: false,
+    width: 100,
+  };
+  const status = await cli(argv, io);
+  return { status, out, err, json: () => JSON.parse(out) };
+}
+
+describe('usage errors: one line on stderr, status 2', () => {
+  const cases: [string, string[]][] = [
+    ['no command', []],
+    ['an unknown command', ['frobnicate']],
+    ['a missing argument', ['inspect']],
+    ['an unknown option', ['inspect', FIFO, '--frobnicate']],
+    ['an option without its value', ['run', SETUP, '--prog']],
+    ['a file that is not there', ['inspect', 'no-such-file.o']],
+    ['a file that is no object', ['inspect', 'package.json']],
+    ['an unknown program', ['disasm', FIFO, 'nope']],
+    ['an unknown program to run', ['run', FIFO, '--prog', 'nope']],
+    ['no program picked out of several', ['run', FIFO]],
+    ['an unknown engine', ['run', SETUP, '--engine', 'magic']],
+    ['an unknown strength', ['run', SETUP, '--checks', 'some']],
+    ['an unknown profile', ['run', SETUP, '--kernel', '2.4']],
+    ['a context that is no hex', ['run', SETUP, '--ctx', 'xyz']],
+    ['fuel that is no number', ['run', SETUP, '--fuel', 'lots']],
+    ['an assignment without =', ['run', SETUP, '--set', 'x']],
+    ['an assignment to nothing', ['run', SETUP, '--set', 'no_such_variable=1']],
+    ['an embedded object that is not there', ['inspect', FIFO, '--object', '3']],
+    ['an object without struct_ops', ['struct_ops', SETUP]],
+    ['an unknown struct_ops map', ['struct_ops', FIFO, '--map', 'nope']],
+  ];
+  it.each(cases)('%s', async (_, argv) => {
+    const { status, out, err } = await run(argv);
+    expect(err).toMatch(/^vmtable: [^\n]+\n$/);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+  });
+});
+
+it('answers --help with status 0, for itself and every command', async () => {
+  const top = await run(['--help']);
+  expect(top.status).toBe(0);
+  for (const command of ['inspect', 'disasm', 'run', 'struct_ops', 'conformance', 'demo']) {
+    expect(top.out).toContain(`\n  ${command} `);
+    const help = await run([command, '--help']);
+    expect(help.status).toBe(0);
+    expect(help.out).toContain(command === 'conformance' ? 'vmtable conformance' : 'Usage: vmtable');
+  }
+});
+
+it('reads an object from standard input', async () => {
+  const { status, json } = await run(['inspect', '-', '--json'], readFileSync(SETUP));
+  expect(status).toBe(0);
+  expect(json()).toMatchObject({ name: 'stdin', programs: [{ name: 'fill_squares', type: 'syscall' }] });
+});
+
+describe('inspect', () => {
+  it('gives every part of an object as JSON', async () => {
+    const { json } = await run(['inspect', FIFO, '--json']);
+    const document = json();
+    expect(document.license).toContain('GPL');
+    expect(document.programs).toContainEqual(
+      expect.objectContaining({
+        name: 'fifo_init',
+        section: 'struct_ops.s/init',
+        type: 'struct_ops',
+        insns: 4,
+        attach: 'init',
+      }),
+    );
+    expect(document.maps).toContainEqual(
+      expect.objectContaining({
+        name: 'task_times',
+        type: 'hash',
+        keySize: 4,
+        valueSize: 48,
+        maxEntries: 8192,
+        flags: 0,
+      }),
+    );
+    expect(document.structOps).toEqual([
+      {
+        name: 'fifo_ops',
+        type: 'sched_ext_ops',
+        link: true,
+        members: expect.arrayContaining([
+          { name: 'enqueue', program: 'fifo_enqueue' },
+          { name: 'name', value: 'fifo' },
+        ]),
+      },
+    ]);
+    expect(document.externs).toContainEqual({ name: 'scx_bpf_create_dsq', kind: 'kfunc', weak: false });
+    expect(document.relocations.R_BPF_64_64).toBeGreaterThan(0);
+    expect(document.coRe).toContainEqual({ kind: 'byte_off', count: expect.any(Number) });
+  });
+
+  it('counts the subprograms that a program reaches', async () => {
+    const { json } = await run(['inspect', FIFO, '--json']);
+    const counts = Object.fromEntries(
+      json().programs.map((p: { name: string; subprograms: number }) => [p.name, p.subprograms]),
+    );
+    expect(counts).toMatchObject({ fifo_running: 1, fifo_init: 0 });
+  });
+});
+
+describe('disasm', () => {
+  it("prints LLVM's text, with source lines and bytes on request", async () => {
+    const { out } = await run(['disasm', FIFO, 'fifo_init', '--source', '--raw']);
+    expect(out).toMatch(/^fifo_init: {2}# struct_ops\.s\/init, 4 insns\n/);
+    expect(out).toMatch(/^; .*scx_fifo\.bpf\.c:\d+/m);
+    expect(out).toMatch(/^ {5}3: {2}95 00 00 00 00 00 00 00 {2}exit$/m);
+    expect(out).toContain('# scx_bpf_create_dsq');
+  });
+
+  it('gives a list of insns as JSON, with their lines', async () => {
+    const { json } = await run(['disasm', FIFO, '--json']);
+    const insns = json();
+    expect(new Set(insns.map((insn: { prog: string }) => insn.prog)).size).toBeGreaterThan(10);
+    expect(insns).toContainEqual(
+      expect.objectContaining({
+        prog: 'fifo_init',
+        pc: 3,
+        bytes: '9500000000000000',
+        text: 'exit',
+        line: expect.any(Number),
+      }),
+    );
+  });
+});
+
+describe('run', () => {
+  const ctx = (first: number, count: number) => {
+    const bytes = new DataView(new ArrayBuffer(16));
+    bytes.setUint32(0, first, true);
+    bytes.setUint32(4, count, true);
+    return Buffer.from(bytes.buffer).toString('hex');
+  };
+
+  it('runs a program on a context and shows r0, insns, output and maps', async () => {
+    const { status, json } = await run(['run', SETUP, '--ctx', ctx(2, 3), '--maps', '--json']);
+    expect(status).toBe(0);
+    const document = json();
+    expect(document).toMatchObject({ r0: '0x3', output: ['3 squares from 2'] });
+    // The program stores the sum behind the two numbers: 4 + 9 + 16.
+    expect(document.ctx).toBe(`${ctx(2, 3).slice(0, 16)}1d00000000000000`);
+    expect(document.insns).toBeGreaterThan(10);
+    expect(document.host.ns).toBeGreaterThan(0);
+    expect(document.maps.squares.slice(0, 4)).toEqual([
+      { key: 0, value: '0x4' },
+      { key: 1, value: '0x9' },
+      { key: 2, value: '0x10' },
+      { key: 3, value: '0x0' },
+    ]);
+  });
+
+  it('gives the same document twice, but for the host times', async () => {
+    const one = (await run(['run', SETUP, '--ctx', ctx(2, 3), '--maps', '--json'])).json();
+    const two = (await run(['run', SETUP, '--ctx', ctx(2, 3), '--maps', '--json'])).json();
+    expect({ ...one, host: 0 }).toEqual({ ...two, host: 0 });
+  });
+
+  it('tells a fault with its place and exits with 1', async () => {
+    const { status, json } = await run(['run', SETUP, '--ctx', '01', '--json']);
+    expect(status).toBe(1);
+    expect(json().fault).toMatchObject({
+      kind: 'out_of_bounds',
+      prog: 'fill_squares',
+      file: 'setup.bpf.c',
+      line: expect.any(Number),
+      message: expect.stringContaining('past the end of context'),
+    });
+  });
+
+  it('stops a program that runs out of fuel', async () => {
+    const { status, json } = await run(['run', SETUP, '--ctx', ctx(0, 16), '--fuel', '3', '--json']);
+    expect(status).toBe(1);
+    expect(json().fault.kind).toBe('out_of_fuel');
+  });
+
+  it('says by name that the JIT is not there', async () => {
+    const { status, err } = await run(['run', SETUP, '--ctx', ctx(0, 1), '--engine', 'jit']);
+    expect(status).toBe(3);
+    expect(err).toContain('jit');
+  });
+});
+
+describe('struct_ops', () => {
+  it.each(['7.3', '6.18', '6.12'])('shows the live map on %s', async (version) => {
+    const { status, json } = await run(['struct_ops', FIFO, '--kernel', version, '--json']);
+    expect(status).toBe(0);
+    const [map] = json().maps;
+    expect(map).toMatchObject({
+      name: 'fifo_ops',
+      type: 'sched_ext_ops',
+      stateBefore: 'INIT',
+      state: 'READY',
+      link: true,
+    });
+    expect(map.members).toContainEqual({ name: 'timeout_ms', value: 5000 });
+    const running = map.programs.find((prog: { member: string }) => prog.member === 'running');
+    expect(running).toMatchObject({
+      name: 'fifo_running',
+      id: expect.any(Number),
+      usedMaps: expect.arrayContaining(['task_times']),
+      arena: null,
+    });
+    // Member programs are associated with their map since 7.0.
+    expect(running.association).toBe(version === '7.3' ? 'fifo_ops' : null);
+  });
+});
+
+it('demo: the same result twice, status 0', async () => {
+  const one = await run(['demo', FIFO, '--json']);
+  const two = await run(['demo', FIFO, '--json']);
+  expect(one.status).toBe(0);
+  expect({ ...one.json(), host: 0 }).toEqual({ ...two.json(), host: 0 });
+});
