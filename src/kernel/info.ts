@@ -14,7 +14,7 @@ export function objGetInfo(kernel: Kernel, attr: { bpf_fd: number; info: Record<
   if (!object) return -ERRNO.EINVAL;
   switch (object.fdKind) {
     case 'map':
-      Object.assign(attr.info, mapInfo(kernel, object));
+      Object.assign(attr.info, mapInfo(object));
       return 0;
     case 'prog':
       Object.assign(attr.info, progInfo(object));
@@ -25,11 +25,13 @@ export function objGetInfo(kernel: Kernel, attr: { bpf_fd: number; info: Record<
     case 'btf':
       Object.assign(attr.info, btfInfo(object));
       return 0;
+    case 'stats':
+      return -ERRNO.EINVAL;
   }
 }
 
 /** struct bpf_map_info. */
-function mapInfo(kernel: Kernel, map: BpfMap): Record<string, unknown> {
+function mapInfo(map: BpfMap): Record<string, unknown> {
   return {
     type: map.type,
     id: map.id,

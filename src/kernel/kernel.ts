@@ -31,6 +31,7 @@ import { type BpfLink, POLLERR, POLLIN, POLLOUT } from './link.js';
 import type { BpfMap } from './map/map.js';
 import { MapMapping } from './map/mapping.js';
 import { ObjectTable } from './objects.js';
+import { Pins } from './pin.js';
 import { loadProfile } from './profile.js';
 import type { BpfProg } from './prog/prog.js';
 import { Random } from './random.js';
@@ -74,6 +75,7 @@ export class Kernel {
   readonly ksyms: Ksyms;
   readonly structOps: StructOps;
   readonly objects = new ObjectTable();
+  readonly pins = new Pins(this);
   readonly cpus: number;
   readonly checks: CheckStrength;
   readonly engine: EngineName;
@@ -81,8 +83,8 @@ export class Kernel {
   /** CPU and task (address of its task_struct, 0 for none) that programs run on and as; set by whoever drives them. */
   currentCpu = 0;
   currentTask: GuestPtr = 0;
-  /** Count runs, insns and host time of every program (kernel.bpf_stats_enabled). */
-  statsEnabled = false;
+  /** Whoever wants runs, insns and host time of programs counted: open BPF_ENABLE_STATS fds, and further ones that add 1. */
+  statsHolders = 0;
   /** Lines of bpf_printk, oldest first, without their newline. */
   readonly trace: string[] = [];
   /** Called with each of them. */
@@ -184,6 +186,11 @@ export class Kernel {
     return mapping;
   }
 
+  /** unlink(2) of a pinned path: 0 or -ENOENT. */
+  unlink(path: string): number {
+    return this.rcu.busy(() => this.pins.unlink(path));
+  }
+
   /** Makes `bpf_<name>` do something. Throws VmtableError if it does already. */
   registerHelper(name: string, fn: HostFn): void {
     this.helpers.register(name, fn);
@@ -273,9 +280,9 @@ export class Kernel {
     const vmProg = prog.vm;
     return this.rcu.read(
       () => {
-        const start = this.statsEnabled ? performance.now() : 0;
+        const start = this.statsHolders > 0 ? performance.now() : 0;
         const { r0, fault } = this.vm.run(vmProg, { args, cpu: this.currentCpu });
-        if (this.statsEnabled) {
+        if (this.statsHolders > 0) {
           prog.aux.runCount++;
           prog.aux.runTimeNs += (performance.now() - start) * 1e6;
         }
@@ -330,6 +337,7 @@ export class Kernel {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const mapping of this.#mappings) mapping.unmap();
+    this.rcu.busy(() => this.pins.clear());
     for (const fd of this.fds.openFds()) this.close(fd);
     this.vm.dispose();
   }

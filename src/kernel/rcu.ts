@@ -19,12 +19,26 @@ interface Pending {
   callback: () => void;
 }
 
-/** Sections of one flavour. */
-class Readers {
+/** The read sections of one flavour. Whoever opens many keeps this object (Rcu.section). */
+export class RcuSection {
   /** Nested sections and the sequence number at which the outermost began. */
   depth = 0;
   since = 0;
   readonly held = new Set<number>();
+
+  constructor(
+    private readonly rcu: Rcu,
+    private readonly flavour: RcuFlavour,
+  ) {}
+
+  enter(): void {
+    if (this.depth++ === 0) this.since = this.rcu.sequence;
+  }
+
+  exit(): void {
+    if (this.depth === 0) throw new Error(`rcu: unlock of ${this.flavour} without a lock`);
+    if (--this.depth === 0 && this.rcu.pending > 0) this.rcu.run();
+  }
 
   /** True if a section is open that began before `sequence`. */
   openBefore(sequence: number): boolean {
@@ -35,13 +49,14 @@ class Readers {
 }
 
 export class Rcu {
-  readonly #readers: Readonly<Record<RcuFlavour, Readers>> = {
-    rcu: new Readers(),
-    tasks: new Readers(),
-    tasksTrace: new Readers(),
+  readonly #sections: Readonly<Record<RcuFlavour, RcuSection>> = {
+    rcu: new RcuSection(this, 'rcu'),
+    tasks: new RcuSection(this, 'tasks'),
+    tasksTrace: new RcuSection(this, 'tasksTrace'),
   };
-  #pending: Pending[] = [];
-  #sequence = 1;
+  readonly #pending: Pending[] = [];
+  /** @internal Grows with every call and hold: sections and calls are ordered by it. */
+  sequence = 1;
   /** Depth of system calls and of callbacks: callbacks never run inside of one. */
   #busy = 0;
   #completed = 0;
@@ -58,19 +73,20 @@ export class Rcu {
 
   /** True inside a read section of one of these flavours. */
   held(...flavours: RcuFlavour[]): boolean {
-    return flavours.some((flavour) => this.#readers[flavour].depth > 0 || this.#readers[flavour].held.size > 0);
+    return flavours.some((flavour) => this.#sections[flavour].depth > 0 || this.#sections[flavour].held.size > 0);
+  }
+
+  section(flavour: RcuFlavour): RcuSection {
+    return this.#sections[flavour];
   }
 
   readLock(flavour: RcuFlavour = 'rcu'): void {
-    const readers = this.#readers[flavour];
-    if (readers.depth++ === 0) readers.since = this.#sequence;
+    this.#sections[flavour].enter();
   }
 
+  /** Throws Error without a lock; runs what waited for it. */
   readUnlock(flavour: RcuFlavour = 'rcu'): void {
-    const readers = this.#readers[flavour];
-    if (readers.depth === 0) throw new Error(`rcu: unlock of ${flavour} without a lock`);
-    readers.depth--;
-    if (readers.depth === 0 && this.#pending.length > 0) this.#run();
+    this.#sections[flavour].exit();
   }
 
   /** Runs `body` inside a read section. */
@@ -85,24 +101,24 @@ export class Rcu {
 
   /** Opens a read section that lasts until the returned function is called (once; further calls do nothing). */
   hold(flavour: RcuFlavour = 'rcu'): () => void {
-    const readers = this.#readers[flavour];
-    const since = this.#sequence++;
-    readers.held.add(since);
+    const section = this.#sections[flavour];
+    const since = this.sequence++;
+    section.held.add(since);
     return () => {
-      if (readers.held.delete(since)) this.#run();
+      if (section.held.delete(since)) this.run();
     };
   }
 
   /** Runs `callback` after a grace period of all these flavours, at the earliest when the running system call is over. */
   call(callback: () => void, ...flavours: RcuFlavour[]): void {
-    this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence: ++this.#sequence, callback });
-    this.#run();
+    this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence: ++this.sequence, callback });
+    this.run();
   }
 
   /** Runs `callback` from a workqueue: when the running system call is over, with no grace period. */
   work(callback: () => void): void {
-    this.#pending.push({ flavours: [], sequence: ++this.#sequence, callback });
-    this.#run();
+    this.#pending.push({ flavours: [], sequence: ++this.sequence, callback });
+    this.run();
   }
 
   /** A stretch in which objects may be half changed (a system call): callbacks wait for its end. */
@@ -112,12 +128,12 @@ export class Rcu {
       return body();
     } finally {
       this.#busy--;
-      this.#run();
+      this.run();
     }
   }
 
-  /** Runs what may run. Callbacks may queue further ones; those run too if their grace period is over. */
-  #run(): void {
+  /** @internal Runs what may run. Callbacks may queue further ones; those run too if their grace period is over. */
+  run(): void {
     if (this.#busy > 0) return;
     this.#busy++;
     try {
@@ -134,7 +150,7 @@ export class Rcu {
   }
 
   #over(entry: Pending): boolean {
-    return entry.flavours.every((flavour) => !this.#readers[flavour].openBefore(entry.sequence));
+    return entry.flavours.every((flavour) => !this.#sections[flavour].openBefore(entry.sequence));
   }
 
   /** What is open and waiting, in words; for error texts and tests. */

@@ -1,6 +1,6 @@
 import { ERRNO } from '../errno.js';
 import { UnsupportedError } from '../errors.js';
-import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_PROG_TYPE } from '../uapi.js';
+import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import { progTypeName } from '../uapi_names.js';
 import { btfLoad } from './btf.js';
 import type { IdTable } from './ids.js';
@@ -18,9 +18,10 @@ import {
 } from './map/elem.js';
 import { progLoad } from './prog/load.js';
 import { progTestRun } from './prog/test_run.js';
+import { StatsHold } from './stats.js';
 import { progAssocStructOps } from './struct_ops/assoc.js';
 import { StructOpsLink } from './struct_ops/link.js';
-import type { BpfAttr } from './types.js';
+import type { BatchAttr, BpfAttr } from './types.js';
 
 // The commands of bpf(2) (kernel: __sys_bpf).
 
@@ -70,6 +71,14 @@ const HANDLERS: Handlers = {
   BTF_GET_NEXT_ID: (kernel, attr) => nextId(kernel.btfs, attr),
   PROG_BIND_MAP: progBindMap,
   PROG_ASSOC_STRUCT_OPS: progAssocStructOps,
+  ENABLE_STATS: StatsHold.open,
+  RAW_TRACEPOINT_OPEN: rawTracepointOpen,
+  OBJ_PIN: (kernel, attr) => kernel.pins.pin(attr),
+  OBJ_GET: (kernel, attr) => kernel.pins.get(attr),
+  MAP_LOOKUP_BATCH: mapBatch,
+  MAP_LOOKUP_AND_DELETE_BATCH: mapBatch,
+  MAP_UPDATE_BATCH: mapBatch,
+  MAP_DELETE_BATCH: mapBatch,
 };
 
 /** Runs one command. Throws UnsupportedError for commands that the kernel has and that are not modelled. */
@@ -109,6 +118,30 @@ function linkCreate(kernel: Kernel, attr: BpfAttr['LINK_CREATE']): number {
   throw new UnsupportedError(
     `LINK_CREATE for prog "${prog.name}": links of type ${progTypeName(prog.type)} are not modelled`,
   );
+}
+
+/** Program types that bpf_raw_tp_link_attach takes. */
+const RAW_TRACEPOINT_TYPES: ReadonlySet<number> = new Set([
+  BPF_PROG_TYPE.RAW_TRACEPOINT,
+  BPF_PROG_TYPE.RAW_TRACEPOINT_WRITABLE,
+  BPF_PROG_TYPE.TRACING,
+  BPF_PROG_TYPE.EXT,
+  BPF_PROG_TYPE.LSM,
+]);
+
+function rawTracepointOpen(kernel: Kernel, attr: BpfAttr['RAW_TRACEPOINT_OPEN']): number {
+  const prog = kernel.fds.prog(attr.prog_fd);
+  if (typeof prog === 'number') return prog;
+  if (!RAW_TRACEPOINT_TYPES.has(prog.type)) return -ERRNO.EINVAL;
+  throw new UnsupportedError(`RAW_TRACEPOINT_OPEN of prog "${prog.name}": tracepoints are not modelled`);
+}
+
+/** Kernel: bpf_map_do_batch; struct_ops maps have no batch operation. */
+function mapBatch(kernel: Kernel, attr: BatchAttr): number {
+  const map = kernel.fds.map(attr.map_fd);
+  if (typeof map === 'number') return map;
+  if (map.type === BPF_MAP_TYPE.STRUCT_OPS) return -ERRNO.ENOTSUPP;
+  throw new UnsupportedError(`map "${map.name}": batch commands are not modelled`);
 }
 
 /** Kernel: bpf_prog_bind_map. */

@@ -127,7 +127,28 @@ export interface BpfAttr {
   LINK_GET_NEXT_ID: { start_id: number; next_id?: number };
   BTF_GET_NEXT_ID: { start_id: number; next_id?: number };
   PROG_BIND_MAP: { prog_fd: number; map_fd: number; flags?: number };
+  /** `type` 0 (run time): from then on, until the fd is closed, runs, insns and host time are counted. */
+  ENABLE_STATS: { type: number };
+  RAW_TRACEPOINT_OPEN: { name?: string; prog_fd: number };
+  /** Paths are names in the kernel's one flat bpffs. */
+  OBJ_PIN: { pathname: string; bpf_fd: number; file_flags?: number };
+  OBJ_GET: { pathname: string; file_flags?: number };
+  MAP_LOOKUP_BATCH: BatchAttr;
+  MAP_LOOKUP_AND_DELETE_BATCH: BatchAttr;
+  MAP_UPDATE_BATCH: BatchAttr;
+  MAP_DELETE_BATCH: BatchAttr;
   PROG_ASSOC_STRUCT_OPS: { map_fd: number; prog_fd: number; flags?: number };
+}
+
+export interface BatchAttr {
+  map_fd: number;
+  in_batch?: Uint8Array;
+  out_batch?: Uint8Array;
+  keys?: Uint8Array;
+  values?: Uint8Array;
+  count: number;
+  elem_flags?: number;
+  flags?: number;
 }
 
 /** Where the verifier (or BTF check) writes its text. */

@@ -1,4 +1,5 @@
 import { MAX_INSNS } from '../../../assembly/abi.js';
+import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_F_SLEEPABLE, BPF_PROG_TYPE } from '../../uapi.js';
@@ -134,6 +135,25 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
   return build(kernel, prog, resolver, log);
 }
 
+/**
+ * Where bpf_throw ends: the function that the main program's decl tag `exception_callback:NAME` names (kernel:
+ * bpf_find_exception_callback_insn_off).
+ */
+function exceptionCallback(prog: BpfProg): { exceptionCallback?: number } {
+  const { btf, funcInfo } = prog.aux;
+  const [main] = funcInfo;
+  if (!btf || !main) return {};
+  const prefix = 'exception_callback:';
+  for (let id = 1; id < btf.view.typeCount; id++) {
+    if (btf.view.kindOf(id) !== BTF_KIND.DECL_TAG || !btf.view.nameOf(id).startsWith(prefix)) continue;
+    const tag = btf.view.type(id);
+    if (tag.kind !== BTF_KIND.DECL_TAG || tag.type !== main.typeId) continue;
+    const target = funcInfo.find((entry) => entry.name === tag.name.slice(prefix.length));
+    if (target) return { exceptionCallback: target.insn };
+  }
+  return {};
+}
+
 /** Hands the program to the core. */
 function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierLog): number {
   const { aux } = prog;
@@ -145,6 +165,7 @@ function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierL
       checks: kernel.checks,
       faults: kernel.faults,
       engine: kernel.engine,
+      ...exceptionCallback(prog),
       writeClasses: aux.structOps?.def.write_classes?.(aux.attachFuncName, prog) ?? 0,
     });
     prog.vm = vmProg;

@@ -4,9 +4,15 @@ import type { GuestMemory, GuestPtr } from '../../vm/types.js';
 import { INVOKE_DONE } from '../../vm/vm.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
-import type { RcuFlavour } from '../rcu.js';
+import type { RcuSection } from '../rcu.js';
 import type { OpArg, StructOpsCallable } from '../types.js';
-import type { ArgModel, FuncModel, MemberDesc, ScalarKind, StructOpsDesc } from './desc.js';
+import { kindCode, returned, storeNumber } from './args.js';
+import type { ArgModel, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
+
+/** An argument with its kind as a small integer. */
+interface Arg extends ArgModel {
+  code: number;
+}
 
 /**
  * One op of one vtable, callable (kernel: the trampoline of a member and its return handling). The program's context is an
@@ -20,7 +26,11 @@ export class StructOpsCall {
   readonly stats = { runs: 0, insns: 0, ns: 0 };
   readonly #model: FuncModel;
   readonly #memory: GuestMemory;
-  readonly #flavour: RcuFlavour;
+  readonly #args: readonly Arg[];
+  readonly #ret: number;
+  /** RCU or RCU-tasks-trace, and RCU-tasks: what a trampoline holds. */
+  readonly #section: RcuSection;
+  readonly #tasks: RcuSection;
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
   #depth = 0;
@@ -36,7 +46,10 @@ export class StructOpsCall {
     if (!member.model) throw new Error(`struct_ops: ${desc.name}.${member.name} has no function model`);
     this.#model = member.model;
     this.#memory = kernel.memory;
-    this.#flavour = prog.sleepable ? 'tasksTrace' : 'rcu';
+    this.#args = member.model.args.map((arg) => ({ ...arg, code: kindCode(arg.kind) }));
+    this.#ret = kindCode(member.model.ret);
+    this.#section = kernel.rcu.section(prog.sleepable ? 'tasksTrace' : 'rcu');
+    this.#tasks = kernel.rcu.section('tasks');
     this.callable = Object.assign(this.#compile(), { prog, stats: this.stats });
   }
 
@@ -47,7 +60,7 @@ export class StructOpsCall {
 
   /** A function of the op's own arity, so that usual calls need no array of arguments. */
   #compile(): (...args: OpArg[]) => number | bigint | boolean | undefined {
-    const { args } = this.#model;
+    const args = this.#args;
     const [a0, a1, a2, a3] = args;
     switch (args.length) {
       case 0:
@@ -106,23 +119,23 @@ export class StructOpsCall {
     return context;
   }
 
-  #store(context: GuestPtr, arg: ArgModel, value: OpArg | undefined): void {
+  #store(context: GuestPtr, arg: Arg, value: OpArg | undefined): void {
     const slot = context + arg.slot * 8;
     if (typeof value === 'number') {
-      this.#storeNumber(slot, arg, value);
+      storeNumber(this.#memory, slot, arg.code, value, arg.size);
       return;
     }
     switch (typeof value) {
       case 'boolean':
-        this.#storeNumber(slot, arg, value ? 1 : 0);
+        storeNumber(this.#memory, slot, arg.code, value ? 1 : 0, arg.size);
         return;
       case 'bigint':
         if (arg.kind === 'ptr' || arg.kind === 'struct') break;
-        if (arg.size < 8) this.#storeNumber(slot, arg, Number(BigInt.asIntN(32, value)));
+        if (arg.size < 8) storeNumber(this.#memory, slot, arg.code, Number(BigInt.asIntN(32, value)), arg.size);
         else this.#memory.setU64(slot, BigInt.asUintN(64, value));
         return;
       case 'object':
-        this.#storeNumber(slot, arg, value.ptr);
+        storeNumber(this.#memory, slot, arg.code, value.ptr, arg.size);
         return;
     }
     throw new InputError(
@@ -130,68 +143,23 @@ export class StructOpsCall {
     );
   }
 
-  /** Sub-word values fill their slot, extended as their type says. */
-  #storeNumber(slot: GuestPtr, arg: ArgModel, value: number): void {
-    const memory = this.#memory;
-    switch (arg.kind) {
-      case 'ptr':
-        memory.setPtr(slot, value);
-        return;
-      case 'u32':
-        memory.setU32(slot, value >>> 0);
-        memory.setU32(slot + 4, 0);
-        return;
-      case 's32':
-        memory.setU32(slot, value >>> 0);
-        memory.setU32(slot + 4, (value >> 31) >>> 0);
-        return;
-      case 'u64':
-      case 's64':
-        memory.setU64n(slot, value);
-        return;
-      case 'bool':
-        memory.setU64n(slot, value === 0 ? 0 : 1);
-        return;
-      case 'u8':
-        memory.setU64n(slot, value & 0xff);
-        return;
-      case 'u16':
-        memory.setU64n(slot, value & 0xffff);
-        return;
-      case 's8':
-        memory.setU64n(slot, (value << 24) >> 24);
-        return;
-      case 's16':
-        memory.setU64n(slot, (value << 16) >> 16);
-        return;
-      case 'struct':
-        // By value: the caller points to it in guest memory.
-        memory.bytes(slot, Math.ceil(arg.size / 8) * 8).fill(0);
-        memory.bytes(slot, arg.size).set(memory.bytes(value, arg.size));
-        return;
-      case 'void':
-        return;
-    }
-  }
-
   #run(context: GuestPtr): number | bigint | boolean | undefined {
     const { kernel, prog } = this;
-    if (prog.aux.priv_stack_requested && !this.#enter()) return result(this.#model.ret, 0, 0);
-    const { rcu } = kernel;
+    if (prog.aux.priv_stack_requested && !this.#enter()) return returned(this.#ret, 0, 0);
     this.#depth++;
-    rcu.readLock(this.#flavour);
-    rcu.readLock('tasks');
+    this.#section.enter();
+    this.#tasks.enter();
     this.stats.runs++;
     try {
-      if (kernel.statsEnabled) return this.#measured(context);
+      if (kernel.statsHolders > 0) return this.#measured(context);
       const status = kernel.vm.invoke(prog.vm!, context, kernel.currentCpu);
       if (status !== INVOKE_DONE) throw this.#fault();
-      return result(this.#model.ret, kernel.vm.r0lo, kernel.vm.r0hi);
+      return returned(this.#ret, kernel.vm.r0lo, kernel.vm.r0hi);
     } finally {
       this.#depth--;
       if (prog.aux.priv_stack_requested) this.#active.delete(kernel.currentCpu);
-      rcu.readUnlock('tasks');
-      rcu.readUnlock(this.#flavour);
+      this.#tasks.exit();
+      this.#section.exit();
     }
   }
 
@@ -210,7 +178,7 @@ export class StructOpsCall {
     prog.aux.runCount++;
     prog.aux.runTimeNs += ns;
     if (fault) throw located(`member "${this.member.name}"`, kernel.faultOf(fault));
-    return result(this.#model.ret, Number(r0 & 0xffffffffn), Number(r0 >> 32n));
+    return returned(this.#ret, Number(r0 & 0xffffffffn), Number(r0 >> 32n));
   }
 
   #fault(): unknown {
@@ -227,33 +195,5 @@ export class StructOpsCall {
     this.prog.aux.recursionMisses++;
     this.prog.aux.recursion_detected?.(this.prog);
     return false;
-  }
-}
-
-/** Only the bytes that the return type has count (kernel: the caller's view of RAX). */
-function result(kind: ScalarKind, lo: number, hi: number): number | bigint | boolean | undefined {
-  switch (kind) {
-    case 'void':
-      return undefined;
-    case 'bool':
-      return (lo & 0xff) !== 0;
-    case 's32':
-      return lo | 0;
-    case 'u32':
-      return lo >>> 0;
-    case 'u8':
-      return lo & 0xff;
-    case 'u16':
-      return lo & 0xffff;
-    case 's8':
-      return (lo << 24) >> 24;
-    case 's16':
-      return (lo << 16) >> 16;
-    case 'u64':
-      return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-    case 's64':
-      return (BigInt(hi | 0) << 32n) | BigInt(lo >>> 0);
-    default:
-      return lo >>> 0;
   }
 }
