@@ -66,7 +66,8 @@ export function resolveExterns(
     const find = extern.kind === 'kfunc' ? findKfunc : findVariable;
     const where = extern.kind === 'kfunc' ? 'func ksym' : 'var ksym';
     const missing = extern.kind === 'kfunc' ? 'not found in kernel or module BTFs' : 'not found in kernel BTF';
-    const notFound = () => new ErrnoError(ERRNO.ESRCH, `extern (${where}) '${extern.name}': ${missing}`);
+    // Whatever is wrong with a ksym, libbpf's load answers EINVAL.
+    const notFound = () => new ErrnoError(ERRNO.EINVAL, `extern (${where}) '${extern.name}': ${missing}`);
     const store = () => {
       const found = find(btf, extern, types);
       if (found) resolved.ksyms.set(extern.name, found);

@@ -1,15 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CoReResolver } from '../../src/btf/core.js';
 import { BTF_KIND } from '../../src/btf/types.js';
 import { Linker } from '../../src/loader/link.js';
 import { encodeValue } from '../../src/loader/value.js';
-import { parseObject } from '../../src/object/parse.js';
 import type { CallTarget } from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
-
-const fixture = (name: string) =>
-  parseObject(readFileSync(new URL(`fixtures/${name}.bpf.o`, import.meta.url)), { name });
+import { fixture } from './fixtures.js';
 
 /** Programs compiled against fixtures/core_types.h as the program knows it, run on memory laid out as its kernel has it. */
 describe('clang programs on a kernel with other types', () => {

@@ -53,7 +53,7 @@ export class FakeKernel implements KernelDoor {
 
   /** Recorded calls of one command. */
   of<C extends Cmd>(cmd: C): Call<C>[] {
-    return this.calls.filter((call): call is Call<C> => call.cmd === cmd);
+    return this.calls.filter((call) => call.cmd === cmd) as unknown as Call<C>[];
   }
 
   /** The MAP_CREATE call of the map with this kernel name. */
