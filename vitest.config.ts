@@ -3,7 +3,10 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   resolve: {
-    alias: { '#platform': fileURLToPath(new URL('./src/platform/node.ts', import.meta.url)) },
+    alias: {
+      '#platform': fileURLToPath(new URL('./src/platform/node.ts', import.meta.url)),
+      vmtable: fileURLToPath(new URL('./src/index.ts', import.meta.url)),
+    },
   },
   test: { include: ['test/**/*.test.ts'], testTimeout: 30_000 },
 });
