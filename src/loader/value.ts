@@ -200,8 +200,13 @@ export function describeType(btf: BtfView, id: number): string {
   switch (type.kind) {
     case BTF_KIND.PTR:
       return `${describeType(btf, type.type)} *`;
-    case BTF_KIND.ARRAY:
-      return `${describeType(btf, type.type)}[${type.length}]`;
+    case BTF_KIND.ARRAY: {
+      // The outer dimension comes first.
+      const element = describeType(btf, type.type);
+      const dimensions = element.indexOf('[');
+      const at = dimensions < 0 ? element.length : dimensions;
+      return `${element.slice(0, at)}[${type.length}]${element.slice(at)}`;
+    }
     case BTF_KIND.STRUCT:
       return `struct ${type.name || '(anonymous)'}`;
     case BTF_KIND.UNION:
