@@ -98,7 +98,7 @@ const CALLED = new Set([
 export async function runSchedExtDemo(bytes: Uint8Array, options: DemoOptions = {}): Promise<DemoResult> {
   const started = performance.now();
   const counted = await onKernel(options, (kernel) => {
-    kernel.statsEnabled = true;
+    kernel.statsHolders++;
     return run(kernel, bytes, options);
   });
   const timed = await onKernel(options, (kernel) => run(kernel, bytes, options));
