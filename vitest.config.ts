@@ -5,6 +5,7 @@ export default defineConfig({
   resolve: {
     alias: {
       '#platform': fileURLToPath(new URL('./src/platform/node.ts', import.meta.url)),
+      '#elfy': fileURLToPath(import.meta.resolve('elfy')),
       vmtable: fileURLToPath(new URL('./src/index.ts', import.meta.url)),
     },
   },

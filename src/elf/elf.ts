@@ -1,4 +1,4 @@
-import elfy, { type ElfySection } from 'elfy';
+import elfy, { type ElfySection } from '#elfy';
 import { InputError } from '../errors.js';
 import { ElfyBytes } from './bytes.js';
 

@@ -1,5 +1,5 @@
-/** What elf.ts uses of elfy 1.0.0, an untyped CommonJS package. */
-declare module 'elfy' {
+/** What elf.ts uses of elfy 1.0.0, an untyped CommonJS package. `#elfy` is dist/elfy.js (scripts/build-elfy.mjs). */
+declare module '#elfy' {
   export interface ElfySection {
     /** 'progbits', 'symtab', …, or the raw number. */
     type: string | number;
