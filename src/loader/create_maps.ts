@@ -1,5 +1,5 @@
 import { ERRNO, ErrnoError } from '../errno.js';
-import { InputError, UnsupportedError, within } from '../errors.js';
+import { InputError, within } from '../errors.js';
 import type { BpfAttr } from '../kernel/types.js';
 import type { MapSpec } from '../object/spec.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE, BPF_OBJ_NAME_LEN } from '../uapi.js';
@@ -10,6 +10,9 @@ import { StructOpsMap } from './struct_ops.js';
 // Maps into the kernel (libbpf: bpf_object__create_map, bpf_object__populate_internal_map, init_map_in_map_slots).
 
 const PAGE_BYTES = 4096;
+/** enum libbpf_pin_type; where libbpf pins maps of that type. */
+const PIN_BY_NAME = 1;
+const BPF_FS = '/sys/fs/bpf';
 
 /** Types whose keys and values the kernel takes no BTF for. */
 const WITHOUT_BTF: ReadonlySet<number> = new Set([
@@ -39,9 +42,12 @@ export interface MapCreation {
 /** Creates a map and fills global data; the fd belongs to `fds` and stands in the map. */
 export function createMap(map: BpfMap, creation: MapCreation): void {
   within(`map "${map.name}"`, () => {
-    const { kernel } = creation;
-    if (map.definition.pinning !== 0) {
-      throw new UnsupportedError('pinning by name is not modelled (clear `pinning` to load the map unpinned)');
+    const { kernel, fds } = creation;
+    const pin = map.definition.pinning === PIN_BY_NAME ? `${BPF_FS}/${map.name}` : undefined;
+    const pinned = pin === undefined ? undefined : reuse(map, pin, creation);
+    if (pinned !== undefined) {
+      map.setFd(pinned);
+      return;
     }
     if (map.definition.type === BPF_MAP_TYPE.PERF_EVENT_ARRAY && map.definition.maxEntries === 0) {
       map.adjust({ maxEntries: kernel.cpus });
@@ -49,7 +55,26 @@ export function createMap(map: BpfMap, creation: MapCreation): void {
     map.setFd(create(map, creation));
     if (map.isInternal) populate(map, kernel);
     else if (map.definition.type === BPF_MAP_TYPE.ARENA) populateArena(map, kernel);
+    if (pin !== undefined) {
+      bpf(kernel, 'OBJ_PIN', { pathname: pin, bpf_fd: map.fd }, `failed to auto-pin at '${pin}'`);
+      fds.keepPin(pin);
+    }
   });
+}
+
+/** The fd of a map that was pinned before, if there is one; it must be defined alike (libbpf: bpf_object__reuse_map). */
+function reuse(map: BpfMap, path: string, { kernel, fds }: MapCreation): number | undefined {
+  const fd = kernel.bpf('OBJ_GET', { pathname: path });
+  if (fd === -ERRNO.ENOENT) return undefined;
+  if (fd < 0) throw new ErrnoError(-fd, `couldn't retrieve pinned map '${path}'`);
+  fds.keep(fd);
+  const info: Record<string, unknown> = {};
+  bpf(kernel, 'OBJ_GET_INFO_BY_FD', { bpf_fd: fd, info }, `info of pinned map '${path}'`);
+  const { type, keySize, valueSize, maxEntries, flags, mapExtra } = map.definition;
+  const own = { type, key_size: keySize, value_size: valueSize, max_entries: maxEntries, map_flags: flags };
+  const same = Object.entries({ ...own, map_extra: mapExtra }).every(([field, value]) => info[field] === value);
+  if (same) return fd;
+  throw new ErrnoError(ERRNO.EINVAL, `couldn't reuse pinned map at '${path}': parameter mismatch`);
 }
 
 function create(map: BpfMap, creation: MapCreation): number {

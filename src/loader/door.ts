@@ -1,7 +1,7 @@
 import { ERRNO, ErrnoError } from '../errno.js';
 import type { BpfAttr, BpfSyscall, Profile } from '../kernel/types.js';
 
-/** All that the loader asks of a kernel (`Kernel` is one): bpf(2), close(2), mmap(2) of a map, what uname and sysfs would say. */
+/** All that the loader asks of a kernel (`Kernel` is one): bpf(2), close(2), unlink(2) of a pin, mmap(2) of a map, what uname and sysfs would say. */
 export interface KernelDoor {
   readonly profile: Profile;
   /** Possible CPUs. */
@@ -9,6 +9,8 @@ export interface KernelDoor {
   readonly bpf: BpfSyscall;
   /** 0 or -EBADF. */
   close(fd: number): number;
+  /** Removes a pinned path: 0 or -ENOENT. */
+  unlink(path: string): number;
   /** Memory of a map: an arena's pages or a BPF_F_MMAPABLE array's values. Throws ErrnoError as mmap(2) fails. */
   mmap(fd: number): MapMemory;
 }
@@ -29,9 +31,10 @@ export function bpf<C extends Cmd>(kernel: KernelDoor, cmd: C, attr: BpfAttr[C],
   return result;
 }
 
-/** File descriptors of one load: on failure all are closed, newest first, on success they belong to the object. */
+/** File descriptors and pins of one load: on failure all are given back, newest first; on success the object owns the fds. */
 export class FdSet {
   readonly #fds: number[] = [];
+  readonly #pins: string[] = [];
 
   constructor(readonly kernel: KernelDoor) {}
 
@@ -46,6 +49,15 @@ export class FdSet {
     if (at < 0) throw new ErrnoError(ERRNO.EBADF, `close ${fd}`);
     this.#fds.splice(at, 1);
     this.kernel.close(fd);
+  }
+
+  keepPin(path: string): void {
+    this.#pins.push(path);
+  }
+
+  /** Takes back what was pinned. */
+  unpinAll(): void {
+    for (let path = this.#pins.pop(); path !== undefined; path = this.#pins.pop()) this.kernel.unlink(path);
   }
 
   closeAll(): void {

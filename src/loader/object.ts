@@ -130,6 +130,7 @@ export class BpfObject {
         fds,
       );
     } catch (error) {
+      fds.unpinAll();
       this.#release(fds);
       throw located(`object "${this.name}"`, error);
     }

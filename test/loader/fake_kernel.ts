@@ -13,11 +13,14 @@ export class FakeKernel implements KernelDoor {
   readonly cpus = 4;
   readonly calls: Call[] = [];
   readonly open = new Set<number>();
+  /** Info of pinned maps by path. */
+  readonly pins = new Map<string, Record<string, unknown>>();
   readonly mappings = new Map<number, { offset: number; bytes: Uint8Array }[]>();
   /** Module BTFs by name. */
   modules: { name: string; btf: Uint8Array }[] = [];
   #nextFd = 3;
   #values = new Map<number, Uint8Array>();
+  #pinned = new Map<number, Record<string, unknown>>();
   /** Answers of one command's n-th call instead of success. */
   readonly refusals: { cmd: Cmd; nth: number; errno: number; log?: string }[] = [];
 
@@ -34,6 +37,10 @@ export class FakeKernel implements KernelDoor {
 
   close(fd: number): number {
     return this.open.delete(fd) ? 0 : -ERRNO.EBADF;
+  }
+
+  unlink(path: string): number {
+    return this.pins.delete(path) ? 0 : -ERRNO.ENOENT;
   }
 
   mmap(fd: number): MapMemory {
@@ -94,6 +101,19 @@ export class FakeKernel implements KernelDoor {
         value.set(stored);
         return 0;
       }
+      case 'OBJ_PIN': {
+        const { pathname, bpf_fd } = attr as BpfAttr['OBJ_PIN'];
+        const created = this.of('MAP_CREATE').find(({ result }) => result === bpf_fd)?.attr;
+        this.pins.set(pathname, { ...created, type: created?.map_type });
+        return 0;
+      }
+      case 'OBJ_GET': {
+        const info = this.pins.get((attr as BpfAttr['OBJ_GET']).pathname);
+        if (!info) return -ERRNO.ENOENT;
+        const fd = this.#fd();
+        this.#pinned.set(fd, info);
+        return fd;
+      }
       case 'BTF_GET_NEXT_ID': {
         const cursor = attr as BpfAttr['BTF_GET_NEXT_ID'];
         // Id 1 is vmlinux, modules follow.
@@ -109,6 +129,11 @@ export class FakeKernel implements KernelDoor {
       case 'OBJ_GET_INFO_BY_FD': {
         const { bpf_fd, info } = attr as BpfAttr['OBJ_GET_INFO_BY_FD'];
         const id = this.#values.get(bpf_fd)?.[0] ?? 0;
+        const pinned = this.#pinned.get(bpf_fd);
+        if (pinned) {
+          Object.assign(info, pinned);
+          return 0;
+        }
         const module = this.modules[id - 2];
         Object.assign(info, { id, kernel_btf: 1, name: module?.name ?? 'vmlinux', btf: module?.btf });
         return 0;

@@ -3,7 +3,7 @@ import { Btf } from '../../src/btf/btf.js';
 import { BtfBuilder } from '../../src/btf/builder.js';
 import { BTF_KIND } from '../../src/btf/types.js';
 import { ERRNO, ErrnoError } from '../../src/errno.js';
-import { InputError, UnsupportedError } from '../../src/errors.js';
+import { InputError } from '../../src/errors.js';
 import { BpfObject, openObject } from '../../src/loader/index.js';
 import { FakeKernel, makeProfile } from './fake_kernel.js';
 import { fixture, fixtureBytes, insnAt } from './fixtures.js';
@@ -502,15 +502,41 @@ describe('closing', () => {
   });
 });
 
-describe('what is not modelled', () => {
-  it('is refused by name: pinning', () => {
+describe('pinning by name', () => {
+  const pinned = (kernel: FakeKernel, change?: (object: BpfObject) => void) => {
     const object = open();
     object.map('table').define({ pinning: 1 });
-    const load = () => object.load(new FakeKernel(profile));
-    expect(load).toThrow(UnsupportedError);
-    const again = open();
-    again.map('table').define({ pinning: 1 });
-    expect(() => again.load(new FakeKernel(profile))).toThrow('map "table": pinning by name is not modelled');
+    change?.(object);
+    return object.load(kernel);
+  };
+
+  it('pins a new map, and takes a pinned one instead of a new one', () => {
+    const kernel = new FakeKernel(profile);
+    pinned(kernel);
+    expect([...kernel.pins.keys()]).toEqual(['/sys/fs/bpf/table']);
+    const before = kernel.of('MAP_CREATE').length;
+    const second = pinned(kernel);
+    expect(kernel.of('MAP_CREATE')).toHaveLength(2 * before - 1);
+    expect(second.map('table').fd).toBe(kernel.of('OBJ_GET')[1]?.result);
+  });
+
+  it('refuses a pinned map that is defined otherwise', () => {
+    const kernel = new FakeKernel(profile);
+    pinned(kernel);
+    const open = kernel.open.size;
+    expect(() => pinned(kernel, (object) => object.map('table').define({ maxEntries: 17 }))).toThrow(
+      `map "table": couldn't reuse pinned map at '/sys/fs/bpf/table': parameter mismatch: EINVAL (-22)`,
+    );
+    expect(kernel.open.size).toBe(open);
+    expect(kernel.pins.size).toBe(1);
+  });
+
+  it('is taken back when the load fails', () => {
+    const kernel = new FakeKernel(profile);
+    kernel.refusals.push({ cmd: 'PROG_LOAD', nth: 0, errno: ERRNO.EINVAL });
+    expect(() => pinned(kernel)).toThrow('BPF program load failed');
+    expect(kernel.of('OBJ_PIN')).toHaveLength(1);
+    expect(kernel.pins.size).toBe(0);
   });
 });
 
