@@ -3,13 +3,18 @@ import { InputError } from '../errors.js';
 const utf8 = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** Longest string that `check` admits: source lines of generated code are long, nothing real is longer. */
-const MAX_STRING = 0x10000;
+/** Strings longer than this are found through an index of where strings end, so that many references to one stay cheap. */
+const LONG_STRING = 1024;
+
+/** Longest string in a section that is not ASCII, where each reference is decoded anew. */
+const MAX_UNICODE_STRING = 4096;
 
 /** A BTF string section: NUL-terminated UTF-8 strings by byte offset. */
 export class BtfStrings {
   #text: string | undefined;
   #ascii = false;
+  /** Where each string ends, ascending; only if one is long. */
+  #ends: Uint32Array | undefined;
 
   /** `start` is the offset of the first byte: the length of the base's section for split BTF. */
   constructor(
@@ -28,24 +33,46 @@ export class BtfStrings {
     if (offset < this.start) return (this.base as BtfStrings).at(offset);
     const from = offset - this.start;
     if (from >= this.bytes.length) throw new InputError(`string offset ${offset} is past the end (${this.end})`);
-    if (this.#text === undefined) {
-      this.#text = utf8.decode(this.bytes);
-      // As many UTF-16 units as bytes: every unit stands for one byte, so offsets agree.
-      this.#ascii = this.#text.length === this.bytes.length;
-    }
-    if (this.#ascii) return this.#text.slice(from, this.#text.indexOf('\0', from));
-    return utf8.decode(this.bytes.subarray(from, this.bytes.indexOf(0, from)));
+    this.#decode();
+    if (this.#ascii) return (this.#text as string).slice(from, this.#endOf(from));
+    return utf8.decode(this.bytes.subarray(from, this.#endOf(from)));
   }
 
-  /** Every string is of bounded length, so that reading many of them takes bounded time. */
+  /** Prepares for reading every string in time that depends on the length of the section alone. Throws InputError. */
   check(): void {
+    this.#decode();
+    const ends: number[] = [];
+    let long = false;
     for (let start = 0; start < this.bytes.length; ) {
       const end = this.bytes.indexOf(0, start);
-      if (end - start > MAX_STRING) {
+      long ||= end - start > LONG_STRING;
+      if (end - start > MAX_UNICODE_STRING && !this.#ascii) {
         throw new InputError(`string at offset ${this.start + start} has ${end - start} bytes`);
       }
+      ends.push(end);
       start = end + 1;
     }
+    if (long) this.#ends = Uint32Array.from(ends);
+  }
+
+  #decode(): void {
+    if (this.#text !== undefined) return;
+    this.#text = utf8.decode(this.bytes);
+    // As many UTF-16 units as bytes: every unit stands for one byte, so offsets agree.
+    this.#ascii = this.#text.length === this.bytes.length;
+  }
+
+  #endOf(from: number): number {
+    const ends = this.#ends;
+    if (ends === undefined) return this.bytes.indexOf(0, from);
+    let low = 0;
+    let high = ends.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((ends[middle] as number) < from) low = middle + 1;
+      else high = middle;
+    }
+    return ends[low] as number;
   }
 }
 
@@ -102,7 +129,7 @@ export class NameTable {
   }
 }
 
-/** FNV-1a over a NUL-terminated name's first bytes and its length; long common prefixes are rare in BTF. */
+/** FNV-1a over a NUL-terminated name. */
 function hash(bytes: Uint8Array, from: number): number {
   let h = 0x811c9dc5;
   for (let i = from; ; i++) {

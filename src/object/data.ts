@@ -60,8 +60,9 @@ export function variablesOf(source: ObjectSource, section: ElfSection): Variable
   if (source.datasec(section.name) !== undefined) {
     return source.datasecVariables(section).map(({ varId, ...variable }) => variable);
   }
-  return source.elf.symbols
-    .filter((symbol) => symbol.section === section.index && symbol.type === STT.OBJECT)
+  return source
+    .symbolsIn(section)
+    .filter((symbol) => symbol.type === STT.OBJECT)
     .filter((symbol) => symbol.value + symbol.size <= section.size)
     .map(({ name, value, size, bind }): VariableSpec => {
       return { name, offset: value, size, type: 0, linkage: bind === 0 ? 'static' : bind === 2 ? 'weak' : 'global' };

@@ -8,7 +8,7 @@ import type { FunctionSpec, ProgramSpec } from './spec.js';
 const INSN_BYTES = 8;
 
 /** Functions that may start at one place: the compiler makes aliases of equal functions, but not arbitrarily many. */
-const MAX_ALIASES = 16;
+const MAX_ALIASES = 4;
 
 /** Functions of one executable section by offset, without relocations yet. */
 export interface CodeSection {
@@ -18,27 +18,19 @@ export interface CodeSection {
 
 /** Every function in every executable section (libbpf: bpf_object__add_programs), ordered by offset within each. */
 export function collectFunctions(source: ObjectSource): CodeSection[] {
-  const bySection = new Map<number, ElfSymbol[]>();
-  for (const symbol of source.elf.symbols) {
-    if (symbol.type !== STT.FUNC) continue;
-    const list = bySection.get(symbol.section) ?? [];
-    list.push(symbol);
-    bySection.set(symbol.section, list);
-  }
   const out: CodeSection[] = [];
   for (const section of source.elf.sections) {
     if (section.type !== 'progbits' || !section.executable || section.size === 0) continue;
-    const symbols = bySection.get(section.index) ?? [];
-    const functions = symbols
-      .map((symbol) => functionOf(source, section, symbol))
-      .sort((a, b) => a.sectionOffset - b.sectionOffset);
-    functions.forEach((fn, i) => {
-      if (functions[i + MAX_ALIASES]?.sectionOffset === fn.sectionOffset) {
-        throw new InputError(
-          `section "${section.name}": more than ${MAX_ALIASES} functions at offset ${fn.sectionOffset}`,
-        );
+    const symbols = source
+      .symbolsIn(section)
+      .filter((symbol) => symbol.type === STT.FUNC)
+      .sort((a, b) => a.value - b.value);
+    symbols.forEach(({ value }, i) => {
+      if (symbols[i + MAX_ALIASES]?.value === value) {
+        throw new InputError(`section "${section.name}": more than ${MAX_ALIASES} functions at offset ${value}`);
       }
     });
+    const functions = symbols.map((symbol) => functionOf(source, section, symbol));
     annotate(source, section, functions);
     out.push({ section, functions });
   }

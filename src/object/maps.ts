@@ -5,7 +5,7 @@ import type { ElfSection } from '../elf/elf.js';
 import { InputError, UnsupportedError, within } from '../errors.js';
 import { BPF_MAP_TYPE } from '../uapi.js';
 import { contents, variablesOf } from './data.js';
-import { ARENA, MAPS, type ObjectSource } from './source.js';
+import { ARENA, lastAtOrBefore, MAPS, type ObjectSource } from './source.js';
 import type { MapSpec, ProgramSpec } from './spec.js';
 
 const POINTER_BYTES = 8;
@@ -13,6 +13,9 @@ const PAGE_BYTES = 4096;
 
 /** Most initial slots of one map's `values`; libbpf allocates them all. */
 const MAX_SLOTS = 1 << 20;
+
+/** Most members of a definition; there are a dozen to choose from. */
+const MAX_FIELDS = 64;
 
 /** A map with the place of its definition, to which relocations refer. */
 export interface PlacedMap {
@@ -80,6 +83,7 @@ function parseDefinition(
     keyType: 0,
     valueType: 0,
   };
+  if (def.members.length > MAX_FIELDS) throw new InputError(`definition of ${def.members.length} members`);
   let valuesAt: number | undefined;
   const setSize = (which: 'key' | 'value', size: number) => {
     const field = `${which}Size` as const;
@@ -237,24 +241,26 @@ export function arenaSection(source: ObjectSource): ElfSection | undefined {
 
 /** Fills `values` of maps from the relocations of `.maps` (libbpf: bpf_object__collect_map_relos). */
 export function fillValues(source: ObjectSource, { section, maps }: BtfMaps, programs: readonly ProgramSpec[]): void {
+  const mapNames = new Set(maps.map(({ map }) => map.name));
+  const programsByName = new Map(programs.map((program) => [program.name, program]));
   source.relocations(section).forEach((reloc, i) => {
     const place = `section "${MAPS}": relo #${i}`;
     const { name } = reloc.symbol;
-    const placed = maps.find(
-      ({ offset, size }) => offset <= reloc.offset && reloc.offset + POINTER_BYTES <= offset + size,
-    );
-    if (placed === undefined) throw new InputError(`${place}: cannot find map '${name}' at offset ${reloc.offset}`);
+    const placed = lastAtOrBefore(maps, reloc.offset);
+    if (placed === undefined || reloc.offset + POINTER_BYTES > placed.offset + placed.size) {
+      throw new InputError(`${place}: cannot find map '${name}' at offset ${reloc.offset}`);
+    }
     const { map, valuesAt } = placed;
     if (isMapOfMaps(map)) {
       if (reloc.symbol.section !== section.index) throw new InputError(`${place}: '${name}' isn't a BTF-defined map`);
       if (map.type === BPF_MAP_TYPE.HASH_OF_MAPS && map.keySize !== 4) {
         throw new InputError(`${place}: hash-of-maps '${map.name}' should have key size 4`);
       }
-      if (!maps.some((other) => other.map.name === name)) {
+      if (!mapNames.has(name)) {
         throw new InputError(`${place}: '${name}' isn't a valid map reference`);
       }
     } else if (map.type === BPF_MAP_TYPE.PROG_ARRAY) {
-      const program = programs.find((candidate) => candidate.name === name);
+      const program = programsByName.get(name);
       if (program === undefined) throw new InputError(`${place}: '${name}' isn't a valid program reference`);
       const target = source.elf.sections[reloc.symbol.section];
       if (target?.name !== program.section || reloc.symbol.value !== program.sectionOffset) {

@@ -22,8 +22,10 @@ export class ObjectSource {
   /** Relocation sections by index of the section they apply to. */
   readonly #relocations = new Map<number, ElfSection[]>();
   #variables: Map<string, ElfSymbol> | undefined;
+  #bySection: Map<number, ElfSymbol[]> | undefined;
 
   constructor(readonly elf: ElfFile) {
+    checkNames(elf);
     for (const section of elf.sections) {
       if (section.type !== 'rel' && section.type !== 'rela') continue;
       const list = this.#relocations.get(section.info) ?? [];
@@ -41,6 +43,19 @@ export class ObjectSource {
   needBtf(what: string): Btf {
     if (this.btf === undefined) throw new InputError(`${what}: BTF is required, but is missing (compile with -g)`);
     return this.btf;
+  }
+
+  /** Symbols that are defined in a section, in file order. */
+  symbolsIn(section: ElfSection): readonly ElfSymbol[] {
+    if (this.#bySection === undefined) {
+      this.#bySection = new Map();
+      for (const symbol of this.elf.symbols) {
+        const list = this.#bySection.get(symbol.section);
+        if (list === undefined) this.#bySection.set(symbol.section, [symbol]);
+        else list.push(symbol);
+      }
+    }
+    return this.#bySection.get(section.index) ?? [];
   }
 
   /** Relocations that apply to a section. */
@@ -122,9 +137,31 @@ export class ObjectSource {
   }
 }
 
+/** BTF and function references know code and data sections by name alone. */
+function checkNames(elf: ElfFile): void {
+  const seen = new Set<string>();
+  for (const { name, type, size } of elf.sections) {
+    if ((type !== 'progbits' && type !== 'nobits') || size === 0) continue;
+    if (seen.has(name)) throw new InputError(`section "${name}": a second section of this name`);
+    seen.add(name);
+  }
+}
+
 /** Visibility that makes a global symbol count as static (libbpf: mark_btf_static). */
 export function isHidden(symbol: ElfSymbol): boolean {
   return symbol.visibility === STV.HIDDEN || symbol.visibility === STV.INTERNAL;
+}
+
+/** Of things ordered by offset, the last that starts at or before one. */
+export function lastAtOrBefore<T extends { offset: number }>(ordered: readonly T[], offset: number): T | undefined {
+  let low = 0;
+  let high = ordered.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ordered[middle] as T).offset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return ordered[low - 1];
 }
 
 function progbits(elf: ElfFile, name: string): ElfSection | undefined {

@@ -3,7 +3,7 @@ import { BTF_KIND, type BtfMember } from '../btf/types.js';
 import { type ElfSection, SHN_LORESERVE } from '../elf/elf.js';
 import { InputError, UnsupportedError } from '../errors.js';
 import { BPF_PROG_TYPE } from '../uapi.js';
-import type { ObjectSource } from './source.js';
+import { lastAtOrBefore, type ObjectSource } from './source.js';
 import type { ProgramSpec, StructOpsSpec } from './spec.js';
 
 const INSN_BYTES = 8;
@@ -27,6 +27,8 @@ interface Placed {
   spec: StructOpsSpec;
   /** Bytes in the section. */
   offset: number;
+  /** By byte offset of the member; a later relocation of one member replaces an earlier one. */
+  programs: Map<number, StructOpsSpec['programs'][number]>;
 }
 
 /** libbpf: init_struct_ops_maps. */
@@ -36,6 +38,7 @@ function variablesOf(source: ObjectSource, btf: Btf, section: ElfSection): Place
     throw new InputError(`${place}: struct_ops init: DATASEC ${section.name} not found`);
   }
   const optional = section.name.startsWith('?');
+  let bytes = 0;
   return source.datasecVariables(section).map((variable, i): Placed => {
     const at = `${place}: variable "${variable.name}"`;
     const type = btf.type(btf.resolve(variable.type));
@@ -46,8 +49,11 @@ function variablesOf(source: ObjectSource, btf: Btf, section: ElfSection): Place
     if (variable.offset + type.size > section.size) {
       throw new InputError(`${at}: struct_ops init: var ${variable.name} is beyond the end of DATASEC ${section.name}`);
     }
+    bytes += type.size;
+    if (bytes > section.size) throw new InputError(`${at}: variables overlap`);
     return {
       offset: variable.offset,
+      programs: new Map(),
       spec: {
         name: variable.name,
         section: section.name,
@@ -80,10 +86,9 @@ function fillPrograms(
   }
   for (const { offset, symbol } of source.relocations(section)) {
     const place = `section "${section.name}": struct_ops reloc`;
-    const found = placed.find((candidate) => {
-      return candidate.offset <= offset && offset - candidate.offset < candidate.spec.data.length;
-    });
-    if (found === undefined) throw new InputError(`${place}: cannot find map at rel->r_offset ${offset}`);
+    const found = lastAtOrBefore(placed, offset);
+    if (found === undefined || offset - found.offset >= found.spec.data.length)
+      throw new InputError(`${place}: cannot find map at rel->r_offset ${offset}`);
     const { spec } = found;
     const at = `${place} ${spec.name}`;
     const byteOffset = offset - found.offset;
@@ -112,12 +117,11 @@ function fillPrograms(
     }
     // The static linker may have left an addend; libbpf overwrites the slot as well.
     spec.data.fill(0, byteOffset, byteOffset + 8);
-    const entry = { member: member.name, memberIndex: index, byteOffset, program: program.name };
-    const earlier = spec.programs.findIndex((other) => other.byteOffset === byteOffset);
-    if (earlier >= 0) spec.programs[earlier] = entry;
-    else spec.programs.push(entry);
+    found.programs.set(byteOffset, { member: member.name, memberIndex: index, byteOffset, program: program.name });
   }
-  for (const { spec } of placed) spec.programs.sort((a, b) => a.memberIndex - b.memberIndex);
+  for (const found of placed) {
+    found.spec.programs = [...found.programs.values()].sort((a, b) => a.memberIndex - b.memberIndex);
+  }
 }
 
 /** First member at each bit offset. */
