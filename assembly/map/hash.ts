@@ -132,7 +132,9 @@ export function hashInit(map: u32): i32 {
   // Records: one an entry, and spares: one a CPU in preallocated maps, the element that replaces another in the others.
   const prealloc = isPrealloc(map);
   const spares: u32 = prealloc ? (isPerCpu(map) ? 0 : cpuCount) : 1;
-  const total = (entries as u64) + spares;
+  let total = (entries as u64) + spares;
+  // No more than the window can ever hold.
+  if (!prealloc) total = min(total, (load<u32>(WINDOW_BYTES) as u64) / (elemBytes + 16) + spares);
   if (total * ELEM_BYTES > 0xe0000000) return -ENOMEM;
   store<u32>(map, total as u32, MAP_ELEMS_SIZE);
   const table = heapAllocZeroed(buckets << 2);
@@ -142,8 +144,7 @@ export function hashInit(map: u32): i32 {
   if (!table || !elems) return -ENOMEM;
   if (!prealloc) {
     // Memory does not grow while a program inserts.
-    const objects = min<u64>(total, load<u32>(WINDOW_BYTES) / (elemBytes + 32));
-    return heapReserve(((objects * OBJECT_COST) as u32) + 65536) ? 0 : -ENOMEM;
+    return heapReserve(((total * OBJECT_COST) as u32) + 65536) ? 0 : -ENOMEM;
   }
   const bytes = total * load<u32>(map, MAP_STRIDE) - 16;
   if (bytes > 0xffffffff) return -ENOMEM;

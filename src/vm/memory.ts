@@ -56,7 +56,7 @@ export interface MemoryUsage {
 export class CoreMemory implements GuestMemory {
   readonly base = GUEST_BASE;
   readonly windowBytes: number;
-  private readonly core: Core;
+  readonly core: Core;
   private readonly names = new Map<GuestPtr, string>();
   private readonly narrows = new Map<number, Narrow>();
   private arenaTags = 0;
