@@ -84,16 +84,15 @@ try {
   rmSync(out, { recursive: true, force: true });
 }
 
-/** The same scenario for Node, compiled by Vite against the package's own entry. */
+/** The same scenario for Node. Built inside the package, where `vmtable` is the package's own entry. */
 async function loadScenario() {
-  const nodeOut = join(out, 'node');
+  const outDir = join(root, 'build/test-browser');
   await build({
     root,
     logLevel: 'warn',
     configFile: false,
-    build: { outDir: nodeOut, ssr: join(root, 'test/browser/scenario.ts'), target: 'node20' },
-    resolve: { alias: { vmtable: join(root, 'dist/src/index.js') } },
-    ssr: { external: true },
+    build: { outDir, emptyOutDir: true, ssr: join(root, 'test/browser/scenario.ts'), target: 'node20' },
+    ssr: { external: ['vmtable'] },
   });
-  return import(join(nodeOut, 'scenario.js'));
+  return import(join(outDir, 'scenario.js'));
 }

@@ -1,5 +1,6 @@
 import { ERRNO, ErrnoError } from '../errno.js';
 import type { ProgramSpec } from '../object/spec.js';
+import { BPF_PROG_TYPE } from '../uapi.js';
 import { type ObjectContext, requireLoaded, requireOpen } from './context.js';
 
 export interface TestRunOptions {
@@ -90,10 +91,13 @@ export class BpfProgram {
   /** BPF_PROG_TEST_RUN. */
   testRun(options: TestRunOptions = {}): TestRunResult {
     const kernel = requireLoaded(this.context, `program "${this.name}"`);
-    const { ctx, data, repeat, flags, cpu } = options;
+    const { data, repeat, flags, cpu } = options;
+    // bpf_prog_test_run_syscall refuses ctx_out and stores the context back where it came from.
+    const inPlace = this.type === BPF_PROG_TYPE.SYSCALL;
+    const ctx = options.ctx && new Uint8Array(options.ctx);
     const attr: Parameters<typeof kernel.bpf<'PROG_TEST_RUN'>>[1] = {
       prog_fd: this.fd,
-      ...(ctx && { ctx_in: ctx, ctx_out: new Uint8Array(ctx.length) }),
+      ...(ctx && { ctx_in: ctx, ...(!inPlace && { ctx_out: new Uint8Array(ctx.length) }) }),
       ...(data && { data_in: data, data_out: new Uint8Array(data.length + 256) }),
       ...(repeat !== undefined && { repeat }),
       ...(flags !== undefined && { flags }),
@@ -101,6 +105,11 @@ export class BpfProgram {
     };
     const result = kernel.bpf('PROG_TEST_RUN', attr);
     if (result < 0) throw new ErrnoError(-result, `program "${this.name}": test run failed`);
-    return { retval: attr.retval ?? 0, ctx: attr.ctx_out, data: attr.data_out, duration: attr.duration ?? 0 };
+    return {
+      retval: attr.retval ?? 0,
+      ctx: inPlace ? ctx : attr.ctx_out,
+      data: attr.data_out,
+      duration: attr.duration ?? 0,
+    };
   }
 }
