@@ -904,7 +904,7 @@ function loop<C, N>(): u32 {
         store<u64>(frame, load<u64>(abi.REG_R6, 16), abi.FRAME_R6 + 16);
         store<u64>(frame, load<u64>(abi.REG_R6, 24), abi.FRAME_R6 + 24);
         store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) + abi.STACK_STRIDE);
-        fuel -= 1 + (Slot.off<A>(pc) >> 31);
+        fuel -= 1 + ((Slot.off<A>(pc) - 1) >> 31);
         break;
       }
       case ops.H_EXIT: {
@@ -976,14 +976,14 @@ function loop<C, N>(): u32 {
         continue;
       }
     }
-    // A jump is taken. Back-edges cost fuel; one too many stops the run behind it.
+    // A jump is taken. Back-edges, also of an insn to itself, cost fuel; one too many stops the run behind it.
     const delta = Slot.off<A>(pc);
     if (sizeof<N>() == sizeof<Counting>()) {
       insns += (pc + abi.SLOT_BYTES - block) >> 4;
       block = pc + delta;
     }
     pc += delta;
-    fuel += delta >> 31;
+    fuel += (delta - 1) >> 31;
     if (fuel < 0) {
       store<u32>(abi.RUN_PC, pc);
       store<i32>(abi.RUN_FUEL, fuel);
