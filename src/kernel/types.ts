@@ -1,3 +1,4 @@
+import type { Btf } from '../btf/btf.js';
 import type { BtfView } from '../btf/types.js';
 import type { BPF_CMD } from '../uapi.js';
 import type { CheckStrength, EngineName, FaultPolicy, GuestPtr, HostFn } from '../vm/types.js';
@@ -10,7 +11,7 @@ export interface Profile {
   release: string;
   /** KERNEL_VERSION(a, b, c). */
   version: number;
-  btf: BtfView;
+  btf: Btf;
   /** Named behaviours, one switch each; see profile.ts. */
   behaviours: ProfileBehaviours;
 }

@@ -1,0 +1,124 @@
+import { CALL_HELPER, CALL_KFUNC, OP_CALL } from '../../assembly/isa.js';
+import { assemble, decodeInsn, isWide } from '../../src/asm/index.js';
+import { VmtableError } from '../../src/errors.js';
+import type { CallTarget, CheckStrength, EngineName, HostFn, VmProg } from '../../src/vm/types.js';
+import { Vm } from '../../src/vm/vm.js';
+import type { Case } from './cases.js';
+
+/** Engines that every execution test runs on. */
+export const ENGINES: readonly EngineName[] = ['interp'];
+export const CHECKS: readonly CheckStrength[] = ['isolate', 'object'];
+
+export interface Outcome {
+  r0?: bigint;
+  after?: number[];
+  fault?: string;
+  refused?: string;
+}
+
+/** What helper and kfunc calls of the cases reach, by number. */
+const FUNCTIONS: Readonly<Record<number, HostFn>> = {
+  1: (call) =>
+    call.retU64(call.u64(0) + 10n * call.u64(1) + 100n * call.u64(2) + 1000n * call.u64(3) + 10000n * call.u64(4)),
+  2: () => {},
+  3: (call) => call.ret(-22),
+  4: (call) => call.memory.setU32(call.mem(0, 4, true), call.memory.u32(call.mem(0, 4, true)) + 1),
+  5: () => {
+    throw new VmtableError('thrown by a test function');
+  },
+};
+
+/** One VM that runs cases. Programs are loaded once and kept until `clear`. */
+export class Bench {
+  private readonly progs = new Map<string, VmProg | string>();
+  private readonly memories = new Map<number, number>();
+
+  private constructor(
+    readonly vm: Vm,
+    private readonly functions: ReadonlyMap<number, number>,
+    private readonly engine: EngineName,
+    private readonly checks: CheckStrength,
+  ) {}
+
+  static async create(engine: EngineName, checks: CheckStrength): Promise<Bench> {
+    const vm = await Vm.create({ windowBytes: 1 << 20, fuel: 20_000_000 });
+    const functions = Object.entries(FUNCTIONS).map(([id, fn]): [number, number] => [
+      Number(id),
+      vm.registerHost(`function ${id}`, fn),
+    ]);
+    return new Bench(vm, new Map(functions), engine, checks);
+  }
+
+  run({ text, args = [], memory, calls = false }: Case): Outcome {
+    const prog = this.load(text, calls);
+    if (typeof prog === 'string') return { refused: prog };
+    const { vm } = this;
+    const at = memory ? this.memory(memory.length) : 0;
+    if (memory) for (const [i, byte] of memory.entries()) vm.memory.setU8(at + i, byte);
+    const result = vm.run(prog, { args: memory ? [vm.memory.address(at), ...args] : args });
+    return {
+      ...(result.fault ? { fault: result.fault.kind } : { r0: result.r0 }),
+      ...(memory && { after: [...vm.memory.bytes(at, memory.length)] }),
+    };
+  }
+
+  /** Forgets the programs. */
+  clear(): void {
+    for (const prog of this.progs.values()) if (typeof prog !== 'string') prog.free();
+    this.progs.clear();
+  }
+
+  dispose(): void {
+    this.clear();
+    this.vm.dispose();
+  }
+
+  /** Why the core refuses these insns; undefined if it does not. */
+  refusal(insns: Uint8Array): string | undefined {
+    const prog = this.loadInsns(insns, new Map());
+    if (typeof prog === 'string') return prog;
+    prog.free();
+    return undefined;
+  }
+
+  private load(text: string, calls: boolean): VmProg | string {
+    const key = `${calls} ${text}`;
+    const known = this.progs.get(key);
+    if (known !== undefined) return known;
+    const insns = assemble(text);
+    const prog = this.loadInsns(insns, calls ? this.targets(insns) : new Map());
+    this.progs.set(key, prog);
+    return prog;
+  }
+
+  private loadInsns(insns: Uint8Array, calls: ReadonlyMap<number, CallTarget>): VmProg | string {
+    const { engine, checks } = this;
+    try {
+      return this.vm.loadProg({ name: 'case', insns, calls, checks, faults: 'strict', engine });
+    } catch (error) {
+      if (!(error instanceof VmtableError)) throw error;
+      return error.message;
+    }
+  }
+
+  private targets(insns: Uint8Array): Map<number, CallTarget> {
+    const calls = new Map<number, CallTarget>();
+    for (let i = 0; i < insns.length / 8; i++) {
+      const { op, src, imm } = decodeInsn(insns, i * 8);
+      if (op === OP_CALL && (src === CALL_HELPER || src === CALL_KFUNC)) {
+        const index = this.functions.get(imm);
+        calls.set(i, index === undefined ? { kind: 'missing', name: `function ${imm}` } : { kind: 'host', index });
+      }
+      if (isWide(op)) i++;
+    }
+    return calls;
+  }
+
+  private memory(bytes: number): number {
+    const known = this.memories.get(bytes);
+    if (known !== undefined) return known;
+    const at = this.vm.memory.alloc(bytes, { name: 'memory of a case' });
+    this.memories.set(bytes, at);
+    return at;
+  }
+}

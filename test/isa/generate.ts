@@ -1,0 +1,370 @@
+// Random programs that the kernel's verifier accepts (XDP), for comparing its execution with ours: kernel.test.ts.
+//
+// A program is a tree of steps, each of which leaves it acceptable wherever it stands, so that steps can be taken out one
+// by one until a failure is small. What always holds:
+//
+//   r0..r6   scalars     r7   loop counter     r8   packet, PACKET_BYTES readable     r9   map value, VALUE_BYTES
+//   stack    STACK_BYTES below r10 initialized; in functions, a pointer to 16 bytes of the caller's stack below that
+
+export const PACKET_BYTES = 96;
+export const VALUE_BYTES = 1024;
+/** The value: results, copy of the stack, area for loads and stores, inputs. */
+const RESULTS = 0;
+const STACK_COPY = 64;
+const AREA = 256;
+const AREA_BYTES = 640;
+const INPUTS = 960;
+const STACK_BYTES = 96;
+const CALLER_POINTER = STACK_BYTES + 8;
+
+export type Step =
+  | { kind: 'lines'; lines: string[] }
+  | { kind: 'if'; condition: string; then: Step[]; otherwise: Step[] }
+  | { kind: 'loop'; count: number; mayGoto: boolean; body: Step[] }
+  | { kind: 'call'; callee: number; args: string[] };
+
+export interface Program {
+  seed: number;
+  main: Step[];
+  functions: Step[][];
+}
+
+/** Mulberry32: small, seeded, the same everywhere. */
+export class Random {
+  private state: number;
+  constructor(seed: number) {
+    this.state = seed >>> 0;
+  }
+  u32(): number {
+    this.state = (this.state + 0x6d2b79f5) >>> 0;
+    let x = this.state;
+    x = Math.imul(x ^ (x >>> 15), x | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return (x ^ (x >>> 14)) >>> 0;
+  }
+  /** 0..n-1. */
+  below(n: number): number {
+    return this.u32() % n;
+  }
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)] as T;
+  }
+  chance(percent: number): boolean {
+    return this.below(100) < percent;
+  }
+}
+
+const EDGE32 = [
+  0, 1, 2, -1, -2, 7, 31, 32, 63, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, -0x80000000, 0x12345678,
+];
+
+function imm32(random: Random): number {
+  return random.chance(60) ? random.pick(EDGE32) : random.u32() | 0;
+}
+
+function imm64(random: Random): bigint {
+  const low = BigInt(imm32(random));
+  const high = BigInt(random.chance(50) ? random.pick([0, -1, 1, -0x80000000, 0x7fffffff]) : random.u32());
+  return BigInt.asUintN(64, (high << 32n) | BigInt.asUintN(32, low));
+}
+
+const SCALARS = [0, 1, 2, 3, 4, 5, 6];
+const BINARY = ['+=', '-=', '*=', '/=', '|=', '&=', '<<=', '>>=', '%=', '^=', '=', 's>>=', 's/=', 's%='];
+const CONDITIONS = ['==', '!=', '>', '>=', '<', '<=', 's>', 's>=', 's<', 's<=', '&'];
+const WIDTHS = [8, 16, 32, 64];
+
+export class Generator {
+  private readonly random: Random;
+  private readonly functions: number;
+
+  constructor(random: Random, functions: number) {
+    this.random = random;
+    this.functions = functions;
+  }
+
+  /** A list of steps; `level` is how deep in ifs, `callees` the first function that may be called. */
+  steps(count: number, level: number, callees: number, inLoop: boolean, inFunction: boolean): Step[] {
+    return Array.from({ length: count }, () => this.step(level, callees, inLoop, inFunction));
+  }
+
+  private step(level: number, callees: number, inLoop: boolean, inFunction: boolean): Step {
+    const { random } = this;
+    const roll = random.below(100);
+    const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
+    if (roll < 34) return lines(this.alu());
+    if (roll < 40) return lines(this.unary());
+    if (roll < 43) return lines(`r${random.pick(SCALARS)} = ${imm64(random)} ll`);
+    if (roll < 62) return lines(...this.access(inFunction));
+    if (roll < 72) return lines(...this.atomic());
+    if (roll < 76) return lines(...this.ordered());
+    if (roll < 88 && level < 3) {
+      const then = this.steps(1 + random.below(3), level + 1, callees, inLoop, inFunction);
+      const otherwise = random.chance(40)
+        ? this.steps(1 + random.below(2), level + 1, callees, inLoop, inFunction)
+        : [];
+      return { kind: 'if', condition: this.condition(), then, otherwise };
+    }
+    if (roll < 93 && !inLoop && level < 2) {
+      const body = this.steps(1 + random.below(4), 2, callees, true, inFunction);
+      return { kind: 'loop', count: 1 + random.below(6), mayGoto: random.chance(30), body };
+    }
+    if (roll < 98 && callees < this.functions && !inLoop) {
+      const args = [3, 4, 5].map(() => `r${random.pick([0, 6])}`);
+      return { kind: 'call', callee: callees + random.below(this.functions - callees), args };
+    }
+    return lines(this.alu());
+  }
+
+  private alu(): string {
+    const { random } = this;
+    const sign = random.pick(BINARY);
+    const n = random.chance(50) ? 64 : 32;
+    const r = n === 64 ? 'r' : 'w';
+    const dst = `${r}${random.pick(SCALARS)}`;
+    if (random.chance(55)) return `${dst} ${sign} ${r}${random.pick(SCALARS)}`;
+    let imm = imm32(random);
+    // The verifier refuses what RFC 9669 defines: shifts by the width or more, division by an immediate 0.
+    if (/<<|>>/.test(sign)) imm = random.below(n);
+    if (/[/%]/.test(sign) && imm === 0) imm = 3;
+    return `${dst} ${sign} ${imm}`;
+  }
+
+  private unary(): string {
+    const { random } = this;
+    const reg = random.pick(SCALARS);
+    const src = random.pick(SCALARS);
+    return random.pick([
+      `r${reg} = -r${reg}`,
+      `w${reg} = -w${reg}`,
+      ...[16, 32, 64].flatMap((bits) =>
+        [`le${bits}`, `be${bits}`, `bswap${bits}`].map((swap) => `r${reg} = ${swap} r${reg}`),
+      ),
+      ...[8, 16, 32].map((bits) => `r${reg} = (s${bits})r${src}`),
+      ...[8, 16].map((bits) => `w${reg} = (s${bits})w${src}`),
+    ]);
+  }
+
+  private condition(): string {
+    const { random } = this;
+    const r = random.chance(50) ? 'r' : 'w';
+    const operand = random.chance(55) ? `${r}${random.pick(SCALARS)}` : imm32(random);
+    return `${r}${random.pick(SCALARS)} ${random.pick(CONDITIONS)} ${operand}`;
+  }
+
+  /** Somewhere to load and store: base register and an offset at which `bytes` lie inside. */
+  private place(bytes: number, aligned: boolean, packet: boolean): string {
+    const { random } = this;
+    const where = random.below(packet ? 3 : 2);
+    const align = (at: number) => (aligned ? at - (at % bytes) : at);
+    if (where === 0) return `r9 + ${AREA + align(random.below(AREA_BYTES - bytes + 1))}`;
+    if (where === 1) {
+      // The verifier wants stack accesses aligned.
+      const slots = STACK_BYTES / bytes;
+      return `r10 - ${bytes * (1 + random.below(slots))}`;
+    }
+    return `r8 + ${align(random.below(PACKET_BYTES - bytes + 1))}`;
+  }
+
+  private access(inFunction: boolean): string[] {
+    const { random } = this;
+    const bits = random.pick(WIDTHS);
+    const place = this.place(bits / 8, false, true);
+    const reg = random.pick(SCALARS);
+    const roll = random.below(100);
+    if (roll < 30) return [`r${reg} = *(u${bits} *)(${place})`];
+    if (roll < 42 && bits < 64) return [`r${reg} = *(s${bits} *)(${place})`];
+    if (roll < 65) return [`*(u${bits} *)(${place}) = r${reg}`];
+    if (roll < 78) return [`*(u${bits} *)(${place}) = ${imm32(random)}`];
+    if (roll < 90 || !inFunction) {
+      // A variable offset, bounded by a mask; r5 becomes the loaded value again.
+      const index = random.pick([0, 1, 2, 3, 4, 6]);
+      const at = AREA + random.below(AREA_BYTES - 256 - 8);
+      return [
+        `r5 = r${index}`,
+        `r5 &= ${random.pick([0xff, 0xf8, 0x3f, 7])}`,
+        'r5 += r9',
+        random.chance(50) ? `*(u${bits} *)(r5 + ${at}) = r${index}` : `r${index} = *(u${bits} *)(r5 + ${at})`,
+        `r5 = *(u${bits} *)(r5 + ${at})`,
+      ];
+    }
+    return [
+      `r5 = *(u64 *)(r10 - ${CALLER_POINTER})`,
+      random.chance(50)
+        ? `*(u64 *)(r5 + ${8 * random.below(2)}) = r${reg === 5 ? 6 : reg}`
+        : `r${reg === 5 ? 6 : reg} = *(u64 *)(r5 + 0)`,
+      'r5 = *(u64 *)(r5 + 8)',
+    ];
+  }
+
+  private atomic(): string[] {
+    const { random } = this;
+    const bits = random.pick([32, 64]);
+    const r = bits === 64 ? 'r' : 'w';
+    const place = this.place(bits / 8, true, false);
+    const reg = random.pick(SCALARS);
+    const [sign, word] = random.pick([
+      ['+=', 'add'],
+      ['|=', 'or'],
+      ['&=', 'and'],
+      ['^=', 'xor'],
+    ] as const);
+    const suffix = bits === 64 ? '_64' : '32_32';
+    switch (random.below(4)) {
+      case 0:
+        return [`lock *(u${bits} *)(${place}) ${sign} ${r}${reg}`];
+      case 1:
+        return [`${r}${reg} = atomic_fetch_${word}((u${bits} *)(${place}), ${r}${reg})`];
+      case 2:
+        return [`${r}${reg} = xchg${suffix}(${place}, ${r}${reg})`];
+      default:
+        return [
+          // Half of the time it should find what it compares with.
+          ...(random.chance(50) ? [`r0 = *(u${bits} *)(${place})`] : []),
+          `${r}0 = cmpxchg${suffix}(${place}, ${r}0, ${r}${reg})`,
+        ];
+    }
+  }
+
+  private ordered(): string[] {
+    const { random } = this;
+    const bits = random.pick(WIDTHS);
+    const r = bits === 64 ? 'r' : 'w';
+    const place = this.place(bits / 8, true, false);
+    const reg = random.pick(SCALARS);
+    return random.chance(50)
+      ? [`${r}${reg} = load_acquire((u${bits} *)(${place}))`]
+      : [`store_release((u${bits} *)(${place}), ${r}${reg})`];
+  }
+}
+
+export function generate(seed: number): Program {
+  const random = new Random(seed);
+  const functions = random.pick([0, 0, 1, 2, 3]);
+  const generator = new Generator(random, functions);
+  return {
+    seed,
+    main: generator.steps(3 + random.below(22), 0, 0, false, false),
+    // A function calls only later ones, so there is no recursion; 3 deep with main.
+    functions: Array.from({ length: functions }, (_, i) => generator.steps(1 + random.below(8), 1, i + 1, false, true)),
+  };
+}
+
+/** Packet and map value to start with. */
+export function memoryOf(program: Program): { packet: Uint8Array; value: Uint8Array } {
+  const random = new Random(program.seed ^ 0x5eed);
+  const fill = (length: number) => {
+    const bytes = new Uint8Array(length);
+    const view = new DataView(bytes.buffer);
+    for (let at = 0; at < length; at += 8) view.setBigUint64(at, imm64(random), true);
+    return bytes;
+  };
+  return { packet: fill(PACKET_BYTES), value: fill(VALUE_BYTES) };
+}
+
+/** How the packet's bounds are found: the kernel rewrites 32-bit loads of struct xdp_md, our context has two pointers. */
+export const CONTEXTS = {
+  kernel: ['r8 = *(u32 *)(r1 + 0)', 'r2 = *(u32 *)(r1 + 4)'],
+  vm: ['r8 = *(u64 *)(r1 + 0)', 'r2 = *(u64 *)(r1 + 8)'],
+} as const;
+
+/** The program as assembly. `map` loads r9: `map_value(0, 0) ll`, or an address. */
+export function render(program: Program, context: keyof typeof CONTEXTS, map: string): string {
+  const out = new Renderer();
+  out.lines(...CONTEXTS[context], 'r3 = r8', `r3 += ${PACKET_BYTES}`, 'if r3 > r2 goto refused');
+  out.lines(`r9 = ${map}`);
+  out.stack(0x1111);
+  for (const reg of SCALARS) out.lines(`r${reg} = *(u64 *)(r9 + ${INPUTS + 8 * reg})`);
+  out.lines('r7 = 0');
+  out.steps(program.main);
+  for (const reg of SCALARS) out.lines(`*(u64 *)(r9 + ${RESULTS + 8 * reg}) = r${reg}`);
+  for (let at = 0; at < STACK_BYTES; at += 8) {
+    out.lines(`r1 = *(u64 *)(r10 - ${STACK_BYTES - at})`, `*(u64 *)(r9 + ${STACK_COPY + at}) = r1`);
+  }
+  out.lines('exit', 'refused: r0 = 0', 'exit');
+  // Functions that nothing calls are left out: the verifier refuses unreachable insns.
+  for (const i of reached(program)) {
+    // r1: map value, r2: packet, r3: 16 bytes of the caller's stack, r4 and r5: scalars.
+    out.lines(`f${i}: r9 = r1`, 'r8 = r2', `*(u64 *)(r10 - ${CALLER_POINTER}) = r3`);
+    out.stack(0x2222);
+    out.lines('r0 = r4', 'r6 = r5', 'r7 = 0', 'r1 = r4', 'r2 = r5', 'r3 = 3');
+    out.steps(program.functions[i] ?? []);
+    out.lines('exit');
+  }
+  return out.text();
+}
+
+function reached(program: Program): Set<number> {
+  const found = new Set<number>();
+  const visit = (steps: readonly Step[]) => {
+    for (const step of steps) {
+      if (step.kind === 'if') visit([...step.then, ...step.otherwise]);
+      if (step.kind === 'loop') visit(step.body);
+      if (step.kind === 'call' && !found.has(step.callee)) {
+        found.add(step.callee);
+        visit(program.functions[step.callee] ?? []);
+      }
+    }
+  };
+  visit(program.main);
+  return found;
+}
+
+class Renderer {
+  private readonly out: string[] = [];
+  private labels = 0;
+
+  lines(...lines: string[]): void {
+    this.out.push(...lines);
+  }
+
+  stack(value: number): void {
+    for (let at = 8; at <= STACK_BYTES; at += 8) this.lines(`*(u64 *)(r10 - ${at}) = ${value + at}`);
+  }
+
+  text(): string {
+    return this.out.join('\n');
+  }
+
+  steps(steps: readonly Step[]): void {
+    for (const step of steps) this.step(step);
+  }
+
+  private step(step: Step): void {
+    switch (step.kind) {
+      case 'lines':
+        this.lines(...step.lines);
+        return;
+      case 'if': {
+        const label = this.labels++;
+        this.lines(`if ${step.condition} goto then${label}`);
+        this.steps(step.otherwise);
+        this.lines(`${label % 2 ? 'goto' : 'gotol'} end${label}`, `then${label}:`);
+        this.steps(step.then);
+        this.lines(`end${label}:`);
+        return;
+      }
+      case 'loop': {
+        const label = this.labels++;
+        this.lines(`r7 = ${step.count}`, `loop${label}:`);
+        if (step.mayGoto) this.lines(`may_goto out${label}`);
+        this.steps(step.body);
+        this.lines('r7 += -1', `if r7 != 0 goto loop${label}`, `out${label}:`);
+        return;
+      }
+      case 'call': {
+        const [fourth, fifth] = step.args;
+        this.lines(
+          `r4 = ${fourth}`,
+          `r5 = ${fifth}`,
+          'r1 = r9',
+          'r2 = r8',
+          'r3 = r10',
+          'r3 += -16',
+          `call f${step.callee}`,
+        );
+        for (const reg of [1, 2, 3, 4, 5]) this.lines(`r${reg} = *(u64 *)(r9 + ${AREA + 8 * reg})`);
+        return;
+      }
+    }
+  }
+}
