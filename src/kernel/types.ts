@@ -99,6 +99,8 @@ export interface BpfAttr {
     retval?: number;
     data_in?: Uint8Array;
     data_out?: Uint8Array;
+    /** Filled: bytes of the packet afterwards. */
+    data_size_out?: number;
     ctx_in?: Uint8Array;
     ctx_out?: Uint8Array;
     repeat?: number;

@@ -61,7 +61,8 @@ export class CoreMap extends BpfMap {
 
   override mmap(): Mapping | number {
     if ((this.flags & BPF_MAP_FLAG.MMAPABLE) === 0) return -ERRNO.EINVAL;
-    return { ptr: this.#vm.lookup(new Uint8Array(4)), length: this.#vm.stride * this.maxEntries };
+    const ptr = this.#vm.lookup(new Uint8Array(4));
+    return { ptr, bytes: roundUp8(this.valueSize), stride: this.#vm.stride, count: this.maxEntries };
   }
 
   override lookupElem(key: Uint8Array, value: Uint8Array, flags: number): number {
@@ -95,7 +96,8 @@ export class CoreMap extends BpfMap {
   override updateElem(key: Uint8Array, value: Uint8Array, flags: number): number {
     if (!this.#perCpu) return this.#vm.update(key, value, flags);
     const operation = flags & 7;
-    if ((flags & (BPF_F_CPU | BPF_F_ALL_CPUS)) === 0 && operation > BPF_EXIST) return -ERRNO.EINVAL;
+    const oneValue = (flags & (BPF_F_CPU | BPF_F_ALL_CPUS)) !== 0;
+    if (operation > BPF_EXIST || (oneValue && !this.kernel.profile.behaviours.perCpuElemFlags)) return -ERRNO.EINVAL;
     if ((flags & BPF_F_CPU) !== 0) return this.#vm.update(key, value, operation, Math.floor(flags / 2 ** 32));
     for (let cpu = 0; cpu < this.kernel.cpus; cpu++) {
       const at = (flags & BPF_F_ALL_CPUS) !== 0 ? 0 : cpu * roundUp8(this.valueSize);

@@ -59,7 +59,8 @@ function hasSpinLock(map: BpfMap): boolean {
 
 /** Bytes of the value in this call: one CPU's with BPF_F_CPU and BPF_F_ALL_CPUS (kernel: bpf_map_value_size). */
 function valueBytes(map: BpfMap, flags: number): number {
-  return ((flags % 2 ** 32) & (BPF_F_CPU | BPF_F_ALL_CPUS)) !== 0 ? map.valueSize : map.userValueSize;
+  const known = map.kernel.profile.behaviours.perCpuElemFlags;
+  return known && ((flags % 2 ** 32) & (BPF_F_CPU | BPF_F_ALL_CPUS)) !== 0 ? map.valueSize : map.userValueSize;
 }
 
 /** Fills the caller's buffer, or -EFAULT. */

@@ -1,38 +1,48 @@
 import { ERRNO, ErrnoError } from '../../errno.js';
 import type { GuestMemory, GuestPtr } from '../../vm/types.js';
 
-/** Where the values of a map lie. */
+/** Where the values of a map lie in guest memory: `count` elements of `bytes` bytes, `stride` apart. */
 export interface Mapping {
   ptr: GuestPtr;
-  length: number;
+  bytes: number;
+  stride: number;
+  count: number;
 }
 
-/** A map's memory as user space sees it through mmap(2). Offsets count from its first byte. */
-export class MapMapping implements Mapping {
-  readonly ptr: GuestPtr;
+/**
+ * A map's memory as user space sees it through mmap(2): element after element without the redzones between them. Offsets
+ * count from its first byte.
+ */
+export class MapMapping {
   readonly length: number;
   #unmap: (() => void) | null;
 
   constructor(
     private readonly memory: GuestMemory,
-    place: Mapping,
+    private readonly place: Mapping,
     readonly writable: boolean,
     unmap: () => void,
   ) {
-    this.ptr = place.ptr;
-    this.length = place.length;
+    this.length = place.bytes * place.count;
     this.#unmap = unmap;
+  }
+
+  /** Guest address of the first element. */
+  get ptr(): GuestPtr {
+    return this.place.ptr;
   }
 
   /** A copy of the bytes. Throws ErrnoError(EFAULT) outside the mapping. */
   read(offset: number, bytes: number): Uint8Array {
-    return this.memory.bytes(this.#at(offset, bytes), bytes).slice();
+    const result = new Uint8Array(Math.max(bytes, 0));
+    this.#pieces(offset, bytes, (piece, at) => result.set(piece, at));
+    return result;
   }
 
   /** Throws ErrnoError(EFAULT) outside the mapping, and for one that is read-only. */
   write(offset: number, bytes: Uint8Array): void {
     if (!this.writable) throw new ErrnoError(ERRNO.EFAULT, 'write to a read-only mapping of a map');
-    this.memory.bytes(this.#at(offset, bytes.length), bytes.length).set(bytes);
+    this.#pieces(offset, bytes.length, (piece, at) => piece.set(bytes.subarray(at, at + piece.length)));
   }
 
   /** munmap(2): gives the reference to the map back. Once is enough. */
@@ -41,10 +51,18 @@ export class MapMapping implements Mapping {
     this.#unmap = null;
   }
 
-  #at(offset: number, bytes: number): GuestPtr {
+  /** The range's bytes in guest memory, element by element, with their place in the range. */
+  #pieces(offset: number, bytes: number, visit: (piece: Uint8Array, at: number) => void): void {
     if (!this.#unmap || offset < 0 || bytes < 0 || offset + bytes > this.length) {
       throw new ErrnoError(ERRNO.EFAULT, `mapping of ${this.length} bytes: ${bytes} bytes at ${offset}`);
     }
-    return this.ptr + offset;
+    const { ptr, stride, bytes: size } = this.place;
+    for (let at = 0; at < bytes; ) {
+      const within = (offset + at) % size;
+      const take = Math.min(size - within, bytes - at);
+      const element = Math.floor((offset + at) / size);
+      visit(this.memory.bytes(ptr + element * stride + within, take), at);
+      at += take;
+    }
   }
 }

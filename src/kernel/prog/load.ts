@@ -11,6 +11,7 @@ import type { BpfAttr } from '../types.js';
 import { checkAttachBtfId, checkLoadAttach } from './attach.js';
 import { checkFuncInfo, parseFuncInfo, parseLineInfo } from './info.js';
 import { VerifierLog } from './log.js';
+import { rewritePacketLoads } from './packet.js';
 import { BpfProg, type FuncInfo } from './prog.js';
 import { Resolver } from './resolve.js';
 
@@ -157,6 +158,7 @@ function exceptionCallback(prog: BpfProg): { exceptionCallback?: number } {
 /** Hands the program to the core. */
 function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierLog): number {
   const { aux } = prog;
+  rewritePacketLoads(kernel, prog.type, resolver.insns, resolver.subprogs);
   try {
     const vmProg = kernel.vm.loadProg({
       name: prog.name,
