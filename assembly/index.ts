@@ -21,6 +21,7 @@ export {
   callMapLookupPercpu,
   callMapUpdate,
   checkArg,
+  mapIterCheck,
   mapIterNext,
 } from './map/call';
 export {

@@ -54,6 +54,10 @@ function badMap(): u32 {
   return FAULT_BAD_MAP;
 }
 
+function isNull(address: u64): bool {
+  return address < (NULL_PAGE as u64) || address >= 0 - (NULL_PAGE as u64);
+}
+
 /**
  * May the running program access n bytes at a 64-bit address? FAULT_NONE, or a fault with ARG_ADDR and ARG_SIZE set. The
  * same rules as for its own loads and stores, whatever the fault policy.
@@ -62,7 +66,8 @@ export function checkArg(address: u64, n: u32, write: bool, object: bool): u32 {
   const t = address - GUEST_BASE;
   const window = load<u32>(WINDOW_BYTES) as u64;
   let fault: u32 = FAULT_NONE;
-  if (t >= window || t + n > window) fault = address < (NULL_PAGE as u64) ? FAULT_NULL : FAULT_OUT_OF_WINDOW;
+  // The last page of the address space is NULL with a negative offset.
+  if (t >= window || t + n > window) fault = isNull(address) ? FAULT_NULL : FAULT_OUT_OF_WINDOW;
   else if (t < (NULL_PAGE as u64)) fault = FAULT_NULL;
   else if (object) {
     const at = t as u32;

@@ -48,6 +48,7 @@ export interface MemoryExports {
   mapDelete(map: number, key: number): number;
   mapNextKey(map: number, key: number, next: number): number;
   mapFree(map: number): void;
+  mapIterCheck(address: bigint): number;
   mapIterNext(address: bigint, cursor: bigint, keySlot: number): bigint;
   callMapLookup(object: boolean): number;
   callMapUpdate(object: boolean): number;
