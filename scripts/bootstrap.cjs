@@ -46,7 +46,7 @@ if (newest(core) < Math.max(newest(path.join(root, 'assembly')), mtime('asconfig
   run('building the VM core', ['run', '--silent', 'build:core']);
 }
 var sources = Math.max(newest(path.join(root, 'src')), mtime('assembly/isa.ts'), mtime('assembly/abi.ts'), mtime('tsconfig.json'));
-if (mtime('dist/.stamp') < sources) {
+if (mtime('build/host.stamp') < sources) {
   run('building', ['run', '--silent', 'build:host']);
-  fs.writeFileSync(path.join(root, 'dist/.stamp'), '');
+  fs.writeFileSync(path.join(root, 'build/host.stamp'), '');
 }

@@ -19,9 +19,9 @@ const spec = parseObject(bytes, { name: 'setup' });
 const kernel = await Kernel.create();
 const object = openObject(spec);
 object.load(kernel);
-console.log(spec.programs.length + ' program, ' + object.maps.length + ' map');
+console.log(spec.programs.length + ' program, ' + object.maps.length + ' maps');
 object.close();
-kernel.close();
+kernel.dispose();
 `;
 
 const TYPED = `
@@ -46,7 +46,7 @@ function check(what, ok) {
 
 /** Nothing but built code, types, profiles and the documents that belong to a package. */
 const ALLOWED =
-  /^(dist\/(src|assembly)\/.*\.(js|d\.ts)|profiles\/[\w.]+|package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
+  /^(dist\/((src|assembly)\/.*\.(js|d\.ts)|elfy\.js)|profiles\/[\w.]+|package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
 
 const work = mkdtempSync(join(tmpdir(), 'vmtable-package-'));
 try {
