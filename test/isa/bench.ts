@@ -3,7 +3,7 @@ import { assemble, decodeInsn, isWide } from '../../src/asm/index.js';
 import { VmtableError } from '../../src/errors.js';
 import type { CallTarget, CheckStrength, EngineName, HostFn, VmProg } from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
-import type { Case } from './cases.js';
+import { ARENA_START, type Case } from './cases.js';
 
 /** Engines that every execution test runs on. */
 export const ENGINES: readonly EngineName[] = ['interp'];
@@ -38,6 +38,7 @@ export class Bench {
     private readonly functions: ReadonlyMap<number, number>,
     private readonly engine: EngineName,
     private readonly checks: CheckStrength,
+    private readonly arena: number,
   ) {}
 
   static async create(engine: EngineName, checks: CheckStrength): Promise<Bench> {
@@ -46,11 +47,13 @@ export class Bench {
       Number(id),
       vm.registerHost(`function ${id}`, fn),
     ]);
-    return new Bench(vm, new Map(functions), engine, checks);
+    const arena = vm.createArena({ name: 'arena', userVmStart: ARENA_START, pages: 4 });
+    arena.alloc(ARENA_START, 1);
+    return new Bench(vm, new Map(functions), engine, checks, arena.handle);
   }
 
-  run({ text, args = [], memory, calls = false }: Case): Outcome {
-    const prog = this.load(text, calls);
+  run({ text, args = [], memory, calls = false, arena = false }: Case): Outcome {
+    const prog = this.load(text, calls, arena);
     if (typeof prog === 'string') return { refused: prog };
     const { vm } = this;
     const at = memory ? this.memory(memory.length) : 0;
@@ -81,20 +84,21 @@ export class Bench {
     return undefined;
   }
 
-  private load(text: string, calls: boolean): VmProg | string {
-    const key = `${calls} ${text}`;
+  private load(text: string, calls: boolean, arena: boolean): VmProg | string {
+    const key = `${calls} ${arena} ${text}`;
     const known = this.progs.get(key);
     if (known !== undefined) return known;
     const insns = assemble(text);
-    const prog = this.loadInsns(insns, calls ? this.targets(insns) : new Map());
+    const prog = this.loadInsns(insns, calls ? this.targets(insns) : new Map(), arena);
     this.progs.set(key, prog);
     return prog;
   }
 
-  private loadInsns(insns: Uint8Array, calls: ReadonlyMap<number, CallTarget>): VmProg | string {
+  private loadInsns(insns: Uint8Array, calls: ReadonlyMap<number, CallTarget>, arena = false): VmProg | string {
     const { engine, checks } = this;
     try {
-      return this.vm.loadProg({ name: 'case', insns, calls, checks, faults: 'strict', engine });
+      const spec = { name: 'case', insns, calls, checks, faults: 'strict', engine } as const;
+      return this.vm.loadProg(arena ? { ...spec, arena: this.arena } : spec);
     } catch (error) {
       if (!(error instanceof VmtableError)) throw error;
       return error.message;

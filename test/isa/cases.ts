@@ -1,3 +1,6 @@
+/** User address of the arena that `arena` cases have: four pages, the first allocated. */
+export const ARENA_START = 0x7f0012340000n;
+
 /** One program with its inputs and what must come out. */
 export interface Case {
   /** The form under test, by its name in encodings.ts; the program must contain it. */
@@ -15,10 +18,12 @@ export interface Case {
   after?: readonly number[];
   /** Name of the fault that the run must end in. */
   fault?: string;
+  /** Only under these checks. */
+  checks?: 'isolate' | 'object';
   /** The program must be refused at load, with this in the message. */
   refused?: RegExp;
   /** Helper and kfunc calls go to the test functions (functions.ts) by their number; others are missing. */
   calls?: boolean;
-  /** Load with an arena. */
+  /** The program has an arena (ARENA_START). */
   arena?: boolean;
 }

@@ -4,13 +4,21 @@ import { samplesOf } from '../asm/samples.js';
 import { Bench, CHECKS, ENGINES } from './bench.js';
 import type { Case } from './cases.js';
 import { ENCODINGS, encodingOf } from './encodings.js';
+import { FAULTS } from './faults.js';
 import { SECTION_4_1 } from './section_4_1.js';
 import { SECTION_4_2 } from './section_4_2.js';
 import { SECTION_4_3 } from './section_4_3.js';
 import { SECTION_5 } from './section_5.js';
 import { SECTION_KERNEL } from './section_kernel.js';
 
-const CASES: readonly Case[] = [...SECTION_4_1, ...SECTION_4_2, ...SECTION_4_3, ...SECTION_5, ...SECTION_KERNEL];
+const CASES: readonly Case[] = [
+  ...SECTION_4_1,
+  ...SECTION_4_2,
+  ...SECTION_4_3,
+  ...SECTION_5,
+  ...SECTION_KERNEL,
+  ...FAULTS,
+];
 const BY_FORM = new Map<string, Case[]>();
 for (const each of CASES) BY_FORM.set(each.form, [...(BY_FORM.get(each.form) ?? [])]);
 for (const each of CASES) BY_FORM.get(each.form)?.push(each);
@@ -57,6 +65,7 @@ describe.each(ENGINES)('%s', (engine) => {
 
     it.each([...BY_FORM])('%s', (_, cases) => {
       for (const each of cases) {
+        if (each.checks && each.checks !== checks) continue;
         const outcome = bench.run(each);
         const shown = `section ${each.section}${each.about ? `, ${each.about}` : ''}: ${each.text}\n  (${each.args?.map((arg) => `0x${arg.toString(16)}`).join(', ') ?? ''})`;
         if (each.refused) {

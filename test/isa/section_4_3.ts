@@ -71,7 +71,13 @@ const UNCONDITIONAL: Case[] = [
   { form: 'JA', section: SECTION, about: 'to itself', text: 'goto -1; exit', fault: 'out_of_fuel' },
   { form: 'JA32', section: SECTION, about: 'to itself', text: 'gotol -1; exit', fault: 'out_of_fuel' },
   { form: 'JEQ64 X', section: SECTION, about: 'to itself', text: 'if r0 == r0 goto -1; exit', fault: 'out_of_fuel' },
-  { form: 'JLE32 K', section: SECTION, about: 'to itself', text: 'r0 = 1; if w0 <= 1 goto -1; exit', fault: 'out_of_fuel' },
+  {
+    form: 'JLE32 K',
+    section: SECTION,
+    about: 'to itself',
+    text: 'r0 = 1; if w0 <= 1 goto -1; exit',
+    fault: 'out_of_fuel',
+  },
   { form: 'EXIT', section: SECTION, text: 'r0 = 0x1234567890 ll; exit', r0: 0x1234567890n },
   { form: 'EXIT', section: SECTION, about: 'not at the end', text: 'goto +1; exit; r0 = 7; goto -3', r0: 7n },
 ];

@@ -1,4 +1,4 @@
-import type { Case } from './cases.js';
+import { ARENA_START, type Case } from './cases.js';
 import { bytesOf, EDGES, numberOf, u } from './reference.js';
 
 // What the kernel adds to RFC 9669.
@@ -73,10 +73,38 @@ const MAY_GOTO: Case[] = [
   },
 ].map((each): Case => ({ form: 'MAY_GOTO', section: 'Linux 6.9, BPF_MAY_GOTO', ...each }));
 
-// addr_space_cast: the arena's user addresses begin at a start whose low 32 bits the cast keeps (arch JITs, Linux 6.9).
+// addr_space_cast between an arena's user addresses and the kernel's (Documentation/bpf/standardization and
+// arch/x86/net/bpf_jit_comp.c, Linux 6.9): only the low 32 bits of a user address matter, and NULL stays NULL.
+const USER = ARENA_START + 0x108n;
 const CAST: Case[] = [
-  { about: 'NULL stays NULL, to the kernel', text: 'r1 = 0; r0 = addr_space_cast(r1, 0, 1); exit', r0: 0n },
-  { about: 'NULL stays NULL, to the user', text: 'r1 = 0; r0 = addr_space_cast(r1, 1, 0); exit', r0: 0n },
+  {
+    about: 'memory through the kernel address',
+    text: 'r2 = addr_space_cast(r1, 0, 1); *(u32 *)(r2 + 4) = 77; r0 = *(u32 *)(r2 + 4); *(u32 *)(r2 + 4) = 0; exit',
+    args: [USER],
+    r0: 77n,
+  },
+  {
+    about: 'the upper half of a user address does not matter',
+    text: `r2 = addr_space_cast(r1, 0, 1); *(u64 *)(r2 + 0) = 78; w1 = w1; r2 = addr_space_cast(r1, 0, 1)
+           r0 = *(u64 *)(r2 + 0); *(u64 *)(r2 + 0) = 0; exit`,
+    args: [USER],
+    r0: 78n,
+  },
+  {
+    about: 'there and back',
+    text: 'r2 = addr_space_cast(r1, 0, 1); r0 = addr_space_cast(r2, 1, 0); exit',
+    args: [USER],
+    r0: USER,
+  },
+  {
+    about: 'in place',
+    text: 'r1 = addr_space_cast(r1, 0, 1); r1 = addr_space_cast(r1, 1, 0); r0 = r1; exit',
+    args: [USER],
+    r0: USER,
+  },
+  { about: 'a user address to the user', text: 'r0 = addr_space_cast(r1, 1, 0); exit', args: [USER], r0: USER },
+  { about: 'NULL to the kernel', text: 'r1 = 0; r0 = addr_space_cast(r1, 0, 1); exit', r0: 0n },
+  { about: 'NULL to the user', text: 'r1 = 0; r0 = addr_space_cast(r1, 1, 0); exit', r0: 0n },
 ].map((each): Case => ({ form: 'ADDR_SPACE_CAST', section: 'Linux 6.9, BPF_ADDR_SPACE_CAST', arena: true, ...each }));
 
 const REFUSED: Case[] = [
