@@ -1,17 +1,9 @@
 import { InputError, located } from '../errors.js';
 import { alignOf, findMember, findPath, resolveType, sizeOfType } from './layout.js';
-import {
-  BTF_HEADER_BYTES,
-  BTF_MAGIC,
-  decodeRecord,
-  indexRecords,
-  kindOfInfo,
-  references,
-  vlenOfInfo,
-} from './records.js';
+import { BTF_HEADER_BYTES, BTF_MAGIC, decodeRecord, indexRecords, kindOfInfo, vlenOfInfo } from './records.js';
 import { BtfStrings, NameTable } from './strings.js';
 import { BTF_KIND, type BtfKind, type BtfMember, type BtfType, type BtfView } from './types.js';
-import { checkType, validate } from './validate.js';
+import { checkRecord, type Records, validate } from './validate.js';
 
 const VOID: BtfType = { kind: BTF_KIND.UNKN, id: 0, name: '' };
 
@@ -88,7 +80,7 @@ export class Btf implements BtfView {
   /** Checks every type of this blob (not of its base), cycles included. Throws InputError. Returns itself. */
   validate(): this {
     this.strings.check();
-    validate(this, this.#firstId);
+    validate(this.#records());
     return this;
   }
 
@@ -101,11 +93,8 @@ export class Btf implements BtfView {
     if (type === undefined) {
       const word = this.#wordOf(id);
       try {
+        checkRecord(this.#records(), id);
         type = decodeRecord(this.words, word, id, (offset) => this.string(offset));
-        for (const target of references(type)) {
-          if (target >= this.typeCount) throw new InputError(`refers to type ${target}, which does not exist`);
-        }
-        checkType(type);
       } catch (error) {
         throw located(`type [${id}]`, error);
       }
@@ -191,6 +180,16 @@ export class Btf implements BtfView {
   /** Byte offset in `raw` of a type's record (struct btf_type). */
   recordOffset(id: number): number {
     return this.typesOffset + this.#wordOf(id) * 4;
+  }
+
+  #records(): Records {
+    return {
+      words: this.words,
+      index: this.#index,
+      firstId: this.#firstId,
+      typeCount: this.typeCount,
+      stringsEnd: this.strings.end,
+    };
   }
 
   #wordOf(id: number): number {

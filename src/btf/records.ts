@@ -169,27 +169,3 @@ function join64(low: number, high: number, signed: boolean): bigint {
   const value = (BigInt(high) << 32n) | BigInt(low);
   return signed ? BigInt.asIntN(64, value) : value;
 }
-
-/** Type ids that a type refers to, void included. */
-export function references(type: BtfType): number[] {
-  switch (type.kind) {
-    case BTF_KIND.ARRAY:
-      return [type.type, type.indexType];
-    case BTF_KIND.STRUCT:
-    case BTF_KIND.UNION:
-      return type.members.map((member) => member.type);
-    case BTF_KIND.FUNC_PROTO:
-      return [type.returns, ...type.params.map((param) => param.type)];
-    case BTF_KIND.DATASEC:
-      return type.vars.map((item) => item.type);
-    case BTF_KIND.INT:
-    case BTF_KIND.ENUM:
-    case BTF_KIND.ENUM64:
-    case BTF_KIND.FWD:
-    case BTF_KIND.FLOAT:
-    case BTF_KIND.UNKN:
-      return [];
-    default:
-      return [type.type];
-  }
-}

@@ -17,17 +17,19 @@ export class ElfyBytes extends Uint8Array {
     return utf8.decode(this);
   }
   readUInt8(offset: number): number {
-    return this.#byte(offset);
+    this.#check(offset, 1);
+    return this[offset] as number;
   }
   readUInt16LE(offset: number): number {
-    return this.#byte(offset) | (this.#byte(offset + 1) << 8);
+    this.#check(offset, 2);
+    return (this[offset] as number) | ((this[offset + 1] as number) << 8);
   }
   readUInt32LE(offset: number): number {
-    return this.readUInt16LE(offset) + this.readUInt16LE(offset + 2) * 0x10000;
+    this.#check(offset, 4);
+    const high = ((this[offset + 2] as number) << 16) | ((this[offset + 3] as number) << 24);
+    return ((this[offset] as number) | ((this[offset + 1] as number) << 8) | high) >>> 0;
   }
-  #byte(offset: number): number {
-    const byte = this[offset];
-    if (byte === undefined) throw new RangeError(`offset ${offset} of ${this.length} bytes`);
-    return byte;
+  #check(offset: number, bytes: number): void {
+    if (offset + bytes > this.length) throw new RangeError(`offset ${offset} of ${this.length} bytes`);
   }
 }

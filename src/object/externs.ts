@@ -28,21 +28,25 @@ export function collectExterns(source: ObjectSource): ExternSpec[] {
   const symbols = source.elf.symbols.filter((symbol) => isExtern(symbol) && symbol.name !== '');
   if (symbols.length === 0) return [];
   const btf = source.needBtf(`extern "${symbols[0]?.name}"`);
-  const sections = sectionsOfVariables(btf);
-  const externs = symbols.map((symbol) => within(`extern "${symbol.name}"`, () => externOf(btf, symbol, sections)));
+  const known = listed(source, btf);
+  const externs = symbols.map((symbol) => within(`extern "${symbol.name}"`, () => externOf(btf, symbol, known)));
   return externs.sort(compareExterns);
 }
 
-function externOf(btf: Btf, symbol: ElfSymbol, sections: ReadonlyMap<number, string>): ExternSpec {
+function externOf(btf: Btf, symbol: ElfSymbol, known: ReadonlyMap<string, Listed>): ExternSpec {
   const { name } = symbol;
-  const btfId = btf.find(name, BTF_KIND.VAR, BTF_KIND.FUNC);
+  const found = known.get(name);
+  if (found === undefined) {
+    const id = btf.find(name, BTF_KIND.VAR, BTF_KIND.FUNC);
+    throw new InputError(id === 0 ? 'failed to find BTF for extern' : `failed to find BTF section of [${id}]`);
+  }
+  const { id: btfId, section } = found;
   const type = btf.type(btfId);
   const extern =
     (type.kind === BTF_KIND.VAR && type.linkage === VAR_EXTERN) ||
     (type.kind === BTF_KIND.FUNC && type.linkage === FUNC_EXTERN);
   if (!extern) throw new InputError('failed to find BTF for extern');
   const weak = symbol.bind === STB.WEAK;
-  const section = sections.get(btfId);
   if (section === KCONFIG) {
     if (type.kind === BTF_KIND.FUNC)
       throw new UnsupportedError(`extern function is unsupported under ${KCONFIG} section`);
@@ -54,7 +58,6 @@ function externOf(btf: Btf, symbol: ElfSymbol, sections: ReadonlyMap<number, str
     if (type.kind === BTF_KIND.FUNC) return { name, kind: 'kfunc', weak, btfId, type: 0, size: 0, align: 0 };
     return { name, kind: 'ksym', weak, btfId, type: btf.resolve(type.type), size: 0, align: 0 };
   }
-  if (section === undefined) throw new InputError(`failed to find BTF section of [${btfId}]`);
   throw new UnsupportedError(`unrecognized extern section '${section}'`);
 }
 
@@ -72,14 +75,21 @@ function checkKconfigType(btf: Btf, id: number): void {
   if (!known) throw new UnsupportedError(`type is unsupported: ${describe(btf, type.id)}`);
 }
 
-/** Name of the DATASEC that lists each variable or function. */
-function sectionsOfVariables(btf: Btf): Map<number, string> {
-  const out = new Map<number, string>();
-  for (let id = 1; id < btf.typeCount; id++) {
-    if (btf.kindOf(id) !== BTF_KIND.DATASEC) continue;
-    const section = btf.type(id);
-    if (section.kind !== BTF_KIND.DATASEC) continue;
-    for (const entry of section.vars) if (!out.has(entry.type)) out.set(entry.type, section.name);
+interface Listed {
+  id: number;
+  /** Name of the DATASEC. */
+  section: string;
+}
+
+/** Variables and functions that a DATASEC lists, by name; the first in BTF of each name. */
+function listed(source: ObjectSource, btf: Btf): Map<string, Listed> {
+  const out = new Map<string, Listed>();
+  for (const section of source.datasecs()) {
+    for (const { type } of section.vars) {
+      const name = btf.nameOf(type);
+      const known = out.get(name);
+      if (known === undefined || type < known.id) out.set(name, { id: type, section: section.name });
+    }
   }
   return out;
 }

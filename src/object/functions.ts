@@ -30,14 +30,15 @@ export function collectFunctions(source: ObjectSource): CodeSection[] {
         throw new InputError(`section "${section.name}": more than ${MAX_ALIASES} functions at offset ${value}`);
       }
     });
-    const functions = symbols.map((symbol) => functionOf(source, section, symbol));
+    const functions = symbols.map((symbol) => functionOf(section, symbol));
     annotate(source, section, functions);
+    for (const fn of functions) if (fn.btfId === 0) fn.btfId = source.btf?.find(fn.name, BTF_KIND.FUNC) ?? 0;
     out.push({ section, functions });
   }
   return out;
 }
 
-function functionOf(source: ObjectSource, section: ElfSection, symbol: ElfSymbol): FunctionSpec {
+function functionOf(section: ElfSection, symbol: ElfSymbol): FunctionSpec {
   const place = `section "${section.name}"`;
   const { name } = symbol;
   if (symbol.value + symbol.size > section.size) {
@@ -59,7 +60,7 @@ function functionOf(source: ObjectSource, section: ElfSection, symbol: ElfSymbol
     sectionOffset: symbol.value,
     insns: section.data.subarray(symbol.value, symbol.value + symbol.size),
     linkage,
-    btfId: source.btf?.find(name, BTF_KIND.FUNC) ?? 0,
+    btfId: 0,
     relocations: [],
     coRe: [],
     lines: [],

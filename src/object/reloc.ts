@@ -149,14 +149,17 @@ class Resolver {
   /** Calls within one section need no relocation: imm is relative to the call (libbpf: bpf_object__reloc_code). */
   #plainCalls(fn: FunctionSpec, relocated: ReadonlyMap<number, ElfRelocation>): void {
     let added = false;
-    for (let index = 0; index * INSN_BYTES < fn.insns.length; index++) {
+    const { insns } = fn;
+    for (let byte = 0; byte < insns.length; byte += INSN_BYTES) {
+      const opcode = insns[byte];
+      if (opcode === OP_LD_IMM64) byte += INSN_BYTES;
+      if (opcode !== OP_CALL || relocated.has(fn.sectionOffset + byte)) continue;
+      const index = byte / INSN_BYTES;
       const insn = insnAt(fn, index);
-      const at = fn.sectionOffset + index * INSN_BYTES;
-      if (insn.opcode === OP_CALL && insn.src === CALL_SUBPROG && !relocated.has(at)) {
-        const place = `prog "${fn.name}": insn ${index}`;
-        fn.relocations.push(this.#code('call', place, index, at + (insn.imm + 1) * INSN_BYTES, fn.section));
-        added = true;
-      } else if (insn.opcode === OP_LD_IMM64) index++;
+      if (insn.src !== CALL_SUBPROG) continue;
+      const target = fn.sectionOffset + byte + (insn.imm + 1) * INSN_BYTES;
+      fn.relocations.push(this.#code('call', `prog "${fn.name}": insn ${index}`, index, target, fn.section));
+      added = true;
     }
     if (added) fn.relocations.sort((a, b) => a.insn - b.insn);
   }

@@ -1,6 +1,6 @@
 import { Btf } from '../btf/btf.js';
 import { type BtfExt, parseBtfExt } from '../btf/ext.js';
-import { BTF_KIND } from '../btf/types.js';
+import { BTF_KIND, type BtfType } from '../btf/types.js';
 import { type ElfFile, type ElfRelocation, type ElfSection, type ElfSymbol, STB, STT, STV } from '../elf/elf.js';
 import { InputError, within } from '../errors.js';
 import type { VariableSpec } from './spec.js';
@@ -12,6 +12,8 @@ export const ARENA = '.addr_space.1';
 export const KCONFIG = '.kconfig';
 export const KSYMS = '.ksyms';
 
+type BtfDatasec = BtfType & { kind: typeof BTF_KIND.DATASEC };
+
 const VAR_STATIC = 0;
 const VAR_EXTERN = 2;
 
@@ -22,6 +24,8 @@ export class ObjectSource {
   /** Relocation sections by index of the section they apply to. */
   readonly #relocations = new Map<number, ElfSection[]>();
   #variables: Map<string, ElfSymbol> | undefined;
+  #datasecs: BtfDatasec[] | undefined;
+  #datasecsByName: Map<string, BtfDatasec> | undefined;
   #bySection: Map<number, ElfSymbol[]> | undefined;
 
   constructor(readonly elf: ElfFile) {
@@ -74,12 +78,24 @@ export class ObjectSource {
     });
   }
 
-  /** The DATASEC of a section, if BTF has one. */
-  datasec(name: string): { id: number; size: number } | undefined {
-    const id = this.btf?.find(name, BTF_KIND.DATASEC) ?? 0;
-    if (this.btf === undefined || id === 0) return undefined;
-    const type = this.btf.type(id);
-    return type.kind === BTF_KIND.DATASEC ? { id, size: type.size } : undefined;
+  /** The first DATASEC of this name, if BTF has one. */
+  datasec(name: string): BtfDatasec | undefined {
+    this.#datasecsByName ??= new Map([...this.datasecs()].reverse().map((section) => [section.name, section]));
+    return this.#datasecsByName.get(name);
+  }
+
+  /** Every DATASEC of the object's BTF. */
+  datasecs(): readonly BtfDatasec[] {
+    if (this.#datasecs === undefined) {
+      this.#datasecs = [];
+      const count = this.btf?.typeCount ?? 0;
+      for (let id = 1; id < count; id++) {
+        if (this.btf?.kindOf(id) !== BTF_KIND.DATASEC) continue;
+        const type = this.btf.type(id);
+        if (type.kind === BTF_KIND.DATASEC) this.#datasecs.push(type);
+      }
+    }
+    return this.#datasecs;
   }
 
   /**
@@ -89,9 +105,8 @@ export class ObjectSource {
   datasecVariables(section: ElfSection): (VariableSpec & { varId: number })[] {
     const { btf } = this;
     const place = `section "${section.name}"`;
-    const datasec = this.datasec(section.name);
-    const type = datasec && btf?.type(datasec.id);
-    if (btf === undefined || type?.kind !== BTF_KIND.DATASEC) return [];
+    const type = this.datasec(section.name);
+    if (btf === undefined || type === undefined) return [];
     const linked = type.size !== 0;
     const out = type.vars.map((entry) => {
       const variable = btf.type(entry.type);

@@ -179,16 +179,16 @@ describe('validation refuses', () => {
     [
       'a member past the end',
       [int, [0, info(BTF_KIND.STRUCT, 1), 4, 1, 1, 64]],
-      'type [2]: member #0 "x" at bit 64 is past the end of 4 bytes',
+      'type [2]: member #0 at bit 64 is past the end of 4 bytes',
     ],
-    ['a typedef of itself', [[1, info(BTF_KIND.TYPEDEF), 1]], 'type [1]: typedef x contains itself'],
+    ['a typedef of itself', [[1, info(BTF_KIND.TYPEDEF), 1]], 'type [1]: contains itself'],
     [
       'qualifiers in a ring',
       [
         [0, info(BTF_KIND.CONST), 2],
         [0, info(BTF_KIND.VOLATILE), 1],
       ],
-      'type [1]: const contains itself',
+      'type [1]: contains itself',
     ],
     [
       'a struct that holds itself',
@@ -196,13 +196,13 @@ describe('validation refuses', () => {
         [1, info(BTF_KIND.STRUCT, 1), 8, 1, 2, 0],
         [0, info(BTF_KIND.ARRAY), 0, 1, 1, 1],
       ],
-      'type [1]: struct x contains itself',
+      'type [1]: contains itself',
     ],
-    ['a function without a prototype', [int, [1, info(BTF_KIND.FUNC), 1]], 'type [2]: prototype is int x [1]'],
+    ['a function without a prototype', [int, [1, info(BTF_KIND.FUNC), 1]], 'type [2]: prototype is INT [1]'],
     [
       'a section of what is no variable',
       [int, [1, info(BTF_KIND.DATASEC, 1), 0, 1, 0, 0]],
-      'type [2]: variable is int x [1]',
+      'type [2]: variable is INT [1]',
     ],
   ];
   for (const [what, words, message] of cases) {
