@@ -16,8 +16,9 @@ export function findAttachTarget(program: BpfProgram, types: KernelTypes): void 
     throw new ErrnoError(ERRNO.EINVAL, 'no BTF-based attach target is specified, use bpf_program__set_attach_target()');
   }
   const { name, kind, module } = attachSymbol(type, expectedAttachType, program.attachTarget);
-  const found = types.find(name, kind);
-  if (!found || (module !== undefined && found.in.name !== module)) {
+  const owner = module === undefined ? undefined : types.modules.find((candidate) => candidate.name === module);
+  const found = module === undefined ? types.find(name, kind) : owner && types.findOwn(owner, name, kind);
+  if (!found) {
     throw new ErrnoError(ERRNO.ESRCH, `failed to find kernel BTF type ID of '${program.attachTarget}'`);
   }
   program.attachBtfId = found.id;

@@ -39,12 +39,18 @@ export class KernelTypes {
     const id = this.vmlinux.btf.find(name, ...kinds);
     if (id > 0) return { id, in: this.vmlinux };
     for (const module of this.modules) {
-      const own = module.btf.findAll(name).find((at) => {
-        return at >= this.vmlinux.btf.typeCount && kinds.includes(module.btf.kindOf(at));
-      });
-      if (own !== undefined) return { id: own, in: module };
+      const own = this.findOwn(module, name, ...kinds);
+      if (own) return own;
     }
     return undefined;
+  }
+
+  /** A type that a module defines itself. */
+  findOwn(module: KernelBtf, name: string, ...kinds: BtfKind[]): { id: number; in: KernelBtf } | undefined {
+    const id = module.btf.findAll(name).find((at) => {
+      return at >= this.vmlinux.btf.typeCount && kinds.includes(module.btf.kindOf(at));
+    });
+    return id === undefined ? undefined : { id, in: module };
   }
 }
 
