@@ -13,6 +13,8 @@
 bool scx_bpf_dsq_insert___v2___new(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) __ksym __weak;
 void scx_bpf_dsq_insert___void(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) __ksym __weak;
 void scx_bpf_dispatch___old(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) __ksym __weak;
+void scx_bpf_dsq_insert_vtime___new(struct task_struct *p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags) __ksym __weak;
+void scx_bpf_dispatch_vtime___old(struct task_struct *p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags) __ksym __weak;
 bool scx_bpf_dsq_move_to_local___new(u64 dsq_id) __ksym __weak;
 bool scx_bpf_consume___old(u64 dsq_id) __ksym __weak;
 u64 scx_bpf_now(void) __ksym __weak;
@@ -25,6 +27,14 @@ static __always_inline void dsq_insert(struct task_struct *p, u64 dsq_id, u64 sl
 		scx_bpf_dsq_insert___void(p, dsq_id, slice, enq_flags);
 	else
 		scx_bpf_dispatch___old(p, dsq_id, slice, enq_flags);
+}
+
+static __always_inline void dsq_insert_vtime(struct task_struct *p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags)
+{
+	if (bpf_ksym_exists(scx_bpf_dsq_insert_vtime___new))
+		scx_bpf_dsq_insert_vtime___new(p, dsq_id, slice, vtime, enq_flags);
+	else
+		scx_bpf_dispatch_vtime___old(p, dsq_id, slice, vtime, enq_flags);
 }
 
 static __always_inline bool dsq_move_to_local(u64 dsq_id)

@@ -4,8 +4,12 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct ack_sample;
 struct cgroup;
 struct cpumask;
+struct list_head;
+struct module;
+struct rate_sample;
 struct scx_cgroup_init_args;
 struct scx_cmask;
 struct scx_cpu_acquire_args;
@@ -16,7 +20,9 @@ struct scx_exit_task_args;
 struct scx_init_task_args;
 struct scx_sub_attach_args;
 struct scx_sub_detach_args;
+struct sock;
 struct task_struct;
+union tcp_cc_info;
 
 typedef _Bool bool;
 typedef unsigned char __u8;
@@ -164,7 +170,75 @@ enum scx_dsq_id_flags {
 };
 
 enum scx_enq_flags {
+	SCX_ENQ_WAKEUP = 1,
 	SCX_ENQ_HEAD = 65536,
+};
+
+struct inet_connection_sock {
+	u64 icsk_ca_priv[13];
+};
+
+struct tcp_sock {
+	u32 snd_cwnd;
+	u32 snd_ssthresh;
+	u32 snd_cwnd_cnt;
+};
+
+enum tcp_ca_event {
+	CA_EVENT_TX_START = 0,
+	CA_EVENT_CWND_RESTART = 1,
+	CA_EVENT_COMPLETE_CWR = 2,
+	CA_EVENT_LOSS = 3,
+	CA_EVENT_ECN_NO_CE = 4,
+	CA_EVENT_ECN_IS_CE = 5,
+};
+
+typedef long unsigned int __kernel_ulong_t;
+typedef __kernel_ulong_t __kernel_size_t;
+typedef __kernel_size_t size_t;
+
+struct list_head {
+	struct list_head *next;
+	struct list_head *prev;
+};
+
+struct tcp_congestion_ops {
+	void (*cong_avoid)(struct sock *, u32, u32);
+	void (*cong_control)(struct sock *, u32, int, const struct rate_sample *);
+	u32 (*ssthresh)(struct sock *);
+	void (*set_state)(struct sock *, u8);
+	void (*cwnd_event)(struct sock *, enum tcp_ca_event);
+	void (*cwnd_event_tx_start)(struct sock *);
+	void (*in_ack_event)(struct sock *, u32);
+	void (*pkts_acked)(struct sock *, const struct ack_sample *);
+	u32 (*min_tso_segs)(struct sock *);
+	u32 (*undo_cwnd)(struct sock *);
+	u32 (*sndbuf_expand)(struct sock *);
+	size_t (*get_info)(struct sock *, u32, int *, union tcp_cc_info *);
+	char name[16];
+	struct module *owner;
+	struct list_head list;
+	u32 key;
+	u32 flags;
+	void (*init)(struct sock *);
+	void (*release)(struct sock *);
+};
+
+struct xdp_md {
+	__u32 data;
+	__u32 data_end;
+	__u32 data_meta;
+	__u32 ingress_ifindex;
+	__u32 rx_queue_index;
+	__u32 egress_ifindex;
+};
+
+enum xdp_action {
+	XDP_ABORTED = 0,
+	XDP_DROP = 1,
+	XDP_PASS = 2,
+	XDP_TX = 3,
+	XDP_REDIRECT = 4,
 };
 
 #pragma clang attribute pop
@@ -172,5 +246,7 @@ enum scx_enq_flags {
 extern s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) __ksym;
 extern s32 scx_bpf_select_cpu_dfl(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *is_idle) __ksym;
 extern void scx_bpf_error_bstr(char *fmt, long long unsigned int *data, u32 data__sz) __ksym;
+extern void __arena *bpf_arena_alloc_pages(void *p__map, void __arena *addr__ign, u32 page_cnt, int node_id, u64 flags) __ksym;
+extern void bpf_arena_free_pages(void *p__map, void __arena *ptr__ign, u32 page_cnt) __ksym;
 
 #endif
