@@ -1,3 +1,6 @@
+import { OP_LD_IMM64, PSEUDO_MAP_VALUE } from '../../assembly/isa.js';
+import { assemble } from '../../src/asm/index.js';
+
 // Random programs that the kernel's verifier accepts (XDP), for comparing its execution with ours: kernel.test.ts.
 //
 // A program is a tree of steps, each of which leaves it acceptable wherever it stands, so that steps can be taken out one
@@ -73,14 +76,20 @@ const BINARY = ['+=', '-=', '*=', '/=', '|=', '&=', '<<=', '>>=', '%=', '^=', '=
 const CONDITIONS = ['==', '!=', '>', '>=', '<', '<=', 's>', 's>=', 's<', 's<=', '&'];
 const WIDTHS = [8, 16, 32, 64];
 
-export class Generator {
-  private readonly random: Random;
-  private readonly functions: number;
+/** Instructions that not every kernel has yet. */
+export interface Features {
+  /** load_acquire and store_release, Linux 6.15. */
+  ordered: boolean;
+  /** Linux 6.9. */
+  mayGoto: boolean;
+}
 
-  constructor(random: Random, functions: number) {
-    this.random = random;
-    this.functions = functions;
-  }
+class Builder {
+  constructor(
+    private readonly random: Random,
+    private readonly functions: number,
+    private readonly features: Features,
+  ) {}
 
   /** A list of steps; `level` is how deep in ifs, `callees` the first function that may be called. */
   steps(count: number, level: number, callees: number, inLoop: boolean, inFunction: boolean): Step[] {
@@ -96,7 +105,7 @@ export class Generator {
     if (roll < 43) return lines(`r${random.pick(SCALARS)} = ${imm64(random)} ll`);
     if (roll < 62) return lines(...this.access(inFunction));
     if (roll < 72) return lines(...this.atomic());
-    if (roll < 76) return lines(...this.ordered());
+    if (roll < 76 && this.features.ordered) return lines(...this.ordered());
     if (roll < 88 && level < 3) {
       const then = this.steps(1 + random.below(3), level + 1, callees, inLoop, inFunction);
       const otherwise = random.chance(40)
@@ -106,7 +115,7 @@ export class Generator {
     }
     if (roll < 93 && !inLoop && level < 2) {
       const body = this.steps(1 + random.below(4), 2, callees, true, inFunction);
-      return { kind: 'loop', count: 1 + random.below(6), mayGoto: random.chance(30), body };
+      return { kind: 'loop', count: 1 + random.below(6), mayGoto: this.features.mayGoto && random.chance(30), body };
     }
     if (roll < 98 && callees < this.functions && !inLoop) {
       const args = [3, 4, 5].map(() => `r${random.pick([0, 6])}`);
@@ -237,15 +246,15 @@ export class Generator {
   }
 }
 
-export function generate(seed: number): Program {
+export function generate(seed: number, features: Features): Program {
   const random = new Random(seed);
   const functions = random.pick([0, 0, 1, 2, 3]);
-  const generator = new Generator(random, functions);
+  const builder = new Builder(random, functions, features);
   return {
     seed,
-    main: generator.steps(3 + random.below(22), 0, 0, false, false),
+    main: builder.steps(3 + random.below(22), 0, 0, false, false),
     // A function calls only later ones, so there is no recursion; 3 deep with main.
-    functions: Array.from({ length: functions }, (_, i) => generator.steps(1 + random.below(8), 1, i + 1, false, true)),
+    functions: Array.from({ length: functions }, (_, i) => builder.steps(1 + random.below(8), 1, i + 1, false, true)),
   };
 }
 
@@ -261,17 +270,28 @@ export function memoryOf(program: Program): { packet: Uint8Array; value: Uint8Ar
   return { packet: fill(PACKET_BYTES), value: fill(VALUE_BYTES) };
 }
 
-/** How the packet's bounds are found: the kernel rewrites 32-bit loads of struct xdp_md, our context has two pointers. */
-export const CONTEXTS = {
-  kernel: ['r8 = *(u32 *)(r1 + 0)', 'r2 = *(u32 *)(r1 + 4)'],
-  vm: ['r8 = *(u64 *)(r1 + 0)', 'r2 = *(u64 *)(r1 + 8)'],
-} as const;
+/** How the packet's bounds are found: the kernel rewrites loads of struct xdp_md; ours are pointers in its place. */
+const KERNEL_CONTEXT = ['r8 = *(u32 *)(r1 + 0)', 'r2 = *(u32 *)(r1 + 4)'];
+const OUR_CONTEXT = assemble('r8 = *(u64 *)(r1 + 0); r2 = *(u64 *)(r1 + 8)');
 
-/** The program as assembly. `map` loads r9: `map_value(0, 0) ll`, or an address. */
-export function render(program: Program, context: keyof typeof CONTEXTS, map: string): string {
+/** The kernel's program as ours: context from memory, the map value at a fixed address. */
+export function forVm(insns: Uint8Array, valueAddress: bigint): Uint8Array {
+  const ours = insns.slice();
+  ours.set(OUR_CONTEXT);
+  const map = assemble(`r9 = ${valueAddress} ll`);
+  for (let at = 0; at < ours.length; at += 8) {
+    if (ours[at] !== OP_LD_IMM64) continue;
+    if ((ours[at + 1] ?? 0) >> 4 === PSEUDO_MAP_VALUE) ours.set(map, at);
+    at += 8;
+  }
+  return ours;
+}
+
+/** The program as assembly for the kernel. */
+export function render(program: Program): string {
   const out = new Renderer();
-  out.lines(...CONTEXTS[context], 'r3 = r8', `r3 += ${PACKET_BYTES}`, 'if r3 > r2 goto refused');
-  out.lines(`r9 = ${map}`);
+  out.lines(...KERNEL_CONTEXT, 'r3 = r8', `r3 += ${PACKET_BYTES}`, 'if r3 > r2 goto refused');
+  out.lines('r9 = map_value(0, 0) ll');
   out.stack(0x1111);
   for (const reg of SCALARS) out.lines(`r${reg} = *(u64 *)(r9 + ${INPUTS + 8 * reg})`);
   out.lines('r7 = 0');
@@ -289,6 +309,17 @@ export function render(program: Program, context: keyof typeof CONTEXTS, map: st
     out.lines('r0 = r4', 'r6 = r5', 'r7 = 0', 'r1 = r4', 'r2 = r5', 'r3 = 3');
     out.steps(program.functions[i] ?? []);
     out.lines('exit');
+  }
+  return out.text();
+}
+
+/** Only what was generated, without the frame around it. */
+export function renderSteps(program: Program): string {
+  const out = new Renderer();
+  out.steps(program.main);
+  for (const i of reached(program)) {
+    out.lines('', `f${i}:`);
+    out.steps(program.functions[i] ?? []);
   }
   return out.text();
 }
@@ -365,6 +396,35 @@ class Renderer {
         for (const reg of [1, 2, 3, 4, 5]) this.lines(`r${reg} = *(u64 *)(r9 + ${AREA + 8 * reg})`);
         return;
       }
+    }
+  }
+}
+
+/** Smaller programs to try instead: one step less, or a step's body in its place. */
+export function* smaller(program: Program): Generator<Program> {
+  for (const main of fewer(program.main)) yield { ...program, main };
+  for (const [i, steps] of program.functions.entries()) {
+    for (const body of fewer(steps)) yield { ...program, functions: program.functions.with(i, body) };
+  }
+}
+
+function* fewer(steps: readonly Step[]): Generator<Step[]> {
+  // Halves first: most of a program has nothing to do with its failure.
+  if (steps.length > 3) {
+    yield steps.slice(0, steps.length >> 1);
+    yield steps.slice(steps.length >> 1);
+  }
+  for (const [i, step] of steps.entries()) {
+    yield steps.toSpliced(i, 1);
+    if (step.kind === 'loop') yield steps.toSpliced(i, 1, ...step.body);
+    if (step.kind === 'if') {
+      yield steps.toSpliced(i, 1, ...step.then);
+      yield steps.toSpliced(i, 1, ...step.otherwise);
+    }
+    if (step.kind === 'loop') for (const body of fewer(step.body)) yield steps.with(i, { ...step, body });
+    if (step.kind === 'if') {
+      for (const then of fewer(step.then)) yield steps.with(i, { ...step, then });
+      for (const otherwise of fewer(step.otherwise)) yield steps.with(i, { ...step, otherwise });
     }
   }
 }

@@ -47,6 +47,7 @@ function number(node) {
   const plus = node.plus ? `+${node.plus}` : '';
   if (node.at !== undefined) return `off:bpf_struct_ops_${node.at.split('.')[0]}.data+off:${node.at}${plus}`;
   if (node.end !== undefined) return `${number({ at: node.end })}+width:${node.end}${plus}`;
+  if (node.offset !== undefined) return `off:${node.offset}${plus}`;
   for (const what of ['struct', 'func', 'bytes', 'vlen', 'index']) {
     if (node[what] !== undefined) return `${what}:${node[what]}${plus}`;
   }
@@ -197,7 +198,8 @@ export class Case {
 
   /** Buffers whose bytes belong to the answer of a call that succeeds. */
   shown({ cmd, attr }) {
-    if (cmd === 'MAP_LOOKUP_ELEM') return valueType(this.origin(attr.map_fd)) && attr.value === undefined ? ['value'] : [];
+    if (cmd === 'MAP_LOOKUP_ELEM')
+      return valueType(this.origin(attr.map_fd)) && attr.value === undefined ? ['value'] : [];
     if (cmd === 'MAP_GET_NEXT_KEY') return ['next_key'];
     if (cmd === 'PROG_TEST_RUN') return ['attr'];
     if (cmd === 'OBJ_GET_INFO_BY_FD' && attr.info === undefined) {
@@ -256,7 +258,7 @@ export class Case {
       out.content = step.do === 'fdinfo' ? readFdinfo(raw.content, context) : raw.content.trimEnd();
     }
     const said = (raw.dmesg ?? []).filter((line) => !BACKTRACE.test(line));
-    if (said.length > 0) out.dmesg = said;
+    if (said.length > 0) out.dmesg = said.map((line) => withProgramNames(line, context));
     return out;
   }
 }
@@ -296,6 +298,10 @@ function readValue(type, bytes, { layouts, nameOf }) {
   if (known.some((byte) => byte !== 0)) value.padding = hexOf(known);
   return value;
 }
+
+/** "Unassociated program p (id 7)" with the program's name for its id. */
+const withProgramNames = (line, { nameOf }) =>
+  line.replace(/(program \S+ \(id )(\d+)/, (_, before, id) => before + nameOf('prog', Number(id)));
 
 function readInfo(kind, raw, { layouts, nameOf }) {
   const bytes = bytesFrom(raw.info);

@@ -121,10 +121,7 @@ static void one_case(const char *id, char **body, int count)
 static void run_script(void)
 {
 	for (int i = 0; i < line_count; i++) {
-		if (!strncmp(lines[i], "layout ", 7)) {
-			printf("@ ");
-			print_layout(lines[i] + 7);
-		}
+		if (!strncmp(lines[i], "layout ", 7)) print_layout(lines[i] + 7);
 		if (strncmp(lines[i], "case ", 5)) continue;
 		int last = i + 1;
 		while (last < line_count && strncmp(lines[last], "case ", 5)) last++;

@@ -29,7 +29,7 @@ struct buffer {
 	size_t size;
 };
 
-#define MAX_OBJECTS 64
+#define MAX_OBJECTS 128
 #define MAX_BUFFERS 1024
 static struct object objects[MAX_OBJECTS];
 static struct buffer buffers[MAX_BUFFERS];
@@ -39,7 +39,7 @@ static jmp_buf stop;
 /* The case cannot go on: `why` is "skip" when this kernel lacks what a word names, "malformed" when the script is at fault. */
 static void give_up(const char *why, const char *what, const char *name)
 {
-	printf("\"%s\":\"%s %s\"}\n", why, what, name);
+	printf("}\n{\"%s\":\"%s %s\"}\n", why, what, name); /* ends the step's own line first */
 	longjmp(stop, 1);
 }
 
@@ -162,13 +162,16 @@ static unsigned int id_of(int fd, char kind)
 	return *(uint32_t *)(info + (kind == 'b' ? 12 : 4)); /* btf_info begins with a pointer and a size */
 }
 
-static void bind_object(const char *name, int fd, char kind)
+/* Gives the result of a call a name. A name that is there already is the same object, its fd taken anew: by id, from a pin. */
+static void bind_object(const char *name, long result, char kind)
 {
+	int fd = result < 0 ? -1 : (int)result;
 	for (int i = 0; i < object_count; i++)
 		if (!strcmp(objects[i].name, name)) {
-			objects[i].fd = fd; /* taken again by id: the same object */
+			objects[i].fd = fd;
 			return;
 		}
+	if (fd < 0) return;
 	if (object_count == MAX_OBJECTS) malformed(name);
 	struct object *o = &objects[object_count++];
 	snprintf(o->name, sizeof o->name, "%s", name);
@@ -202,7 +205,11 @@ static long call(char **w, int n, const char *line)
 		struct buffer *attr = buffer(w[3]);
 		return sys_bpf(value(w[1]), place(attr, 0, value(w[2])), value(w[2]));
 	}
-	if (!strcmp(verb, "close") && n == 2) return failed(close(value(w[1])));
+	if (!strcmp(verb, "close") && n == 2) {
+		int fd = object(w[1])->fd;
+		object(w[1])->fd = -1; /* its number may come back as another object's */
+		return failed(close(fd));
+	}
 	if (!strcmp(verb, "dup") && n == 2) return failed(dup(value(w[1])));
 	if (!strcmp(verb, "poll") && n == 3) return do_poll(value(w[1]), value(w[2]));
 	if (!strcmp(verb, "open") && n == 2) return failed(open(w[1], O_RDWR | O_CLOEXEC));
@@ -260,7 +267,7 @@ static void run_line(char *line, long *ret)
 			at[i] = byte;
 		}
 	} else if (!strcmp(w[0], "bind") && n == 3) {
-		if (*ret >= 0) bind_object(w[1], *ret, *w[2]);
+		bind_object(w[1], *ret, *w[2]);
 	} else if (!strcmp(w[0], "drop") && n == 1) {
 		if (*ret >= 0) close(*ret); /* a success that the case did not ask a name for */
 	} else if (!strcmp(w[0], "show") && n == 2) {
@@ -291,7 +298,7 @@ void print_layout(const char *name)
 	struct member m;
 	unsigned int id = btf_struct(name);
 	if (!id) return;
-	printf("{\"layout\":\"%s\",\"id\":%u,\"size\":%u,\"members\":[", name, id, btf_size(id));
+	printf("@ {\"layout\":\"%s\",\"id\":%u,\"size\":%u,\"members\":[", name, id, btf_size(id));
 	for (int i = 0; !btf_member(id, i, &m); i++)
 		printf("%s{\"name\":\"%s\",\"offset\":%u,\"size\":%u,\"kind\":\"%c\"}", i ? "," : "", m.name, m.offset, m.size,
 		       m.what);

@@ -82,10 +82,11 @@ export const createArena = (as, place = 1, attr = {}) =>
   );
 
 // Values. `set`: members by name ('$p' a program's fd, other strings text, numbers). `rest.common`: refcnt, state.
-// `rest.patch`: single bytes over it, [place, byte], place as `at`, `valueEnd` or a plain offset into the value.
+// `rest.patch`: single bytes over it, [place, byte], place by `at`, `end`, `dataStart`, `valueEnd` or a plain offset into the value.
 export const value = (type, set = {}, rest = {}) => ({ value: type, set, ...rest });
 export const at = (type, member, plus = 0) => ({ at: `${type}.${member}`, plus });
 export const end = (type, member, plus = 0) => ({ end: `${type}.${member}`, plus });
+export const dataStart = (type, plus = 0) => ({ offset: `${valueTypeOf(type)}.data`, plus });
 export const valueEnd = (type, plus = 0) => bytesOf(valueTypeOf(type), plus);
 export const u64 = (hex) => ({ u64: hex });
 /** The smallest congestion control that tcp accepts. */

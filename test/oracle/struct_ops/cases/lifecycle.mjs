@@ -82,7 +82,15 @@ export const cases = [
     info('$ssthresh'),
   ]),
 
-  it('delete-init', 'delete in INIT', create('$M', TCP), remove('$M'), lookup('$M'), update('$M', cc('x')), lookup('$M')),
+  it(
+    'delete-init',
+    'delete in INIT',
+    create('$M', TCP),
+    remove('$M'),
+    lookup('$M'),
+    update('$M', cc('x')),
+    lookup('$M'),
+  ),
   it('delete-twice', 'delete in INUSE, then in TOBEFREE', create('$M', TCP), [
     update('$M', cc('twice')),
     remove('$M'),
@@ -141,7 +149,11 @@ export const cases = [
     nextKey('$M', null),
   ]),
 
-  it('close-init', 'closing the last fd of an INIT map frees it', create('$M', TCP), [close('$M'), settle(), mapById('$M')]),
+  it('close-init', 'closing the last fd of an INIT map frees it', create('$M', TCP), [
+    close('$M'),
+    settle(),
+    mapById('$M'),
+  ]),
   it('close-ready', 'closing the last fd of a READY map without link frees it and its programs', [
     member('$p', TCP, 'init'),
     createLinked('$M', TCP),
@@ -265,7 +277,14 @@ export const cases = [
     lookup('$M'),
   ]),
 
-  it('fdinfo', 'fdinfo of maps in two states', createLinked('$M', TCP), fdinfo('$M'), update('$M', cc('x')), fdinfo('$M')),
+  it(
+    'fdinfo',
+    'fdinfo of maps in two states',
+    createLinked('$M', TCP),
+    fdinfo('$M'),
+    update('$M', cc('x')),
+    fdinfo('$M'),
+  ),
   it('dup', 'a dup is not a kernel reference', create('$M', TCP), dup('$D', '$M'), lookup('$D'), [
     update('$D', cc('dup')),
     lookup('$M'),

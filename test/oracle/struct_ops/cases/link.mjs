@@ -34,13 +34,30 @@ const ready = (as, name) => [createLinked(as, TCP), update(as, cc(name))];
 const view = () => [lookup('$M'), info('$K'), poll('$K')];
 
 export const cases = [
-  it('create', 'a link on a READY map', ready('$M', 'linked'), lookup('$M'), link('$K', '$M'), view(), fdinfo('$K'), algorithms()),
+  it(
+    'create',
+    'a link on a READY map',
+    ready('$M', 'linked'),
+    lookup('$M'),
+    link('$K', '$M'),
+    view(),
+    fdinfo('$K'),
+    algorithms(),
+  ),
   it('init', 'on an INIT map', createLinked('$M', TCP), link('$K', '$M'), lookup('$M')),
   it('init-no-flag', 'on an INIT map without BPF_F_LINK', create('$M', TCP), link('$K', '$M')),
   it('inuse', 'on an INUSE map', create('$M', TCP), update('$M', cc('inuse')), link('$K', '$M'), lookup('$M')),
   it('tobefree', 'on a TOBEFREE map', create('$M', TCP), update('$M', cc('x')), remove('$M'), link('$K', '$M')),
   it('array', 'on an array', link('$K', '$array')),
-  it('fds', 'on what is no map', link('$K', 999), link('$K', -1), link('$K', '$filter'), link('$K', '$btf'), link('$K', '$ssthresh')),
+  it(
+    'fds',
+    'on what is no map',
+    link('$K', 999),
+    link('$K', -1),
+    link('$K', '$filter'),
+    link('$K', '$btf'),
+    link('$K', '$ssthresh'),
+  ),
   it('on-a-link', 'on a link', ready('$M', 'onlink'), link('$K', '$M'), link('$L', '$K')),
   it('after-failed-update', 'on a map whose update was refused', createLinked('$M', TCP), [
     update('$M', cc('a b')),
@@ -54,11 +71,17 @@ export const cases = [
     link('$K', '$M', { target_fd: 999, target_btf_id: 0x1234 }),
     view(),
   ]),
-  it('attr-tail', 'bytes of the attributes behind what a struct_ops link reads', ready('$M', 'tail'), [
+  it(
+    'attr-tail',
+    'bytes of the attributes behind those of any link type, and behind union bpf_attr',
+    ready('$M', 'tail'),
+    [link('$K', '$M', {}, { patch: [[64, 1]] }), link('$K', '$M', {}, { patch: [[200, 1]] }), lookup('$M')],
+  ),
+  it('attr-of-others', 'bytes of the attributes that other link types read', ready('$M', 'others'), [
     link('$K', '$M', {}, { patch: [[63, 1]] }),
-    link('$L', '$M', {}, { patch: [[64, 1]] }),
-    link('$L', '$M', {}, { patch: [[200, 1]] }),
-    view(),
+    lookup('$M'),
+    link('$L', '$M', {}, { patch: [[20, 1]] }),
+    lookup('$M'),
   ]),
   it('attach-type', 'other attach types with a struct_ops map', ready('$M', 'atype'), [
     ...[0, 1, 26, 43, 45, 9999].map((attach_type) => bpf('LINK_CREATE', { map_fd: '$M', attach_type })),
@@ -201,13 +224,14 @@ export const cases = [
     lookup('$N'),
     info('$L'),
   ]),
-  it('name-of-inuse', 'a name that an INUSE map has', create('$M', TCP), update('$M', cc('both')), ready('$N', 'both'), [
-    link('$K', '$N'),
-    lookup('$N'),
-    remove('$M'),
-    link('$K', '$N'),
-    lookup('$N'),
-  ]),
+  it(
+    'name-of-inuse',
+    'a name that an INUSE map has',
+    create('$M', TCP),
+    update('$M', cc('both')),
+    ready('$N', 'both'),
+    [link('$K', '$N'), lookup('$N'), remove('$M'), link('$K', '$N'), lookup('$N')],
+  ),
   it('info-short', 'info into a short buffer', ready('$M', 'short'), [
     link('$K', '$M'),
     info('$K', { info_len: 8 }),

@@ -47,7 +47,14 @@ export const cases = [
     view(),
   ]),
   it('right-old', 'BPF_F_REPLACE with the map in the link', pair(), replace('$K', '$B', '$A'), view()),
-  it('wrong-old', 'BPF_F_REPLACE with other maps', pair(), replace('$K', '$B', '$B'), replace('$K', '$B', '$array'), view()),
+  it(
+    'wrong-old',
+    'BPF_F_REPLACE with other maps',
+    pair(),
+    replace('$K', '$B', '$B'),
+    replace('$K', '$B', '$array'),
+    view(),
+  ),
   it('old-fds', 'BPF_F_REPLACE with what is no map', open('$file', '/dev/null'), pair(), [
     replace('$K', '$B', 999),
     replace('$K', '$B', '$file'),
@@ -66,7 +73,13 @@ export const cases = [
     linkUpdate('$K', '$B', { flags: 0x80000000 }),
     view(),
   ]),
-  it('attr-tail', 'a non-zero byte behind old_map_fd', pair(), linkUpdate('$K', '$B', {}, { patch: [[16, 1]] }), view()),
+  it(
+    'attr-tail',
+    'a non-zero byte behind old_map_fd',
+    pair(),
+    linkUpdate('$K', '$B', {}, { patch: [[16, 1]] }),
+    view(),
+  ),
   it('new-fds', 'new_map_fd is no map', pair(), [
     linkUpdate('$K', 999),
     linkUpdate('$K', '$filter'),
@@ -74,7 +87,12 @@ export const cases = [
     linkUpdate('$K', -1),
     view(),
   ]),
-  it('link-fds', 'link_fd is no link', pair(), [linkUpdate(999, '$B'), linkUpdate('$A', '$B'), linkUpdate('$ssthresh', '$B'), view()]),
+  it('link-fds', 'link_fd is no link', pair(), [
+    linkUpdate(999, '$B'),
+    linkUpdate('$A', '$B'),
+    linkUpdate('$ssthresh', '$B'),
+    view(),
+  ]),
   it('new-array', 'the new map is an array', pair(), linkUpdate('$K', '$array'), view()),
   it('new-init', 'the new map is INIT', pair(), createLinked('$N', TCP), linkUpdate('$K', '$N'), view()),
   it('new-inuse', 'the new map has no BPF_F_LINK', pair(), create('$N', TCP), [
@@ -165,12 +183,20 @@ export const cases = [
     linkUpdate('$K', 999, { old_map_fd: '$A' }),
     linkUpdate('$K', '$filter', { old_map_fd: '$A' }),
   ]),
-  it('order-new-old-bad', 'a bad new fd and a bad old fd', pair(), replace('$K', '$filter', 999), replace('$K', 999, '$filter')),
-  it('order-old-ready', 'old_map_fd without BPF_F_REPLACE, or a bad one, and a new map in INIT', pair(), createLinked('$N', TCP), [
-    linkUpdate('$K', '$N', { old_map_fd: '$A' }),
-    replace('$K', '$N', 999),
-    replace('$K', '$N', '$filter'),
-  ]),
+  it(
+    'order-new-old-bad',
+    'a bad new fd and a bad old fd',
+    pair(),
+    replace('$K', '$filter', 999),
+    replace('$K', 999, '$filter'),
+  ),
+  it(
+    'order-old-ready',
+    'old_map_fd without BPF_F_REPLACE, or a bad one, and a new map in INIT',
+    pair(),
+    createLinked('$N', TCP),
+    [linkUpdate('$K', '$N', { old_map_fd: '$A' }), replace('$K', '$N', 999), replace('$K', '$N', '$filter')],
+  ),
   it('order-ready-expected', 'a new map in INIT and another old map than expected', pair(), createLinked('$N', TCP), [
     replace('$K', '$N', '$B'),
     view(),
@@ -200,7 +226,14 @@ export const cases = [
     linkUpdate('$K', '$C'),
     replace('$K', '$C', '$A'),
   ]),
-  it('type-init', 'another type, still INIT', pair(), createLinked('$S', SCX), linkUpdate('$K', '$S'), replace('$K', '$S', '$B')),
+  it(
+    'type-init',
+    'another type, still INIT',
+    pair(),
+    createLinked('$S', SCX),
+    linkUpdate('$K', '$S'),
+    replace('$K', '$S', '$B'),
+  ),
 
   // A type without update (Qdisc_ops): found right behind READY.
   it('no-update', 'a link of a type without update', qdiscReady('$A', 'nouone'), qdiscReady('$B', 'noutwo'), [
@@ -234,14 +267,20 @@ export const cases = [
     linkUpdate('$K', '$Q'),
     replace('$K', '$Q', '$B'),
   ]),
-  it('no-update-old', 'a link whose type has no update and a new tcp map', qdiscReady('$Q', 'nouold'), ready('$B', 'nouold'), [
-    link('$K', '$Q'),
-    linkUpdate('$K', '$B'),
-    replace('$K', '$B', '$B'),
-    replace('$K', '$B', '$Q'),
-    detach('$K'),
-    linkUpdate('$K', '$B'),
-  ]),
+  it(
+    'no-update-old',
+    'a link whose type has no update and a new tcp map',
+    qdiscReady('$Q', 'nouold'),
+    ready('$B', 'nouold'),
+    [
+      link('$K', '$Q'),
+      linkUpdate('$K', '$B'),
+      replace('$K', '$B', '$B'),
+      replace('$K', '$B', '$Q'),
+      detach('$K'),
+      linkUpdate('$K', '$B'),
+    ],
+  ),
 
   // sched_ext has an update that always refuses: found last.
   it('scx', 'a sched_ext link', scxReady('$A', 'scxone'), scxReady('$B', 'scxtwo'), [
@@ -253,20 +292,27 @@ export const cases = [
     replace('$K', '$A', '$A'),
     view(),
   ]),
-  it('scx-order', 'a sched_ext link and other faults', scxReady('$A', 'scxord'), createLinked('$N', SCX), ready('$M', 'scxord'), [
-    link('$K', '$A'),
-    linkUpdate('$K', '$N'),
-    replace('$K', '$N', '$N'),
-    linkUpdate('$K', '$M'),
-    replace('$K', '$M', '$N'),
-    replace('$K', '$M', '$A'),
-    linkUpdate('$K', '$N', { old_map_fd: '$A' }),
-    detach('$K'),
-    scxReady('$B', 'scxord2'),
-    linkUpdate('$K', '$B'),
-    linkUpdate('$K', '$N'),
-    replace('$K', '$B', '$B'),
-  ]),
+  it(
+    'scx-order',
+    'a sched_ext link and other faults',
+    scxReady('$A', 'scxord'),
+    createLinked('$N', SCX),
+    ready('$M', 'scxord'),
+    [
+      link('$K', '$A'),
+      linkUpdate('$K', '$N'),
+      replace('$K', '$N', '$N'),
+      linkUpdate('$K', '$M'),
+      replace('$K', '$M', '$N'),
+      replace('$K', '$M', '$A'),
+      linkUpdate('$K', '$N', { old_map_fd: '$A' }),
+      detach('$K'),
+      scxReady('$B', 'scxord2'),
+      linkUpdate('$K', '$B'),
+      linkUpdate('$K', '$N'),
+      replace('$K', '$B', '$B'),
+    ],
+  ),
   it('prog-names', 'new_prog_fd is the same field: a program there is no map', pair(), [
     bpf('LINK_UPDATE', { link_fd: '$K', new_prog_fd: '$ssthresh', flags: 0 }),
     bpf('LINK_UPDATE', { link_fd: '$K', new_prog_fd: '$B', flags: BPF_F_REPLACE, old_prog_fd: '$A' }),

@@ -1,6 +1,5 @@
 // BPF_PROG_LOAD of struct_ops programs: the checks of attach_btf_id, member, licence and sleepable, and their log.
 import {
-  ARRAY,
   BPF_F_SLEEPABLE,
   bpf,
   CID,
@@ -8,8 +7,8 @@ import {
   createArray,
   createLinked,
   DUMMY,
-  info,
   indexOf,
+  info,
   it,
   load,
   member,
@@ -18,7 +17,6 @@ import {
   returns,
   SCX,
   SOCKET_FILTER,
-  STRUCT_OPS_PROG,
   SYSCALL,
   sleepableMember,
   TCP,
@@ -68,11 +66,19 @@ export const cases = [
   it('value-struct', 'the value type instead of the struct', ssthresh({ attach_btf_id: typeId(valueTypeOf(TCP)) })),
   it('type-id-1', 'attach_btf_id 1, which is no struct', ssthresh({ attach_btf_id: 1 })),
   it('type-id-huge', 'an id that no type has', ssthresh({ attach_btf_id: 0x7ffffffe })),
-  it('member-beyond', 'expected_attach_type is the number of members', ssthresh({ expected_attach_type: memberCount(TCP) })),
+  it(
+    'member-beyond',
+    'expected_attach_type is the number of members',
+    ssthresh({ expected_attach_type: memberCount(TCP) }),
+  ),
   it('member-far-beyond', 'expected_attach_type far beyond', ssthresh({ expected_attach_type: 4096 })),
   it('member-negative', 'expected_attach_type all ones', ssthresh({ expected_attach_type: 0xffffffff })),
   it('member-scalar', 'a member that is no function', ssthresh({ expected_attach_type: indexOf(TCP, 'name') })),
-  it('member-without-stub', 'a member that programs cannot implement', ssthresh({ expected_attach_type: indexOf(TCP, 'get_info') })),
+  it(
+    'member-without-stub',
+    'a member that programs cannot implement',
+    ssthresh({ expected_attach_type: indexOf(TCP, 'get_info') }),
+  ),
   it('scx-scalar', 'a scalar of sched_ext_ops', member('$p', SCX, 'flags')),
   it('scx-priv', 'a data pointer of sched_ext_ops', member('$p', SCX, 'priv')),
   it('qdisc-peek', 'Qdisc_ops.peek is not for programs', member('$p', QDISC, 'peek')),
@@ -85,13 +91,23 @@ export const cases = [
 
   it('sleepable-tcp', 'BPF_F_SLEEPABLE where the type has no opinion', sleepableMember('$p', TCP, 'ssthresh')),
   it('sleepable-scx-enqueue', 'BPF_F_SLEEPABLE where check_member refuses it', sleepableMember('$p', SCX, 'enqueue')),
-  it('sleepable-scx-init', 'BPF_F_SLEEPABLE where check_member allows it', sleepableMember('$p', SCX, 'init'), info('$p')),
+  it(
+    'sleepable-scx-init',
+    'BPF_F_SLEEPABLE where check_member allows it',
+    sleepableMember('$p', SCX, 'init'),
+    info('$p'),
+  ),
   it('flags-unknown', 'unknown prog_flags', ssthresh({ prog_flags: 0x80000000 })),
   it('name-blank', 'a blank in prog_name', ssthresh({ prog_name: 'a b' })),
   it('no-insns', 'no instruction', member('$p', TCP, 'ssthresh', [])),
   it('no-exit', 'no exit', member('$p', TCP, 'ssthresh', [[0xb7, 0, 0, 0, 0]])),
 
-  it('btf-obj-vmlinux', "attach_btf_obj_fd is the kernel's own BTF", vmlinuxBtf, ssthresh({ attach_btf_obj_fd: '$vmlinux' })),
+  it(
+    'btf-obj-vmlinux',
+    "attach_btf_obj_fd is the kernel's own BTF",
+    vmlinuxBtf,
+    ssthresh({ attach_btf_obj_fd: '$vmlinux' }),
+  ),
   it('btf-obj-user', 'attach_btf_obj_fd is BTF of user space', ssthresh({ attach_btf_obj_fd: '$btf' })),
   it('btf-obj-closed', 'attach_btf_obj_fd not open', ssthresh({ attach_btf_obj_fd: 999 })),
   it('btf-obj-map', 'attach_btf_obj_fd is a map', ssthresh({ attach_btf_obj_fd: '$array' })),
@@ -111,19 +127,41 @@ export const cases = [
 
   // Two things wrong at once: which one answers.
   it('order-licence-id', 'licence and attach_btf_id 0', ssthresh({ license: 'x', attach_btf_id: 0 })),
-  it('order-licence-struct', 'licence and an unregistered struct', ssthresh({ license: 'x', attach_btf_id: typeId('task_struct') })),
-  it('order-licence-member', 'licence and a member beyond the last', ssthresh({ license: 'x', expected_attach_type: 4096 })),
+  it(
+    'order-licence-struct',
+    'licence and an unregistered struct',
+    ssthresh({ license: 'x', attach_btf_id: typeId('task_struct') }),
+  ),
+  it(
+    'order-licence-member',
+    'licence and a member beyond the last',
+    ssthresh({ license: 'x', expected_attach_type: 4096 }),
+  ),
   it('order-struct-member', 'an unregistered struct and a member beyond the last', [
     ssthresh({ attach_btf_id: typeId('task_struct'), expected_attach_type: 4096 }),
   ]),
   it('order-sleepable-member', 'BPF_F_SLEEPABLE and a member that is no function', sleepableMember('$p', SCX, 'name')),
   it('order-sleepable-stub', 'BPF_F_SLEEPABLE and a member without stub', sleepableMember('$p', QDISC, 'peek')),
-  it('order-program-member', 'a broken program on a member without stub', member('$p', TCP, 'get_info', [[0xb7, 0, 0, 0, 0]])),
+  it(
+    'order-program-member',
+    'a broken program on a member without stub',
+    member('$p', TCP, 'get_info', [[0xb7, 0, 0, 0, 0]]),
+  ),
   it('order-licence-flags', 'licence and unknown prog_flags', ssthresh({ license: 'x', prog_flags: 0x80000000 })),
-  it('order-btf-obj-licence', 'attach_btf_obj_fd not open and licence', ssthresh({ attach_btf_obj_fd: 999, license: 'x' })),
+  it(
+    'order-btf-obj-licence',
+    'attach_btf_obj_fd not open and licence',
+    ssthresh({ attach_btf_obj_fd: 999, license: 'x' }),
+  ),
 
   // Arenas and maps of programs.
-  it('arena-one', 'a program that touches an arena', createArena('$A'), member('$p', SCX, 'enqueue', touching('$A')), info('$p')),
+  it(
+    'arena-one',
+    'a program that touches an arena',
+    createArena('$A'),
+    member('$p', SCX, 'enqueue', touching('$A')),
+    info('$p'),
+  ),
   it('arena-twice', 'a program that touches one arena twice', [
     createArena('$A'),
     member('$p', SCX, 'enqueue', touching('$A', '$A')),

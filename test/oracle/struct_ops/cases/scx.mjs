@@ -148,9 +148,12 @@ export const cases = [
   updated('name-127', '127 characters', sched('n'.repeat(127))),
   updated('name-128', '128 characters, no NUL', sched('n'.repeat(128))),
   updated('name-after-nul', 'bytes behind the NUL', sched('after', {}, { patch: [[at(SCX, 'name', 20), 0x41]] })),
-  ...[4, 5, 6, 7, 8, 9, 10, 16, 17, 32, 55, 56, 63].map((bit) =>
-    updated(`flag-${bit}`, `flags with bit ${bit}`, sched('flag', { flags: u64(`0x${((1n << BigInt(bit)) | 8n).toString(16)}`) })),
-  ),
+  it('flags', 'each bit of flags by itself', [
+    Array.from({ length: 64 }, (_, bit) => [
+      createLinked(`$S${bit}`, SCX),
+      update(`$S${bit}`, sched('flag', { flags: u64(`0x${(1n << BigInt(bit)).toString(16)}`) })),
+    ]),
+  ]),
   updated('flags-low', 'flags 0x7f', sched('flags', { flags: 0x7f })),
   updated(
     'timeout',
@@ -171,14 +174,22 @@ export const cases = [
   updated('hotplug-seq', 'hotplug_seq is not looked at before the link', sched('seq', { hotplug_seq: 77 })),
   updated('shard-size', 'cid_shard_size in the cpu form', sched('shard', { cid_shard_size: 4 })),
   updated('rescue-bandwidth', 'rescue_bandwidth_ppt', sched('rescue', { rescue_bandwidth_ppt: 1000 })),
-  updated('rescue-bandwidth-all', 'rescue_bandwidth_ppt, all ones', sched('rescue', { rescue_bandwidth_ppt: 0xffffffff })),
+  updated(
+    'rescue-bandwidth-all',
+    'rescue_bandwidth_ppt, all ones',
+    sched('rescue', { rescue_bandwidth_ppt: 0xffffffff }),
+  ),
   updated('rescue-quantum', 'rescue_quantum_us', sched('rescue', { rescue_quantum_us: 1 })),
   updated('rescue-quantum-all', 'rescue_quantum_us, all ones', sched('rescue', { rescue_quantum_us: 0xffffffff })),
   updated('sub-cgroup', 'sub_cgroup_id', sched('sub', { sub_cgroup_id: 1 })),
 
   // reg, at the link.
   failing('enq-last-without-enqueue', 'ENQ_LAST without ops.enqueue', sched('enqlast', { flags: PARTIAL | ENQ_LAST })),
-  linked('enq-last', 'ENQ_LAST with ops.enqueue', sched('enqlast', { flags: PARTIAL | ENQ_LAST, enqueue: '$s_enqueue' })),
+  linked(
+    'enq-last',
+    'ENQ_LAST with ops.enqueue',
+    sched('enqlast', { flags: PARTIAL | ENQ_LAST, enqueue: '$s_enqueue' }),
+  ),
   failing(
     'per-node-without-idle',
     'BUILTIN_IDLE_PER_NODE with update_idle, without KEEP_BUILTIN_IDLE',
@@ -192,11 +203,18 @@ export const cases = [
     member('$idle', SCX, 'update_idle'),
   ),
   failing('hotplug-seq-wrong', 'hotplug_seq of another time', sched('seq', { hotplug_seq: 77777 })),
-  linked('cpu-acquire', 'cpu_acquire and cpu_release', sched('acquire', { cpu_acquire: '$acquire', cpu_release: '$release' }), [
-    member('$acquire', SCX, 'cpu_acquire'),
-    member('$release', SCX, 'cpu_release'),
-  ]),
-  linked('cgroup-ops', 'cgroup_init alone', sched('cgroup', { cgroup_init: '$cg' }), sleepableMember('$cg', SCX, 'cgroup_init')),
+  linked(
+    'cpu-acquire',
+    'cpu_acquire and cpu_release',
+    sched('acquire', { cpu_acquire: '$acquire', cpu_release: '$release' }),
+    [member('$acquire', SCX, 'cpu_acquire'), member('$release', SCX, 'cpu_release')],
+  ),
+  linked(
+    'cgroup-ops',
+    'cgroup_init alone',
+    sched('cgroup', { cgroup_init: '$cg' }),
+    sleepableMember('$cg', SCX, 'cgroup_init'),
+  ),
   failing('sub-attach', 'sub_attach in the cpu form', sched('subattach', { sub_attach: '$sub' }), [
     sleepableMember('$sub', SCX, 'sub_attach'),
   ]),
@@ -260,19 +278,34 @@ export const cases = [
       exit,
     ]),
   ]),
-  it('arenas', 'two arenas in two programs: the cpu form has no rule about it', createArena('$A'), createArena('$B', 2), [
-    member('$e', SCX, 'enqueue', touching('$A')),
-    member('$r', SCX, 'runnable', touching('$B')),
-    createLinked('$S', SCX),
-    update('$S', sched('arenas', { enqueue: '$e', runnable: '$r' })),
-    link('$K', '$S'),
-    schedState(),
-    lookup('$S'),
-  ]),
+  it(
+    'arenas',
+    'two arenas in two programs: the cpu form has no rule about it',
+    createArena('$A'),
+    createArena('$B', 2),
+    [
+      member('$e', SCX, 'enqueue', touching('$A')),
+      member('$r', SCX, 'runnable', touching('$B')),
+      createLinked('$S', SCX),
+      update('$S', sched('arenas', { enqueue: '$e', runnable: '$r' })),
+      link('$K', '$S'),
+      schedState(),
+      lookup('$S'),
+    ],
+  ),
   it('many-programs', 'more programs than one page of trampolines holds', [
-    ...['select_cpu', 'dequeue', 'dispatch', 'tick', 'running', 'stopping', 'quiescent', 'yield', 'set_weight', 'set_cpumask'].map(
-      (name) => member(`$${name}`, SCX, name),
-    ),
+    ...[
+      'select_cpu',
+      'dequeue',
+      'dispatch',
+      'tick',
+      'running',
+      'stopping',
+      'quiescent',
+      'yield',
+      'set_weight',
+      'set_cpumask',
+    ].map((name) => member(`$${name}`, SCX, name)),
     ...['exit_task', 'enable', 'disable', 'dump', 'dump_cpu', 'dump_task'].map((name) => member(`$${name}`, SCX, name)),
     createLinked('$S', SCX),
     update(

@@ -6,6 +6,7 @@ import {
   close,
   create,
   createLinked,
+  dataStart,
   end,
   it,
   link,
@@ -29,8 +30,7 @@ import {
 export const title = 'Updating: each rule by itself';
 
 /** One update of an INIT map that registers. */
-const tried = (id, what, of, attr = {}) =>
-  it(id, what, create('$M', TCP), update('$M', of, attr), lookup('$M'));
+const tried = (id, what, of, attr = {}) => it(id, what, create('$M', TCP), update('$M', of, attr), lookup('$M'));
 /** The same for a map with BPF_F_LINK. */
 const triedLinked = (id, what, of, attr = {}) =>
   it(id, what, createLinked('$M', TCP), update('$M', of, attr), lookup('$M'));
@@ -44,16 +44,20 @@ export const cases = [
     lookup('$M'),
   ]),
 
-  ...[1, 2, 4, 8, 0x80000000, '0x10000000000'].map((flags) =>
-    tried(`flags-${flags}`, `flags ${flags}`, cc('flags'), { flags }),
-  ),
-  ...[1, 7, 0x80000000, 0xffffffff].map((key) => tried(`key-${key}`, `key ${key}`, cc('key'), { key: u32(key) })),
+  it('flags', 'every flag', create('$M', TCP), [
+    ...[1, 2, 4, 8, 0x80000000, '0x10000000000'].map((flags) => update('$M', cc('flags'), { flags })),
+    lookup('$M'),
+  ]),
+  it('key', 'every key but 0', create('$M', TCP), [
+    ...[1, 7, 0x80000000, 0xffffffff].map((key) => update('$M', cc('key'), { key: u32(key) })),
+    lookup('$M'),
+  ]),
   tried('no-value', 'value NULL', null, { value: null }),
   tried('no-key', 'key NULL', cc('nokey'), { key: null }),
   tried('no-key-no-value', 'key and value NULL', null, { key: null, value: null }),
 
   tried('gap-first', 'first byte of the gap between header and data', patched([8, 1])),
-  tried('gap-last', 'last byte of the gap between header and data', patched([at(TCP, 'cong_avoid', -1), 0xff])),
+  tried('gap-last', 'last byte of the gap between header and data', patched([dataStart(TCP, -1), 0xff])),
   tried('tail-first', 'first byte behind the last member', patched([end(TCP, 'release'), 1])),
   tried('tail-last', 'last byte of the value', patched([valueEnd(TCP, -1), 1])),
   it('hole', 'a byte of a hole between two members', createLinked('$M', SCX), [
@@ -109,7 +113,13 @@ export const cases = [
   tried('scalar-last-byte', 'the last byte of a scalar that no one handles', patched([at(TCP, 'key', 3), 1])),
   tried('nested', 'a nested struct', patched([at(TCP, 'list'), 1])),
   tried('nested-last-byte', 'the last byte of a nested struct', patched([at(TCP, 'list', 15), 1])),
-  it('data-pointer', 'a data pointer', createLinked('$M', SCX), update('$M', sched('pointer', { priv: 1 })), lookup('$M')),
+  it(
+    'data-pointer',
+    'a data pointer',
+    createLinked('$M', SCX),
+    update('$M', sched('pointer', { priv: 1 })),
+    lookup('$M'),
+  ),
   it('data-pointer-qdisc', 'data pointers of Qdisc_ops', [
     createLinked('$M', QDISC),
     update('$M', qdisc('pointer', { next: 1 })),
@@ -135,7 +145,13 @@ export const cases = [
   ]),
   tried('all-zero', 'a value of zeros', value(TCP)),
   triedLinked('all-zero-linked', 'a value of zeros, with BPF_F_LINK', value(TCP)),
-  it('all-zero-scx', 'a value of zeros for sched_ext_ops', createLinked('$M', SCX), update('$M', value(SCX)), lookup('$M')),
+  it(
+    'all-zero-scx',
+    'a value of zeros for sched_ext_ops',
+    createLinked('$M', SCX),
+    update('$M', value(SCX)),
+    lookup('$M'),
+  ),
 
   it('twice-inuse', 'a second update in INUSE', create('$M', TCP), [
     update('$M', cc('first')),

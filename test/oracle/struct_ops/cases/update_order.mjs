@@ -58,8 +58,11 @@ export const cases = [
   both('key-prog', 'key and a bad program fd', cc('x', { ssthresh: 999 }), E2BIG_KEY),
   both('gap-prog', 'a dirty gap and a bad program fd', dirtyGap(cc('x', { ssthresh: 999 }))),
   both('state-prog', 'a state in the value and a bad program fd', cc('x', { ssthresh: 999 }, { common: { state: 1 } })),
-  both('tail-prog', 'dirty bytes behind the last member and a bad program fd',
-    cc('x', { ssthresh: 999 }, { patch: [[end(TCP, 'release'), 1]] })),
+  both(
+    'tail-prog',
+    'dirty bytes behind the last member and a bad program fd',
+    cc('x', { ssthresh: 999 }, { patch: [[end(TCP, 'release'), 1]] }),
+  ),
   it('null-value-key', 'value NULL with key 1, with flags, with a key that is NULL too', create('$M', TCP), [
     updateNull({}),
     updateNull(E2BIG_KEY),
@@ -119,17 +122,32 @@ export const cases = [
     lookup('$M'),
   ]),
 
-  scx('scx-prog-timeout', 'a bad fd, then timeout_ms beyond its limit', sched('x', { enqueue: 999, timeout_ms: 60000 })),
+  scx(
+    'scx-prog-timeout',
+    'a bad fd, then timeout_ms beyond its limit',
+    sched('x', { enqueue: 999, timeout_ms: 60000 }),
+  ),
   scx('scx-prog-flags', 'a bad fd, then unknown flags', sched('x', { enqueue: 999, flags: u64('0x100000000000000') })),
   scx('scx-kind-timeout', 'a fd of the wrong kind, then timeout_ms', sched('x', { exit: '$array', timeout_ms: 60000 })),
-  scx('scx-flags-timeout', 'unknown flags, then timeout_ms', sched('x', { flags: u64('0x100000000000000'), timeout_ms: 60000 })),
-  scx('scx-batch-timeout', 'dispatch_max_batch, then timeout_ms',
-    sched('x', { dispatch_max_batch: 0x80000000, timeout_ms: 60000 })),
+  scx(
+    'scx-flags-timeout',
+    'unknown flags, then timeout_ms',
+    sched('x', { flags: u64('0x100000000000000'), timeout_ms: 60000 }),
+  ),
+  scx(
+    'scx-batch-timeout',
+    'dispatch_max_batch, then timeout_ms',
+    sched('x', { dispatch_max_batch: 0x80000000, timeout_ms: 60000 }),
+  ),
   scx('scx-timeout-name', 'timeout_ms, then a bad name', sched('', { timeout_ms: 60000 })),
   scx('scx-timeout-prog', 'timeout_ms, then a bad fd behind it', sched('x', { timeout_ms: 60000, cpu_acquire: 999 })),
   scx('scx-name-prog', 'a bad name, then a bad fd behind it', sched('a b', { cpu_acquire: 999 })),
   scx('scx-priv-prog', 'a data pointer, then a bad fd behind it', sched('x', { priv: 1, cpu_acquire: 999 })),
-  scx('scx-hole-prog', 'a dirty hole and a bad fd', sched('x', { enqueue: 999 }, { patch: [[end(SCX, 'dispatch_max_batch'), 1]] })),
+  scx(
+    'scx-hole-prog',
+    'a dirty hole and a bad fd',
+    sched('x', { enqueue: 999 }, { patch: [[end(SCX, 'dispatch_max_batch'), 1]] }),
+  ),
   it('cid-prog-timeout', 'sched_ext_ops_cid: a bad fd, then timeout_ms', createLinked('$M', CID), [
     update('$M', cidSched('x', { enqueue: 999, timeout_ms: 60000 })),
     update('$M', cidSched('x', { timeout_ms: 60000 })),
