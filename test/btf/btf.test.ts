@@ -91,6 +91,26 @@ describe('Btf', () => {
     expect(parsed.find('abcdef')).toBe(0);
   });
 
+  it('reads any number of names from one endless string in bounded time', () => {
+    const text = 'a'.repeat(2_000_000);
+    const member = (offset: number) => [offset, 0, 0];
+    const members = Array.from({ length: 60_000 }, (_, i) => member(i + 1)).flat();
+    const structs = [1, 2, 3, 4].map((name) => [name, info(BTF_KIND.STRUCT, 60_000), 0, ...members]);
+    const start = performance.now();
+    const parsed = Btf.parse(rawBtf(structs, [text, 'last'])).validate();
+    const [first, fourth] = [parsed.type(1), parsed.type(4)];
+    expect(performance.now() - start).toBeLessThan(2000);
+    if (first.kind !== BTF_KIND.STRUCT || fourth.kind !== BTF_KIND.STRUCT) throw new Error('no structs');
+    expect(first.members[9]?.name.length).toBe(2_000_000 - 9);
+    expect(fourth.name.length).toBe(2_000_000 - 3);
+    expect(parsed.string(text.length + 2)).toBe('last');
+  });
+
+  it('refuses endless strings where each would have to be decoded', () => {
+    const long = Btf.parse(rawBtf([], ['ä'.repeat(3000)]));
+    expect(() => long.validate()).toThrow(new InputError('string at offset 1 has 6000 bytes'));
+  });
+
   it('does not need an aligned buffer', () => {
     const shifted = new Uint8Array(btf.raw.length + 1);
     shifted.set(btf.raw, 1);

@@ -34,6 +34,7 @@ describe('maps of .maps', () => {
 
   it('round a ring buffer up to a power of two of pages', () => {
     expect(named(spec.maps, 'ring').maxEntries).toBe(8192);
+    expect(named(spec.maps, 'whole_ring').maxEntries).toBe(4 * 4096);
   });
 
   it('of maps describe the inner map and its initial values', () => {
