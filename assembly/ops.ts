@@ -1,4 +1,5 @@
-// Handler numbers of the interpreter: slot operations, dense from 0 so that the dispatch is one br_table.
+// Handler numbers of the interpreter: slot operations, dense from 0 so that the dispatch is one br_table. From BASE_COUNT on
+// come those of fused groups (fused.ts).
 // At most 256 (a slot's op is one byte). Portable file: untyped constants only.
 
 // 64-bit ALU. SUB_K is ADD_K of the negated immediate; MOV_K also stands for LD_IMM64 and MOV32_K.
@@ -169,4 +170,4 @@ export const H_ATOMIC = 141;
 export const H_CAST_KERN = 142;
 export const H_CAST_USER = 143;
 
-export const H_BASE_COUNT = 144;
+export const BASE_COUNT = 144;

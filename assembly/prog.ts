@@ -38,8 +38,8 @@ export function loadProg(
     return refuse(abi.VERIFY_NO_MEMORY);
   }
   const sound = verify(insns, count, calls, marks, scratch, arena != 0, exception);
+  const prog = sound ? build(insns, count, calls, marks, scratch, exception) : 0;
   heapFree(scratch);
-  const prog = sound ? build(insns, count, calls, marks, exception) : 0;
   if (!prog) {
     heapFree(marks);
     return 0;
@@ -50,8 +50,8 @@ export function loadProg(
   return prog;
 }
 
-/** The program's record and arrays; `insnSlot` holds verify's marks and becomes part of it. */
-function build(insns: u32, count: u32, calls: u32, insnSlot: u32, exception: u32): u32 {
+/** The program's record and arrays; `insnSlot` holds verify's marks and becomes part of it. `scratch`: 2 * count u32. */
+function build(insns: u32, count: u32, calls: u32, insnSlot: u32, scratch: u32, exception: u32): u32 {
   const id = newId();
   if (!id) return refuse(abi.VERIFY_TOO_MANY_PROGS);
   const slots = slotCount(insns, count);
@@ -91,7 +91,7 @@ function build(insns: u32, count: u32, calls: u32, insnSlot: u32, exception: u32
   for (let s: u32 = 0; s < slots; s++) {
     decode(code + s * abi.SLOT_BYTES, load<u32>(slotInsn + s * 4), code, insnSlot);
   }
-  fuse(code, slots);
+  fuse(code, slots, scratch);
   if (exception) store<u32>(prog, slotOf(prog, exception), abi.PROG_EXCEPTION);
   store<u32>(load<u32>(abi.PROG_TABLE) + id * 4, prog);
   return prog;
