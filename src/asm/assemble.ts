@@ -10,6 +10,9 @@ for (const form of [...FORMS, ...ALIASES]) {
   if (!BY_SHAPE.has(shape)) BY_SHAPE.set(shape, form);
 }
 
+/** What the disassembler adds behind an insn: ` <main+0x10>`, but not the signs of `r1 <<= 3` and `r1 <= 3`. */
+const NOTE = /\s<(?!<?=|\s).*>\s*$/;
+
 /** An insn whose target is a label that may come later. */
 interface Fixup {
   line: number;
@@ -31,7 +34,7 @@ class Assembler {
   readonly fixups: Fixup[] = [];
 
   statement(text: string, line: number): void {
-    let rest = text.replace(/\s<[^<>]+>\s*$/, '').trim();
+    let rest = text.replace(NOTE, '').trim();
     for (let label = /^([\w.$]+)\s*:/.exec(rest); label; label = /^([\w.$]+)\s*:/.exec(rest)) {
       this.label(label[1]!);
       rest = rest.slice(label[0].length).trim();

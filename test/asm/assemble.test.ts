@@ -18,6 +18,12 @@ describe('statements', () => {
     ]);
   });
 
+  it('may carry names with angle brackets of their own', () => {
+    expect(lines('r1 <<= 3 <shift>; if r1 < r2 goto +0 <<T as Into<U>>::into+0x8>; if r1 <= 5 goto +0 <f<g>>')).toEqual(
+      ['r1 <<= 0x3', 'if r1 < r2 goto +0x0', 'if r1 <= 0x5 goto +0x0'],
+    );
+  });
+
   it('take decimal and hex numbers of either sign, and bit patterns', () => {
     expect(lines('r1 = 10; r1 = -0xa; w1 = 0xffffffff; r1 = 0xffffffffffffffff ll')).toEqual([
       'r1 = 0xa',
