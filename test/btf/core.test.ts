@@ -195,6 +195,7 @@ describe('bitfields', () => {
     ['in place', 3, 5, { offset: 0n, size: 4n, left: 56n, right: 59n }],
     ['in the second word', 40, 5, { offset: 4n, size: 4n, left: 51n, right: 59n }],
     ['across words', 30, 5, { offset: 0n, size: 8n, left: 29n, right: 59n }],
+    ['across words further on', 92, 8, { offset: 8n, size: 8n, left: 28n, right: 56n }],
     ['as a plain field', 64, 0, { offset: 8n, size: 4n, left: 32n, right: 32n }],
   ])('%s', (_where, bitOffset, bitSize, expected) => {
     const kernel = bits(['u', bitOffset, bitSize]);

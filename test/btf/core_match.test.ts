@@ -33,6 +33,7 @@ describe('fieldsCompatible', () => {
     ['integers of any size and sign', true, (t) => t.s32, (t) => t.u64],
     ['pointers to anything', true, (t) => t.ptr(t.s32), (t) => t.ptr(t.struct('s'))],
     ['struct and union', true, (t) => t.struct('a'), (t) => t.union('b')],
+    ['enum and int', false, (t) => t.enum('e', { A: 1 }), (t) => t.s32],
     ['int and pointer', false, (t) => t.u64, (t) => t.voidPtr],
     ['int and struct', false, (t) => t.u64, (t) => t.struct('a')],
     ['floats', true, (t) => t.float('float', 4), (t) => t.float('double', 8)],
@@ -65,6 +66,8 @@ describe('typesCompatible', () => {
   it.each<[string, boolean, Build, Build]>([
     ['structs of any members', true, (t) => t.struct('a', [{ name: 'x', type: t.s32 }]), (t) => t.struct('a')],
     ['struct and union', false, (t) => t.struct('a'), (t) => t.union('a')],
+    ['enum and struct', false, (t) => t.enum('a', { A: 1 }), (t) => t.struct('a')],
+    ['enum and enum64', true, (t) => t.enum('a', { A: 1 }), (t) => t.enum64('b', { B: 1n })],
     ['integers of any size', true, (t) => t.s32, (t) => t.u64],
     ['pointers to compatible types', true, (t) => t.ptr(t.s32), (t) => t.ptr(t.u64)],
     ['pointers to incompatible types', false, (t) => t.ptr(t.s32), (t) => t.ptr(t.struct('a'))],
@@ -110,6 +113,16 @@ describe('typesCompatible', () => {
 });
 
 describe('typesMatch', () => {
+  it('gives up on structs nested deeper than 32', () => {
+    const deep = (levels: number) => (t: Types) => {
+      let type = t.s32;
+      for (let i = 0; i < levels; i++) type = t.struct('s', [{ name: 'x', type }]);
+      return type;
+    };
+    expect(on(typesMatch, deep(31), deep(31))).toBe(true);
+    expect(on(typesMatch, deep(32), deep(32))).toBeUndefined();
+  });
+
   const member = (name: string, type: Build) => (t: Types) => ({ name, type: type(t) });
   const struct =
     (name: string, ...members: ReturnType<typeof member>[]) =>
@@ -189,6 +202,9 @@ describe('typesMatch', () => {
     ['forward declaration behind a pointer', true, (t) => t.ptr(t.struct('a')), (t) => t.ptr(t.fwd('a'))],
     ['local forward declaration of a union', true, (t) => t.ptr(t.fwd('a', true)), (t) => t.ptr(t.union('a'))],
     ['local forward declaration of the wrong kind', false, (t) => t.ptr(t.fwd('a', true)), (t) => t.ptr(t.struct('a'))],
+    ['two forward declarations of a struct', true, (t) => t.fwd('a'), (t) => t.fwd('a')],
+    ['forward declarations of struct and union', false, (t) => t.fwd('a'), (t) => t.fwd('a', true)],
+    ['both, behind a pointer', false, (t) => t.ptr(t.fwd('a', true)), (t) => t.ptr(t.fwd('a'))],
     ['forward declaration outside a pointer', false, (t) => t.fwd('a'), (t) => t.struct('a')],
     ['arrays of one length', true, (t) => t.array(t.s32, 3, t.u32), (t) => t.array(t.s32, 3, t.u32)],
     ['arrays of another length', false, (t) => t.array(t.s32, 3, t.u32), (t) => t.array(t.s32, 4, t.u32)],
@@ -197,6 +213,11 @@ describe('typesMatch', () => {
     ['enum of another size', false, (t) => t.enum('e', { A: 1 }), (t) => t.enum64('e', { A: 1n })],
     ['enum and enum64 of one size', true, (t) => t.enum('e', { A: 1 }, { size: 8 }), (t) => t.enum64('e', { A: 1n })],
     ['prototypes', true, proto((t) => t.ptr(t.struct('s'))), proto((t) => t.ptr(t.struct('s')))],
+    ['prototypes of another length', false, proto(), proto((t) => t.s32)],
+    ['prototypes with another argument', false, proto((t) => t.s32), proto((t) => t.u64)],
+    ['prototypes with another result', false, (t) => t.funcProto(t.u64, []), proto()],
+    ['pointer and integer', false, (t) => t.ptr(t.int('', 8)), (t) => t.int('', 8)],
+    ['void and a struct', false, (t) => t.ptr(0), (t) => t.ptr(t.struct('a'))],
     ['prototypes with other pointees', false, proto((t) => t.ptr(t.struct('s'))), proto((t) => t.ptr(t.struct('z')))],
     [
       'flavoured member struct',

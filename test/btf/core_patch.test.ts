@@ -184,6 +184,18 @@ describe('applyCoRe', () => {
     expect(hex(code)).toBe(hex(insn(0x61, { off: 8 })) + BAD_CALL + hex(insn(0xb7, { imm: 0 })));
   });
 
+  it('names both slots of a wide insn', () => {
+    const local = side((t) => t.enum('e', { A: 1 }));
+    const kernel = side((t) => t.enum('e', { B: 1 }));
+    const code = new Uint8Array([...insn(0xb7), ...insn(0x18, { imm: 1 }, 0)]);
+    const relos = [{ insn: 1, type: local.root, accessor: '0', kind: CO_RE.ENUMVAL_VALUE }];
+    const poisoned = applyCoRe(code, relos, new CoReResolver(local.btf, kernel.btf));
+    expect(poisoned.map((poison) => poison.insn)).toEqual([1, 2]);
+    expect(new Set(poisoned.map((poison) => poison.text))).toEqual(
+      new Set(["CO-RE relocation e::A does not exist in the kernel's BTF"]),
+    );
+  });
+
   it('puts the insn in front of errors', () => {
     const local = side((t) => t.struct('s', [{ name: 'x', type: t.u32 }]));
     const resolver = new CoReResolver(local.btf, local.btf);
