@@ -83,6 +83,7 @@ let lowestFree: u32 = 0;
 let heldFirst: u32 = 0;
 let heldLast: u32 = 0;
 let heldLimit: u32 = 0;
+let heldCharge: u32 = 0;
 
 /** How many map structs fit before the first page of objects. */
 export function mapSlots(): u32 {
@@ -243,6 +244,11 @@ function metaOf(t: u32): u32 {
   return metaAt(span, slotIndex(span, t));
 }
 
+/** What a slot counts in quarantine: a large object must not drive all others out. */
+function chargeOf(span: u32): u32 {
+  return min(load<u32>(span, SPAN_SLOT_BYTES), heldLimit >> 2);
+}
+
 /** Gives the oldest object in quarantine back to its span, and the span's pages back if nothing is left in it. */
 function releaseOldest(): void {
   const slot = heldFirst;
@@ -252,6 +258,7 @@ function releaseOldest(): void {
   heldFirst = load<u32>(meta, META_LINK) & ~STATE;
   if (!heldFirst) heldLast = 0;
   store<u32>(STAT_HELD_BYTES, load<u32>(STAT_HELD_BYTES) - load<u32>(span, SPAN_SLOT_BYTES));
+  heldCharge -= chargeOf(span);
   const live = load<u32>(span, SPAN_LIVE) - 1;
   if (!live) {
     if (load<u32>(span, SPAN_LISTED)) unlistSpan(span);
@@ -363,7 +370,8 @@ export function windowFree(t: u32): bool {
   } else heldFirst = slot;
   heldLast = slot;
   store<u32>(STAT_HELD_BYTES, load<u32>(STAT_HELD_BYTES) + load<u32>(span, SPAN_SLOT_BYTES));
-  while (load<u32>(STAT_HELD_BYTES) > heldLimit) releaseOldest();
+  heldCharge += chargeOf(span);
+  while (heldCharge > heldLimit) releaseOldest();
   return true;
 }
 

@@ -115,6 +115,15 @@ test('freed memory stays poisoned while others come and go, and is reused late',
   expect(memory.bytes(first, 100).every((byte) => byte === 0)).toBe(true);
 });
 
+test('a large object that is freed leaves small ones in quarantine', async () => {
+  const { memory } = await newCore({ windowBytes: 2 ** 26 });
+  const small = memory.alloc(100, { name: 'small' });
+  memory.free(small);
+  memory.free(memory.alloc(20_000_000, { name: 'large' }));
+  expect(memory.alloc(100, { name: 'other' })).not.toBe(small);
+  expect(memory.describe(small)).toBe('0 bytes inside freed small');
+});
+
 test('a full window says ENOMEM, and has given up its quarantine before', async () => {
   const { memory } = await newCore({ windowBytes: 2 ** 20 });
   const fill = () => {
