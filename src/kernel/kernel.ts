@@ -281,7 +281,10 @@ export class Kernel {
     return this.rcu.read(
       () => {
         const start = this.statsHolders > 0 ? performance.now() : 0;
+        const section = this.rcu.section('rcu');
+        const { depth } = section;
         const { r0, fault } = this.vm.run(vmProg, { args, cpu: this.currentCpu });
+        section.unwind(depth);
         if (this.statsHolders > 0) {
           prog.aux.runCount++;
           prog.aux.runTimeNs += (performance.now() - start) * 1e6;

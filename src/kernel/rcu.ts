@@ -35,6 +35,11 @@ export class RcuSection {
     if (this.depth++ === 0) this.since = this.rcu.sequence;
   }
 
+  /** Ends the sections that a program opened (bpf_rcu_read_lock) and did not close before it stopped. */
+  unwind(depth: number): void {
+    while (this.depth > depth) this.exit();
+  }
+
   exit(): void {
     if (this.depth === 0) throw new Error(`rcu: unlock of ${this.flavour} without a lock`);
     if (--this.depth === 0 && this.rcu.pending > 0) this.rcu.run();

@@ -83,8 +83,7 @@ const HANDLERS: Handlers = {
 
 /** Runs one command. Throws UnsupportedError for commands that the kernel has and that are not modelled. */
 export function runCommand<C extends keyof BpfAttr>(kernel: Kernel, cmd: C, attr: BpfAttr[C]): number {
-  const handler = HANDLERS[cmd];
-  if (handler) return handler(kernel, attr);
+  if (Object.hasOwn(HANDLERS, cmd)) return HANDLERS[cmd](kernel, attr);
   if (Object.hasOwn(BPF_CMD, cmd)) throw new UnsupportedError(`bpf(${cmd}): the command is not modelled`);
   return -ERRNO.EINVAL;
 }

@@ -31,6 +31,8 @@ export class StructOpsCall {
   /** RCU or RCU-tasks-trace, and RCU-tasks: what a trampoline holds. */
   readonly #section: RcuSection;
   readonly #tasks: RcuSection;
+  /** What bpf_rcu_read_lock opens. */
+  readonly #rcu: RcuSection;
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
   #depth = 0;
@@ -50,6 +52,7 @@ export class StructOpsCall {
     this.#ret = kindCode(member.model.ret);
     this.#section = kernel.rcu.section(prog.sleepable ? 'tasksTrace' : 'rcu');
     this.#tasks = kernel.rcu.section('tasks');
+    this.#rcu = kernel.rcu.section('rcu');
     this.callable = Object.assign(this.#compile(), { prog, stats: this.stats });
   }
 
@@ -149,6 +152,7 @@ export class StructOpsCall {
     this.#depth++;
     this.#section.enter();
     this.#tasks.enter();
+    const depth = this.#rcu.depth;
     this.stats.runs++;
     try {
       if (kernel.statsHolders > 0) return this.#measured(context);
@@ -158,6 +162,7 @@ export class StructOpsCall {
     } finally {
       this.#depth--;
       if (prog.aux.priv_stack_requested) this.#active.delete(kernel.currentCpu);
+      this.#rcu.unwind(depth);
       this.#tasks.exit();
       this.#section.exit();
     }
