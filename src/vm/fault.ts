@@ -90,6 +90,9 @@ function near(address: bigint, memory: CoreMemory, stack: GuestPtr): string {
   const ptr = Number(address - GUEST_BASE);
   if (address < BigInt(abi.NULL_PAGE)) return address === 0n ? 'NULL' : `NULL + ${address}`;
   if (address >= 2n ** 64n - BigInt(abi.NULL_PAGE)) return `NULL - ${2n ** 64n - address}`;
+  if (address >> 32n === BigInt(abi.ARENA_HOLE_HI)) {
+    return `arena offset 0x${(address & 0xffffffffn).toString(16)}, which the window does not map`;
+  }
   if (ptr < 0 || ptr >= memory.windowBytes) return 'outside the guest window';
   const inStack = ptr - stack;
   if (inStack < -abi.STACK_REDZONE || inStack >= abi.STACK_KEYS) return memory.describe(ptr);
@@ -122,6 +125,8 @@ function describe(code: number, fault: VmFault, place: Place, { memory, hostName
       return 'bpf_throw in a callback of the host';
     case abi.FAULT_NESTING:
       return `more than ${abi.MAX_NESTING} runs inside each other`;
+    case abi.FAULT_ILLEGAL_INSN:
+      return 'an insn that may only stand in unreachable code';
     case abi.FAULT_BAD_MAP:
       return `${hex(fault.address ?? 0n)} is no map (${fault.near})`;
     case abi.FAULT_BAD_POINTER:

@@ -189,7 +189,12 @@ describe('arenas', () => {
     ] as const) {
       expect(run(load, [pointer], options)).toEqual({ r0: 0n, insns: 0 });
       expect(run(load, [pointer], { ...options, faults: 'strict' }).fault).toMatchObject({ kind, write: false });
-      expect(run(store, [pointer], options).fault).toMatchObject({ kind, write: true, insn: 1 });
+      const offset = (pointer - USER).toString(16);
+      const near =
+        kind === 'unallocated'
+          ? `0 bytes inside unallocated page ${(pointer - USER) / 4096n} of arena "a" (4096 bytes)`
+          : `arena offset 0x${offset}, which the window does not map`;
+      expect(run(store, [pointer], options).fault).toMatchObject({ kind, near, write: true, insn: 1 });
     }
   });
 

@@ -101,6 +101,27 @@ test('a fixed heap does not grow, and says no instead; growth renews the views',
   core.exports.heapCheck();
 });
 
+test('a zeroed block that spans the old end of memory is zero there too', async () => {
+  const { core } = await newCore();
+  const end = core.u8.length;
+  const ptr = core.exports.heapAllocZeroed(32 << 20) >>> 0;
+  expect(ptr).toBeLessThan(end - 64);
+  expect(core.u8.subarray(end - 64, end + 64).every((byte) => byte === 0)).toBe(true);
+});
+
+test('a block that takes the rest of the heap to the last byte is remembered as used', async () => {
+  const { core } = await newCore();
+  const whole = 2 ** 23;
+  core.exports.heapFix(true);
+  core.exports.heapAlloc(core.exports.heapCheck() - whole - 8);
+  expect(core.exports.heapCheck()).toBe(whole);
+  const ptr = core.exports.heapAlloc(whole - 8) >>> 0;
+  core.u8.fill(0xff, ptr, ptr + whole - 8);
+  core.exports.heapFree(ptr);
+  expect(core.exports.heapAllocZeroed(whole - 8) >>> 0).toBe(ptr);
+  expect(core.u8.subarray(ptr, ptr + whole - 8).findIndex((byte) => byte !== 0)).toBe(-1);
+});
+
 test('what does not fit into 4 GiB is refused', async () => {
   const { core } = await newCore();
   for (const size of [0xffffffff, 0xf0000000, 0xe0000000, 0xdfffffff]) expect(core.exports.heapAlloc(size)).toBe(0);
