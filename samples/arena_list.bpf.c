@@ -4,7 +4,7 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-enum { PAGE_SIZE = 4096, ARENA_PAGES = 64, ANY_NODE = -1, ENOMEM = 12, MAX_STEPS = 1 << 16 };
+enum { PAGE_SIZE = 4096, ARENA_PAGES = 64, ANY_NODE = -1, ENOMEM = 12 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARENA);
@@ -64,7 +64,7 @@ int total(struct request *request)
 	u64 sum = 0;
 	u64 steps = 0;
 
-	while (node && steps < MAX_STEPS) {
+	while (node && may_loop()) {
 		sum += node->value;
 		node = node->next;
 		steps++;

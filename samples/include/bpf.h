@@ -78,6 +78,19 @@ static long (*const bpf_probe_read_kernel_str)(void *dst, u32 size, const void *
 		bpf_trace_printk(text, sizeof(text), ##__VA_ARGS__);    \
 	})
 
+/* True as long as the kernel lets a loop go on (may_goto): for loops whose end no verifier can see. */
+#define may_loop()                                                              \
+	({                                                                      \
+		__label__ stop, done;                                           \
+		bool go_on = true;                                              \
+		asm volatile goto("may_goto %l[stop]" : : : : stop);            \
+		goto done;                                                      \
+	stop:                                                                   \
+		go_on = false;                                                  \
+	done:                                                                   \
+		go_on;                                                          \
+	})
+
 /* Does the running kernel have it? The loader answers; a branch that is not taken may use what is missing. */
 #define bpf_core_field_exists(field) __builtin_preserve_field_info(field, 2)
 /* The value that the running kernel gives an enumerator, which may differ from the one in vmlinux.h. */
