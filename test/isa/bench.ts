@@ -4,6 +4,7 @@ import { VmtableError } from '../../src/errors.js';
 import type { CallTarget, CheckStrength, EngineName, HostFn, VmProg } from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
 import { ARENA_START, type Case } from './cases.js';
+import { spread } from './spread.js';
 
 /** Engines that every execution test runs on. */
 export const ENGINES: readonly EngineName[] = ['interp'];
@@ -14,6 +15,17 @@ export interface Outcome {
   after?: number[];
   fault?: string;
   refused?: string;
+}
+
+const ASSEMBLED = new Map<string, Uint8Array>();
+
+/** The insns of a case's text, assembled once for all engines. */
+export function assembled(text: string): Uint8Array {
+  const known = ASSEMBLED.get(text);
+  if (known) return known;
+  const insns = assemble(text);
+  ASSEMBLED.set(text, insns);
+  return insns;
 }
 
 /** What helper and kfunc calls of the cases reach, by number. */
@@ -42,7 +54,7 @@ export class Bench {
   ) {}
 
   static async create(engine: EngineName, checks: CheckStrength): Promise<Bench> {
-    const vm = await Vm.create({ windowBytes: 1 << 20, fuel: 20_000_000 });
+    const vm = await Vm.create({ windowBytes: 1 << 20, fuel: 10_000_000 });
     const functions = Object.entries(FUNCTIONS).map(([id, fn]): [number, number] => [
       Number(id),
       vm.registerHost(`function ${id}`, fn),
@@ -52,8 +64,10 @@ export class Bench {
     return new Bench(vm, new Map(functions), engine, checks, arena.handle);
   }
 
-  run({ text, args = [], memory, calls = false, arena = false }: Case): Outcome {
-    const prog = this.load(text, calls, arena);
+  /** `apart`: with nothing next to any insn (spread.ts); undefined if that cannot be. */
+  run({ text, args = [], memory, calls = false, arena = false }: Case, apart = false): Outcome | undefined {
+    const prog = this.load(text, calls, arena, apart);
+    if (prog === undefined) return undefined;
     if (typeof prog === 'string') return { refused: prog };
     const { vm } = this;
     const at = memory ? this.memory(memory.length) : 0;
@@ -84,11 +98,12 @@ export class Bench {
     return undefined;
   }
 
-  private load(text: string, calls: boolean, arena: boolean): VmProg | string {
-    const key = `${calls} ${arena} ${text}`;
+  private load(text: string, calls: boolean, arena: boolean, apart: boolean): VmProg | string | undefined {
+    const key = `${calls} ${arena} ${apart} ${text}`;
     const known = this.progs.get(key);
     if (known !== undefined) return known;
-    const insns = assemble(text);
+    const insns = apart ? spread(assembled(text)) : assembled(text);
+    if (!insns) return undefined;
     const prog = this.loadInsns(insns, calls ? this.targets(insns) : new Map(), arena);
     this.progs.set(key, prog);
     return prog;

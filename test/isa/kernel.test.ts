@@ -29,6 +29,15 @@ const BATCH = 500;
 const NOT_GENERATED =
   /^(?:ADDR_SPACE_CAST|JA X|CALL HELPER|CALL KFUNC|CALLX|LD_IMM64 (?!NONE|MAP_VALUE).*|LD (?:ABS|IND) .*|MAY_GOTO|LOAD_ACQ .*|STORE_REL .*)$/;
 
+/** What programs take turns at: the interpreter is compiled once for each. */
+interface Variant {
+  checks: CheckStrength;
+  countInsns: boolean;
+}
+const VARIANTS: readonly Variant[] = [false, true].flatMap((countInsns) =>
+  CHECKS.map((checks) => ({ checks, countInsns })),
+);
+
 const kernel = await Kernel.create(VALUE_BYTES);
 
 describe.skipIf(typeof kernel === 'string')('the same as in the kernel', () => {
@@ -45,7 +54,7 @@ describe.skipIf(typeof kernel === 'string')('the same as in the kernel', () => {
       const programs = Array.from({ length: Math.min(BATCH, PROGRAMS - equal) }, () => generate(seed++, features));
       const jobs = programs.map(jobOf);
       const theirs = kernel.run(jobs); // runs beside ours
-      const results = jobs.map((job, i) => ours.run(job, CHECKS[i % CHECKS.length] ?? 'object'));
+      const results = jobs.map((job, i) => ours.run(job, VARIANTS[i % VARIANTS.length]!));
       for (const [i, answer] of (await theirs).entries()) {
         const program = programs[i] as Program;
         if ('refused' in answer) {
@@ -114,13 +123,13 @@ class Ours {
     return new Ours(vm, engine, packet, value, context);
   }
 
-  run(job: Job, checks: CheckStrength): Answer | Fault {
+  run(job: Job, { checks, countInsns }: Variant): Answer | Fault {
     const { vm, engine } = this;
     const insns = forVm(job.insns, vm.memory.address(this.value));
     const prog = vm.loadProg({ name: 'generated', insns, calls: new Map(), checks, faults: 'strict', engine });
     this.write(this.packet, job.packet);
     this.write(this.value, job.value);
-    const { r0, fault } = vm.run(prog, { args: [vm.memory.address(this.context)], fuel: 1_000_000 });
+    const { r0, fault } = vm.run(prog, { args: [vm.memory.address(this.context)], fuel: 1_000_000, countInsns });
     prog.free();
     if (fault) return { fault: `insn ${fault.insn}: ${fault.message}` };
     return {
@@ -166,10 +175,10 @@ async function explain(kernel: Kernel, ours: Ours, failing: Program): Promise<st
   const compare = async (candidates: Program[]) => {
     const jobs = candidates.map(jobOf);
     const answers = await kernel.run(jobs);
-    for (const checks of CHECKS) {
-      const i = jobs.findIndex((job, k) => difference(answers[k] as Answer, ours.run(job, checks)) !== undefined);
+    for (const variant of VARIANTS) {
+      const i = jobs.findIndex((job, k) => difference(answers[k] as Answer, ours.run(job, variant)) !== undefined);
       if (i < 0) continue;
-      found = `${checks} checks, ${difference(answers[i] as Answer, ours.run(jobs[i] as Job, checks))}`;
+      found = `${variant.checks} checks, ${difference(answers[i] as Answer, ours.run(jobs[i] as Job, variant))}`;
       return candidates[i];
     }
     return undefined;
