@@ -63,6 +63,7 @@ export const FAULT_EXCEPTION = 14; // bpf_throw outside a program that can take 
 export const FAULT_BAD_POINTER = 15; // an argument of a helper or kfunc is no guest pointer
 export const FAULT_NESTING = 16; // host functions run programs inside programs too deep
 export const FAULT_BAD_MAP = 17; // a map argument is no live map
+export const FAULT_ILLEGAL_INSN = 18; // executed an insn that can only stand in dead code
 
 // ---- Memory and maps: fixed records at MEMORY_RECORDS ----------------------------------------------------------------
 

@@ -30,6 +30,8 @@ export function slow(): u32 {
       return callCore(pc, load<u32>(pc, abi.SLOT_OFF));
     case ops.H_CALL:
       return stop(abi.FAULT_CALL_DEPTH);
+    case ops.H_ILLEGAL:
+      return stop(abi.FAULT_ILLEGAL_INSN);
     case ops.H_CALL_MISSING:
       return stop(abi.FAULT_MISSING_FUNCTION);
     case ops.H_CALLX:

@@ -145,7 +145,8 @@ function alu64(slot: usize, at: usize, code: u32): u32 {
   if (!x) return ops.H_MOV_K;
   switch (Insn.off(at)) {
     case isa.OFF_ADDR_SPACE_CAST:
-      return Insn.imm(at) == isa.CAST_TO_KERNEL ? ops.H_CAST_KERN : ops.H_CAST_USER;
+      if (Insn.imm(at) == isa.CAST_TO_KERNEL) return ops.H_CAST_KERN;
+      return Insn.imm(at) == isa.CAST_TO_USER ? ops.H_CAST_USER : ops.H_ILLEGAL;
     case 8:
       return ops.H_MOVSX8;
     case 16:

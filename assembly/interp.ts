@@ -7,7 +7,6 @@
 import * as abi from './abi';
 import { castKern, castUser } from './arena';
 import { slow } from './call';
-import * as isa from './isa';
 import * as ops from './ops';
 
 // Compile-time flags of the loop: types of different size.
@@ -891,14 +890,14 @@ function loop<C, N>(): u32 {
         pc += abi.SLOT_BYTES;
         continue;
       // <fused>
-      case 144: {
+      case 145: {
         // ADD_K(x) ADD_K(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 145: {
+      case 146: {
         // ADD_K(x) JLT_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -909,7 +908,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 146: {
+      case 147: {
         // ADD_K(x) JEQ_K(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -920,7 +919,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 147: {
+      case 148: {
         // ADD_K(x) ADD_K(x) JLT_X(@1,x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
         const v1: u64 = Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc);
@@ -932,7 +931,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 148: {
+      case 149: {
         // ADD_K(x) JNE_K(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -943,7 +942,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 149: {
+      case 150: {
         // ADD_K(x) JNE_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -954,20 +953,20 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 150: {
+      case 151: {
         // ADD_K(x) JA
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 151: {
+      case 152: {
         // ADD_X(x,x) ADD_K(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 152: {
+      case 153: {
         // ADD_X(x,x) LDX_B(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -980,7 +979,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 153: {
+      case 154: {
         // ADD_X(x,x) LDX_W(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -993,7 +992,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 154: {
+      case 155: {
         // ADD_X(x,x) LDX_DW(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1006,14 +1005,14 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 155: {
+      case 156: {
         // MUL_X(x,x) ADD_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) * Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 156: {
+      case 157: {
         // AND_K(x) JEQ_K(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) & Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1024,7 +1023,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 157: {
+      case 158: {
         // LSH_K(x) MOV_X(x) ADD_X(@1,@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1033,21 +1032,21 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 158: {
+      case 159: {
         // LSH_K(x) ARSH_K(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S1>(pc), <u64>(<i64>v0 >> <i64>(Slot.imm<S1>(pc) & 63)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 159: {
+      case 160: {
         // LSH_K(x) OR_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S1>(pc), v0 | Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 160: {
+      case 161: {
         // LSH_K(x) MOV_X(x) ADD_X(@1,@0) LDX_W(@2)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1063,7 +1062,7 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 161: {
+      case 162: {
         // LSH_K(x) MOV_X(x) ADD_X(@1,@0) LDX_DW(@2)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1079,21 +1078,21 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 162: {
+      case 163: {
         // XOR_X(x,x) MUL_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) ^ Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 * Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 163: {
+      case 164: {
         // MOV_K MOV_K
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 164: {
+      case 165: {
         // MOV_K LDX_W(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1106,7 +1105,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 165: {
+      case 166: {
         // MOV_K STXF_DW(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1114,7 +1113,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 166: {
+      case 167: {
         // MOV_K STXF_W(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1122,7 +1121,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 167: {
+      case 168: {
         // MOV_K STX_DW(@0,x)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1135,7 +1134,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 168: {
+      case 169: {
         // MOV_K JEQ_K(x)
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         if (Reg.get(Slot.dst<S1>(pc)) == Slot.imm<S1>(pc)) {
@@ -1145,13 +1144,13 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 169: {
+      case 170: {
         // MOV_K JA
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 170: {
+      case 171: {
         // MOV_K MOV_K MOV_K
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
@@ -1159,7 +1158,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 171: {
+      case 172: {
         // MOV_K LDX_DW(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1172,7 +1171,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 172: {
+      case 173: {
         // MOV_K STX_DW(x,@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1185,14 +1184,14 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 173: {
+      case 174: {
         // MOV_K ADD_X(@0,x)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 174: {
+      case 175: {
         // MOV_K STX_W(@0,x)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1205,28 +1204,28 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 175: {
+      case 176: {
         // MOV_K MOV_X(x)
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 176: {
+      case 177: {
         // MOV_X(x) ADD_X(@0,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 177: {
+      case 178: {
         // MOV_X(x) MOV_K
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 178: {
+      case 179: {
         // MOV_X(x) ADD_K(@0) MOV_K
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1234,14 +1233,14 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 179: {
+      case 180: {
         // MOV_X(x) MOV_X(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 180: {
+      case 181: {
         // MOV_X(x) ADD_X(@0,x) LDX_B(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1255,7 +1254,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 181: {
+      case 182: {
         // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1265,20 +1264,20 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 182: {
+      case 183: {
         // MOV_X(x) RSH_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 >> (Slot.imm<S1>(pc) & 63));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 183: {
+      case 184: {
         // MOV_X(x) JA
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 184: {
+      case 185: {
         // MOV_X(x) MOV_K MOV_K
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
@@ -1286,14 +1285,14 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 185: {
+      case 186: {
         // MOV_X(x) AND_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 & Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 186: {
+      case 187: {
         // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1) LDX_DW(@3)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1310,7 +1309,7 @@ function loop<C, N>(): u32 {
         pc += 5 * abi.SLOT_BYTES;
         continue;
       }
-      case 187: {
+      case 188: {
         // MOV_X(x) JEQ_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1321,7 +1320,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 188: {
+      case 189: {
         // MOV_X(x) JNE_K(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         if (Reg.get(Slot.dst<S1>(pc)) != Slot.imm<S1>(pc)) {
@@ -1331,7 +1330,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 189: {
+      case 190: {
         // MOV_X(x) ADD_K(@0) ADD_X(@1,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Slot.imm<S1>(pc);
@@ -1339,14 +1338,14 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 190: {
+      case 191: {
         // MOV_X(x) LSH_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 << (Slot.imm<S1>(pc) & 63));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 191: {
+      case 192: {
         // MOV_X(x) ADD_K(@0) MOV_X(x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1354,7 +1353,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 192: {
+      case 193: {
         // MOV_X(x) ADD_X(@0,x) LDX_H(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1368,7 +1367,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 193: {
+      case 194: {
         // MOV_X(x) ADD_X(@0,x) LDX_W(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1382,7 +1381,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 194: {
+      case 195: {
         // MOV_X(x) ADD_X(@0,x) LDX_DW(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1396,7 +1395,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 195: {
+      case 196: {
         // MOV_X(x) ADD_X(@0,x) STX_B(@1,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1410,7 +1409,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 196: {
+      case 197: {
         // MOV_X(x) ADD_X(@0,x) STX_W(@1,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1424,7 +1423,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 197: {
+      case 198: {
         // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1) LDX_W(@3)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1441,28 +1440,28 @@ function loop<C, N>(): u32 {
         pc += 5 * abi.SLOT_BYTES;
         continue;
       }
-      case 198: {
+      case 199: {
         // MOV_X(x) MUL_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 * Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 199: {
+      case 200: {
         // MOV_X(x) SUB_X(@0,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 - Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 200: {
+      case 201: {
         // MOV_X(x) OR_X(@0,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 | Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 201: {
+      case 202: {
         // ADD32_K(x) ADD32_K(x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) + Slot.imm32<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), w0);
@@ -1471,7 +1470,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 202: {
+      case 203: {
         // MUL32_K(x) ADD32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1480,7 +1479,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 203: {
+      case 204: {
         // MUL32_K(x) ADD32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1489,7 +1488,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 204: {
+      case 205: {
         // MUL32_X(x,x) ADD32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1498,7 +1497,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 205: {
+      case 206: {
         // AND32_K(x) JNE32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) & Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1510,7 +1509,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 206: {
+      case 207: {
         // AND32_K(x) JEQ32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) & Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1522,7 +1521,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 207: {
+      case 208: {
         // LSH32_K(x) ARSH32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) << Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1531,7 +1530,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 208: {
+      case 209: {
         // LSH32_K(x) OR32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) << Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1540,7 +1539,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 209: {
+      case 210: {
         // RSH32_K(x) AND32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1549,7 +1548,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 210: {
+      case 211: {
         // RSH32_K(x) MOV32_X(x) LSH32_K(@1) OR32_X(@2,@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1563,7 +1562,7 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 211: {
+      case 212: {
         // RSH32_K(x) XOR32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1572,7 +1571,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 212: {
+      case 213: {
         // XOR32_X(x,x) MUL32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) ^ Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1581,7 +1580,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 213: {
+      case 214: {
         // MOV32_X(x) RSH32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1590,7 +1589,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 214: {
+      case 215: {
         // MOV32_X(x) AND32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1599,7 +1598,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 215: {
+      case 216: {
         // MOV32_X(x) RSH32_K(@0) MOV32_X(x) LSH32_K(@2) OR32_X(@3,@1)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1615,14 +1614,14 @@ function loop<C, N>(): u32 {
         pc += 5 * abi.SLOT_BYTES;
         continue;
       }
-      case 216: {
+      case 217: {
         // MOV32_X(x) JA
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), w0);
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 217: {
+      case 218: {
         // MOV32_X(x) ADD32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1631,7 +1630,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 218: {
+      case 219: {
         // MOV32_X(x) MUL32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1640,7 +1639,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 219: {
+      case 220: {
         // MOV32_X(x) LSH32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1649,7 +1648,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 220: {
+      case 221: {
         // MOV32_X(x) SUB32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1658,7 +1657,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 221: {
+      case 222: {
         // MOV32_X(x) ADD32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1667,7 +1666,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 222: {
+      case 223: {
         // MOV32_X(x) XOR32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1676,7 +1675,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 223: {
+      case 224: {
         // LDX_B(x) ADD_K(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1688,7 +1687,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 224: {
+      case 225: {
         // LDX_B(x) JEQ32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1704,7 +1703,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 225: {
+      case 226: {
         // LDX_B(x) JNE32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1720,7 +1719,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 226: {
+      case 227: {
         // LDX_B(x) LDX_B(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1737,7 +1736,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 227: {
+      case 228: {
         // LDX_W(x) LSH_K(@0) ARSH_K(@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1750,7 +1749,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 228: {
+      case 229: {
         // LDX_W(x) LDX_W(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1767,7 +1766,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 229: {
+      case 230: {
         // LDX_W(x) ADD32_K(@0) STX_W(x,@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1787,7 +1786,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 230: {
+      case 231: {
         // LDX_W(x) JNE32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1803,7 +1802,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 231: {
+      case 232: {
         // LDX_W(x) ADD32_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1816,7 +1815,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 232: {
+      case 233: {
         // LDX_W(x) MUL32_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1829,7 +1828,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 233: {
+      case 234: {
         // LDX_W(x) JEQ32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1845,7 +1844,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 234: {
+      case 235: {
         // LDX_DW(x) LDX_DW(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1862,7 +1861,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 235: {
+      case 236: {
         // LDX_DW(x) STX_DW(x,@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1880,7 +1879,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 236: {
+      case 237: {
         // LDX_DW(x) ADD_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1892,7 +1891,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 237: {
+      case 238: {
         // LDX_DW(x) JEQ_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1908,7 +1907,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 238: {
+      case 239: {
         // LDX_DW(x) JEQ_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1924,7 +1923,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 239: {
+      case 240: {
         // LDX_DW(x) ADD_K(@0) STX_DW(x,@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1943,7 +1942,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 240: {
+      case 241: {
         // LDX_DW(x) ADD_X(@0,x) STX_DW(x,@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1962,7 +1961,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 241: {
+      case 242: {
         // LDX_DW(x) JNE_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1978,7 +1977,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 242: {
+      case 243: {
         // STX_W(x,x) MOV_K
         const t0 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1990,7 +1989,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 243: {
+      case 244: {
         // STX_W(x,x) STX_W(x,x)
         const t0 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -2007,7 +2006,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 244: {
+      case 245: {
         // STX_DW(x,x) STX_DW(x,x)
         const t0 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -2024,14 +2023,14 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 245: {
+      case 246: {
         // LDF_DW ADD_X(@0,x)
         const v0: u64 = load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE);
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 246: {
+      case 247: {
         // LDF_DW LDX_DW(@0)
         const v0: u64 = load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -2044,7 +2043,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 247: {
+      case 248: {
         // LDF_DW LDX_W(@0)
         const v0: u64 = load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -2057,21 +2056,21 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 248: {
+      case 249: {
         // LDF_DW LDF_DW
         Reg.set(Slot.dst<S0>(pc), load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE));
         Reg.set(Slot.dst<S1>(pc), load<u64>(Mem.frame<S1>(pc), abi.WINDOW_BASE));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 249: {
+      case 250: {
         // STXF_DW(x) STXF_DW(x)
         store<u64>(Mem.frame<S0>(pc), Reg.get(Slot.src<S0>(pc)), abi.WINDOW_BASE);
         store<u64>(Mem.frame<S1>(pc), Reg.get(Slot.src<S1>(pc)), abi.WINDOW_BASE);
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 250: {
+      case 251: {
         // JEQ_K(x) JA
         if (Reg.get(Slot.dst<S0>(pc)) == Slot.imm<S0>(pc)) {
           break;
@@ -2079,7 +2078,7 @@ function loop<C, N>(): u32 {
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 251: {
+      case 252: {
         // JNE_K(x) JA
         if (Reg.get(Slot.dst<S0>(pc)) != Slot.imm<S0>(pc)) {
           break;
@@ -2087,7 +2086,7 @@ function loop<C, N>(): u32 {
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 252: {
+      case 253: {
         // JGT_X(x,x) JA
         if (Reg.get(Slot.dst<S0>(pc)) > Reg.get(Slot.src<S0>(pc))) {
           break;
@@ -2095,7 +2094,7 @@ function loop<C, N>(): u32 {
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 253: {
+      case 254: {
         // JLT_X(x,x) JA
         if (Reg.get(Slot.src<S0>(pc)) > Reg.get(Slot.dst<S0>(pc))) {
           break;
@@ -2103,7 +2102,7 @@ function loop<C, N>(): u32 {
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 254: {
+      case 255: {
         // JEQ32_K(x) JA
         if (Reg.get32(Slot.dst<S0>(pc)) == Slot.imm32<S0>(pc)) {
           break;
@@ -2180,6 +2179,7 @@ function loop<C, N>(): u32 {
       case ops.H_FOR_EACH_NEXT:
       case ops.H_TAIL_RETURN:
       case ops.H_ATOMIC:
+      case ops.H_ILLEGAL:
         pc = Run.slow(pc);
         continue;
       default: {

@@ -169,5 +169,7 @@ export const H_SLOW = 140;
 export const H_ATOMIC = 141;
 export const H_CAST_KERN = 142;
 export const H_CAST_USER = 143;
+// An insn that the kernel would refuse if it could be reached.
+export const H_ILLEGAL = 144;
 
-export const BASE_COUNT = 144;
+export const BASE_COUNT = 145;

@@ -1,4 +1,5 @@
 import * as abi from '../../assembly/abi.js';
+import { STACK_BYTES } from '../../assembly/isa.js';
 import type { ExecExports } from './exports.js';
 import { type CoreMemory, GUEST_BASE } from './memory.js';
 import type { LoadedProg } from './prog.js';
@@ -16,9 +17,9 @@ export interface FaultSources {
   exports: ExecExports;
   memory: CoreMemory;
   progAt(handle: number): LoadedProg;
-  hostName(index: number): string;
-  /** What a host function threw, if it did. */
+  /** What a host function threw, if it did, and its name. */
   error: unknown;
+  thrownBy: string;
 }
 
 /** Where a run stands: program and insn, and the insns of the calls that led there, innermost first. */
@@ -96,20 +97,22 @@ function near(address: bigint, memory: CoreMemory, stack: GuestPtr): string {
   if (ptr < 0 || ptr >= memory.windowBytes) return 'outside the guest window';
   const inStack = ptr - stack;
   if (inStack < -abi.STACK_REDZONE || inStack >= abi.STACK_KEYS) return memory.describe(ptr);
-  // In a redzone between frames: both neighbours are stack.
   const frame = Math.floor(inStack / abi.STACK_STRIDE);
-  const above = inStack - frame * abi.STACK_STRIDE - 512;
-  if (frame >= 0 && above < 0) return `${-above} bytes below r10 of stack frame ${frame}`;
-  return above >= 0 && frame >= 0 && above < abi.STACK_REDZONE / 2
-    ? `${above} bytes above r10 of stack frame ${frame}`
-    : `${(frame + 1) * abi.STACK_STRIDE - inStack} bytes below the 512 of stack frame ${frame + 1}`;
+  const inFrame = inStack - frame * abi.STACK_STRIDE;
+  if (inStack < 0) return `${-inStack} bytes below the stack of frame 0`;
+  if (inFrame < STACK_BYTES) return `r10 - ${STACK_BYTES - inFrame} of frame ${frame}`;
+  // In the redzone between two frames.
+  const above = inFrame - STACK_BYTES;
+  return above < abi.STACK_REDZONE / 2
+    ? `r10 + ${above} of frame ${frame}, past its stack`
+    : `${abi.STACK_STRIDE - inFrame} bytes below the stack of frame ${frame + 1}`;
 }
 
 function hex(address: bigint): string {
   return `0x${address.toString(16).padStart(16, '0')}`;
 }
 
-function describe(code: number, fault: VmFault, place: Place, { memory, hostName, error }: FaultSources): string {
+function describe(code: number, fault: VmFault, place: Place, { error, thrownBy }: FaultSources): string {
   switch (code) {
     case abi.FAULT_OUT_OF_FUEL:
       return 'the run took more back-edges and calls than it may';
@@ -120,7 +123,7 @@ function describe(code: number, fault: VmFault, place: Place, { memory, hostName
     case abi.FAULT_MISSING_FUNCTION:
       return `call of ${place.prog.missing.get(place.insn) ?? 'an unknown function'}, which is not there`;
     case abi.FAULT_HOST:
-      return `${hostName(memory.u32At(abi.CALL_FN))}: ${error instanceof Error ? error.message : String(error)}`;
+      return `${thrownBy}: ${error instanceof Error ? error.message : String(error)}`;
     case abi.FAULT_EXCEPTION:
       return 'bpf_throw in a callback of the host';
     case abi.FAULT_NESTING:
@@ -130,7 +133,7 @@ function describe(code: number, fault: VmFault, place: Place, { memory, hostName
     case abi.FAULT_BAD_MAP:
       return `${hex(fault.address ?? 0n)} is no map (${fault.near})`;
     case abi.FAULT_BAD_POINTER:
-      return `argument ${hex(fault.address ?? 0n)} of ${hostName(memory.u32At(abi.CALL_FN))} is no guest pointer`;
+      return `argument ${hex(fault.address ?? 0n)} of ${thrownBy} is no guest pointer`;
     default:
       return `${fault.size}-byte ${fault.write ? 'store' : 'load'} at ${hex(fault.address ?? 0n)} (${fault.near})`;
   }

@@ -51,6 +51,7 @@ export class Vm implements ContextOwner, CallSources {
   private readonly call: Call;
   /** What a host function threw, and the fault it takes from a callback, until the run that stops picks them up. */
   private thrown: unknown;
+  private thrownBy = '';
   private inner: VmFault | undefined;
   private disposed = false;
 
@@ -68,6 +69,7 @@ export class Vm implements ContextOwner, CallSources {
     this.maps.onError = (error) => {
       if (this.memory.u32At(abi.CUR_CTX) === 0) throw error;
       this.thrown = error;
+      this.thrownBy = 'a map';
     };
     core.exports.ctxInit();
     this.growPool();
@@ -284,13 +286,14 @@ export class Vm implements ContextOwner, CallSources {
       (this.hosts[index] as { fn: HostFn }).fn(this.call);
     } catch (error) {
       if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx, depth);
-      this.stop(ctx, error);
+      this.stop(ctx, this.nameOf(index), error);
     }
   }
 
   /** Makes the running program stop with what its host function threw. */
-  private stop(ctx: number, error: unknown): void {
+  private stop(ctx: number, by: string, error: unknown): void {
     const { memory } = this;
+    this.thrownBy = by;
     if (error instanceof CallbackStopped) {
       if (error.fault.kind === 'exception') {
         memory.setU64At(abi.REG_R1, error.fault.registers[1] ?? 0n);
@@ -309,6 +312,10 @@ export class Vm implements ContextOwner, CallSources {
     memory.setU32At(abi.CALL_STATUS, abi.FAULT_HOST);
   }
 
+  private nameOf(index: number): string {
+    return this.hosts[index]?.name ?? `function ${index}`;
+  }
+
   fault(ctx: number): VmFault {
     const fault = faultOf(ctx, this.sources());
     const { inner } = this;
@@ -323,8 +330,8 @@ export class Vm implements ContextOwner, CallSources {
       exports: this.exports,
       memory: this.memory,
       progAt: (handle) => this.progAt(handle),
-      hostName: (index) => this.hosts[index]?.name ?? `function ${index}`,
       error: this.thrown,
+      thrownBy: this.thrownBy,
     };
   }
 
