@@ -49,7 +49,8 @@ export interface DemoResult {
   cpus: { cpu: number; busyNs: number; idleNs: number; spans: { pid: number; start: number; end: number }[] }[];
   /** Lines of bpf_printk. */
   output: string[];
-  host: { wallMs: number; callbacks: Record<string, { ns: number }> };
+  /** Of each op: all calls together, and the median of one. */
+  host: { wallMs: number; callbacks: Record<string, { ns: number; medianNs: number }> };
 }
 
 const MS = 1_000_000;
@@ -141,7 +142,8 @@ function resultOf(machine: Machine, object: string, map: StructOpsMap): DemoResu
   for (const [op, callable] of Object.entries(sched.kdata.ops)) {
     if (!callable) continue;
     callbacks[op] = { program: callable.prog.name, count: callable.stats.runs, insns: callable.stats.insns };
-    host[op] = { ns: sched.hostNs[op] ?? 0 };
+    const times = [...(sched.hostNs[op] ?? [])].sort((a, b) => a - b);
+    host[op] = { ns: times.reduce((sum, ns) => sum + ns, 0), medianNs: times[times.length >> 1] ?? 0 };
   }
   return {
     object,

@@ -48,11 +48,11 @@ type Paint = (pid: number, text: string) => string;
 
 function callbackTable(result: DemoResult, colors: Colors): string[] {
   const rows = Object.entries(result.callbacks).map(([op, { program, count, insns }]) => {
-    const ns = result.host.callbacks[op]?.ns ?? 0;
-    const per = (total: number) => (count === 0 ? '' : (total / count).toFixed(0));
-    return [op, program, String(count), per(insns), per(ns)];
+    const ns = result.host.callbacks[op]?.medianNs ?? 0;
+    const [insnsPerCall, nsPerCall] = count === 0 ? ['', ''] : [(insns / count).toFixed(0), ns.toFixed(0)];
+    return [op, program, String(count), insnsPerCall, nsPerCall];
   });
-  const lines = table(['callback', 'program', 'calls', 'insns/call', 'ns/call'], rows, 2, colors);
+  const lines = table(['callback', 'program', 'calls', 'insns/call', 'median ns'], rows, 2, colors);
   if (result.neverCalled.length > 0) {
     lines.push(`This machine has no occasion to call ${result.neverCalled.join(', ')}.`);
   }

@@ -47,8 +47,8 @@ export class ScxSched {
   initialized = false;
   /** While the scheduler goes: nothing is scheduled any more, and kicks are ignored. */
   bypassing = false;
-  /** The host's time inside each op, ns. */
-  readonly hostNs: Record<string, number> = {};
+  /** The host's time of each call, ns, by op. */
+  readonly hostNs: Record<string, number[]> = {};
   readonly #contexts: OpContext[] = [];
   readonly #buffer: BufferedInsert[] = [];
 
@@ -87,9 +87,14 @@ export class ScxSched {
       this.claimExit(this.consts.exit.error, 0n, `ops.${name}(): ${error.message}`);
       return undefined;
     } finally {
-      this.hostNs[name] = (this.hostNs[name] ?? 0) + (performance.now() - start) * 1e6;
+      this.#times(name).push((performance.now() - start) * 1e6);
       this.#contexts.pop();
     }
+  }
+
+  #times(op: string): number[] {
+    this.hostNs[op] ??= [];
+    return this.hostNs[op];
   }
 
   claimExit(kind: number, code: bigint, message: string): void {

@@ -115,15 +115,15 @@ describe('its report', () => {
       { cpu: 1, busyNs: 1 * MS, idleNs: 7 * MS, spans: [{ pid: 102, start: 4 * MS, end: 5 * MS }] },
     ],
     output: ['hello'],
-    host: { wallMs: 1, callbacks: { enqueue: { ns: 4400 } } },
+    host: { wallMs: 1, callbacks: { enqueue: { ns: 4400, medianNs: 900 } } },
   };
 
   it('is aligned, and plain without colours', () => {
     expect(formatDemo(result, { width: 29 })).toBe(
       `x.bpf.o  scheduler "x" (sched_ext_ops x_ops) on Linux 7.3.4
 
-callback  program    calls  insns/call  ns/call
-enqueue   x_enqueue      4          13     1100
+callback  program    calls  insns/call  median ns
+enqueue   x_enqueue      4          13        900
 tick      x_tick         0
 This machine has no occasion to call tick.
 
