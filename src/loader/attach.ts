@@ -53,6 +53,11 @@ export class BpfLink {
     this.#state = 'detached';
   }
 
+  /** Leaves the vtable attached for as long as the kernel lives: destroy does nothing any more. */
+  disconnect(): void {
+    this.#state = 'destroyed';
+  }
+
   /** Detaches and gives the link back. */
   destroy(): void {
     if (this.#state === 'destroyed') return;

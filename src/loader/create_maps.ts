@@ -47,6 +47,7 @@ export function createMap(map: BpfMap, creation: MapCreation): void {
     const pinned = pin === undefined ? undefined : reuse(map, pin, creation);
     if (pinned !== undefined) {
       map.setFd(pinned);
+      map.reused = true;
       return;
     }
     if (map.definition.type === BPF_MAP_TYPE.PERF_EVENT_ARRAY && map.definition.maxEntries === 0) {
@@ -156,15 +157,16 @@ export function arenaDataOffset(map: BpfMap): number {
 }
 
 function populateArena(map: BpfMap, kernel: KernelDoor): void {
-  map.memory = kernel.mmap(map.fd);
-  const image = map.image;
+  const memory = kernel.mmap(map.fd);
+  map.memory = memory;
+  const { image } = map;
   if (!image) return;
-  const offset = arenaDataOffset(map);
-  if (offset < 0) {
+  map.dataOffset = arenaDataOffset(map);
+  if (map.dataOffset < 0) {
     const sizes = `${map.definition.maxEntries * PAGE_BYTES} bytes for global __arena variables of size ${image.length}`;
     throw new ErrnoError(ERRNO.E2BIG, `arena is too small: ${sizes}`);
   }
-  map.memory.write(offset, image);
+  memory.write(map.dataOffset, image);
 }
 
 /** `.rodata…` and `.kconfig`: read-only for programs, frozen for everyone else. */
@@ -172,18 +174,16 @@ export function isConstant(map: BpfMap): boolean {
   return /^\.(rodata|kconfig)(\.|$)/.test(map.spec.section);
 }
 
-/** Static initialisers `.values = { &inner }` of maps of maps; the kernel takes the inner map's fd for a value. */
-export function fillMapSlots(map: BpfMap, maps: (name: string) => BpfMap | undefined, kernel: KernelDoor): void {
-  fillSlots(map, kernel, 'map', (name) => maps(name)?.fd);
-}
-
-/** The same for program arrays, once the programs are loaded. */
+/**
+ * Static initialisers `.values = { &inner }`: fds of maps or programs. A map that was pinned before keeps what it has.
+ */
 export function fillSlots(
   map: BpfMap,
   kernel: KernelDoor,
   what: string,
   fdOf: (name: string) => number | undefined,
 ): void {
+  if (map.reused) return;
   for (const { index, name } of map.spec.values ?? []) {
     within(`map "${map.name}": slot [${index}]`, () => {
       const fd = fdOf(name);

@@ -1,6 +1,8 @@
+import { MAX_INSNS } from '../../assembly/abi.js';
 import { INSN_BYTES, OP_LD_IMM64, PSEUDO_FUNC } from '../../assembly/isa.js';
 import type { CoReResolver } from '../btf/core.js';
 import { applyCoRe } from '../btf/core_patch.js';
+import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError, within } from '../errors.js';
 import type { CodeReloc, FunctionSpec, ObjectSpec, ProgramSpec } from '../object/spec.js';
 
@@ -49,56 +51,64 @@ export class Linker {
     }
   }
 
-  /** Throws InputError for a call that leads nowhere or an insn that does not fit its relocation. */
-  link(program: ProgramSpec): LinkedProgram {
-    const parts: Uint8Array[] = [];
+  /**
+   * The program and every function it reaches, in the order in which they are linked, all of them relocated against the kernel's
+   * types. Throws InputError for a call that leads nowhere or an insn that does not fit its relocation, ErrnoError where CO-RE
+   * refuses to go on or the program becomes longer than any kernel takes.
+   */
+  functionsOf(program: ProgramSpec): LinkedFunction[] {
     const functions: LinkedFunction[] = [];
-    const starts = new Map<FunctionSpec, number>();
+    const reached = new Set<FunctionSpec>();
     let length = 0;
     const append = (spec: FunctionSpec) => {
       const { insns } = this.#prepare(spec);
       functions.push({ spec, start: length });
-      starts.set(spec, length);
-      parts.push(insns);
+      reached.add(spec);
       length += insns.length / INSN_BYTES;
+      if (length > MAX_INSNS) throw new ErrnoError(ERRNO.E2BIG, `more than ${MAX_INSNS} insns`);
     };
     // Depth first, in order of the calls: a callee's own callees come before the caller's next one.
     const walk = (root: FunctionSpec) => {
-      const stack = [{ spec: root, calls: this.#calls(root), next: 0 }];
+      append(root);
+      const stack = [{ calls: this.#calls(root), next: 0 }];
       for (let top = stack.at(-1); top; top = stack.at(-1)) {
         const callee = top.calls[top.next++]?.[1];
         if (!callee) {
           stack.pop();
-        } else if (!starts.has(callee)) {
+        } else if (!reached.has(callee)) {
           append(callee);
-          stack.push({ spec: callee, calls: this.#calls(callee), next: 0 });
+          stack.push({ calls: this.#calls(callee), next: 0 });
         }
       }
     };
-    append(program);
     walk(program);
     const handler = this.#exceptionCallback(program);
-    if (handler && !starts.has(handler)) {
-      append(handler);
-      walk(handler);
-    }
+    if (handler && !reached.has(handler)) walk(handler);
+    return functions;
+  }
 
-    const insns = new Uint8Array(length * INSN_BYTES);
+  /** Links one program. Throws as functionsOf. */
+  link(program: ProgramSpec): LinkedProgram {
+    const functions = this.functionsOf(program);
+    const starts = new Map(functions.map(({ spec, start }) => [spec, start]));
+    const last = functions.at(-1);
+    const insns = new Uint8Array((last?.start ?? 0) * INSN_BYTES + (last?.spec.insns.length ?? 0));
     const view = new DataView(insns.buffer);
     const linked: LinkedProgram = { insns, functions, relocations: [], poisoned: new Map() };
-    for (const [i, { spec, start }] of functions.entries()) {
-      insns.set(parts[i] ?? [], start * INSN_BYTES);
-      const { poisoned } = this.#prepare(spec);
-      for (const { insn, text } of poisoned) linked.poisoned.set(start + insn, text);
+    for (const { spec, start } of functions) {
+      const prepared = this.#prepare(spec);
+      insns.set(prepared.insns, start * INSN_BYTES);
+      // Dead code that CO-RE poisoned has nothing left to relocate.
+      for (const { insn, text } of prepared.poisoned) linked.poisoned.set(start + insn, text);
       for (const [insn, callee] of this.#calls(spec)) {
         const at = (start + insn) * INSN_BYTES;
+        if (linked.poisoned.has(start + insn)) continue;
         view.setInt32(at + 4, (starts.get(callee) ?? 0) - (start + insn) - 1, true);
         if (insns[at] === OP_LD_IMM64) insns[at + 1] = ((insns[at + 1] ?? 0) & 0x0f) | (PSEUDO_FUNC << 4);
       }
       for (const reloc of spec.relocations) {
         if (reloc.kind === 'call' || reloc.kind === 'func') continue;
         checkInsn(spec, reloc.insn);
-        // Dead code that CO-RE poisoned has nothing left to relocate.
         if (!linked.poisoned.has(start + reloc.insn)) linked.relocations.push({ ...reloc, insn: start + reloc.insn });
       }
     }

@@ -1,15 +1,16 @@
 import { Btf } from '../btf/btf.js';
 import { CoReResolver } from '../btf/core.js';
+import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { within } from '../errors.js';
-import type { BpfAttr, LogBuffer } from '../kernel/types.js';
+import type { BpfAttr, LogBuffer, Profile } from '../kernel/types.js';
 import type { ObjectSpec } from '../object/spec.js';
 import { BPF_F_SLEEPABLE, BPF_MAP_TYPE, BPF_OBJ_NAME_LEN, BPF_PROG_TYPE } from '../uapi.js';
 import { findAttachTarget } from './attach_target.js';
 import { btfForKernel } from './btf_upload.js';
-import { createMap, fillMapSlots, fillSlots, isConstant } from './create_maps.js';
+import { createMap, fillSlots, isConstant, type MapCreation } from './create_maps.js';
 import type { FdSet, KernelDoor } from './door.js';
-import { externError, resolveExterns } from './externs.js';
+import { externError, type ResolvedExterns, resolveExterns } from './externs.js';
 import { type KernelBtf, KernelTypes, loadModuleBtfs } from './kernel_types.js';
 import { type LinkedProgram, Linker } from './link.js';
 import type { BpfMap } from './map.js';
@@ -20,6 +21,7 @@ import { StructOpsMap, unreferenced } from './struct_ops.js';
 import { adjustAutoload, matchStructOps } from './struct_ops_match.js';
 
 const BPF_F_XDP_HAS_FRAGS = 1 << 5;
+const KCONFIG = '.kconfig';
 
 /** The parts of an open object that load works on. */
 export interface Loadable {
@@ -28,7 +30,19 @@ export interface Loadable {
   maps: readonly BpfMap[];
   /** BTF to relocate against instead of the kernel's (libbpf: btf_custom_path). */
   targetBtf: Btf | undefined;
+  /** Kernel configuration that goes before the profile's (libbpf: the open option `kconfig`). */
+  config: Readonly<Record<string, string>> | undefined;
   say(text: string): void;
+}
+
+interface Loading extends Loadable {
+  kernel: KernelDoor;
+  fds: FdSet;
+  types: KernelTypes;
+  resolved: ResolvedExterns;
+  linker: Linker;
+  /** fd of the object's BTF in the kernel; 0 without. */
+  btfFd: number;
 }
 
 /**
@@ -36,105 +50,118 @@ export interface Loadable {
  * through `fds`, so that a failure gives all of them back; the maps and programs that were set are the caller's to reset.
  */
 export function loadObject(object: Loadable, kernel: KernelDoor, fds: FdSet): void {
-  const { spec, programs, maps } = object;
-  const { profile } = kernel;
-  const types = new KernelTypes(profile.btf, () => loadModuleBtfs(kernel, fds));
-
-  const { resolved, problems } = resolveExterns(spec, profile, types);
-  const missing = externError(problems);
-  if (missing) throw missing;
-  const kconfig = maps.find((map) => map.spec.section === '.kconfig');
-  for (const { offset, value } of resolved.kconfig) kconfig?.image?.set(value, offset);
-
-  const structOps = maps.filter((map): map is StructOpsMap => map instanceof StructOpsMap);
-  const own = new Set(programs);
-  for (const map of structOps) if (map.autocreate) matchStructOps(map, types, own, object.say);
-  adjustAutoload(structOps, programs);
-
-  const modules = () => (object.targetBtf ? [] : types.modules.map((module) => module.btf));
-  const coRe = spec.btf && new CoReResolver(spec.btf, object.targetBtf ?? profile.btf, modules);
+  const { spec, targetBtf } = object;
+  const types = new KernelTypes(kernel.profile.btf, () => loadModuleBtfs(kernel, fds));
+  const resolved = resolve(object, kernel, types);
+  matchAll(object, types);
+  const modules = () => (targetBtf ? [] : types.modules.map((module) => module.btf));
+  const coRe = spec.btf && new CoReResolver(spec.btf, targetBtf ?? kernel.profile.btf, modules);
   const linker = new Linker(spec, coRe);
-  const loading = programs.filter((program) => program.autoload);
-  const linked = new Map<BpfProgram, LinkedProgram>();
-  for (const program of loading) {
-    within(`program "${program.name}"`, () => {
-      if (program.type === BPF_PROG_TYPE.UNSPEC) {
-        const why = `missing BPF prog type, check ELF section name '${program.spec.type}'`;
-        throw new ErrnoError(ERRNO.EINVAL, why);
-      }
-      if (program.type === BPF_PROG_TYPE.STRUCT_OPS && program.attachBtfId === 0) throw unreferenced(program);
-      findAttachTarget(program, types);
-      linked.set(program, linker.link(program.spec));
-    });
-  }
+  const programs = object.programs.filter((program) => program.autoload);
+  for (const program of programs) within(`program "${program.name}"`, () => check(program, types, linker));
 
-  const btf = spec.btf && (spec.btf instanceof Btf ? spec.btf : Btf.parse(spec.btf.raw));
-  const btfFd = btf ? loadBtf(object, btf, kernel, fds) : 0;
-  const creation = { kernel, fds, btfFd };
-  for (const map of maps) if (map.autocreate) createMap(map, creation);
-  const byName = new Map(maps.filter((map) => map.created).map((map) => [map.name, map]));
-  for (const map of byName.values()) {
-    if (map.definition.type !== BPF_MAP_TYPE.PROG_ARRAY) fillMapSlots(map, (name) => byName.get(name), kernel);
-  }
-
-  const moduleFds: number[] = [0];
-  const context = {
-    maps,
-    externs: spec.externs,
-    resolved,
-    types,
-    btf,
-    kconfig,
-    fdIndex(module: KernelBtf): number {
-      // Index 0 stands for the kernel's own BTF.
-      const known = moduleFds.indexOf(module.fd);
-      return known > 0 ? known : moduleFds.push(module.fd) - 1;
-    },
-  };
-  for (const [program, code] of linked) {
-    within(`program "${program.name}"`, () => {
-      relocateData(code, context);
-      program.setFd(fds.keep(loadProgram(program, code, { object, kernel, btfFd, moduleFds })));
-      bindConstants(program, maps, kernel);
-    });
-  }
-
-  const progFds = new Map(programs.filter((program) => program.loaded).map((program) => [program.name, program.fd]));
-  for (const map of byName.values()) {
-    if (map.definition.type === BPF_MAP_TYPE.PROG_ARRAY) fillSlots(map, kernel, 'prog', (name) => progFds.get(name));
+  const btfFd = spec.btf ? loadBtf(object, spec.btf, kernel, fds) : 0;
+  createMaps(object.maps, { kernel, fds, btfFd });
+  loadPrograms({ ...object, programs, kernel, fds, types, resolved, linker, btfFd });
+  for (const map of object.maps) {
+    if (map.created && map.definition.type === BPF_MAP_TYPE.PROG_ARRAY) {
+      fillSlots(map, kernel, 'prog', (name) => programs.find((program) => program.name === name)?.fd);
+    }
   }
   for (const module of types.loadedModules) fds.close(module.fd);
-  if (btfFd > 0) fds.close(btfFd);
 }
 
-function loadBtf(object: Loadable, btf: Btf, kernel: KernelDoor, fds: FdSet): number {
+/** Externs; values of the configuration go into their map. */
+function resolve({ spec, maps, config }: Loadable, kernel: KernelDoor, types: KernelTypes): ResolvedExterns {
+  const { resolved, problems } = resolveExterns(spec, withConfig(kernel.profile, config), types);
+  const missing = externError(problems);
+  if (missing) throw missing;
+  const kconfig = maps.find((map) => map.spec.section === KCONFIG);
+  for (const { offset, value } of resolved.kconfig) kconfig?.image?.set(value, offset);
+  return resolved;
+}
+
+function withConfig(profile: Profile, config: Readonly<Record<string, string>> | undefined): Profile {
+  if (!config) return profile;
+  const { behaviours } = profile;
+  return { ...profile, behaviours: { ...behaviours, config: { ...behaviours.config, ...config } } };
+}
+
+function matchAll({ maps, programs, say }: Loadable, types: KernelTypes): void {
+  const structOps = maps.filter((map): map is StructOpsMap => map instanceof StructOpsMap);
+  const own = new Set(programs);
+  for (const map of structOps) if (map.autocreate) matchStructOps(map, types, own, say);
+  adjustAutoload(structOps, programs);
+}
+
+/** All that can be wrong with a program before anything is created. */
+function check(program: BpfProgram, types: KernelTypes, linker: Linker): void {
+  if (program.type === BPF_PROG_TYPE.UNSPEC) {
+    const why = `missing BPF prog type, check ELF section name '${program.spec.type}'`;
+    throw new ErrnoError(ERRNO.EINVAL, why);
+  }
+  if (program.type === BPF_PROG_TYPE.STRUCT_OPS && program.attachBtfId === 0) throw unreferenced(program);
+  findAttachTarget(program, types);
+  linker.functionsOf(program.spec);
+}
+
+function loadBtf(object: Loadable, view: BtfView, kernel: KernelDoor, fds: FdSet): number {
+  const btf = view instanceof Btf ? view : Btf.parse(view.raw);
   const resized = object.maps.flatMap(({ spec, definition, isInternal }) => {
     const grown = isInternal && spec.data && definition.valueSize !== spec.data.bytes.length;
     return grown ? [{ section: spec.section, bytes: definition.valueSize }] : [];
   });
   const log: LogBuffer = { text: '' };
-  const attr = { btf: btfForKernel(object.spec, btf, resized), log };
-  const fd = kernel.bpf('BTF_LOAD', attr);
+  const fd = kernel.bpf('BTF_LOAD', { btf: btfForKernel(object.spec, btf, resized), log });
   if (fd < 0) throw new ErrnoError(-fd, `BTF was refused${logLine(log)}`);
   return fds.keep(fd);
 }
 
-interface ProgramLoad {
-  object: Loadable;
-  kernel: KernelDoor;
-  btfFd: number;
-  moduleFds: readonly number[];
+function createMaps(maps: readonly BpfMap[], creation: MapCreation): void {
+  for (const map of maps) if (map.autocreate) createMap(map, creation);
+  const byName = new Map(maps.filter((map) => map.created).map((map) => [map.name, map]));
+  for (const map of byName.values()) {
+    if (map.definition.type === BPF_MAP_TYPE.PROG_ARRAY) continue;
+    fillSlots(map, creation.kernel, 'map', (name) => byName.get(name)?.fd);
+  }
 }
 
-function loadProgram(program: BpfProgram, code: LinkedProgram, load: ProgramLoad): number {
+function loadPrograms(loading: Loading): void {
+  const { spec, maps, kernel, fds } = loading;
+  const fdArray: number[] = [0];
+  const context = {
+    maps,
+    externs: spec.externs,
+    resolved: loading.resolved,
+    types: loading.types,
+    btf: spec.btf,
+    kconfig: maps.find((map) => map.spec.section === KCONFIG),
+    fdIndex(module: KernelBtf): number {
+      // Index 0 stands for the kernel's own BTF.
+      const known = fdArray.indexOf(module.fd);
+      return known > 0 ? known : fdArray.push(module.fd) - 1;
+    },
+  };
+  for (const program of loading.programs) {
+    within(`program "${program.name}"`, () => {
+      const code = loading.linker.link(program.spec);
+      relocateData(code, context);
+      program.setFd(fds.keep(loadProgram(program, code, loading, fdArray)));
+      bindConstants(program, maps, kernel);
+    });
+  }
+}
+
+function loadProgram(program: BpfProgram, code: LinkedProgram, loading: Loading, fdArray: readonly number[]): number {
+  const { kernel, btfFd } = loading;
   const { spec } = program;
   const log: LogBuffer = { text: '' };
   const attr: BpfAttr['PROG_LOAD'] = {
     prog_type: spec.progType,
     insns: code.insns,
-    license: load.object.spec.license,
+    license: loading.spec.license,
     log,
-    kern_version: load.object.spec.kernelVersion || load.kernel.profile.version,
+    kern_version: loading.spec.kernelVersion || kernel.profile.version,
     prog_flags: (spec.sleepable ? BPF_F_SLEEPABLE : 0) | (spec.xdpFrags ? BPF_F_XDP_HAS_FRAGS : 0),
     prog_name: spec.name.slice(0, BPF_OBJ_NAME_LEN - 1),
     expected_attach_type: program.expectedAttachType,
@@ -142,15 +169,15 @@ function loadProgram(program: BpfProgram, code: LinkedProgram, load: ProgramLoad
     attach_btf_obj_fd: program.attachBtfFd,
     poisoned: code.poisoned,
   };
-  if (load.btfFd > 0) {
-    attr.prog_btf_fd = load.btfFd;
+  if (btfFd > 0) {
+    attr.prog_btf_fd = btfFd;
     attr.func_info = funcInfo(code.functions);
     attr.func_info_rec_size = FUNC_INFO_BYTES;
     attr.line_info = lineInfo(code.functions);
     attr.line_info_rec_size = LINE_INFO_BYTES;
   }
-  if (load.moduleFds.length > 1) attr.fd_array = load.moduleFds;
-  const fd = load.kernel.bpf('PROG_LOAD', attr);
+  if (fdArray.length > 1) attr.fd_array = fdArray;
+  const fd = kernel.bpf('PROG_LOAD', attr);
   program.log = log.text;
   if (fd < 0) throw new ErrnoError(-fd, `BPF program load failed${logLine(log)}`);
   return fd;
@@ -168,7 +195,7 @@ function logLine(log: LogBuffer): string {
 /** Constants belong to every program of the object, used or not (libbpf: bpf_prog_bind_map); failing to bind is no error. */
 function bindConstants(program: BpfProgram, maps: readonly BpfMap[], kernel: KernelDoor): void {
   for (const map of maps) {
-    if (map.created && map.isInternal && isConstant(map) && map.spec.section !== '.kconfig') {
+    if (map.created && map.isInternal && isConstant(map) && map.spec.section !== KCONFIG) {
       kernel.bpf('PROG_BIND_MAP', { prog_fd: program.fd, map_fd: map.fd });
     }
   }

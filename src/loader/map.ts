@@ -30,8 +30,11 @@ export class BpfMap {
   #fd = -1;
   readonly #def: MapDefinition;
   #image: Uint8Array | undefined;
-  /** Mapped memory of an arena after load. */
+  /** Mapped memory of an arena after load, and where in it the global variables begin. */
   memory: MapMemory | undefined;
+  dataOffset = 0;
+  /** True if load took a map that was pinned before. */
+  reused = false;
 
   constructor(
     readonly context: ObjectContext,
@@ -267,7 +270,7 @@ export class BpfMap {
    */
   readData(offset: number, bytes: number): Uint8Array {
     if (this.context.state === 'open' && this.#image) return this.#image.slice(offset, offset + bytes);
-    if (this.memory) return this.memory.read(offset, bytes);
+    if (this.memory) return this.memory.read(this.dataOffset + offset, bytes);
     return this.#wholeValue().slice(offset, offset + bytes);
   }
 
@@ -276,7 +279,7 @@ export class BpfMap {
     if (this.context.state === 'open' && this.#image) {
       this.#image.set(bytes, offset);
     } else if (this.memory) {
-      this.memory.write(offset, bytes);
+      this.memory.write(this.dataOffset + offset, bytes);
     } else {
       const value = this.#wholeValue();
       value.set(bytes, offset);

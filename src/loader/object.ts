@@ -20,6 +20,8 @@ export interface OpenOptions {
   name?: string;
   /** BTF to relocate against instead of the kernel's; struct_ops still match against the kernel's. */
   targetBtf?: Btf;
+  /** Kernel configuration (`CONFIG_HZ` → `1000`) that goes before that of the kernel's profile. */
+  config?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -124,6 +126,7 @@ export class BpfObject {
           programs: this.programs,
           maps: this.maps,
           targetBtf: this.options.targetBtf,
+          config: this.options.config,
           say: (text) => this.messages.push(text),
         },
         kernel,
@@ -140,7 +143,10 @@ export class BpfObject {
     return this;
   }
 
-  /** Attaches every struct_ops map that was created and whose autoattach is on. If one fails, none stays attached. */
+  /**
+   * Attaches every struct_ops map that was created and whose autoattach is on. If one fails, none stays attached. These links
+   * end with the object; a link that `StructOpsMap.attach` gave is its caller's to destroy.
+   */
   attach(): BpfLink[] {
     requireLoaded(this.#context, 'attach');
     const links: BpfLink[] = [];

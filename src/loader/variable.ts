@@ -37,6 +37,7 @@ export class Variable {
   /** Before load the initial value, after load the live one; constants can't be changed after load. */
   set(value: BtfInput): void {
     within(`variable "${this.name}"`, () => {
+      if (this.map.spec.section === '.kconfig') throw new InputError("is the kernel's: set it in the configuration");
       const bytes = this.map.readData(this.offset, this.root.size);
       encodeValue(this.btf, this.place, value, bytes);
       this.map.writeData(this.offset, bytes);

@@ -166,6 +166,11 @@ describe('what cannot be linked', () => {
     expect(run).toThrow(text);
   });
 
+  it('a program that no kernel would take', () => {
+    const long = broken((fn) => ({ insns: new Uint8Array(8 * 1_000_001), relocations: [], lines: fn.lines }));
+    expect(long).toThrow('more than 1000000 insns: E2BIG (-7)');
+  });
+
   it('leaves several exception callbacks to the kernel', () => {
     const tags = ['exception_callback:caught', 'exception_callback:shared'];
     expect(names(broken(() => ({ declTags: tags }), 'alone')())).toEqual(['alone']);

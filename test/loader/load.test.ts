@@ -131,6 +131,14 @@ describe('references from code', () => {
   };
   const fd = (name: string) => object.map(name).fd;
 
+  it('keep the register that they load', () => {
+    for (const name of ['target', 'writes', 'uses_maps', 'uses_ksyms']) {
+      for (const { reloc, low } of relocs(name)) {
+        expect(low.dst).toBe(insnAt(object.program(name).spec.insns, reloc.insn).dst);
+      }
+    }
+  });
+
   it('to maps become fds', () => {
     const found = relocs('uses_maps').map(({ low, high }) => [low.src, low.imm, high.imm]);
     expect(found).toEqual([
@@ -263,6 +271,52 @@ describe('kernel configuration', () => {
     [{ CONFIG_HZ: '' }, "extern 'CONFIG_HZ' (strong): not resolved: ESRCH (-3)"],
   ])('refuses %j', (change, text) => {
     expect(() => values({ ...CONFIG, ...change })).toThrow(text);
+  });
+});
+
+describe('options', () => {
+  it('config goes before the configuration of the profile', () => {
+    const kernel = new FakeKernel(profile);
+    const object = openObject(fixtureBytes('data'), {
+      name: 'x',
+      config: { CONFIG_HZ: '1000', CONFIG_NOT_THERE: '7' },
+    });
+    object.load(kernel);
+    expect([object.variable('CONFIG_HZ').get(), object.variable('CONFIG_NOT_THERE').get()]).toEqual([1000n, 7]);
+    expect(object.variable('CONFIG_BPF').get()).toBe(true);
+  });
+
+  it('variables of the configuration are set nowhere else', () => {
+    expect(() => open().variable('CONFIG_HZ').set(1)).toThrow(`variable "CONFIG_HZ": is the kernel's`);
+  });
+
+  it('targetBtf is what CO-RE relocates against', () => {
+    const kernelTypes = fixture('core_kernel').btf;
+    const object = openObject(fixtureBytes('core'), { name: 'core', targetBtf: kernelTypes as Btf });
+    const kernel = new FakeKernel(profile);
+    // No module of the running kernel is asked.
+    kernel.modules.push({ name: 'other', btf: new Uint8Array(3) });
+    object.load(kernel);
+    expect(kernel.prog('load_u32').attr.poisoned?.size).toBe(0);
+    expect(kernel.of('BTF_GET_NEXT_ID')).toHaveLength(0);
+  });
+});
+
+describe('arena variables', () => {
+  it('are read and written where the loader put them', () => {
+    const { object, kernel } = loaded((opened) => opened.variable('arena_table[3]').set(8));
+    expect(object.variable('arena_first').get()).toBe(11n);
+    expect(object.variable('arena_table[3]').get()).toBe(8);
+    object.variable('arena_first').set(12);
+    expect(object.variable('arena_first').get()).toBe(12n);
+    const offset = object.map('arena').spec.data?.variables.find(({ name }) => name === 'arena_first')?.offset ?? 0;
+    expect(kernel.mappings.get(object.map('arena').fd)?.[0]?.offset).toBe(98 * 4096 + offset);
+  });
+
+  it('need an arena that holds them', () => {
+    const run = () => loaded((opened) => opened.map('arena').define({ maxEntries: 1 }));
+    expect(run).toThrow('map "arena": arena is too small: 4096 bytes for global __arena variables of size');
+    expect(run).toThrow('E2BIG (-7)');
   });
 });
 
@@ -518,6 +572,16 @@ describe('pinning by name', () => {
     const second = pinned(kernel);
     expect(kernel.of('MAP_CREATE')).toHaveLength(2 * before - 1);
     expect(second.map('table').fd).toBe(kernel.of('OBJ_GET')[1]?.result);
+  });
+
+  it('keeps what the pinned map holds', () => {
+    const kernel = new FakeKernel(profile);
+    const outer = (object: BpfObject) => object.map('outer').define({ pinning: 1 });
+    pinned(kernel, outer);
+    const slots = () => kernel.of('MAP_UPDATE_ELEM').filter(({ attr }) => attr.key?.[0] === 3).length;
+    expect(slots()).toBe(1);
+    pinned(kernel, outer);
+    expect(slots()).toBe(1);
   });
 
   it('refuses a pinned map that is defined otherwise', () => {

@@ -417,6 +417,18 @@ describe('attaching', () => {
     expect(kernel.open.has(link.fd ?? 0)).toBe(false);
   });
 
+  it('may be left as it is', () => {
+    const { kernel, object } = load(btf);
+    const links = [object.structOpsMap('linked').attach(), object.structOpsMap('plain').attach()];
+    const before = kernel.calls.length;
+    for (const link of links) {
+      link.disconnect();
+      link.destroy();
+    }
+    expect(kernel.calls).toHaveLength(before);
+    expect(kernel.open.has(links[0]?.fd ?? 0)).toBe(true);
+  });
+
   it('only stores the value of a plain map, whose element is deleted to detach', () => {
     const { kernel, object } = load(btf);
     const link = object.structOpsMap('plain').attach();
