@@ -122,7 +122,7 @@ function fieldAspect(spec: AccessSpec): FieldAspect {
   if (step.name === undefined) {
     const size = btf.sizeOf(step.type);
     if (kind === CO_RE.FIELD_BYTE_OFFSET) {
-      aspect.value = BigInt(bitOffset / 8);
+      aspect.value = BigInt(Math.floor(bitOffset / 8));
       aspect.size = size;
       aspect.type = step.type === 0 ? undefined : btf.type(step.type);
     } else if (kind === CO_RE.FIELD_BYTE_SIZE) {
@@ -142,6 +142,7 @@ function fieldAspect(spec: AccessSpec): FieldAspect {
   let byteOffset = Math.floor(bitOffset / 8);
   let bitSize = byteSize * 8;
   if (bitfield) {
+    if (byteSize === 0) throw fail('bitfield of a type without size');
     // The smallest aligned load, from the declared type's size up, that covers the whole bitfield.
     bitSize = member.bitSize;
     byteOffset = Math.floor(bitOffset / 8 / byteSize) * byteSize;
@@ -171,10 +172,10 @@ function fieldAspect(spec: AccessSpec): FieldAspect {
       aspect.validate = true;
       break;
     case CO_RE.FIELD_LSHIFT_U64:
-      aspect.value = BigInt(64 - (bitOffset + bitSize - byteOffset * 8));
+      aspect.value = BigInt.asUintN(64, BigInt(64 - (bitOffset + bitSize - byteOffset * 8)));
       break;
     case CO_RE.FIELD_RSHIFT_U64:
-      aspect.value = BigInt(64 - bitSize);
+      aspect.value = BigInt.asUintN(64, BigInt(64 - bitSize));
       aspect.validate = true;
       break;
     default:

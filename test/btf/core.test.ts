@@ -221,6 +221,11 @@ describe('bitfields', () => {
     expect(() => resolve(local, wide, FIELD_BYTE_OFFSET, '0:0')).toThrow("s.u: can't be satisfied for bitfield: E2BIG");
   });
 
+  it('rounds down where a plain field starts within a byte', () => {
+    const odd = side((t) => t.struct('s', [{ name: 'u', type: t.u32, bitOffset: 97 }], 32));
+    expect(resolve(local, odd, FIELD_BYTE_OFFSET, '0:0').value).toBe(12n);
+  });
+
   it('marks a size change between bitfield and plain field for the sake of loads', () => {
     const plain = side((t) => t.struct('s', [{ name: 'u', type: t.u32 }]));
     expect(resolve(local, plain, FIELD_BYTE_OFFSET, '0:0')).toMatchObject({
