@@ -9,7 +9,6 @@ import type { Profile } from '../kernel/types.js';
 export class ScxConsts {
   readonly dsq: { flagBuiltin: bigint; local: bigint; localOn: bigint; global: bigint; cpuMask: bigint };
   readonly enq: {
-    wakeup: bigint;
     head: bigint;
     preempt: bigint;
     last: bigint;
@@ -28,13 +27,12 @@ export class ScxConsts {
     ready: number;
     enabled: number;
   };
-  readonly exit: { none: number; unreg: number; unregBpf: number; error: number; errorBpf: number; errorStall: number };
+  readonly exit: { unreg: number; unregBpf: number; error: number; errorBpf: number; errorStall: number };
   readonly kick: { idle: number; preempt: number; wait: number };
   readonly sliceDefault: bigint;
   readonly sliceInfinite: bigint;
   readonly wakeTtwu: number;
   readonly wakeSync: number;
-  readonly pickIdleCore: number;
   readonly flagInitialized: bigint;
   readonly maxBatch: number;
   readonly maxDispatchLoops: number;
@@ -67,7 +65,6 @@ export class ScxConsts {
       cpuMask: u64(value('SCX_DSQ_LOCAL_CPU_MASK')),
     };
     this.enq = {
-      wakeup: value('SCX_ENQ_WAKEUP'),
       head: value('SCX_ENQ_HEAD'),
       preempt: value('SCX_ENQ_PREEMPT'),
       last: value('SCX_ENQ_LAST'),
@@ -98,7 +95,6 @@ export class ScxConsts {
       enabled: state('SCX_TASK_ENABLED'),
     };
     this.exit = {
-      none: number('SCX_EXIT_NONE'),
       unreg: number('SCX_EXIT_UNREG'),
       unregBpf: number('SCX_EXIT_UNREG_BPF'),
       error: number('SCX_EXIT_ERROR'),
@@ -114,7 +110,6 @@ export class ScxConsts {
     this.sliceInfinite = u64(value('SCX_SLICE_INF'));
     this.wakeTtwu = number('SCX_WAKE_TTWU');
     this.wakeSync = number('SCX_WAKE_SYNC');
-    this.pickIdleCore = number('SCX_PICK_IDLE_CORE');
     this.flagInitialized = optional('SCX_EFLAG_INITIALIZED');
     this.maxBatch = number('SCX_DSP_DFL_MAX_BATCH');
     this.maxDispatchLoops = number('SCX_DSP_MAX_LOOPS');

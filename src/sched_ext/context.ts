@@ -14,21 +14,20 @@ const GROUPS: Readonly<Record<string, number>> = {
   dump: KF.UNLOCKED,
 };
 
-/** One running op: which, where, for whom. */
+/** One running op: which and where. */
 export interface OpContext {
   readonly op: string;
   /** CPU whose run queue the op works on. */
   readonly cpu: number;
   /** Allowed kfunc groups, ored. */
   readonly allowed: number;
-  /** Tasks that the op was called for. */
-  readonly subjects: readonly ScxTask[];
   /** In select_cpu and enqueue: the task that may be inserted, or that it was. */
   directTask: ScxTask | 'inserted' | undefined;
 }
 
+/** `subjects` are the tasks that the op is called for. */
 export function contextOf(op: string, cpu: number, subjects: readonly ScxTask[]): OpContext {
   const allowed = GROUPS[op] ?? KF.REST;
   const directTask = (allowed & KF.ENQUEUE) !== 0 ? subjects[0] : undefined;
-  return { op, cpu, allowed, subjects, directTask };
+  return { op, cpu, allowed, directTask };
 }

@@ -27,7 +27,6 @@ export interface RunQueues {
 /** A verdict of dispatch(), kept until the op returns or consumes (struct scx_dsp_buf_ent). */
 interface BufferedInsert {
   task: ScxTask;
-  sequence: number;
   verdict: Verdict;
 }
 
@@ -137,7 +136,7 @@ export class ScxSched {
       this.error('dispatch buffer overflow');
       return false;
     }
-    this.#buffer.push({ task, sequence: task.queueSequence, verdict });
+    this.#buffer.push({ task, verdict });
     return true;
   }
 
@@ -171,7 +170,6 @@ export class ScxSched {
   /** Hands a runnable task to the scheduler, or past it (do_enqueue_task). */
   enqueue(task: ScxTask, enqFlags: bigint): void {
     if (!task.verdict && this.has('enqueue')) {
-      task.queueSequence++;
       task.opsState = 'queueing';
       this.call('enqueue', task.cpu, [task], task, enqFlags);
       if (!task.verdict) {
@@ -201,9 +199,10 @@ export class ScxSched {
   /** Carries out what dispatch() inserted so far. True if a task was queued (flush_dispatch_buf). */
   flush(cpu: number): boolean {
     let dispatched = false;
-    for (const { task, sequence, verdict } of this.#buffer.splice(0)) {
-      // A task that was dequeued, or enqueued anew, since the scheduler saw it: the insert is void, and legal.
-      if (task.opsState !== 'queued' || task.queueSequence !== sequence) continue;
+    for (const { task, verdict } of this.#buffer.splice(0)) {
+      // A task that the scheduler does not hold any more: the insert is void, and legal. (The kernel counts enqueues, too, to
+      // tell a task that came back meanwhile; here nothing happens between insert and flush.)
+      if (task.opsState !== 'queued') continue;
       task.opsState = 'dispatching';
       this.place(task, this.resolveDsq(verdict.dsqId, task, cpu), verdict);
       dispatched = true;

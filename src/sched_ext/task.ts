@@ -67,8 +67,6 @@ export class ScxTask {
   /** Key in a queue ordered by vtime. */
   queuedVtime = 0n;
   opsState: OpsState = 'none';
-  /** Counts enqueues, so that a late insert is recognised (p->scx.ops_state, SCX_OPSS_QSEQ). */
-  queueSequence = 0;
   verdict: Verdict | null = null;
 
   constructor(

@@ -322,6 +322,23 @@ describe('slices', () => {
     expect(seen.slice(0, 2)).toEqual([20_000_000n, 7n]);
   });
 
+  it('of 0 in an insert mean the one that is there, and 1 ns if that is used up', async () => {
+    const bench = await Bench.create();
+    const seen: bigint[] = [];
+    bench.machine.spawn({ name: 'a', steps: [{ run: 30 * MS }], cpus: [0] });
+    bench.machine.spawn({ name: 'b', steps: [{ run: 1 * MS }], cpus: [0] });
+    bench.attach(
+      bench.kdata({
+        enqueue: (p: ScxTask) => bench.kf('scx_bpf_dsq_insert', p, bench.machine.scx.consts.dsq.global, 0, 0),
+        running: (p: ScxTask) => {
+          if (p.comm === 'a') seen.push(p.slice);
+        },
+      }),
+    );
+    bench.machine.run(25 * MS);
+    expect(seen).toEqual([20_000_000n, 1n]);
+  });
+
   it('can be set from outside of an insert on 7.3', async () => {
     const bench = await Bench.create();
     bench.machine.spawn({ name: 'a', steps: [{ run: 3 * MS }] });
