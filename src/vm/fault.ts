@@ -67,7 +67,7 @@ export function faultOf(ctx: number, sources: FaultSources): VmFault {
     fault.address = address;
     fault.size = size & ~abi.FAULT_WRITE_BIT;
     fault.write = (size & abi.FAULT_WRITE_BIT) !== 0;
-    fault.near = near(address, memory, stackOf(ctx, memory));
+    fault.near = near(address, fault.size, memory, stackOf(ctx, memory));
   }
   if (error !== undefined) fault.error = error;
   fault.message = `${kind}: ${describe(code, fault, place, sources)}`;
@@ -87,7 +87,7 @@ function stackOf(ctx: number, memory: CoreMemory): GuestPtr {
 }
 
 /** What an address is at or next to, in words. */
-function near(address: bigint, memory: CoreMemory, stack: GuestPtr): string {
+function near(address: bigint, size: number, memory: CoreMemory, stack: GuestPtr): string {
   const ptr = Number(address - GUEST_BASE);
   if (address < BigInt(abi.NULL_PAGE)) return address === 0n ? 'NULL' : `NULL + ${address}`;
   if (address >= 2n ** 64n - BigInt(abi.NULL_PAGE)) return `NULL - ${2n ** 64n - address}`;
@@ -95,6 +95,7 @@ function near(address: bigint, memory: CoreMemory, stack: GuestPtr): string {
     return `arena offset 0x${(address & 0xffffffffn).toString(16)}, which the window does not map`;
   }
   if (ptr < 0 || ptr >= memory.windowBytes) return 'outside the guest window';
+  if (ptr + size > memory.windowBytes) return 'across the end of the guest window';
   const inStack = ptr - stack;
   if (inStack < -abi.STACK_REDZONE || inStack >= abi.STACK_KEYS) return memory.describe(ptr);
   const frame = Math.floor(inStack / abi.STACK_STRIDE);

@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import * as ops from '../../assembly/ops.js';
+
+const wasm = readFileSync('build/core.wasm');
+
+test('the core is small', () => {
+  expect(gzipSync(wasm, { level: 9 }).length).toBeLessThan(100_000);
+});
+
+test('the interpreter’s dispatch is one br_table in each instance of its loop', () => {
+  const tables = [...readFileSync('build/core.wat', 'utf8').matchAll(/br_table((?: \$\S+)+)/g)].map(
+    ([, targets]) => (targets as string).trim().split(' ').length,
+  );
+  // Isolate and object checks, counting or not; the last target is the default.
+  expect(tables.filter((targets) => targets > ops.BASE_COUNT)).toHaveLength(4);
+});
+
+test('handlers fit into a byte, each operation has one number', () => {
+  const numbers = Object.entries(ops).filter(([name]) => name.startsWith('H_'));
+  expect(numbers.map(([, n]) => n).sort((a, b) => a - b)).toEqual(Array.from({ length: ops.BASE_COUNT }, (_, i) => i));
+  const groups = readFileSync('scripts/fusions.txt', 'utf8')
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'));
+  expect(new Set(groups).size).toBe(groups.length);
+  expect(ops.BASE_COUNT + groups.length).toBeLessThanOrEqual(256);
+});
