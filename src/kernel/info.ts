@@ -1,32 +1,35 @@
 import { ERRNO } from '../errno.js';
 import type { BtfObject } from './btf.js';
+import { trimInfo } from './info_trim.js';
 import type { Kernel } from './kernel.js';
 import type { BpfLink } from './link.js';
 import type { BpfMap } from './map/map.js';
 import type { BpfProg } from './prog/prog.js';
 import { StructOpsMap } from './struct_ops/map.js';
+import type { BpfAttr } from './types.js';
 
 /** BPF_OBJ_GET_INFO_BY_FD: fills `info` with the fields of the object's info struct (include/uapi/linux/bpf.h). */
-export function objGetInfo(kernel: Kernel, attr: { bpf_fd: number; info: Record<string, unknown> }): number {
+export function objGetInfo(kernel: Kernel, attr: BpfAttr['OBJ_GET_INFO_BY_FD']): number {
   const file = kernel.fds.file(attr.bpf_fd);
   if (!file) return -ERRNO.EBADF;
   const { object } = file;
-  if (!object) return -ERRNO.EINVAL;
+  if (!object || object.fdKind === 'stats') return -ERRNO.EINVAL;
+  Object.assign(attr.info, infoOf(object));
+  const { info_len: length = Number.MAX_SAFE_INTEGER } = attr;
+  attr.info_len = trimInfo(kernel, `bpf_${object.fdKind}_info`, attr.info, length);
+  return 0;
+}
+
+function infoOf(object: BpfMap | BpfProg | BpfLink | BtfObject): Record<string, unknown> {
   switch (object.fdKind) {
     case 'map':
-      Object.assign(attr.info, mapInfo(object));
-      return 0;
+      return mapInfo(object);
     case 'prog':
-      Object.assign(attr.info, progInfo(object));
-      return 0;
+      return progInfo(object);
     case 'link':
-      Object.assign(attr.info, linkInfo(object));
-      return 0;
+      return linkInfo(object);
     case 'btf':
-      Object.assign(attr.info, btfInfo(object));
-      return 0;
-    case 'stats':
-      return -ERRNO.EINVAL;
+      return btfInfo(object);
   }
 }
 

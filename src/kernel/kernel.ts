@@ -133,7 +133,17 @@ export class Kernel {
    * bpf(2). Returns an fd, 0 or -errno and fills out-attributes in place. Throws UnsupportedError for what the kernel knows
    * and this one does not, ProgramFault when a program that the call runs is stopped.
    */
-  readonly bpf: BpfSyscall = (cmd, attr) => this.rcu.busy(() => runCommand(this, cmd, attr));
+  readonly bpf: BpfSyscall = (cmd, attr) =>
+    this.rcu.busy(() => {
+      try {
+        return runCommand(this, cmd, attr);
+      } catch (error) {
+        // Memory that ran out, in the core or in a subsystem: the log says whose.
+        if (!(error instanceof ErrnoError)) throw error;
+        this.printk(`bpf(${cmd}): ${error.message}`);
+        return -error.errno;
+      }
+    });
 
   /** close(2): 0 or -EBADF. */
   close(fd: number): number {

@@ -2,9 +2,11 @@ import { ERRNO } from '../errno.js';
 import { BPF_OBJ_NAME_LEN } from '../uapi.js';
 
 /**
- * 0 if `name` may name a map or program, else -EINVAL: at most 15 characters out of letters, digits, `_` and `.`
- * (kernel: bpf_obj_name_cpy). An empty name is fine.
+ * What the kernel makes of the name of a map or program: the text up to its NUL, or -EINVAL (kernel: bpf_obj_name_cpy). It has
+ * at most 15 characters out of letters, digits, `_` and `.`; it may be empty.
  */
-export function checkObjName(name: string): number {
-  return name.length < BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(name) ? 0 : -ERRNO.EINVAL;
+export function objName(name: string): string | number {
+  const end = name.indexOf('\0');
+  const text = end < 0 ? name : name.slice(0, end);
+  return text.length < BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(text) ? text : -ERRNO.EINVAL;
 }

@@ -1,13 +1,13 @@
 import { ERRNO } from '../errno.js';
 import { UnsupportedError } from '../errors.js';
-import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
+import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_MAP_FLAG, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import { progTypeName } from '../uapi_names.js';
 import { btfLoad } from './btf.js';
 import type { IdTable } from './ids.js';
 import { objGetInfo } from './info.js';
 import type { Kernel } from './kernel.js';
 import { linkDetach, linkUpdate } from './link.js';
-import { mapCreate } from './map/create.js';
+import { fileMode, mapCreate } from './map/create.js';
 import {
   mapDeleteElem,
   mapFreeze,
@@ -48,10 +48,14 @@ const HANDLERS: Handlers = {
     return openOr(kernel.fds.open(prog), () => prog.put());
   },
   MAP_GET_FD_BY_ID: (kernel, attr) => {
+    const flags = attr.open_flags ?? 0;
+    if ((flags & ~(BPF_MAP_FLAG.RDONLY | BPF_MAP_FLAG.WRONLY)) !== 0) return -ERRNO.EINVAL;
+    const mode = fileMode(flags);
+    if (mode < 0) return mode;
     const map = kernel.maps.get(attr.map_id);
     if (!map) return -ERRNO.ENOENT;
     map.incWithUref();
-    return openOr(kernel.fds.open(map), () => map.putWithUref());
+    return openOr(kernel.fds.open(map, mode), () => map.putWithUref());
   },
   LINK_GET_FD_BY_ID: (kernel, attr) => {
     const link = kernel.links.get(attr.link_id);
@@ -73,6 +77,13 @@ const HANDLERS: Handlers = {
   PROG_ASSOC_STRUCT_OPS: progAssocStructOps,
   ENABLE_STATS: StatsHold.open,
   RAW_TRACEPOINT_OPEN: rawTracepointOpen,
+  PROG_ATTACH: progAttach,
+  // No link here is an iterator's.
+  ITER_CREATE: (kernel, attr) => {
+    if ((attr.flags ?? 0) !== 0) return -ERRNO.EINVAL;
+    const link = kernel.fds.link(attr.link_fd);
+    return typeof link === 'number' ? link : -ERRNO.EINVAL;
+  },
   OBJ_PIN: (kernel, attr) => kernel.pins.pin(attr),
   OBJ_GET: (kernel, attr) => kernel.pins.get(attr),
   MAP_LOOKUP_BATCH: mapBatch,
@@ -133,6 +144,16 @@ function rawTracepointOpen(kernel: Kernel, attr: BpfAttr['RAW_TRACEPOINT_OPEN'])
   if (typeof prog === 'number') return prog;
   if (!RAW_TRACEPOINT_TYPES.has(prog.type)) return -ERRNO.EINVAL;
   throw new UnsupportedError(`RAW_TRACEPOINT_OPEN of prog "${prog.name}": tracepoints are not modelled`);
+}
+
+/** Kernel: bpf_prog_attach. */
+function progAttach(kernel: Kernel, attr: BpfAttr['PROG_ATTACH']): number {
+  if (attr.attach_type === BPF_ATTACH_TYPE.STRUCT_OPS || attr.attach_type > LAST_ATTACH_TYPE) return -ERRNO.EINVAL;
+  const prog = kernel.fds.prog(attr.attach_bpf_fd);
+  if (typeof prog === 'number') return prog;
+  throw new UnsupportedError(
+    `PROG_ATTACH of prog "${prog.name}": programs of type ${progTypeName(prog.type)} cannot be attached here`,
+  );
 }
 
 /** Kernel: bpf_map_do_batch; struct_ops maps have no batch operation. */

@@ -66,6 +66,7 @@ export interface BpfAttr {
     btf_vmlinux_value_type_id?: number;
     map_extra?: bigint;
     value_type_btf_obj_fd?: number;
+    map_token_fd?: number;
   };
   MAP_LOOKUP_ELEM: { map_fd: number; key?: Uint8Array; value: Uint8Array; flags?: number };
   MAP_LOOKUP_AND_DELETE_ELEM: { map_fd: number; key?: Uint8Array; value: Uint8Array; flags?: number };
@@ -90,6 +91,7 @@ export interface BpfAttr {
     attach_btf_id?: number;
     attach_btf_obj_fd?: number;
     fd_array?: readonly number[];
+    prog_token_fd?: number;
     /** Not in the kernel's union: why the loader put an invalid call (libbpf's 0xbad2310, 2001000000 and 2002000000 + n) in
      *  place of an insn, by insn index. Executing such a call faults with this text. */
     poisoned?: ReadonlyMap<number, string>;
@@ -119,10 +121,13 @@ export interface BpfAttr {
     old_prog_fd?: number;
   };
   LINK_DETACH: { link_fd: number };
-  /** `info` is filled with the fields of bpf_prog_info, bpf_map_info, bpf_link_info or bpf_btf_info. */
-  OBJ_GET_INFO_BY_FD: { bpf_fd: number; info: Record<string, unknown> };
+  /**
+   * `info` is filled with the fields of bpf_prog_info, bpf_map_info, bpf_link_info or bpf_btf_info. `info_len` is the size of
+   * the caller's buffer (default: enough): fields behind it stay 0; filled with the bytes that the kernel wrote.
+   */
+  OBJ_GET_INFO_BY_FD: { bpf_fd: number; info: Record<string, unknown>; info_len?: number };
   PROG_GET_FD_BY_ID: { prog_id: number };
-  MAP_GET_FD_BY_ID: { map_id: number };
+  MAP_GET_FD_BY_ID: { map_id: number; open_flags?: number };
   LINK_GET_FD_BY_ID: { link_id: number };
   BTF_GET_FD_BY_ID: { btf_id: number };
   PROG_GET_NEXT_ID: { start_id: number; next_id?: number };
@@ -132,6 +137,8 @@ export interface BpfAttr {
   PROG_BIND_MAP: { prog_fd: number; map_fd: number; flags?: number };
   /** `type` 0 (run time): from then on, until the fd is closed, runs, insns and host time are counted. */
   ENABLE_STATS: { type: number };
+  PROG_ATTACH: { target_fd?: number; attach_bpf_fd: number; attach_type: number; attach_flags?: number };
+  ITER_CREATE: { link_fd: number; flags?: number };
   RAW_TRACEPOINT_OPEN: { name?: string; prog_fd: number };
   /** Paths are names in the kernel's one flat bpffs. */
   OBJ_PIN: { pathname: string; bpf_fd: number; file_flags?: number };

@@ -133,8 +133,53 @@ describe('commands', () => {
     const k = await create();
     expect(k.bpf('NO_SUCH' as never, {} as never)).toBe(-ERRNO.EINVAL);
     expect(k.bpf('constructor' as never, {} as never)).toBe(-ERRNO.EINVAL);
-    expect(() => k.bpf('ITER_CREATE' as never, {} as never)).toThrow(UnsupportedError);
-    expect(() => k.bpf('ITER_CREATE' as never, {} as never)).toThrow('bpf(ITER_CREATE)');
+    expect(() => k.bpf('TASK_FD_QUERY' as never, {} as never)).toThrow(UnsupportedError);
+    expect(() => k.bpf('TASK_FD_QUERY' as never, {} as never)).toThrow('bpf(TASK_FD_QUERY)');
+  });
+
+  test('for programs and links that struct_ops has none of', async () => {
+    const t = await ToyKernel.create();
+    kernels.push(t.kernel);
+    const map = t.map('m');
+    t.update(map, {});
+    const link_fd = t.link(map);
+    const sum = t.prog('sum', 'r0 = 0\nexit\n');
+    expect(t.kernel.bpf('ITER_CREATE', { link_fd })).toBe(-ERRNO.EINVAL);
+    expect(t.kernel.bpf('ITER_CREATE', { link_fd: 99 })).toBe(-ERRNO.EBADF);
+    expect(t.kernel.bpf('PROG_ATTACH', { attach_bpf_fd: sum, attach_type: 44 })).toBe(-ERRNO.EINVAL);
+    expect(t.kernel.bpf('PROG_ATTACH', { attach_bpf_fd: 99, attach_type: 0 })).toBe(-ERRNO.EBADF);
+    expect(() => t.kernel.bpf('PROG_ATTACH', { attach_bpf_fd: sum, attach_type: 0 })).toThrow(UnsupportedError);
+  });
+
+  test('by id give fds of the mode that is asked for', async () => {
+    const k = await create();
+    array(k);
+    const open = (open_flags: number) => k.bpf('MAP_GET_FD_BY_ID', { map_id: 1, open_flags });
+    const [readOnly, writeOnly] = [open(8), open(16)];
+    const attr = { key: new Uint8Array(4), value: new Uint8Array(8) };
+    expect(k.bpf('MAP_UPDATE_ELEM', { map_fd: readOnly, ...attr })).toBe(-ERRNO.EPERM);
+    expect(k.bpf('MAP_LOOKUP_ELEM', { map_fd: readOnly, ...attr })).toBe(0);
+    expect(k.bpf('MAP_LOOKUP_ELEM', { map_fd: writeOnly, ...attr })).toBe(-ERRNO.EPERM);
+    expect([open(1), open(24)]).toEqual([-ERRNO.EINVAL, -ERRNO.EINVAL]);
+  });
+
+  test('tokens are files that nobody can make here', async () => {
+    const k = await create();
+    const attr = { map_type: 2, key_size: 4, value_size: 8, max_entries: 1, map_flags: 1 << 16 };
+    expect(k.bpf('MAP_CREATE', { ...attr, map_token_fd: 99 })).toBe(-ERRNO.EBADF);
+    expect(k.bpf('MAP_CREATE', attr)).toBe(-ERRNO.EINVAL);
+  });
+
+  test('info stops where the buffer stops', async () => {
+    const k = await create();
+    const fd = array(k, 'short');
+    const attr = { bpf_fd: fd, info: {} as Record<string, unknown>, info_len: 16 };
+    expect(k.bpf('OBJ_GET_INFO_BY_FD', attr)).toBe(0);
+    expect(attr.info).toMatchObject({ type: 2, value_size: 8, max_entries: 0, name: '', map_extra: 0n });
+    expect(attr.info_len).toBe(16);
+    const whole: { bpf_fd: number; info: Record<string, unknown>; info_len?: number } = { bpf_fd: fd, info: {} };
+    k.bpf('OBJ_GET_INFO_BY_FD', whole);
+    expect([whole.info.name, whole.info_len]).toEqual(['short', 104]);
   });
 
   test('statistics are counted while someone wants them', async () => {

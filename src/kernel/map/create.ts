@@ -5,7 +5,7 @@ import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../uapi.js';
 import { mapTypeName } from '../../uapi_names.js';
 import { MODE_READ, MODE_WRITE } from '../fd.js';
 import type { Kernel } from '../kernel.js';
-import { checkObjName } from '../name.js';
+import { objName } from '../name.js';
 import { structOpsAlloc, structOpsAllocCheck } from '../struct_ops/create.js';
 import type { BpfAttr } from '../types.js';
 import { CoreMap } from './core_map.js';
@@ -74,6 +74,7 @@ export function mapCreate(kernel: Kernel, given: BpfAttr['MAP_CREATE']): number 
   if (refused < 0) return refused;
   // Offloaded maps: no device here takes any.
   if (attr.map_ifindex !== 0) return -ERRNO.EINVAL;
+  if (((given.map_flags ?? 0) & BPF_MAP_FLAG.TOKEN_FD) !== 0) return badToken(kernel, attr.map_token_fd);
   const map = type.alloc(kernel, attr);
   if (typeof map === 'number') return map;
   const bad = describeMap(kernel, map, attr);
@@ -101,11 +102,17 @@ function withDefaults(attr: BpfAttr['MAP_CREATE']): MapCreateAttr {
     map_extra: attr.map_extra ?? 0n,
     value_type_btf_obj_fd: attr.value_type_btf_obj_fd ?? 0,
     map_name: attr.map_name ?? '',
+    map_token_fd: attr.map_token_fd ?? 0,
   };
 }
 
+/** Kernel: bpf_token_get_from_fd. No file is a token: none can be made here. */
+export function badToken(kernel: Kernel, fd: number): number {
+  return kernel.fds.file(fd) ? -ERRNO.EINVAL : -ERRNO.EBADF;
+}
+
 /** Kernel: bpf_get_file_flag. */
-function fileMode(flags: number): number {
+export function fileMode(flags: number): number {
   const readOnly = (flags & BPF_MAP_FLAG.RDONLY) !== 0;
   const writeOnly = (flags & BPF_MAP_FLAG.WRONLY) !== 0;
   if (readOnly && writeOnly) return -ERRNO.EINVAL;
@@ -169,9 +176,9 @@ function mapInMapAlloc(kernel: Kernel, attr: MapCreateAttr): number {
 
 /** Name and BTF of a new map (the rest of map_create). */
 function describeMap(kernel: Kernel, map: BpfMap, attr: MapCreateAttr): number {
-  const bad = checkObjName(attr.map_name);
-  if (bad < 0) return bad;
-  map.name = attr.map_name;
+  const name = objName(attr.map_name);
+  if (typeof name === 'number') return name;
+  map.name = name;
   if (attr.btf_key_type_id === 0 && attr.btf_value_type_id === 0 && attr.btf_vmlinux_value_type_id === 0) return 0;
   const btf = kernel.fds.btf(attr.btf_fd);
   if (typeof btf === 'number') return btf;

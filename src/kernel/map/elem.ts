@@ -72,7 +72,7 @@ function copyOut(to: Uint8Array | undefined, from: Uint8Array): number {
 
 export function mapLookupElem(kernel: Kernel, attr: BpfAttr['MAP_LOOKUP_ELEM']): number {
   const flags = attr.flags ?? 0;
-  if (!kernel.profile.behaviours.perCpuElemFlags && (flags & ~BPF_F_LOCK) !== 0) return -ERRNO.EINVAL;
+  if (!kernel.profile.behaviours.perCpuElemFlags && flags !== 0 && flags !== BPF_F_LOCK) return -ERRNO.EINVAL;
   const map = kernel.fds.map(attr.map_fd);
   if (typeof map === 'number') return map;
   if ((sysPerms(kernel, attr.map_fd, map) & MODE_READ) === 0) return -ERRNO.EPERM;

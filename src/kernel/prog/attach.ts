@@ -3,6 +3,8 @@ import { ERRNO } from '../../errno.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../../uapi.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
+import { unregistered } from '../struct_ops/create.js';
+import { type MemberDesc, type StructOpsDesc, VALUE_PREFIX } from '../struct_ops/desc.js';
 import type { VerifierLog } from './log.js';
 import type { BpfProg } from './prog.js';
 
@@ -78,6 +80,21 @@ export function checkAttachBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg
   }
 }
 
+/** Type and member that a struct_ops program names, as far as they exist. */
+export function structOpsTarget(prog: BpfProg): { desc: StructOpsDesc; member: MemberDesc | undefined } | undefined {
+  const { attachBtf, attachBtfId } = prog.aux;
+  if (prog.type !== BPF_PROG_TYPE.STRUCT_OPS || !attachBtf || attachBtfId === 0) return undefined;
+  const desc = attachBtf.structOps.find((candidate) => candidate.structId === attachBtfId);
+  return desc && { desc, member: desc.members[prog.expectedAttachType] };
+}
+
+/** A struct of the kernel's struct_ops types that nobody registered here (struct_ops/create.ts). */
+function refuseUnregistered({ view }: BtfObject, structId: number): void {
+  if (structId >= view.typeCount || view.kindOf(structId) !== BTF_KIND.STRUCT) return;
+  const name = view.nameOf(structId);
+  if (view.find(`${VALUE_PREFIX}${name}`, BTF_KIND.STRUCT) !== 0) throw unregistered(name);
+}
+
 /** Kernel: check_struct_ops_btf_id; on success the program knows its type and member. */
 function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, hasTailCall: boolean): number {
   if (!prog.gplCompatible) {
@@ -85,10 +102,13 @@ function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, ha
   }
   const { aux } = prog;
   if (!aux.attachBtf || aux.attachBtfId === 0) return -ERRNO.ENOTSUPP;
-  const desc = aux.attachBtf.structOps.find((candidate) => candidate.structId === aux.attachBtfId);
-  if (!desc) return log.fail(-ERRNO.ENOTSUPP, `attach_btf_id ${aux.attachBtfId} is not a supported struct`);
+  const target = structOpsTarget(prog);
+  if (!target) {
+    refuseUnregistered(aux.attachBtf, aux.attachBtfId);
+    return log.fail(-ERRNO.ENOTSUPP, `attach_btf_id ${aux.attachBtfId} is not a supported struct`);
+  }
+  const { desc, member } = target;
   const index = prog.expectedAttachType;
-  const member = desc.members[index];
   if (!member) {
     return log.fail(-ERRNO.EINVAL, `attach to invalid member idx ${index} of struct ${desc.name}`);
   }

@@ -1,4 +1,4 @@
-import { MAX_INSNS } from '../../../assembly/abi.js';
+import { MAX_INSNS, VERIFY_FALLS_OFF_END, VERIFY_LD_IMM64_HALF, VERIFY_WRITE_R10 } from '../../../assembly/abi.js';
 import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
@@ -6,9 +6,10 @@ import { BPF_F_SLEEPABLE, BPF_PROG_TYPE } from '../../uapi.js';
 import { VerifyError } from '../../vm/verify.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
-import { checkObjName } from '../name.js';
+import { badToken } from '../map/create.js';
+import { objName } from '../name.js';
 import type { BpfAttr } from '../types.js';
-import { checkAttachBtfId, checkLoadAttach } from './attach.js';
+import { checkAttachBtfId, checkLoadAttach, structOpsTarget } from './attach.js';
 import { checkFuncInfo, parseFuncInfo, parseLineInfo } from './info.js';
 import { VerifierLog } from './log.js';
 import { rewritePacketLoads } from './packet.js';
@@ -16,7 +17,8 @@ import { BpfProg, type FuncInfo } from './prog.js';
 import { Resolver } from './resolve.js';
 
 /** Flags that bpf_prog_load knows: alignment, sleepable, test and XDP switches, token. */
-const PROG_FLAGS = 0xff | (1 << 16);
+const BPF_F_TOKEN_FD = 1 << 16;
+const PROG_FLAGS = 0xff | BPF_F_TOKEN_FD;
 
 /** Kernel: license_is_gpl_compatible. */
 const GPL_LICENSES: ReadonlySet<string> = new Set([
@@ -36,6 +38,7 @@ const PROG_TYPES: ReadonlySet<number> = new Set(
 export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
   const flags = attr.prog_flags ?? 0;
   if ((flags & ~PROG_FLAGS) !== 0) return -ERRNO.EINVAL;
+  if ((flags & BPF_F_TOKEN_FD) !== 0) return badToken(kernel, attr.prog_token_fd ?? 0);
   if (!(attr.insns instanceof Uint8Array)) return -ERRNO.EFAULT;
   const insnCount = Math.floor(attr.insns.length / 8);
   if (insnCount === 0 || insnCount > MAX_INSNS) return -ERRNO.E2BIG;
@@ -49,9 +52,8 @@ export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
   if (badAttach < 0) return badAttach;
   if (typeof attr.license !== 'string') return -ERRNO.EFAULT;
   if (!PROG_TYPES.has(type)) return -ERRNO.EINVAL;
-  const name = attr.prog_name ?? '';
-  const badName = checkObjName(name);
-  if (badName < 0) return badName;
+  const name = objName(attr.prog_name ?? '');
+  if (typeof name === 'number') return name;
 
   const prog = new BpfProg(
     kernel,
@@ -98,8 +100,7 @@ function findAttachBtf(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): BtfObject | 
 function check(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']): number {
   const log = new VerifierLog(attr.log);
   const result = checkAndBuild(kernel, prog, attr, log);
-  log.stats(result < 0 ? 0 : prog.insnCount);
-  prog.aux.verifiedInsns = result < 0 ? 0 : prog.insnCount;
+  log.stats(result < 0 ? 0 : prog.aux.verifiedInsns);
   return result;
 }
 
@@ -129,11 +130,14 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
   }
   result = resolver.ldImm64();
   if (result < 0) return result;
+  // The verifier looks at the program's structure before its target, and at the functions it calls after both.
+  const refused = resolver.callTargets();
+  result = build(kernel, prog, resolver, log);
+  if (result < 0) return result;
   result = checkAttachBtfId(kernel, log, prog, resolver.hasTailCall);
   if (result < 0) return result;
-  result = resolver.callTargets();
-  if (result < 0) return result;
-  return build(kernel, prog, resolver, log);
+  prog.aux.verifiedInsns = resolver.insnStarts;
+  return refused ? log.fail(refused.errno, refused.text) : 0;
 }
 
 /**
@@ -155,9 +159,21 @@ function exceptionCallback(prog: BpfProg): { exceptionCallback?: number } {
   return {};
 }
 
+/** What the subsystem lets the program write; a program that the attach check will refuse writes nothing. */
+function writeClasses(prog: BpfProg): number {
+  const target = structOpsTarget(prog);
+  return target?.member?.model ? (target.desc.def.write_classes?.(target.member.name, prog) ?? 0) : 0;
+}
+
+/** The kernel's words for what the core's structural checks found, where it has the same. */
+const KERNEL_TEXT: Readonly<Record<number, string>> = {
+  [VERIFY_FALLS_OFF_END]: 'last insn is not an exit or jmp',
+  [VERIFY_WRITE_R10]: 'frame pointer is read only',
+  [VERIFY_LD_IMM64_HALF]: 'invalid bpf_ld_imm64 insn',
+};
+
 /** Hands the program to the core. */
 function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierLog): number {
-  const { aux } = prog;
   rewritePacketLoads(kernel, prog.type, resolver.insns, resolver.subprogs);
   try {
     const vmProg = kernel.vm.loadProg({
@@ -168,14 +184,14 @@ function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierL
       faults: kernel.faults,
       engine: kernel.engine,
       ...exceptionCallback(prog),
-      writeClasses: aux.structOps?.def.write_classes?.(aux.attachFuncName, prog) ?? 0,
+      writeClasses: writeClasses(prog),
     });
     prog.vm = vmProg;
     kernel.rememberVmProg(vmProg, prog);
     return 0;
   } catch (error) {
     if (!(error instanceof VerifyError)) throw error;
-    return log.fail(-ERRNO.EINVAL, error.message);
+    return log.fail(-ERRNO.EINVAL, KERNEL_TEXT[error.code] ?? error.message);
   }
 }
 

@@ -40,6 +40,13 @@ const POISON_RANGE = 1_000_000;
 
 const HELPER_TAIL_CALL = 12;
 
+/** A call that the kernel would not let pass. */
+export interface Refusal {
+  /** Negative. */
+  errno: number;
+  text: string;
+}
+
 /** The insns of one program while they are being resolved. */
 export class Resolver {
   /** Starts of the subprograms, ascending; the main program first. */
@@ -269,36 +276,46 @@ export class Resolver {
     this.#view.setUint32(at + 12, Number(value >> 32n), true);
   }
 
-  /** Where calls of helpers and kfuncs go (kernel: check_helper_call, check_kfunc_call). */
-  callTargets(): number {
+  /** Insns, an LD_IMM64 counted once. */
+  get insnStarts(): number {
+    let count = 0;
+    for (const _ of this.#each()) count++;
+    return count;
+  }
+
+  /**
+   * Where calls of helpers and kfuncs go; the first one that the kernel would refuse (kernel: check_helper_call,
+   * check_kfunc_call).
+   */
+  callTargets(): Refusal | null {
+    let refusal: Refusal | null = null;
     for (const i of this.#each()) {
       if (this.#opcode(i) !== OP_CALL) continue;
       const src = this.#src(i);
-      if (src === CALL_HELPER) {
-        const result = this.#helper(i);
-        if (result < 0) return result;
-      } else if (src === CALL_KFUNC) {
+      if (src === CALL_KFUNC) {
         this.calls.set(i, this.#kfunc(i));
+      } else if (src === CALL_HELPER) {
+        const target = this.#helper(i);
+        if ('errno' in target) refusal ??= target;
+        this.calls.set(i, 'errno' in target ? { kind: 'missing', name: `function ${this.#imm(i)}` } : target);
       }
     }
-    return 0;
+    return refusal;
   }
 
-  #helper(i: number): number {
-    const poisoned = this.attr.poisoned?.get(i);
+  #helper(i: number): CallTarget | Refusal {
     const number = this.#imm(i);
-    const reason = poisoned ?? poisonReason(number);
-    if (reason !== undefined) {
-      this.calls.set(i, { kind: 'missing', name: reason });
-      return 0;
-    }
+    const reason = this.attr.poisoned?.get(i) ?? poisonReason(number);
+    if (reason !== undefined) return { kind: 'missing', name: reason };
     const helper = this.kernel.helpers.byNumber(number);
-    if (!helper) return this.log.fail(-ERRNO.EINVAL, `invalid func unknown#${number}`);
+    if (!helper) return { errno: -ERRNO.EINVAL, text: `invalid func unknown#${number}` };
     if (helper.gplOnly && !this.prog.gplCompatible) {
-      return this.log.fail(-ERRNO.EINVAL, 'cannot call GPL-restricted function from non-GPL compatible program');
+      return {
+        errno: -ERRNO.EINVAL,
+        text: 'cannot call GPL-restricted function from non-GPL compatible program',
+      };
     }
-    this.calls.set(i, helper.target);
-    return 0;
+    return helper.target;
   }
 
   #kfunc(i: number): CallTarget {

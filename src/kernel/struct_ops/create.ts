@@ -1,8 +1,11 @@
+import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
+import { UnsupportedError } from '../../errors.js';
 import { BPF_MAP_FLAG } from '../../uapi.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
 import type { MapCreateAttr } from '../map/map.js';
+import { VALUE_PREFIX } from './desc.js';
 import { StructOpsMap } from './map.js';
 
 /** Kernel: bpf_struct_ops_map_alloc_check. */
@@ -16,6 +19,22 @@ export function structOpsAllocCheck(attr: MapCreateAttr): number {
   return fine ? 0 : -ERRNO.EINVAL;
 }
 
+/**
+ * A value type in the kernel's BTF belongs to a subsystem of that kernel. If nobody registered it here, the answer of a kernel
+ * without the subsystem would mislead.
+ */
+function refuseUnregistered(btf: BtfObject, valueId: number): void {
+  const { view } = btf;
+  if (valueId >= view.typeCount || view.kindOf(valueId) !== BTF_KIND.STRUCT) return;
+  const name = view.nameOf(valueId);
+  if (name.startsWith(VALUE_PREFIX) && view.find(name.slice(VALUE_PREFIX.length), BTF_KIND.STRUCT) !== 0)
+    throw unregistered(name.slice(VALUE_PREFIX.length));
+}
+
+export function unregistered(name: string): UnsupportedError {
+  return new UnsupportedError(`struct_ops type ${name}: this kernel has no subsystem for it (registerStructOps)`);
+}
+
 /** Kernel: bpf_struct_ops_map_alloc. */
 export function structOpsAlloc(kernel: Kernel, attr: MapCreateAttr): StructOpsMap | number {
   let btf: BtfObject = kernel.vmlinux;
@@ -26,7 +45,10 @@ export function structOpsAlloc(kernel: Kernel, attr: MapCreateAttr): StructOpsMa
     btf = found;
   }
   const desc = btf.structOps.find((candidate) => candidate.valueId === attr.btf_vmlinux_value_type_id);
-  if (!desc) return -ERRNO.ENOTSUPP;
+  if (!desc) {
+    refuseUnregistered(btf, attr.btf_vmlinux_value_type_id);
+    return -ERRNO.ENOTSUPP;
+  }
   if (attr.value_size !== desc.valueSize) return -ERRNO.EINVAL;
   const map = new StructOpsMap(kernel, attr, desc);
   kernel.structOps.remember(map);

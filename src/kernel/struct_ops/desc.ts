@@ -10,7 +10,7 @@ import type { ProfileBehaviours, StructOpsDef } from '../types.js';
 /** Limits of include/linux/bpf.h. */
 const MAX_MEMBERS = 64;
 const MAX_FUNC_ARGS = 12;
-const VALUE_PREFIX = 'bpf_struct_ops_';
+export const VALUE_PREFIX = 'bpf_struct_ops_';
 /** Buffer of the value type's name, its NUL included. */
 const VALUE_NAME_BYTES = 128;
 const MAX_STRUCT_ARG = 16;

@@ -72,6 +72,13 @@ test('global data: one element of a DATASEC, no key type', () => {
   expect(create({ btf_fd, btf_value_type_id: section, max_entries: 2 })).toBe(-ERRNO.EINVAL);
 });
 
+test('memory that runs out is ENOMEM, and the log says whose', () => {
+  const before = k.maps.size;
+  expect(create({ map_name: 'huge', value_size: 1 << 20, max_entries: 1000 })).toBe(-ERRNO.ENOMEM);
+  expect(k.log.at(-1)).toContain('bpf(MAP_CREATE): map "huge"');
+  expect(k.maps.size).toBe(before);
+});
+
 test('types that are not modelled are named', () => {
   expect(() => create({ map_type: BPF_MAP_TYPE.RINGBUF, map_name: 'events' })).toThrow(UnsupportedError);
   expect(() => create({ map_type: BPF_MAP_TYPE.RINGBUF, map_name: 'events' })).toThrow(

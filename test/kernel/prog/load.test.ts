@@ -136,6 +136,19 @@ describe("the verifier's texts", () => {
       ERRNO.EINVAL,
       'call to invalid destination\n',
     ],
+    ['no exit', () => load({ insns: RETURN_0.subarray(0, 8) }), ERRNO.EINVAL, 'last insn is not an exit or jmp\n'],
+    [
+      'no exit, before no sleep',
+      () => load({ insns: RETURN_0.subarray(0, 8), prog_flags: 0 }),
+      ERRNO.EINVAL,
+      'last insn is not an exit or jmp\n',
+    ],
+    [
+      'no sleep, before an unknown helper',
+      () => text('call 100000\nexit\n', { prog_flags: 0 }),
+      ERRNO.EINVAL,
+      'Syscall programs can only be sleepable\n',
+    ],
     [
       'a structural error',
       () => load({ insns: Uint8Array.of(0xb7, 11, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0) }),

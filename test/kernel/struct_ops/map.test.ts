@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { BTF_KIND } from '../../../src/btf/types.js';
 import { ERRNO } from '../../../src/errno.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../../src/uapi.js';
 import { TOY_MEMBERS, ToyKernel } from '../toy.js';
@@ -109,6 +110,67 @@ describe('creation', () => {
     ).toBe(-ERRNO.ENOTSUPP);
     expect(t.kernel.poll(fd)).toBe(8);
   });
+});
+
+test('a type that the kernel has and nobody registered is named', () => {
+  const vmlinux = t.kernel.profile.btf;
+  const attr = t.mapAttr({
+    map_flags: 0,
+    btf_vmlinux_value_type_id: vmlinux.find('bpf_struct_ops_tcp_congestion_ops', BTF_KIND.STRUCT),
+  });
+  expect(() => t.kernel.bpf('MAP_CREATE', attr)).toThrow(
+    'struct_ops type tcp_congestion_ops: this kernel has no subsystem for it',
+  );
+  const attach_btf_id = vmlinux.find('tcp_congestion_ops', BTF_KIND.STRUCT);
+  expect(() => t.prog('sum', RETURN_0, { attach_btf_obj_fd: 0, attach_btf_id })).toThrow(
+    'struct_ops type tcp_congestion_ops',
+  );
+  const common = vmlinux.find('bpf_struct_ops_common_value', BTF_KIND.STRUCT);
+  expect(t.kernel.bpf('MAP_CREATE', { ...attr, btf_vmlinux_value_type_id: common })).toBe(-ERRNO.ENOTSUPP);
+  const log = t.log();
+  const other = vmlinux.find('task_struct', BTF_KIND.STRUCT);
+  expect(t.prog('sum', RETURN_0, { attach_btf_obj_fd: 0, attach_btf_id: other, log })).toBe(-ERRNO.ENOTSUPP);
+  expect(log.text).toContain(`attach_btf_id ${other} is not a supported struct\n`);
+});
+
+test.each<[string, Parameters<ToyKernel['prog']>, number, string]>([
+  [
+    'without GPL',
+    ['sum', RETURN_0, { license: 'MIT' }],
+    ERRNO.EINVAL,
+    'struct ops programs must have a GPL compatible license',
+  ],
+  [
+    'of a member that is none',
+    ['sum', RETURN_0, { expected_attach_type: 11 }],
+    ERRNO.EINVAL,
+    'attach to invalid member idx 11 of struct toy_ops',
+  ],
+  [
+    'of a member that is no function',
+    ['flags', RETURN_0],
+    ERRNO.EINVAL,
+    'attach to invalid member flags(@idx 1) of struct toy_ops',
+  ],
+  [
+    'of a member without a stub',
+    ['hidden', RETURN_0],
+    ERRNO.ENOTSUPP,
+    'attach to unsupported member hidden of struct toy_ops',
+  ],
+])('a program %s is refused', (_what, [member, source, more], errno, line) => {
+  const log = t.log();
+  expect(t.prog(member, source, { ...more, log })).toBe(-errno);
+  expect(log.text.split('\n')[0]).toBe(line);
+});
+
+test('a program that check_member refuses is refused with its errno', () => {
+  t.toy.answers.check_member = -ERRNO.EPROTO;
+  const log = t.log();
+  expect(t.prog('sum', RETURN_0, { log })).toBe(-ERRNO.EPROTO);
+  expect(log.text.split('\n')[0]).toBe('attach to unsupported member sum of struct toy_ops');
+  expect(t.kernel.progs.size).toBe(0);
+  expect(t.prog('sum', RETURN_0, { attach_btf_id: 0, attach_btf_obj_fd: 0 })).toBe(-ERRNO.ENOTSUPP);
 });
 
 describe('update', () => {
