@@ -1,4 +1,5 @@
 import type { Btf } from '../btf/btf.js';
+import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError, located, VmtableError, within } from '../errors.js';
 import type { Profile } from '../kernel/types.js';
@@ -104,9 +105,9 @@ export class BpfObject {
     );
   }
 
-  /** Everything the object asks of a kernel, and whether a kernel of this profile has it. */
-  requirements(profile: Profile): Requirement[] {
-    return requirements(this.spec, profile);
+  /** Everything the object asks of a kernel, and whether a kernel of this profile, with these modules, has it. */
+  requirements(profile: Profile, modules: readonly BtfView[] = []): Requirement[] {
+    return requirements(this.spec, profile, modules);
   }
 
   /**

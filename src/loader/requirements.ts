@@ -29,16 +29,21 @@ export interface Requirement {
   detail?: string;
 }
 
-/** Everything an object asks of a kernel, in one answer; found or not against the profile's BTF and configuration. Pure. */
-export function requirements(spec: ObjectSpec, profile: Profile): Requirement[] {
+/**
+ * Everything an object asks of a kernel, in one answer; found or not against the profile's BTF and configuration, and against
+ * the BTF of modules (split on the profile's), such as those of subsystems. Pure.
+ */
+export function requirements(spec: ObjectSpec, profile: Profile, modules: readonly BtfView[] = []): Requirement[] {
   const users = usersOf(spec);
-  const types = new KernelTypes(profile.btf);
+  const types = new KernelTypes(profile.btf, () =>
+    modules.map((btf, i) => ({ btf, fd: i + 1, name: `module ${i + 1}` })),
+  );
   return [
     ...structOpsRequirements(spec, types),
     ...externRequirements(spec, profile, types, users),
     ...helperRequirements(profile.btf, users),
     ...attachRequirements(spec, types),
-    ...coReRequirements(spec, profile.btf, users),
+    ...coReRequirements(spec, new CoReResolver(spec.btf ?? profile.btf, profile.btf, () => modules), users),
   ];
 }
 
@@ -165,10 +170,9 @@ const EXISTENCE: readonly number[] = [
  * One requirement for each field, type or enumerator. A missing one is weak if the object asks anywhere whether it, or its type,
  * exists: the code that needs it is then taken to be guarded.
  */
-function coReRequirements(spec: ObjectSpec, kernel: BtfView, users: Users): Requirement[] {
+function coReRequirements(spec: ObjectSpec, resolver: CoReResolver, users: Users): Requirement[] {
   const { btf } = spec;
   if (!btf) return [];
-  const resolver = new CoReResolver(btf, kernel);
   const subjects = new Map<string, { requirement: Requirement; root: string }>();
   const asked = new Set<string>();
   for (const [code, programs] of users) {

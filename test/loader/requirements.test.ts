@@ -51,6 +51,22 @@ describe('externs', () => {
     expect(by('kernel_weak_missing')?.detail).toContain('not found in kernel or module BTFs');
   });
 
+  it('may be those of a module', () => {
+    const base = new BtfBuilder();
+    const u64 = base.int('unsigned long long', 8);
+    const vmlinux = base.parse();
+    const profile = makeProfile(vmlinux, { config: CONFIG });
+    const module = new BtfBuilder(vmlinux);
+    const params = [
+      { name: 'p', type: module.ptr(module.struct('point')) },
+      { name: 'flags', type: u64 },
+    ];
+    module.func('kernel_strong', module.funcProto(u64, params));
+    const data = fixture('data');
+    expect(short(requirements(data, profile), 'kfunc').kernel_strong).toBe('missing');
+    expect(short(requirements(data, profile, [module.parse()]), 'kfunc').kernel_strong).toBe('found');
+  });
+
   it('all of them at once, on a kernel that has none', () => {
     const b = new BtfBuilder();
     b.int('int', 4);
