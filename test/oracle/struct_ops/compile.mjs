@@ -223,7 +223,9 @@ export class Case {
     }
     const ids = { map: new Map(), prog: new Map(), link: new Map(), btf: new Map() };
     for (const [i, step] of this.all.entries()) {
-      if (answers[i].id !== undefined) ids[this.kindOf(step.as)].set(answers[i].id, step.as);
+      const named = answers[i].id === undefined ? undefined : ids[this.kindOf(step.as)];
+      // An object keeps its first name when a later fd of it gets another.
+      if (named !== undefined && !named.has(answers[i].id)) named.set(answers[i].id, step.as);
     }
     const made = answers.slice(0, this.given.length).findIndex((answer) => answer.ret < 0);
     if (made >= 0) {
@@ -283,19 +285,23 @@ function readValue(type, bytes, { layouts, nameOf }) {
   const outer = layouts[type];
   const data = outer.members.find((member) => member.name === 'data');
   const members = {};
-  const known = Buffer.from(bytes);
-  known.fill(0, 0, 8);
+  const rest = Buffer.from(bytes);
+  rest.fill(0, 0, 8);
   for (const { name, offset, size, kind } of layouts[type.replace('bpf_struct_ops_', '')].members) {
     const field = bytes.subarray(data.offset + offset, data.offset + offset + size);
-    known.fill(0, data.offset + offset, data.offset + offset + size);
+    rest.fill(0, data.offset + offset, data.offset + offset + size);
     if (field.every((byte) => byte === 0)) continue;
     if (kind === 's') members[name] = text(field);
-    else if (kind === 'f') members[name] = nameOf('prog', unsigned(field, 0, 8));
-    else if (kind === 'o') members[name] = { hex: hexOf(field) };
+    else if (kind === 'f') {
+      const id = unsigned(field, 0, 8);
+      const known = nameOf('prog', id);
+      // A slot with dirt in its upper half and no program shows the dirt.
+      members[name] = known === '?' ? id : known;
+    } else if (kind === 'o') members[name] = { hex: hexOf(field) };
     else members[name] = unsigned(field, 0, size);
   }
   const value = { refcnt: bytes.readInt32LE(0), state: STATES[bytes.readUInt32LE(4)], data: members };
-  if (known.some((byte) => byte !== 0)) value.padding = hexOf(known);
+  if (rest.some((byte) => byte !== 0)) value.padding = hexOf(rest);
   return value;
 }
 

@@ -1,17 +1,20 @@
 // The struct_ops suite: what goes into the guest, and what its console's text becomes.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Case } from './compile.mjs';
 import { OBJECTS } from './objects.mjs';
 import { CID, DUMMY, QDISC, SCX, TCP, URING, valueTypeOf } from './steps.mjs';
 
+export { OBJECTS };
+
 const here = fileURLToPath(new URL('.', import.meta.url));
 /** Marks the runner's lines among the console's. */
 const MARK = '@ ';
 const TYPES = [TCP, SCX, CID, QDISC, DUMMY, URING];
 
-async function topics() {
+/** Every case as written, by topic: the file it stands in. */
+export async function topics() {
   const files = readdirSync(join(here, 'cases')).sort();
   const loaded = await Promise.all(files.map((file) => import(`./cases/${file}`)));
   return loaded.map(({ title, cases }, i) => {
@@ -65,11 +68,12 @@ function format(document) {
 export const suite = {
   /** Kernels that answer, by profile name. */
   kernels: ['7.3', '6.18'],
-  /** C sources of /init. */
+  /** C sources of the guest's /init. */
   sources: ['main.c', 'script.c', 'btf.c', 'log.c'].map((file) => join(here, file)),
-  headers: [join(here, 'runner.h')],
+  /** Directories that it mounts on. */
   directories: ['proc', 'sys', 'dev', 'bpf'],
 
+  /** Further files of the guest, by path. */
   async files() {
     const lines = (await topics()).flatMap(({ cases }) => cases.flatMap((one) => one.script()));
     const layouts = TYPES.flatMap((type) => [`layout ${type}`, `layout ${valueTypeOf(type)}`]);
@@ -103,6 +107,6 @@ export const suite = {
     return files;
   },
 
+  /** Where recordings of a release lie. */
   recordings: (release) => join(here, 'recordings', release),
-  read: (file) => readFileSync(file, 'utf8'),
 };

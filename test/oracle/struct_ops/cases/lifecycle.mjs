@@ -133,7 +133,7 @@ export const cases = [
   it('delete-attr-tail', 'a non-zero byte in the attributes of a delete', create('$M', TCP), [
     update('$M', cc('tail')),
     bpf('MAP_DELETE_ELEM', { map_fd: '$M', key: u32(0) }, { patch: [[16, 1]] }),
-    bpf('MAP_DELETE_ELEM', { map_fd: '$M', key: u32(0), flags: 1 }),
+    bpf('MAP_DELETE_ELEM', { map_fd: '$M', key: u32(0) }, { patch: [[24, 1]] }),
     lookup('$M'),
   ]),
 

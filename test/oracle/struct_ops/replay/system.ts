@@ -1,0 +1,38 @@
+import { ERRNO } from '../../../../src/errno.js';
+import { Kernel } from '../../../../src/kernel/kernel.js';
+import { addSchedExt } from '../../../../src/sched_ext/index.js';
+import { registerQdisc } from './qdisc.js';
+import { TcpCongestion } from './tcp.js';
+
+/** A kernel with the struct_ops types that the recorded kernels have, as far as they are modelled, and files about them. */
+export interface System {
+  kernel: Kernel;
+  /** Content of a file, undefined where it does not exist, null where nothing here stands for it. */
+  read(path: string): string | null | undefined;
+}
+
+export async function bootSystem(profile: string): Promise<System> {
+  const kernel = await Kernel.create({ profile, cpus: 2 });
+  const tcp = new TcpCongestion(kernel);
+  registerQdisc(kernel);
+  registerDummy(kernel);
+  const { scx } = addSchedExt(kernel);
+  const files: Record<string, () => string | undefined> = {
+    '/proc/sys/net/ipv4/tcp_available_congestion_control': () => tcp.available,
+    '/sys/kernel/sched_ext/state': () => (scx.sched ? 'enabled' : 'disabled'),
+    '/sys/kernel/sched_ext/root/ops': () => scx.sched?.name,
+  };
+  return { kernel, read: (path) => (files[path] ? files[path]() : null) };
+}
+
+/** net/bpf/bpf_dummy_struct_ops.c: a type for BPF_PROG_TEST_RUN, which no map can hold a value of. */
+function registerDummy(kernel: Kernel): void {
+  kernel.registerStructOps({
+    name: 'bpf_dummy_ops',
+    check_member: (member, prog) => (prog.sleepable && member !== 'test_sleepable' ? -ERRNO.EINVAL : 0),
+    init_member: () => -ERRNO.EOPNOTSUPP,
+    reg: () => -ERRNO.EOPNOTSUPP,
+    unreg: () => {},
+    stubs: { test_1: {}, test_2: {}, test_sleepable: {} },
+  });
+}
