@@ -222,30 +222,65 @@ export interface LinkInfo {
 }
 
 /**
- * A subsystem's struct_ops type (kernel: struct bpf_struct_ops, include/linux/bpf.h). Results are 0 or -errno unless said
- * otherwise. Names are the kernel's; each callback's contract stands with its call in kernel/struct_ops/.
+ * A subsystem's struct_ops type (kernel: struct bpf_struct_ops, include/linux/bpf.h). Names are the kernel's. Callbacks answer
+ * 0 or -errno unless said otherwise; they run in the system call that causes them, under its lock, and may call programs
+ * through kdata.ops. What a callback throws leaves the system call with everything rolled back.
  */
 export interface StructOpsDef {
   /** Exact BTF struct name; `bpf_struct_ops_<name>` must exist too (in the profile's BTF or in `btf`). */
   name: string;
   /** BTF of a module that defines the type, split on the profile's; default the profile's own BTF. */
   btf?: BtfView;
-  /** Once, at registration. */
+  /**
+   * Once, inside of registerStructOps, after every member has been inspected and before the type can be found. Anything but 0
+   * fails the registration with EINVAL.
+   */
   init?(btf: BtfView): number;
-  /** At program load. May throw nothing; non-zero fails the load with that errno. */
+  /**
+   * At PROG_LOAD, after the member is known to be a function that has a stub. Anything but 0 fails the load with that errno.
+   * Absent: every member takes every program, sleepable ones too. May set prog.aux.priv_stack_requested and
+   * prog.aux.recursion_detected.
+   */
   check_member?(member: string, prog: ProgInfo): number;
-  /** At map update, for every member in BTF order: <0 abort, 0 generic rule, >0 handled. */
+  /**
+   * At map update, under the map's lock, for every member but `struct module *` ones, in BTF order and before the member's
+   * program is looked up. `udata` is what user space gave (function members hold fds, those before this one program ids),
+   * `kdata` what is being built. Below 0: the update is rolled back with that errno. 0: the generic rule applies: a function
+   * takes its program, anything else must be 0. Above 0: the callback took care of the member, and for a function no program
+   * is installed. There is no call to undo what it did outside of kdata.
+   */
   init_member(member: string, kdata: Kdata, udata: StructReader): number;
+  /**
+   * At map update, when all members are installed and nothing is visible yet; of maps with and without BPF_F_LINK. Anything
+   * but 0 rolls the update back. Absent: no check here, reg has the last word.
+   */
   validate?(kdata: Kdata): number;
+  /**
+   * Makes the vtable live. Without BPF_F_LINK: at the end of map update, link null. With it: at each LINK_CREATE, under the
+   * mutex of all links, while the link has no id yet; the same vtable may come again. The map is complete and stable: its
+   * programs can be walked (StructOps.forEachProg). Anything but 0 fails the call, and unreg is not called for it.
+   */
   reg(kdata: Kdata, link: LinkInfo | null): number;
+  /**
+   * Undoes reg, with the same link: at MAP_DELETE_ELEM (link null), at LINK_DETACH, or when the last reference to the link
+   * goes. After updates kdata is the vtable that is in the link now. Cannot fail.
+   */
   unreg(kdata: Kdata, link: LinkInfo | null): void;
+  /**
+   * At LINK_UPDATE, under the mutex of all links, when every check of the framework has passed: both maps are READY and of
+   * this type. Anything but 0 leaves the old one in the link. Absent: LINK_UPDATE answers EOPNOTSUPP.
+   */
   update?(kdataNew: Kdata, kdataOld: Kdata, link: LinkInfo): number;
   /**
    * Kernel bytes of own access classes (Kernel.newAccessClass) that a program behind this member may write: bit c for class c
    * (kernel: verifier_ops->btf_struct_access). Default none.
    */
   write_classes?(member: string, prog: ProgInfo): number;
-  /** Members that programs may implement, each with tags of its arguments by position; the role of cfi_stubs. */
+  /**
+   * Members that programs may implement, each with tags of its arguments by position; the role of cfi_stubs and of their
+   * parameter names. A function member without a stub is not supported: PROG_LOAD answers ENOTSUPP. Stubs are never run:
+   * a member without a program is NULL in kdata and undefined in kdata.ops, and the subsystem looks before it calls.
+   */
   stubs: Readonly<
     Record<string, { args?: Readonly<Record<number, 'nullable' | 'ref' | 'arena' | 'arena_nullable'>> } | undefined>
   >;
