@@ -98,11 +98,14 @@ export function mayCall(host: SchedExt, sched: ScxSched, call: HostCall, name: s
   const { context } = sched;
   const allowed = context?.allowed ?? KF.UNLOCKED;
   if ((allowed & mask) !== 0) return true;
-  if (!host.consts.kfMask) {
-    const where = context ? `ops.${context.op}` : 'a program outside the scheduler';
-    call.fail(new VmtableError(`${name} called from ${where}: this kernel's verifier refuses such a program`));
-  }
+  if (!host.consts.kfMask) refuseCall(sched, call, name);
   const hex = (value: number) => value.toString(16);
   sched.error(`kfunc with mask 0x${hex(mask)} called from an operation only allowing 0x${hex(allowed)}`);
   return false;
+}
+
+/** Stops a program that no verifier lets in. */
+export function refuseCall(sched: ScxSched, call: HostCall, name: string): never {
+  const where = sched.context ? `ops.${sched.context.op}` : 'a program outside the scheduler';
+  return call.fail(new VmtableError(`${name} called from ${where}: this kernel's verifier refuses such a program`));
 }

@@ -2,7 +2,7 @@ import { ERRNO } from '../errno.js';
 import type { HostCall } from '../vm/types.js';
 import { KF } from './context.js';
 import { Dsq } from './dsq.js';
-import { mayCall, type ScxKfunc, taskArgument } from './kfuncs.js';
+import { mayCall, refuseCall, type ScxKfunc, taskArgument } from './kfuncs.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
 import type { Verdict } from './task.js';
@@ -81,6 +81,8 @@ export function queueKfuncs(host: SchedExt): Record<string, ScxKfunc> {
       if (mayCall(host, sched, call, 'scx_bpf_dispatch_cancel', KF.DISPATCH)) sched.cancelInsert();
     },
     scx_bpf_create_dsq: (sched, call) => {
+      // It may sleep, and so may not be called where a run queue is locked.
+      if ((sched.context?.allowed ?? KF.UNLOCKED) !== KF.UNLOCKED) refuseCall(sched, call, 'scx_bpf_create_dsq');
       const id = call.u64(0);
       const node = call.s32(1);
       // One node, number 0; -1 stands for any.

@@ -237,10 +237,8 @@ export class Machine implements RunQueues {
 
   /** set_task_runnable */
   #markWaiting(task: ScxTask): void {
-    const { resetRunnableAt } = this.scx.consts.task;
-    const run = this.#byTask.get(task) as TaskRun;
-    if (task.hasFlags(resetRunnableAt) || run.runnableAt < 0) run.runnableAt = this.now;
-    task.clearFlags(resetRunnableAt);
+    (this.#byTask.get(task) as TaskRun).runnableAt = this.now;
+    task.clearFlags(this.scx.consts.task.resetRunnableAt);
     this.#waiting.add(task);
   }
 

@@ -31,8 +31,8 @@ export class TaskRun {
   switches = 0;
   wakeups = 0;
   migrations = 0;
-  /** Since when the watchdog counts; -1 before the first wakeup. */
-  runnableAt = -1;
+  /** Since when the watchdog counts. */
+  runnableAt = 0;
   /** How long the last sleep step takes. */
   sleepNs = 0;
   #step = -1;

@@ -102,7 +102,7 @@ describe('its report', () => {
         name: 'two',
         pid: 102,
         weight: 50,
-        runNs: 1 * MS,
+        runNs: 1.2 * MS,
         waitNs: 2.5 * MS,
         wakeups: 1,
         switches: 2,
@@ -112,7 +112,15 @@ describe('its report', () => {
     ],
     cpus: [
       { cpu: 0, busyNs: 6 * MS, idleNs: 2 * MS, spans: [{ pid: 101, start: 0, end: 6 * MS }] },
-      { cpu: 1, busyNs: 1 * MS, idleNs: 7 * MS, spans: [{ pid: 102, start: 4 * MS, end: 5 * MS }] },
+      {
+        cpu: 1,
+        busyNs: 1.2 * MS,
+        idleNs: 6.8 * MS,
+        spans: [
+          { pid: 102, start: 4 * MS, end: 5 * MS },
+          { pid: 102, start: 6.8 * MS, end: 7 * MS },
+        ],
+      },
     ],
     output: ['hello'],
     host: { wallMs: 1, callbacks: { enqueue: { ns: 4400, medianNs: 900 } } },
@@ -129,10 +137,10 @@ This machine has no occasion to call tick.
 
 task                 pid  weight  ran ms  waited ms  wakeups  switches  migrations
 A one                101     100     6.0        0.0        1         1           0
-B two (still there)  102      50     1.0        2.5        1         2           1
+B two (still there)  102      50     1.2        2.5        1         2           1
 
 cpu 0  AAAAAAAAAAAA····  75%
-cpu 1  ········BB······  13%
+cpu 1  ········BB······  15%
        one character is 500 us
 
 8.0 ms simulated. Scheduler gone: runtime error (non-existent DSQ 0x4d), ERROR 1024.

@@ -61,9 +61,13 @@ describe.each(PROFILES)('enabling on %s', (profile) => {
 
   it('another scheduler may come when one has gone by itself', async () => {
     const bench = await Bench.create(profile);
-    bench.attach(bench.kdata({ init: () => -1 }));
+    const dead = bench.kdata({ init: () => -1 });
+    bench.attach(dead);
     expect(bench.attach(bench.kdata({}))).toBe(0);
     expect(bench.attach(bench.kdata({}))).toBe(-ERRNO.EBUSY);
+    // Closing the dead one's link leaves the living one alone.
+    bench.detach(dead);
+    expect(bench.machine.scx.sched).not.toBeNull();
   });
 
   it('queues die with their scheduler', async () => {

@@ -128,6 +128,7 @@ describe('what the kernel refuses', () => {
 
   it.each([
     ['timeout_ms', 30_000],
+    ['dispatch_max_batch', 0x7fff_ffff],
     ['rescue_bandwidth_ppt', 0xffff_ffff],
     ['rescue_quantum_us', 1000],
     ['flags', 1n],

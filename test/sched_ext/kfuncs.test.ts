@@ -152,6 +152,13 @@ describe('kfuncs in the wrong op', () => {
     expect(exit).toContain("scx_bpf_dsq_move_to_local called from ops.enqueue: this kernel's verifier refuses");
   });
 
+  it('are refused everywhere if they may sleep and the op may not', async () => {
+    for (const profile of PROFILES) {
+      const exit = await run(profile, (bench) => ({ enqueue: () => bench.kf('scx_bpf_create_dsq', 4, -1) }));
+      expect(exit).toContain('scx_bpf_create_dsq called from ops.enqueue');
+    }
+  });
+
   it('select_cpu_dfl belongs to select_cpu alone before 6.16', async () => {
     const ops = (bench: Bench) => ({
       enqueue: (p: ScxTask) => bench.kf('scx_bpf_select_cpu_dfl', p, 0, 0, bench.bytes(new Uint8Array(1))),
@@ -244,6 +251,7 @@ describe('inserts from dispatch', () => {
     bench.attach(
       bench.kdata(
         {
+          init: () => Number(bench.kf('scx_bpf_create_dsq', 4, -1)),
           enqueue: (p: ScxTask) => {
             held.push(p);
           },
@@ -266,6 +274,16 @@ describe('inserts from dispatch', () => {
     expect(bench.machine.runs.map((r) => r.runNs)).toEqual([MS, MS, MS]);
     // Each leaves the scheduler's hands towards a CPU.
     expect(bench.ops('dequeue')).toEqual(['dequeue a 0x0', 'dequeue b 0x0', 'dequeue c 0x0']);
+  });
+
+  it('reach a queue before the scheduler takes from it', async () => {
+    const bench = await queueing('7.3', 0, (b, held) => {
+      const task = held.shift();
+      if (!task) return;
+      b.kf('scx_bpf_dsq_insert', task, 4, 5 * MS, 0);
+      expect(b.kf('scx_bpf_dsq_move_to_local', 4)).toBe(1n);
+    });
+    expect(bench.exit).toBe('still there');
   });
 
   it('are limited to dispatch_max_batch', async () => {

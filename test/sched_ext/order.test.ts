@@ -201,6 +201,19 @@ describe('the choice of a CPU', () => {
     expect(bench.machine.now).toBeLessThan(51 * MS);
   });
 
+  it('leaves a task that stopping gives time to first in line, without enqueue', async () => {
+    const bench = await Bench.create();
+    for (const name of ['a', 'b']) bench.machine.spawn({ name, steps: [{ run: 6 * MS }], cpus: [0] });
+    const once = new Set(['a']);
+    const more = (p: ScxTask, runnable: boolean) => {
+      if (runnable && once.delete(p.comm)) p.slice = BigInt(1 * MS);
+    };
+    bench.attach(bench.kdata(fifo(bench, { stopping: more })));
+    bench.machine.run(100 * MS);
+    expect(bench.ops('enqueue')).toEqual(['enqueue a 0x9', 'enqueue b 0x9', 'enqueue b 0x0']);
+    expect(bench.machine.spans(0).map((span) => span.end / MS)).toEqual([5, 10, 11, 12]);
+  });
+
   it('orders a queue by vtime, smallest first', async () => {
     const bench = await Bench.create();
     const order: string[] = [];
