@@ -88,7 +88,7 @@ export class BpfProgram {
     this.#attachTarget = name;
   }
 
-  /** BPF_PROG_TEST_RUN. */
+  /** BPF_PROG_TEST_RUN. Throws ErrnoError as the kernel refuses, ProgramFault if the program is stopped. */
   testRun(options: TestRunOptions = {}): TestRunResult {
     const kernel = requireLoaded(this.context, `program "${this.name}"`);
     const { data, repeat, flags, cpu } = options;
@@ -108,7 +108,7 @@ export class BpfProgram {
     return {
       retval: attr.retval ?? 0,
       ctx: inPlace ? ctx : attr.ctx_out,
-      data: attr.data_out,
+      data: attr.data_out?.subarray(0, attr.data_size_out ?? attr.data_out.length),
       duration: attr.duration ?? 0,
     };
   }

@@ -113,6 +113,34 @@ describe('programs and maps', () => {
   });
 });
 
+describe('test runs', () => {
+  it('give the packet back', () => {
+    const live = load('live');
+    const packet = Uint8Array.from({ length: 20 }, (_, i) => i);
+    const { retval, data, ctx } = live.program('stamp').testRun({ data: packet });
+    expect(retval).toBe(2);
+    expect(data).toEqual(Uint8Array.of(0xaa, ...packet.subarray(1)));
+    expect(ctx).toBeUndefined();
+    expect(packet[0]).toBe(0);
+  });
+
+  it('give a context back', () => {
+    const live = load('live');
+    const before = new Uint8Array(BigUint64Array.of(41n, 0n).buffer);
+    const { ctx } = live.program('answer').testRun({ ctx: before });
+    expect(ctx).toEqual(new Uint8Array(BigUint64Array.of(41n, 42n).buffer));
+    expect(before[8]).toBe(0);
+  });
+
+  it('are refused as the kernel does', () => {
+    const live = load('live');
+    expect(() => live.program('stamp').testRun({ data: new Uint8Array(3) })).toThrow(
+      'program "stamp": test run failed: EINVAL (-22)',
+    );
+    expect(() => openObject(fixtureBytes('live')).program('stamp').testRun()).toThrow('object "object" is not loaded');
+  });
+});
+
 describe('variables', () => {
   it('set before load are what programs see', () => {
     const live = load('live', (opened) => {
