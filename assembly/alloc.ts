@@ -187,8 +187,8 @@ export function heapAllocZeroed(size: u32): u32 {
   const dirty = touched;
   const ptr = heapAlloc(size);
   if (!ptr) return 0;
-  // Splitting may have moved `touched`, but wrote behind this block only; its own list links may be fresh.
-  const limit = min(ptr + size, max(dirty, ptr + 8));
+  // Splitting may have moved `touched`, but wrote behind this block only.
+  const limit = min(ptr + size, dirty);
   if (limit > ptr) memory.fill(ptr, 0, limit - ptr);
   return ptr;
 }

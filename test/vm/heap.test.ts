@@ -69,6 +69,21 @@ test('memory that was never used is not touched by a zeroed block', async () => 
   expect(process.memoryUsage().rss - rss).toBeLessThan(100 << 20);
 });
 
+test('a hole that is a little too small is not taken', async () => {
+  const { core } = await newCore();
+  const { heapAlloc, heapFree, heapCheck } = core.exports;
+  for (let hole = 240; hole < 5000; hole += 16) {
+    const ptr = heapAlloc(hole) >>> 0;
+    const behind = heapAlloc(64) >>> 0;
+    heapFree(ptr);
+    const larger = heapAlloc(hole + 16) >>> 0;
+    expect(larger >= ptr + hole || larger + hole + 16 <= ptr).toBe(true);
+    heapCheck();
+    heapFree(behind);
+    heapFree(larger);
+  }
+});
+
 test('thousands of loads and frees of mixed sizes do not make the heap grow', async () => {
   const { core, memory } = await newCore();
   const round = (seed: number) => {

@@ -74,6 +74,9 @@ test('long ranges are checked to their last byte', async () => {
   const start = memory.alloc(bytes, { name: 'long' });
   expect(core.exports.checkSlow(start, bytes, true, 0)).toBe(abi.FAULT_NONE);
   expect(core.exports.checkSlow(start, bytes + 1, true, 0)).toBe(abi.FAULT_OUT_OF_BOUNDS);
+  for (let n = 1; n < 300; n++) {
+    for (let at = 0; at < 9; at++) expect(core.exports.checkSlow(start + at, n, true, 0)).toBe(abi.FAULT_NONE);
+  }
   for (const at of [0, 7, 64, 4095, 65_536, 99_999, bytes - 1]) {
     memory.setAccess(start + at, 1, abi.ACCESS_RO);
     expect(core.exports.checkSlow(start, bytes, false, 0)).toBe(abi.FAULT_NONE);

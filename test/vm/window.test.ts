@@ -10,7 +10,7 @@ import { newCore } from './new_core.js';
 function expectRedzones(memory: CoreMemory, ptr: number, size: number): void {
   expect(memory.canAccess(ptr, size, true)).toBe(true);
   for (const outside of [ptr - 16, ptr - 8, ptr - 1, ptr + size, ptr + size + 7, ptr + size + 15]) {
-    expect(memory.canAccess(outside, 1, false)).toBe(false);
+    expect(memory.core.exports.accessAt(outside)).toBe(abi.ACCESS_REDZONE);
   }
   expect(memory.canAccess(ptr, size + 1, false)).toBe(false);
   expect(memory.canAccess(ptr - 1, size + 1, false)).toBe(false);
@@ -113,6 +113,24 @@ test('freed memory stays poisoned while others come and go, and is reused late',
   }
   expect(again).toBe(first);
   expect(memory.bytes(first, 100).every((byte) => byte === 0)).toBe(true);
+});
+
+test.each([
+  [100, 97, 16],
+  [1000, 900, 16],
+  [5000, 4100, 512],
+])('memory of %i bytes that %i bytes reuse has redzones, not remains', async (before, size, align) => {
+  const { core, memory } = await newCore();
+  const old = memory.alloc(before, { name: 'old' });
+  // Another object keeps the slot's span.
+  memory.alloc(before, { name: 'other' });
+  memory.free(old);
+  core.exports.windowFlush();
+  const ptr = memory.alloc(size, { name: 'new', align });
+  expect(ptr - old).toBeLessThan(before);
+  expectRedzones(memory, ptr, size);
+  for (let at = old; at < ptr; at++) expect(core.exports.accessAt(at)).toBe(abi.ACCESS_REDZONE);
+  for (let at = ptr + size; at < old + before; at++) expect(core.exports.accessAt(at)).toBe(abi.ACCESS_REDZONE);
 });
 
 test('a large object that is freed leaves small ones in quarantine', async () => {
