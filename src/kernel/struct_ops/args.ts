@@ -1,3 +1,4 @@
+import { GUEST_BASE_HI } from '../../../assembly/abi.js';
 import type { GuestMemory, GuestPtr } from '../../vm/types.js';
 import type { ScalarKind } from './desc.js';
 
@@ -16,58 +17,58 @@ const S16 = 7;
 const S32 = 8;
 const S64 = 9;
 const PTR = 10;
-const STRUCT = 11;
 
 export function kindCode(kind: ScalarKind): number {
   return KINDS.indexOf(kind);
 }
 
-/** Fills a slot with a number; sub-word values are extended as their type says. `bytes` only matters for structs. */
-export function storeNumber(memory: GuestMemory, slot: GuestPtr, kind: number, value: number, bytes: number): void {
+/**
+ * Fills the slot at `at` (an address in linear memory) with a number; sub-word values are extended as their type says.
+ * Structs are not numbers: storeStruct.
+ */
+export function storeNumber(view: DataView, at: number, kind: number, value: number): void {
   switch (kind) {
-    case BOOL:
-      memory.setU32(slot, value === 0 ? 0 : 1);
-      memory.setU32(slot + 4, 0);
-      return;
-    case U8:
-      memory.setU32(slot, value & 0xff);
-      memory.setU32(slot + 4, 0);
-      return;
-    case U16:
-      memory.setU32(slot, value & 0xffff);
-      memory.setU32(slot + 4, 0);
+    case PTR:
+      storeHalves(view, at, value, value === 0 ? 0 : GUEST_BASE_HI);
       return;
     case U32:
-      memory.setU32(slot, value >>> 0);
-      memory.setU32(slot + 4, 0);
-      return;
-    case S8:
-      storeSigned(memory, slot, (value << 24) >> 24);
-      return;
-    case S16:
-      storeSigned(memory, slot, (value << 16) >> 16);
+      storeHalves(view, at, value, 0);
       return;
     case S32:
-      storeSigned(memory, slot, value | 0);
+      storeHalves(view, at, value, value >> 31);
       return;
     case U64:
     case S64:
-      memory.setU64n(slot, value);
+      storeHalves(view, at, value, Math.floor(value / 2 ** 32));
       return;
-    case PTR:
-      memory.setPtr(slot, value);
+    case BOOL:
+      storeHalves(view, at, value === 0 ? 0 : 1, 0);
       return;
-    case STRUCT:
-      // By value: the caller points to it in guest memory.
-      memory.bytes(slot, Math.ceil(bytes / 8) * 8).fill(0);
-      memory.bytes(slot, bytes).set(memory.bytes(value, bytes));
+    case U8:
+      storeHalves(view, at, value & 0xff, 0);
+      return;
+    case U16:
+      storeHalves(view, at, value & 0xffff, 0);
+      return;
+    case S8:
+      storeHalves(view, at, (value << 24) >> 24, (value << 24) >> 31);
+      return;
+    case S16:
+      storeHalves(view, at, (value << 16) >> 16, (value << 16) >> 31);
       return;
   }
 }
 
-function storeSigned(memory: GuestMemory, slot: GuestPtr, value: number): void {
-  memory.setU32(slot, value >>> 0);
-  memory.setU32(slot + 4, (value >> 31) >>> 0);
+/** Both halves modulo 2^32. */
+function storeHalves(view: DataView, at: number, lo: number, hi: number): void {
+  view.setUint32(at, lo, true);
+  view.setUint32(at + 4, hi, true);
+}
+
+/** A struct argument: the caller points to it in guest memory, the program gets its bytes in one or two slots. */
+export function storeStruct(memory: GuestMemory, slot: GuestPtr, from: GuestPtr, bytes: number): void {
+  memory.bytes(slot, Math.ceil(bytes / 8) * 8).fill(0);
+  memory.bytes(slot, bytes).set(memory.bytes(from, bytes));
 }
 
 /** Only the bytes that the return type has count (kernel: the caller's view of RAX). Halves of r0 are signed. */

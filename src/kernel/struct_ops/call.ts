@@ -1,17 +1,18 @@
-import { ACCESS_RO } from '../../../assembly/abi.js';
+import { ACCESS_RO, WINDOW_BASE } from '../../../assembly/abi.js';
 import { InputError, located } from '../../errors.js';
-import type { GuestMemory, GuestPtr } from '../../vm/types.js';
+import type { GuestPtr } from '../../vm/types.js';
 import { INVOKE_DONE } from '../../vm/vm.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { RcuSection } from '../rcu.js';
 import type { OpArg, StructOpsCallable } from '../types.js';
-import { kindCode, returned, storeNumber } from './args.js';
+import { kindCode, returned, storeNumber, storeStruct } from './args.js';
 import type { ArgModel, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
 
 /** An argument with its kind as a small integer. */
 interface Arg extends ArgModel {
   code: number;
+  scalar: boolean;
 }
 
 /**
@@ -25,7 +26,7 @@ export class StructOpsCall {
   readonly callable: StructOpsCallable;
   readonly stats = { runs: 0, insns: 0, ns: 0 };
   readonly #model: FuncModel;
-  readonly #memory: GuestMemory;
+  readonly #memory: Kernel['vm']['memory'];
   readonly #args: readonly Arg[];
   readonly #ret: number;
   /** RCU or RCU-tasks-trace, and RCU-tasks: what a trampoline holds. */
@@ -38,6 +39,7 @@ export class StructOpsCall {
   #depth = 0;
   /** CPUs on which a program with a private stack is running. */
   readonly #active = new Set<number>();
+  readonly #guarded: boolean;
 
   constructor(
     private readonly kernel: Kernel,
@@ -47,8 +49,9 @@ export class StructOpsCall {
   ) {
     if (!member.model) throw new Error(`struct_ops: ${desc.name}.${member.name} has no function model`);
     this.#model = member.model;
-    this.#memory = kernel.memory;
-    this.#args = member.model.args.map((arg) => ({ ...arg, code: kindCode(arg.kind) }));
+    this.#memory = kernel.vm.memory;
+    this.#args = member.model.args.map((arg) => ({ ...arg, code: kindCode(arg.kind), scalar: arg.kind !== 'struct' }));
+    this.#guarded = prog.aux.priv_stack_requested;
     this.#ret = kindCode(member.model.ret);
     this.#section = kernel.rcu.section(prog.sleepable ? 'tasksTrace' : 'rcu');
     this.#tasks = kernel.rcu.section('tasks');
@@ -123,23 +126,26 @@ export class StructOpsCall {
   }
 
   #store(context: GuestPtr, arg: Arg, value: OpArg | undefined): void {
-    const slot = context + arg.slot * 8;
-    if (typeof value === 'number') {
-      storeNumber(this.#memory, slot, arg.code, value, arg.size);
+    if (typeof value === 'number' && arg.scalar) {
+      const { core } = this.#memory;
+      storeNumber(core.view, context + WINDOW_BASE + arg.slot * 8, arg.code, value);
+    } else {
+      this.#storeOther(context + arg.slot * 8, arg, value);
+    }
+  }
+
+  #storeOther(slot: GuestPtr, arg: Arg, value: OpArg | undefined): void {
+    const memory = this.#memory;
+    const number = typeof value === 'object' ? value.ptr : typeof value === 'boolean' ? Number(value) : value;
+    if (typeof number === 'number') {
+      if (arg.scalar) storeNumber(memory.core.view, slot + WINDOW_BASE, arg.code, number);
+      else storeStruct(memory, slot, number, arg.size);
       return;
     }
-    switch (typeof value) {
-      case 'boolean':
-        storeNumber(this.#memory, slot, arg.code, value ? 1 : 0, arg.size);
-        return;
-      case 'bigint':
-        if (arg.kind === 'ptr' || arg.kind === 'struct') break;
-        if (arg.size < 8) storeNumber(this.#memory, slot, arg.code, Number(BigInt.asIntN(32, value)), arg.size);
-        else this.#memory.setU64(slot, BigInt.asUintN(64, value));
-        return;
-      case 'object':
-        storeNumber(this.#memory, slot, arg.code, value.ptr, arg.size);
-        return;
+    if (typeof number === 'bigint' && arg.scalar && arg.kind !== 'ptr') {
+      if (arg.size === 8) memory.setU64(slot, BigInt.asUintN(64, number));
+      else storeNumber(memory.core.view, slot + WINDOW_BASE, arg.code, Number(BigInt.asIntN(32, number)));
+      return;
     }
     throw new InputError(
       `struct_ops ${this.desc.name}.${this.member.name}: argument ${arg.name} (${arg.kind}) cannot be ${typeof value}`,
@@ -148,7 +154,7 @@ export class StructOpsCall {
 
   #run(context: GuestPtr): number | bigint | boolean | undefined {
     const { kernel, prog } = this;
-    if (prog.aux.priv_stack_requested && !this.#enter()) return returned(this.#ret, 0, 0);
+    if (this.#guarded && !this.#enter()) return returned(this.#ret, 0, 0);
     this.#depth++;
     this.#section.enter();
     this.#tasks.enter();
@@ -161,7 +167,7 @@ export class StructOpsCall {
       return returned(this.#ret, kernel.vm.r0lo, kernel.vm.r0hi);
     } finally {
       this.#depth--;
-      if (prog.aux.priv_stack_requested) this.#active.delete(kernel.currentCpu);
+      if (this.#guarded) this.#active.delete(kernel.currentCpu);
       this.#rcu.unwind(depth);
       this.#tasks.exit();
       this.#section.exit();
