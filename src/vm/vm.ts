@@ -4,6 +4,7 @@ import { type ArenaSpec, CoreArena } from './arena.js';
 import { Call, CallbackStopped, type CallSources, Stop } from './call.js';
 import { Context, type ContextOwner, newContext, runContext, SLICE, startContext } from './context.js';
 import { type Core, instantiateCore } from './core.js';
+import type { ExecExports } from './exports.js';
 import { type FaultSources, faultOf, placeOf } from './fault.js';
 import { type CoreMap, type ForeignHandle, type ForeignMap, Maps } from './map.js';
 import { CoreMemory } from './memory.js';
@@ -54,6 +55,8 @@ export class Vm implements ContextOwner, CallSources {
   private thrownBy = '';
   private inner: VmFault | undefined;
   private disposed = false;
+  /** A field of its own: property access on the exports object is slow. */
+  private readonly invokeCore: ExecExports['invoke'];
 
   private constructor(
     readonly core: Core,
@@ -61,6 +64,7 @@ export class Vm implements ContextOwner, CallSources {
     options: VmOptions,
   ) {
     this.exports = core.exports;
+    this.invokeCore = core.exports.invoke;
     this.memory = new CoreMemory(core);
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
@@ -209,7 +213,7 @@ export class Vm implements ContextOwner, CallSources {
    * INVOKE_DONE: r0 is in r0lo and r0hi. INVOKE_FAULT: `lastFault` says why.
    */
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    const status = this.exports.invoke((prog as LoadedProg).handle, arg, cpu, SLICE);
+    const status = this.invokeCore((prog as LoadedProg).handle, arg, cpu, SLICE);
     return status === abi.RUN_DONE ? status : this.invokeOn(status, prog, arg, cpu);
   }
 

@@ -1,0 +1,37 @@
+// The kernels that are timed: C sources in bench/kernels with committed objects (clang-19 -O2 -mcpu=v3 -target bpf).
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ElfFile } from '../dist/src/elf/index.js';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+export const KERNELS = ['sieve', 'fnv', 'xxhash', 'matmul', 'heap', 'packet', 'collatz', 'recursion', 'tiny'];
+/** Bytes at `mem`, and what they hold before the first run; the same in C and here. */
+export const MEMORY_BYTES = 16384;
+export const FILL = { c: '(u8)(i * 7 + (i >> 8))', js: (i) => i * 7 + (i >> 8) };
+
+/** Insns of a kernel: its object's .text, which needs no relocation. */
+export function kernelInsns(name) {
+  const elf = new ElfFile(readFileSync(join(root, `bench/kernels/${name}.bpf.o`)));
+  return elf.section('.text').data;
+}
+
+/** Loads a kernel and gives what runs it: `result` and `insns` of a counted run, `time(n)` in ns for n runs. */
+export function loadKernel(vm, name, checks) {
+  const { memory } = vm;
+  const insns = kernelInsns(name);
+  const prog = vm.loadProg({ name, insns, calls: new Map(), checks, faults: 'kernel', engine: 'interp' });
+  const mem = memory.alloc(MEMORY_BYTES, { name: 'kernel memory', align: 64 });
+  const bytes = memory.bytes(mem, MEMORY_BYTES);
+  for (let i = 0; i < MEMORY_BYTES; i++) bytes[i] = FILL.js(i);
+  const args = [memory.address(mem), BigInt(MEMORY_BYTES)];
+  const first = vm.run(prog, { args, countInsns: true });
+  if (first.fault) throw new Error(`${name}: ${first.fault.message}`);
+  const time = (n) => {
+    const start = process.hrtime.bigint();
+    if (name === 'tiny') for (let i = 0; i < n; i++) vm.invoke(prog, mem, 0);
+    else for (let i = 0; i < n; i++) vm.run(prog, { args });
+    return Number(process.hrtime.bigint() - start);
+  };
+  return { name, checks, result: first.r0, insns: first.insns, time };
+}
