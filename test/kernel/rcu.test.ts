@@ -28,9 +28,21 @@ test('a callback does not wait for a section that began after it', () => {
     ran = true;
   });
   const late = rcu.hold();
-  early();
-  expect(ran).toBe(true);
+  rcu.read(() => {
+    early();
+    expect(ran).toBe(true);
+  });
   late();
+
+  const reader = rcu.hold();
+  let again = false;
+  rcu.call(() => {
+    again = true;
+  });
+  rcu.read(() => {
+    reader();
+    expect(again).toBe(true);
+  });
 });
 
 test('each flavour has readers of its own; a callback of two waits for both', () => {

@@ -173,6 +173,19 @@ describe('the current task', () => {
     expect(run(`call get_current_task_btf\nr0 = *(u32 *)(r0 + ${offset})\nexit`)).toBe(11);
   });
 
+  test('can be written where its driver says, by programs of its driver', () => {
+    const slice = k.types.struct('task_struct').field('scx.slice').offset;
+    k.currentTask = k.newObject('task_struct', {
+      name: 'task "x"',
+      modelled: ['scx.slice', 'pid'],
+      writable: { 'scx.slice': k.newAccessClass() },
+    });
+    const write = (offset: number) => `call get_current_task_btf\nr1 = 0\n*(u32 *)(r0 + ${offset}) = r1\nexit`;
+    expect(() => run(write(slice))).toThrow('task_struct.scx.slice of task "x" may not be written by this program');
+    const pid = k.types.struct('task_struct').field('pid').offset;
+    expect(() => run(write(pid))).toThrow('task_struct.pid of task "x" may not be written by this program');
+  });
+
   test('is missed by name where there is none', () => {
     expect(() => run('call get_current_task\nexit')).toThrow('helper bpf_get_current_task: there is no current task');
   });
@@ -210,6 +223,12 @@ describe('kfuncs', () => {
     [0, 8388609, -ERRNO.E2BIG],
   ])('bpf_iter_num from %i to %i gives %i', (start, end, sum) => {
     expect(run(loop(start, end))).toBe(sum);
+  });
+
+  test('bpf_iter_num takes 8388608 iterations and not one more', () => {
+    const make = (end: number) => `r1 = r10\nr1 += -8\nr2 = 0\nr3 = ${end}\ncall bpf_iter_num_new\nexit`;
+    expect(run(make(8388608))).toBe(0);
+    expect(run(make(8388609))).toBe(-ERRNO.E2BIG);
   });
 
   test('bpf_rcu_read_lock holds a read section until its unlock', () => {

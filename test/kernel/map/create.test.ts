@@ -56,6 +56,9 @@ describe('refused with', () => {
     expect(create({ btf_fd, btf_key_type_id: long, btf_value_type_id: long })).toBe(-ERRNO.EINVAL);
     expect(create({ btf_fd, btf_key_type_id: int, btf_value_type_id: int })).toBe(-ERRNO.EINVAL);
     expect(create({ btf_fd, btf_key_type_id: int, btf_value_type_id: 1000 })).toBe(-ERRNO.EINVAL);
+    const pair = b.struct('pair', [{ name: 'a', type: int }]);
+    const other = k.bpf('BTF_LOAD', { btf: b.parse().raw });
+    expect(create({ btf_fd: other, btf_key_type_id: pair, btf_value_type_id: long })).toBe(-ERRNO.EINVAL); // no u32
     expect(create({ btf_fd, btf_value_type_id: long })).toBe(-ERRNO.EINVAL); // no key: only global data
     const vmlinux = k.bpf('BTF_GET_FD_BY_ID', { btf_id: 1 });
     expect(create({ btf_fd: vmlinux, btf_key_type_id: int, btf_value_type_id: int })).toBe(-ERRNO.EACCES);

@@ -241,7 +241,9 @@ describe('maps', () => {
 
   test('are held, once each, and can be bound later', () => {
     const [a, b] = [array(), array()];
-    const fd = load({ insns: ldImm64(1, a, 0, 'r0 = 0\nexit\n') });
+    const fd = load({
+      insns: Uint8Array.from([...ldImm64(1, a, 0, 'exit\n').subarray(0, 16), ...ldImm64(1, a, 0, 'r0 = 0\nexit\n')]),
+    });
     const prog = k.fds.prog(fd);
     if (typeof prog === 'number') throw new Error('not loaded');
     expect(prog.aux.used_maps).toHaveLength(1);

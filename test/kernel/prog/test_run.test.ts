@@ -119,6 +119,19 @@ describe('packets', () => {
     expect(attr.retval).toBe(60);
   });
 
+  test('what takes the place of the context pointer is not taken for it', () => {
+    // r0 was the context before the call, the spill slot before the store: then both are the packet.
+    const called = 'r0 = r1\ncall +2\nr0 = *(u8 *)(r0 + 4)\nexit\nr0 = *(u32 *)(r1 + 0)\nexit\n';
+    const spilled =
+      'r2 = *(u32 *)(r1 + 0)\n*(u64 *)(r10 - 8) = r1\n*(u64 *)(r10 - 8) = r2\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r3 + 4)\nr0 &= 255\nexit\n';
+    const wide = called.replace('*(u8 *)(r0 + 4)', '*(u32 *)(r0 + 4)\nr0 &= 255').replace('call +2', 'call +3');
+    for (const source of [called, spilled, wide]) {
+      const attr: BpfAttr['PROG_TEST_RUN'] = { prog_fd: load(BPF_PROG_TYPE.XDP, source), data_in: packet };
+      expect(run(attr)).toBe(0);
+      expect(attr.retval).toBe(4);
+    }
+  });
+
   test('where it cannot be followed, the load faults instead of giving half a pointer', () => {
     const source = 'r2 = r1\nr2 += 4\nr2 -= 4\nr0 = *(u32 *)(r2 + 0)\nexit\n';
     expect(() => run({ prog_fd: load(BPF_PROG_TYPE.XDP, source), data_in: packet })).toThrow(

@@ -278,6 +278,18 @@ describe('update', () => {
     expect(prog.refs.count).toBe(2);
   });
 
+  test('is rolled back with what the subsystem had stored in kdata', () => {
+    const fd = t.map('m', false);
+    t.toy.def.validate = (kdata) => {
+      kdata.set('none', 5n);
+      return -ERRNO.EPROTO;
+    };
+    expect(t.update(fd, {})).toBe(-ERRNO.EPROTO);
+    t.toy.def.validate = () => 0;
+    expect(t.update(fd, {})).toBe(0);
+    expect(t.toy.registered[0]!.get('none')).toBe(0n);
+  });
+
   test('is rolled back when a callback throws', () => {
     const fd = t.map('m');
     t.toy.def.validate = () => {
