@@ -109,6 +109,11 @@ function isPerCpu(map: u32): bool {
   return load<u32>(map, MAP_TYPE) == TYPE_PERCPU_HASH;
 }
 
+/** The power of two from this many entries on. */
+function bucketCount(entries: u32): u32 {
+  return entries == 1 ? 1 : 1 << (32 - clz(entries - 1));
+}
+
 /** Allocates the tables of a checked map; 0 or -errno. What was allocated before a failure hangs on the map. */
 export function hashInit(map: u32): i32 {
   const entries = load<u32>(map, MAP_MAX_ENTRIES);
@@ -124,18 +129,26 @@ export function hashInit(map: u32): i32 {
   store<u32>(map, valueOffset + cpus * each, MAP_STRIDE);
   store<u32>(map, elemBytes as u32, MAP_ELEM_BYTES);
   if (entries > 0x80000000) return -E2BIG;
-  const buckets: u32 = entries == 1 ? 1 : 1 << (32 - clz(entries - 1));
-  if (buckets > MAX_BUCKETS) return -E2BIG;
+  if (bucketCount(entries) > MAX_BUCKETS) return -E2BIG;
   if (!havePatterns(keySize, ACCESS_RO) || !havePatterns(valueSize, load<u32>(map, MAP_ACCESS))) return -NO_PATTERN;
-  store<u32>(map, buckets - 1, MAP_BUCKET_MASK);
 
   // Records: one an entry, and spares: one a CPU in preallocated maps, the element that replaces another in the others.
   const prealloc = isPrealloc(map);
   const spares: u32 = prealloc ? (isPerCpu(map) ? 0 : cpuCount) : 1;
   let total = (entries as u64) + spares;
-  // No more than the window can ever hold.
-  if (!prealloc) total = min(total, (load<u32>(WINDOW_BYTES) as u64) / (elemBytes + 16) + spares);
-  if (total * ELEM_BYTES > 0xe0000000) return -ENOMEM;
+  if (prealloc) {
+    // First of all: what the window cannot hold needs no tables.
+    const bytes = total * load<u32>(map, MAP_STRIDE) - 16;
+    if (bytes > load<u32>(WINDOW_BYTES)) return -ENOMEM;
+    const values = windowAlloc(bytes as u32, 16, ACCESS_NONE, load<u32>(map, MAP_ID));
+    if (!values) return -ENOMEM;
+    store<u32>(map, values, MAP_VALUES);
+  } else {
+    // No more than the window can ever hold.
+    total = min(total, (load<u32>(WINDOW_BYTES) as u64) / (elemBytes + 16) + spares);
+  }
+  const buckets = bucketCount(min(entries, total as u32));
+  store<u32>(map, buckets - 1, MAP_BUCKET_MASK);
   store<u32>(map, total as u32, MAP_ELEMS_SIZE);
   const table = heapAllocZeroed(buckets << 2);
   store<u32>(map, table, MAP_BUCKETS);
@@ -146,11 +159,6 @@ export function hashInit(map: u32): i32 {
     // Memory does not grow while a program inserts.
     return heapReserve(((total * OBJECT_COST) as u32) + 65536) ? 0 : -ENOMEM;
   }
-  const bytes = total * load<u32>(map, MAP_STRIDE) - 16;
-  if (bytes > 0xffffffff) return -ENOMEM;
-  const values = windowAlloc(bytes as u32, 16, ACCESS_NONE, load<u32>(map, MAP_ID));
-  if (!values) return -ENOMEM;
-  store<u32>(map, values, MAP_VALUES);
   if (!spares) return 0;
   const extra = heapAlloc(spares << 2);
   if (!extra) return -ENOMEM;

@@ -215,6 +215,37 @@ test('preallocated: a deleted element is recycled at once and never poisoned', a
   expect(map.lookup(keyOf(2))).toBe(ptr);
 });
 
+test.each([0, NO_PREALLOC])(
+  'a per-CPU element that is used again is zero on the other CPUs (flags %i)',
+  async (flags) => {
+    const { memory, maps } = await newCore({ cpus: CPUS });
+    const map = maps.create(mapSpec({ type: PERCPU_HASH, flags, maxEntries: 1 }));
+    for (let round = 0; round < 3; round++) {
+      for (const cpu of [0, 1, 2]) map.update(keyOf(1), keyOf(round + cpu + 1, 8), BPF_ANY, cpu);
+      map.delete(keyOf(1));
+      map.update(keyOf(2), keyOf(9, 8), BPF_ANY, 1);
+      expect([0, 1, 2].map((cpu) => memory.u32(map.lookup(keyOf(2), cpu)))).toEqual([0, 9, 0]);
+      map.delete(keyOf(2));
+    }
+  },
+);
+
+test.each([0, NO_PREALLOC])('special fields of an element that is used again are zero (flags %i)', async (flags) => {
+  const { memory, maps } = await newCore();
+  const map = maps.create(mapSpec({ valueSize: 16, maxEntries: 1, flags }));
+  map.setFields({ ranges: [{ offset: 8, size: 8 }], lock: false });
+  const used = new Set<number>();
+  for (let round = 0; round < 6; round++) {
+    map.update(keyOf(1), new Uint8Array(16).fill(round), BPF_ANY);
+    const ptr = map.lookup(keyOf(1));
+    used.add(ptr);
+    expect([memory.u8(ptr), memory.u64(ptr + 8)]).toEqual([round, 0n]);
+    memory.setU64(ptr + 8, 0x4321n);
+    if (round === 3) map.delete(keyOf(1));
+  }
+  expect(used.size).toBe(flags === 0 ? 2 : 6);
+});
+
 test('not preallocated: a deleted or replaced element is poisoned', async () => {
   const { core, memory, maps } = await newCore();
   const map = maps.create(mapSpec({ flags: NO_PREALLOC }));
@@ -393,4 +424,19 @@ test('thousands of maps come and go without a trace', async () => {
   core.exports.windowFlush();
   expect(memory.usage).toMatchObject({ heapBytes, pageBytes, maps: 0, liveObjects: 0 });
   expect(core.u8.length).toBe(length);
+});
+
+test('a hash that the window cannot hold takes no tables either', async () => {
+  const { core, maps } = await newCore();
+  const before = core.u8.length;
+  const { ENOMEM } = ERRNO;
+  const huge = { type: HASH, maxEntries: 40_000_000, valueSize: 48 };
+  for (let i = 0; i < 3; i++) {
+    expect(() => maps.create(mapSpec(huge))).toThrow(expect.objectContaining({ errno: ENOMEM }));
+  }
+  expect(core.u8.length).toBe(before);
+  // One that takes memory only for elements that it has is as large as the window, whatever it claims.
+  const sparse = maps.create(mapSpec({ ...huge, maxEntries: 1 << 27, flags: NO_PREALLOC }));
+  expect(sparse.update(keyOf(1), new Uint8Array(48), 0)).toBeGreaterThanOrEqual(0);
+  expect(core.u8.length - before).toBeLessThan(32 * 2 ** 20);
 });

@@ -161,7 +161,7 @@ test('a full window says ENOMEM, and has given up its quarantine before', async 
   expect(bricks.length).toBeGreaterThan(70);
   for (const ptr of bricks) memory.free(ptr);
   // Another size needs the pages themselves.
-  const one = memory.alloc(600_000, { name: 'wall' });
+  const one = memory.alloc(917_000, { name: 'wall' });
   memory.free(one);
   expect(fill()).toHaveLength(bricks.length);
 });
