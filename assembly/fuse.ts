@@ -54,7 +54,9 @@ export function fuse(slots: usize, count: u32, costs: usize): void {
     let group = GROUPS + load<u16>(GROUP_STARTS + base * 2);
     while (group < end) {
       const length: u32 = load<u8>(group, 1);
-      if (length <= n && memory.compare(group + HEADER, WINDOW, length * ELEMENT) == 0) {
+      // Every group has two insns or more; most differ from the window in the second.
+      const near = length <= n && load<u8>(group + HEADER + ELEMENT) == load<u8>(WINDOW + ELEMENT);
+      if (near && memory.compare(group + HEADER, WINDOW, length * ELEMENT) == 0) {
         const cost: u32 = load<u8>(group, 2) + load<u32>(costs + (i + length) * 4);
         if (cost < best) {
           best = cost;
