@@ -186,9 +186,28 @@ test('a program that inserts never makes memory grow', () => {
     if (call('callMapUpdate', [address(map), key, key, 0n]).r0 === 0n) inserted++;
   }
   expect(inserted).toBe(100_000);
-  expect(core.u8).toBe(view);
+  expect(core.u8 === view).toBe(true);
   core.exports.heapCheck();
 }, 60_000);
+
+test('when the heap has nothing left, a program gets -ENOMEM and the host grows it', () => {
+  const map = maps.create(mapSpec({ maxEntries: 5000, valueSize: 8, flags: BPF_MAP_FLAG.NO_PREALLOC }));
+  const key = placed(keyOf(0, 8));
+  core.exports.heapFix(true);
+  for (let size = 1 << 20; size >= 32; size >>= 1) while (core.exports.heapAlloc(size) !== 0);
+  core.exports.heapFix(false);
+  const view = core.u8;
+  let insert = 0n;
+  for (let i = 0; i < 5000 && insert === 0n; i++) {
+    memory.setU32(memory.fromAddress(key), i);
+    insert = call('callMapUpdate', [address(map), key, key, 0n]).r0;
+  }
+  expect(insert).toBe(BigInt(-ERRNO.ENOMEM));
+  expect(core.u8 === view).toBe(true);
+  expect(map.update(keyOf(4999), keyOf(1, 8), 0)).toBe(0);
+  expect(core.u8 === view).toBe(false);
+  expect(call('callMapUpdate', [address(map), key, key, 0n]).r0).toBe(0n);
+});
 
 describe('maps that the host keeps', () => {
   const handler = (calls: string[], result: number): ForeignMap => ({
