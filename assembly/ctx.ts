@@ -109,15 +109,19 @@ function save(ctx: u32): void {
   store<u32>(ctx, load<u32>(abi.RUN_BLOCK), abi.CTX_BLOCK);
 }
 
-/** The same way back, and what follows from it. */
-function restore(ctx: u32): void {
-  const prog = load<u32>(ctx, abi.CTX_PROG);
+/** What runs from here on, and what follows from it. */
+function current(ctx: u32, prog: u32, frame: u32, cpu: u32): void {
   store<u32>(abi.CUR_CTX, ctx);
-  store<u32>(abi.CUR_FRAME, load<u32>(ctx, abi.CTX_FRAME));
+  store<u32>(abi.CUR_FRAME, frame);
   store<u32>(abi.CUR_PROG, prog);
-  store<u32>(abi.CUR_CPU, load<u32>(ctx, abi.CTX_CPU));
+  store<u32>(abi.CUR_CPU, cpu);
   store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
   store<u32>(abi.FRAMES_END, ctx + abi.CTX_FRAMES + isa.MAX_CALL_FRAMES * abi.FRAME_BYTES);
+}
+
+/** The same way back. */
+function restore(ctx: u32): void {
+  current(ctx, load<u32>(ctx, abi.CTX_PROG), load<u32>(ctx, abi.CTX_FRAME), load<u32>(ctx, abi.CTX_CPU));
   store<u32>(abi.RUN_PC, load<u32>(ctx, abi.CTX_PC));
   store<i32>(abi.RUN_FUEL, load<i32>(ctx, abi.CTX_FUEL));
   store<u64>(abi.RUN_INSNS, load<u64>(ctx, abi.CTX_INSNS));
@@ -183,17 +187,28 @@ function go(ctx: u32, fuel: i32): u32 {
 }
 
 /**
- * Runs a program from its start with r1 a guest pointer, on a context of the pool: the way of every struct_ops callback.
- * RUN_DONE: RESULT holds r0. Otherwise RESULT_CTX is the context, which the host gives back when it is done with it.
+ * Runs a program from its start with r1 a guest pointer (0: NULL), on a context of the pool: the way of every struct_ops
+ * callback. RUN_DONE: RESULT holds r0. Otherwise RESULT_CTX is the context, which the host gives back when it is done with
+ * it.
  */
 export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   const ctx = ctxTake();
   if (!ctx) return abi.RUN_NO_CTX;
   const outer = park();
-  prepare(ctx, prog, load<u32>(prog, abi.PROG_SLOTS), cpu, 0);
-  store<u64>(abi.REG_R1, GUEST_BASE + arg);
-  store<u64>(abi.REG_R10, load<u64>(ctx, abi.CTX_R10));
-  restore(ctx);
+  const frame = ctx + abi.CTX_FRAMES;
+  const slot = load<u32>(prog, abi.PROG_SLOTS);
+  for (let r: u32 = 0; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
+  store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
+  store<u64>(abi.REG_R10, GUEST_BASE + load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES);
+  store<u32>(frame, abi.RETURN_SLOT, abi.FRAME_RET);
+  store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+  store<u32>(ctx, 0, abi.CTX_FLAGS);
+  store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
+  store<u32>(ctx, 0, abi.CTX_FAULT);
+  store<u32>(ctx, cpu, abi.CTX_CPU);
+  current(ctx, prog, frame, cpu);
+  store<u32>(abi.RUN_PC, slot);
+  store<i32>(abi.RUN_FUEL, 0);
   const status = go(ctx, fuel);
   store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
   if (status == abi.RUN_DONE) {
