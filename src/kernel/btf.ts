@@ -1,5 +1,5 @@
 import { Btf } from '../btf/btf.js';
-import type { BtfView } from '../btf/types.js';
+import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { ERRNO } from '../errno.js';
 import { InputError } from '../errors.js';
 import type { Kernel } from './kernel.js';
@@ -17,6 +17,7 @@ export class BtfObject {
   id = 0;
   /** struct_ops types that were registered against this BTF (kernel: btf->struct_ops_tab). */
   readonly structOps: StructOpsDesc[] = [];
+  #declTags: readonly { type: number; name: string }[] | undefined;
 
   constructor(
     readonly kernel: Kernel,
@@ -26,6 +27,12 @@ export class BtfObject {
     /** BTF of the kernel or of a module. */
     readonly isKernel: boolean,
   ) {}
+
+  /** Its DECL_TAGs; looked for once. */
+  get declTags(): readonly { type: number; name: string }[] {
+    this.#declTags ??= findDeclTags(this.view);
+    return this.#declTags;
+  }
 
   get isModule(): boolean {
     return this.isKernel && this.name !== 'vmlinux';
@@ -40,6 +47,16 @@ export class BtfObject {
     // The id goes at once, the memory after a grace period (btf_put, btf_free_rcu); nothing of it lies in guest memory.
     if (this.refs.dec()) this.kernel.btfs.free(this.id);
   }
+}
+
+function findDeclTags(view: BtfView): { type: number; name: string }[] {
+  const tags: { type: number; name: string }[] = [];
+  for (let id = 1; id < view.typeCount; id++) {
+    if (view.kindOf(id) !== BTF_KIND.DECL_TAG) continue;
+    const tag = view.type(id);
+    if (tag.kind === BTF_KIND.DECL_TAG) tags.push({ type: tag.type, name: tag.name });
+  }
+  return tags;
 }
 
 /** BPF_BTF_LOAD (kernel: btf_new_fd, btf_parse). */

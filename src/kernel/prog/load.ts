@@ -1,5 +1,4 @@
 import { MAX_INSNS, VERIFY_FALLS_OFF_END, VERIFY_LD_IMM64_HALF, VERIFY_WRITE_R10 } from '../../../assembly/abi.js';
-import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_F_SLEEPABLE, BPF_PROG_TYPE } from '../../uapi.js';
@@ -118,6 +117,7 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
     funcInfo = parsed;
   }
   const resolver = new Resolver(kernel, log, prog, attr, prog.insns.slice());
+  resolver.exceptionCallback = exceptionCallback(aux.btf, funcInfo);
   let result = resolver.subprogsAndKfuncs();
   if (result < 0) return result;
   if (aux.btf) {
@@ -141,22 +141,15 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
 }
 
 /**
- * Where bpf_throw ends: the function that the main program's decl tag `exception_callback:NAME` names (kernel:
+ * Insn where bpf_throw ends: the function that the main program's decl tag `exception_callback:NAME` names (kernel:
  * bpf_find_exception_callback_insn_off).
  */
-function exceptionCallback(prog: BpfProg): { exceptionCallback?: number } {
-  const { btf, funcInfo } = prog.aux;
+function exceptionCallback(btf: BtfObject | null, funcInfo: readonly FuncInfo[]): number | null {
   const [main] = funcInfo;
-  if (!btf || !main) return {};
+  if (!btf || !main) return null;
   const prefix = 'exception_callback:';
-  for (let id = 1; id < btf.view.typeCount; id++) {
-    if (btf.view.kindOf(id) !== BTF_KIND.DECL_TAG || !btf.view.nameOf(id).startsWith(prefix)) continue;
-    const tag = btf.view.type(id);
-    if (tag.kind !== BTF_KIND.DECL_TAG || tag.type !== main.typeId) continue;
-    const target = funcInfo.find((entry) => entry.name === tag.name.slice(prefix.length));
-    if (target) return { exceptionCallback: target.insn };
-  }
-  return {};
+  const tag = btf.declTags.find(({ type, name }) => type === main.typeId && name.startsWith(prefix));
+  return funcInfo.find((entry) => entry.name === tag?.name.slice(prefix.length))?.insn ?? null;
 }
 
 /** What the subsystem lets the program write; a program that the attach check will refuse writes nothing. */
@@ -183,7 +176,7 @@ function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierL
       checks: kernel.checks,
       faults: kernel.faults,
       engine: kernel.engine,
-      ...exceptionCallback(prog),
+      ...(resolver.exceptionCallback === null ? {} : { exceptionCallback: resolver.exceptionCallback }),
       writeClasses: writeClasses(prog),
     });
     prog.vm = vmProg;

@@ -53,6 +53,8 @@ export class Resolver {
   readonly subprogs: number[] = [0];
   readonly calls = new Map<number, CallTarget>();
   hasTailCall = false;
+  /** Subprogram that bpf_throw ends in; nothing else needs to call it. */
+  exceptionCallback: number | null = null;
   readonly #view: DataView;
   readonly #kfuncs = new Map<number, { btf: BtfObject; id: number; name: string } | null>();
 
@@ -94,7 +96,7 @@ export class Resolver {
 
   /** Kernel: add_subprog_and_kfunc. */
   subprogsAndKfuncs(): number {
-    const starts = new Set([0]);
+    const starts = new Set([0, this.exceptionCallback ?? 0]);
     const kfuncs = new Set<string>();
     for (const i of this.#each()) {
       const call = this.#opcode(i) === OP_CALL;

@@ -366,6 +366,21 @@ describe('func info and line info', () => {
     }
   });
 
+  test('name the exception callback that bpf_throw ends in', () => {
+    const b = new BtfBuilder();
+    const int = b.int('int', 4, { signed: true });
+    const main = b.func('main', b.funcProto(int, []));
+    const handler = b.func('handler', b.funcProto(int, [{ name: 'cookie', type: b.int('u64', 8) }]));
+    b.declTag('exception_callback:handler', main);
+    const func_info = new Uint8Array(Uint32Array.of(0, main, 4, handler).buffer);
+    const insns = assemble('r1 = 5\ncall 0\nr0 = 0\nexit\nr0 = r1\nr0 += 100\nexit\n');
+    insns[9] = 0x20;
+    new DataView(insns.buffer, insns.byteOffset).setInt32(12, kfuncId('bpf_throw'), true);
+    const prog_btf_fd = k.bpf('BTF_LOAD', { btf: b.parse().raw });
+    expect(run(load({ insns, prog_btf_fd, func_info, func_info_rec_size: 8 }))).toBe(105);
+    expect(run(load({ insns }))).toBe(5);
+  });
+
   test.each<[string, Partial<BpfAttr['PROG_LOAD']>, number, string]>([
     ['a BTF that is not open', { prog_btf_fd: 99, func_info: new Uint8Array(8) }, ERRNO.EBADF, ''],
     ['records of odd size', { func_info_rec_size: 10 }, ERRNO.EINVAL, 'invalid func info rec size 10\n'],
