@@ -42,6 +42,7 @@ import type { BpfSyscall, KernelOptions, Profile, StructOpsDef } from './types.j
 import { type StructType, Types } from './view.js';
 
 const DEFAULT_CPUS = 4;
+const PAGE_BYTES = 4096;
 
 /** How a kernel object is made in guest memory. */
 export interface ObjectOptions {
@@ -85,6 +86,8 @@ export class Kernel {
   currentTask: GuestPtr = 0;
   /** Whoever wants runs, insns and host time of programs counted: open BPF_ENABLE_STATS fds, and further ones that add 1. */
   statsHolders = 0;
+  /** Stretches of 4 GiB that mmap has given to arenas; see ArenaMap. */
+  arenaStretches = 0;
   /** Lines of bpf_printk, oldest first, without their newline. */
   readonly trace: string[] = [];
   /** Called with each of them. */
@@ -170,10 +173,10 @@ export class Kernel {
   }
 
   /**
-   * mmap(2) of a map's values, shared; writable unless the map is frozen or its programs may only read it. The map lives
-   * until the mapping is unmapped. Throws ErrnoError as mmap(2) fails.
+   * mmap(2) of a map's values, shared, from the first byte on: `length` bytes, default all. Writable unless the map is frozen
+   * or its programs may only read it. The map lives until the mapping is unmapped. Throws ErrnoError as mmap(2) fails.
    */
-  mmap(fd: number): MapMapping {
+  mmap(fd: number, length?: number): MapMapping {
     const map = this.fds.map(fd);
     if (typeof map === 'number') throw new ErrnoError(-map, `mmap of fd ${fd}`);
     const refuse = (errno: number): never => {
@@ -182,16 +185,20 @@ export class Kernel {
     const { mode } = this.fds.file(fd)!;
     if ((mode & MODE_READ) === 0) refuse(ERRNO.EACCES);
     if (map.record.length > 0) refuse(ERRNO.ENOTSUPP);
-    const place = map.mmap();
+    if (length !== undefined && !(length > 0)) refuse(ERRNO.EINVAL);
+    const place = map.mmap(length);
     if (typeof place === 'number') return refuse(-place);
+    const whole = Math.ceil((place.bytes * place.count) / PAGE_BYTES) * PAGE_BYTES;
+    if (length !== undefined && length > whole) refuse(ERRNO.EINVAL);
     const writable = (mode & MODE_WRITE) !== 0 && !map.frozen && (map.flags & BPF_MAP_FLAG.RDONLY_PROG) === 0;
     if (writable) map.writers++;
     map.inc();
-    const mapping = new MapMapping(this.memory, place, writable, () => {
+    const unmap = () => {
       this.#mappings.delete(mapping);
       if (writable) map.writers--;
       this.rcu.busy(() => map.put());
-    });
+    };
+    const mapping = new MapMapping(this.memory, place, writable, unmap, length);
     this.#mappings.add(mapping);
     return mapping;
   }

@@ -35,6 +35,12 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   structOpsArenaArgs: { since: kernelVersion(7, 3, 0) },
   // 7.0, kernel/bpf/syscall.c bpf_map_check_op_flags(): BPF_F_CPU and BPF_F_ALL_CPUS for per-CPU maps.
   perCpuElemFlags: { since: kernelVersion(7, 0, 0), evidence: 'BPF_F_ALL_CPUS' },
+  // 7.0, kernel/bpf/verifier.c specialize_kfunc(): bpf_arena_alloc_pages_non_sleepable(), bpf_arena_free_pages_non_sleepable().
+  arenaNonSleepable: { since: kernelVersion(7, 0, 0), evidence: 'KF_bpf_arena_alloc_pages' },
+  // 6.13, kernel/bpf/range_tree.c: range_tree_find() in place of mtree_alloc_range().
+  arenaBestFit: { since: kernelVersion(6, 13, 0) },
+  // 7.0, kernel/bpf/verifier.c resolve_pseudo_ldimm64(): no test for BPF_MAX_VAR_OFF.
+  directValueAnyOffset: { since: kernelVersion(7, 0, 0) },
 };
 
 /** KERNEL_VERSION(a, b, c) of include/uapi/linux/version.h: a sublevel above 255 counts as 255. */
@@ -61,6 +67,9 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     structOpsPointerReturn: has('structOpsPointerReturn'),
     structOpsArenaArgs: has('structOpsArenaArgs'),
     perCpuElemFlags: has('perCpuElemFlags'),
+    arenaNonSleepable: has('arenaNonSleepable'),
+    arenaBestFit: has('arenaBestFit'),
+    directValueAnyOffset: has('directValueAnyOffset'),
     config,
   };
 }

@@ -30,6 +30,12 @@ export interface ProfileBehaviours {
   structOpsArenaArgs: boolean;
   /** Element commands know BPF_F_CPU and BPF_F_ALL_CPUS (7.0). */
   perCpuElemFlags: boolean;
+  /** Programs that may not sleep allocate and free arena pages, too (7.0). */
+  arenaNonSleepable: boolean;
+  /** Arena pages come from the smallest free range that holds them, not from the lowest (6.13). */
+  arenaBestFit: boolean;
+  /** LD_IMM64 of a map value may be 512 MiB or more into the map (7.0). */
+  directValueAnyOffset: boolean;
   /** Kernel config values that `extern … __kconfig` reads: 'CONFIG_HZ' → '250'. */
   config: Readonly<Record<string, string>>;
 }

@@ -17,6 +17,8 @@ export interface KernelDoor {
 
 /** A mapping of a map's memory. Offsets count from the map's first byte. */
 export interface MapMemory {
+  /** Arenas: the user address of the first byte, which pointers in the arena count from. */
+  readonly address?: bigint | undefined;
   read(offset: number, bytes: number): Uint8Array;
   write(offset: number, bytes: Uint8Array): void;
   unmap(): void;

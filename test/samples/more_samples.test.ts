@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type BpfObject, type GuestPtr, type Kdata, Kernel, openObject, parseObject } from '../../src/index.js';
+import { type BpfObject, type GuestPtr, type Kdata, Kernel, openObject } from '../../src/index.js';
 import { Machine } from '../../src/sched_ext/index.js';
 import { MS, PROFILES } from '../sched_ext/harness.js';
 
@@ -190,15 +190,5 @@ describe.each(PROFILES)('xdp_filter, a packet filter, on %s', (profile) => {
       const { retval } = object.program('filter').testRun({ data: packet(UDP, 53, { cut }) });
       expect([cut, retval]).toEqual([cut, ABORTED]);
     }
-  });
-});
-
-describe('arena_list, a list in an arena', () => {
-  it('asks for pages of an arena and keeps globals in it', async () => {
-    const spec = parseObject(await bytes('arena_list'), { name: 'arena_list' });
-    const arena = spec.maps.find((map) => map.name === 'arena');
-    expect(arena).toMatchObject({ type: 33, maxEntries: 64, flags: 1 << 10, mapExtra: 1n << 44n });
-    expect(arena?.data?.variables.map((variable) => variable.name).sort()).toEqual(['head', 'length']);
-    expect(spec.externs.map((extern) => extern.name)).toEqual(['bpf_arena_alloc_pages']);
   });
 });

@@ -1,6 +1,7 @@
 import { FN_THROW } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
 import type { Kernel } from '../kernel.js';
+import { registerArenaKfuncs } from './arena.js';
 
 /** Most iterations of one loop (kernel: BPF_MAX_LOOPS). */
 const MAX_LOOPS = 8 * 1024 * 1024;
@@ -8,6 +9,7 @@ const MAX_LOOPS = 8 * 1024 * 1024;
 /** Everything that this package implements of the kernel's generic kfuncs. */
 export function registerKfuncs(kernel: Kernel): void {
   registerNumIterator(kernel);
+  registerArenaKfuncs(kernel);
   kernel.registerKfunc('bpf_rcu_read_lock', () => kernel.rcu.readLock());
   kernel.registerKfunc('bpf_rcu_read_unlock', () => kernel.rcu.readUnlock());
   // One thread runs all CPUs: nothing preempts a program.

@@ -8,6 +8,7 @@ import type { Kernel } from '../kernel.js';
 import { objName } from '../name.js';
 import { structOpsAlloc, structOpsAllocCheck } from '../struct_ops/create.js';
 import type { BpfAttr } from '../types.js';
+import { arenaMapAlloc } from './arena.js';
 import { CoreMap } from './core_map.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
 import { specialFields } from './record.js';
@@ -46,6 +47,7 @@ const TYPES: ReadonlyMap<number, MapType> = new Map([
   [BPF_MAP_TYPE.PERCPU_HASH, HASH],
   [BPF_MAP_TYPE.ARRAY_OF_MAPS, MAP_IN_MAP],
   [BPF_MAP_TYPE.HASH_OF_MAPS, MAP_IN_MAP],
+  [BPF_MAP_TYPE.ARENA, { allocCheck: () => 0, alloc: arenaMapAlloc }],
   [BPF_MAP_TYPE.STRUCT_OPS, { allocCheck: structOpsAllocCheck, alloc: structOpsAlloc }],
 ]);
 const LAST_TYPE = Math.max(...Object.values(BPF_MAP_TYPE));

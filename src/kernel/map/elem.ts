@@ -95,8 +95,8 @@ export function mapUpdateElem(kernel: Kernel, attr: BpfAttr['MAP_UPDATE_ELEM']):
   const key = copyKey(map, attr.key);
   if (typeof key === 'number') return key;
   const size = valueBytes(map, flags);
-  if (attr.value === undefined || attr.value.length < size) return -ERRNO.EFAULT;
-  return map.updateElem(key, attr.value.slice(0, size), flags);
+  const value = attr.value ?? new Uint8Array(0);
+  return value.length < size ? -ERRNO.EFAULT : map.updateElem(key, value.slice(0, size), flags);
 }
 
 export function mapDeleteElem(kernel: Kernel, attr: BpfAttr['MAP_DELETE_ELEM']): number {

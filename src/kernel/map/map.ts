@@ -81,9 +81,15 @@ export abstract class BpfMap implements MapInfo {
     return 0;
   }
 
-  /** Guest address of value offset `off` for LD_IMM64 of a map value, or -errno (kernel: ops->map_direct_value_addr). */
+  /** Guest address of value offset `off` for LD_IMM64 of a map value, or -errno. */
   directValue(_off: number): GuestPtr | null {
     return null;
+  }
+
+  /** What that LD_IMM64 holds, -errno, or null for types that have no such thing (kernel: ops->map_direct_value_addr). */
+  directAddress(off: number): bigint | number | null {
+    const value = this.directValue(off);
+    return value === null || value < 0 ? value : this.kernel.memory.address(value);
   }
 
   /** 0 if programs may use the map, else -errno (kernel: map_check_no_prog_usage and friends). */
@@ -96,8 +102,8 @@ export abstract class BpfMap implements MapInfo {
     return true;
   }
 
-  /** Kernel: ops->map_mmap, or -ENOTSUPP. */
-  mmap(): Mapping | number {
+  /** Kernel: ops->map_mmap, or -ENOTSUPP. `length`: bytes that the caller asks for; undefined for all. */
+  mmap(_length?: number): Mapping | number {
     return -ERRNO.ENOTSUPP;
   }
 

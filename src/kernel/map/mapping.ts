@@ -7,6 +7,10 @@ export interface Mapping {
   bytes: number;
   stride: number;
   count: number;
+  /** Arenas: the user address of the first byte. */
+  address?: bigint;
+  /** Arenas: where a page lies, which is allocated if it is not there. Throws ErrnoError(EFAULT) if it may not be. */
+  element?: (index: number) => GuestPtr;
 }
 
 /**
@@ -14,6 +18,7 @@ export interface Mapping {
  * count from its first byte.
  */
 export class MapMapping {
+  /** Bytes. */
   readonly length: number;
   #unmap: (() => void) | null;
 
@@ -22,17 +27,23 @@ export class MapMapping {
     private readonly place: Mapping,
     readonly writable: boolean,
     unmap: () => void,
+    length = Number.POSITIVE_INFINITY,
   ) {
-    this.length = place.bytes * place.count;
+    this.length = Math.min(length, place.bytes * place.count);
     this.#unmap = unmap;
   }
 
-  /** Guest address of the first element. */
+  /** Guest address of the first element; 0 for an arena, whose pages come and go. */
   get ptr(): GuestPtr {
     return this.place.ptr;
   }
 
-  /** A copy of the bytes. Throws ErrnoError(EFAULT) outside the mapping. */
+  /** User address of the first byte, which pointers in an arena count from; undefined for other maps. */
+  get address(): bigint | undefined {
+    return this.place.address;
+  }
+
+  /** A copy of the bytes. Throws ErrnoError(EFAULT) outside the mapping, and for pages that an arena does not hand out. */
   read(offset: number, bytes: number): Uint8Array {
     const result = new Uint8Array(Math.max(bytes, 0));
     this.#pieces(offset, bytes, (piece, at) => result.set(piece, at));
@@ -57,11 +68,12 @@ export class MapMapping {
       throw new ErrnoError(ERRNO.EFAULT, `mapping of ${this.length} bytes: ${bytes} bytes at ${offset}`);
     }
     const { ptr, stride, bytes: size } = this.place;
+    const start = this.place.element ?? ((index) => ptr + index * stride);
     for (let at = 0; at < bytes; ) {
       const within = (offset + at) % size;
       const take = Math.min(size - within, bytes - at);
       const element = Math.floor((offset + at) / size);
-      visit(this.memory.bytes(ptr + element * stride + within, take), at);
+      visit(this.memory.bytes(start(element) + within, take), at);
       at += take;
     }
   }

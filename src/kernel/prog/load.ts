@@ -177,6 +177,7 @@ function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierL
       faults: kernel.faults,
       engine: kernel.engine,
       ...(resolver.exceptionCallback === null ? {} : { exceptionCallback: resolver.exceptionCallback }),
+      ...(prog.aux.arena ? { arena: prog.aux.arena.handle } : {}),
       writeClasses: writeClasses(prog),
     });
     prog.vm = vmProg;

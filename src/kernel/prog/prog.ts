@@ -2,6 +2,7 @@ import type { LineInfo } from '../../object/spec.js';
 import type { VmProg } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
+import type { ArenaMap } from '../map/arena.js';
 import type { BpfMap } from '../map/map.js';
 import { RefCount } from '../refcount.js';
 import { disassoc, type StructOpsAssoc } from '../struct_ops/assoc.js';
@@ -20,7 +21,7 @@ export interface ProgAux {
   /** Maps that the program refers to, in the order of first use; PROG_BIND_MAP appends. */
   used_maps: BpfMap[];
   /** The one arena among them. */
-  arena: BpfMap | null;
+  arena: ArenaMap | null;
   btf: BtfObject | null;
   funcInfo: readonly FuncInfo[];
   lineInfo: readonly LineInfo[];

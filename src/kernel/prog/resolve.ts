@@ -14,10 +14,10 @@ import {
 } from '../../../assembly/isa.js';
 import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
-import { BPF_MAP_TYPE } from '../../uapi.js';
 import type { CallTarget } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
+import { ArenaMap } from '../map/arena.js';
 import type { BpfMap } from '../map/map.js';
 import type { BpfAttr } from '../types.js';
 import type { VerifierLog } from './log.js';
@@ -31,6 +31,7 @@ import type { BpfProg } from './prog.js';
 const MAX_USED_MAPS = 64;
 const MAX_SUBPROGS = 256;
 const MAX_KFUNC_DESCS = 256;
+const BPF_MAX_VAR_OFF = 1 << 29;
 
 /** libbpf puts helper calls of these numbers in place of insns that it could not relocate. */
 const POISON_CORE = 0xbad2310;
@@ -217,14 +218,17 @@ export class Resolver {
       return 0;
     }
     const offset = this.#imm(i + 1) >>> 0;
-    const value = map.directValue(offset);
+    if (offset >= BPF_MAX_VAR_OFF && !this.kernel.profile.behaviours.directValueAnyOffset) {
+      return log.fail(-ERRNO.EINVAL, `direct value offset of ${offset} is not allowed`);
+    }
+    const value = map.directAddress(offset);
     if (value === null) {
       return log.fail(-ERRNO.EINVAL, 'no direct value access support for this map type');
     }
-    if (value < 0) {
+    if (typeof value === 'number') {
       return log.fail(value, `invalid access to map value pointer, value_size=${map.valueSize} off=${offset}`);
     }
-    this.#setImm64(i, this.kernel.memory.address(value));
+    this.#setImm64(i, value);
     return 0;
   }
 
@@ -239,8 +243,11 @@ export class Resolver {
       );
     }
     if (!map.usableByProgs) return this.log.fail(-ERRNO.EINVAL, 'bpf_struct_ops map cannot be used in prog');
-    if (map.type === BPF_MAP_TYPE.ARENA) {
+    if (map instanceof ArenaMap) {
       if (aux.arena) return this.log.fail(-ERRNO.EBUSY, 'Only one arena per program');
+      if (map.userStart === 0n) {
+        return this.log.fail(-ERRNO.EINVAL, "arena's user address must be set via map_extra or mmap()");
+      }
       aux.arena = map;
     }
     map.inc();
