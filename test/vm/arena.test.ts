@@ -63,6 +63,13 @@ test('addresses can be asked for, and are refused as in the kernel', async () =>
   expect(arena.usedPages).toBe(10);
 });
 
+test('of holes of one size the one made last is filled first (range_tree.c)', async () => {
+  const { arena, at } = await newArena(10);
+  arena.alloc(0n, 10);
+  for (const page of [2, 7, 4]) arena.freePages(at(page), 1);
+  expect([1, 2, 3].map(() => arena.alloc(0n, 1))).toEqual([4, 7, 2]);
+});
+
 test('reserved pages are not allocated until they are freed', async () => {
   const { arena, at } = await newArena(10);
   const { EINVAL, EBUSY } = ERRNO;
