@@ -1,11 +1,13 @@
 import { ERRNO, ErrnoError } from '../errno.js';
 import type { Kernel, ProgramFault } from '../kernel/index.js';
-import type { RunOptions } from '../vm/types.js';
+import { isPacketType, PacketContext } from '../kernel/prog/packet.js';
+import type { BpfProg } from '../kernel/prog/prog.js';
+import type { GuestPtr, RunOptions } from '../vm/types.js';
 
 export interface OneRun {
   r0: bigint;
   insns: number;
-  /** The context memory afterwards. */
+  /** The context memory, or the packet, afterwards. */
   context: Uint8Array;
   /** What stopped the program, if anything did. */
   fault?: ProgramFault;
@@ -13,30 +15,50 @@ export interface OneRun {
   zeroedLoads: string[];
 }
 
+/** What r1 points to. */
+interface Context {
+  readonly ptr: GuestPtr;
+  contents(): Uint8Array;
+  free(): void;
+}
+
 /**
- * Runs a loaded program of any type once with r1 pointing to a copy of `context` (NULL if it is empty) and r2 its length, and
- * without what the kernel would prepare for the program's type.
+ * Runs a loaded program of any type once. r1 points to a copy of `bytes` (NULL if there are none) and r2 is their length; of
+ * programs on packets the bytes are the packet and r1 is the context that the program's type has.
  */
-export function runOnce(kernel: Kernel, fd: number, context: Uint8Array, options: RunOptions): OneRun {
+export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: RunOptions): OneRun {
   const prog = kernel.fds.prog(fd);
   if (typeof prog === 'number') throw new ErrnoError(-prog, `prog fd ${fd}`);
   if (!prog.vm) throw new ErrnoError(ERRNO.EINVAL, `prog "${prog.name}": not loaded`);
-  const { vm, memory, rcu } = kernel;
   const vmProg = prog.vm;
-  const ptr = context.length > 0 ? memory.alloc(context.length, { name: `context of prog "${prog.name}"` }) : 0;
+  const context = isPacketType(prog.type) ? packetContext(kernel, prog, bytes) : plainContext(kernel, prog, bytes);
   try {
-    if (ptr !== 0) memory.bytes(ptr, context.length).set(context);
-    const args = [memory.address(ptr), BigInt(context.length)];
-    const run = () => vm.run(vmProg, { ...options, args, cpu: kernel.currentCpu });
-    const { r0, insns, fault } = rcu.read(run, prog.sleepable ? 'tasksTrace' : 'rcu');
+    const args = [kernel.memory.address(context.ptr), BigInt(bytes.length)];
+    const section = kernel.rcu.section('rcu');
+    const { depth } = section;
+    const run = () => kernel.vm.run(vmProg, { ...options, args, cpu: kernel.currentCpu });
+    const { r0, insns, fault } = kernel.rcu.read(run, prog.sleepable ? 'tasksTrace' : 'rcu');
+    section.unwind(depth);
     return {
       r0,
       insns,
-      context: ptr === 0 ? context : memory.bytes(ptr, context.length).slice(),
+      context: context.contents(),
       ...(fault && { fault: kernel.faultOf(fault) }),
       zeroedLoads: kernel.zeroedLoads(),
     };
   } finally {
-    if (ptr !== 0) memory.free(ptr);
+    context.free();
   }
+}
+
+function plainContext({ memory }: Kernel, prog: BpfProg, bytes: Uint8Array): Context {
+  if (bytes.length === 0) return { ptr: 0, contents: () => bytes, free: () => {} };
+  const ptr = memory.alloc(bytes.length, { name: `context of prog "${prog.name}"` });
+  memory.bytes(ptr, bytes.length).set(bytes);
+  return { ptr, contents: () => memory.bytes(ptr, bytes.length).slice(), free: () => memory.free(ptr) };
+}
+
+function packetContext(kernel: Kernel, prog: BpfProg, bytes: Uint8Array): Context {
+  const packet = new PacketContext(kernel, prog, bytes);
+  return { ptr: packet.context, contents: () => packet.packet(), free: () => packet.free() };
 }

@@ -240,3 +240,21 @@ it('demo: the same result twice, status 0', async () => {
   expect(one.status).toBe(0);
   expect({ ...one.json(), host: 0 }).toEqual({ ...two.json(), host: 0 });
 });
+
+describe('run with what a type of program needs', () => {
+  it('gives packet programs a packet', async () => {
+    const udp = '0102030405060708090a0b0c08004500002800010000401100007f0000017f00000100350050000800000000';
+    const { status, json } = await run(['run', 'samples/xdp_filter.bpf.o', '--ctx', udp, '--maps', '--json']);
+    expect(status).toBe(0);
+    const document = json();
+    expect(document).toMatchObject({ r0: '0x2', ctx: udp });
+    const passed = document.maps.verdicts.find(({ key }: { key: number }) => key === 2);
+    expect(passed.value[0]).toBe('0x1');
+  });
+
+  it('runs one struct_ops member on raw arguments, binding its subsystem', async () => {
+    const { status, json } = await run(['run', FIFO, '--prog', 'fifo_runnable', '--ctx', '00'.repeat(16), '--json']);
+    expect(status).toBe(0);
+    expect(json().insns).toBeGreaterThan(1);
+  });
+});

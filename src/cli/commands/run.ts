@@ -5,6 +5,7 @@ import { type AddCommand, hex, inFile, json, positiveInteger, unhex } from '../c
 import type { Io } from '../io.js';
 import { createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
 import { runOnce } from '../run_once.js';
+import { addSubsystems } from '../subsystems.js';
 
 interface RunOptions extends LoadOptions {
   prog?: string;
@@ -31,8 +32,10 @@ export const addRun: AddCommand = (program, io, exit) => {
     // Only what is asked for has to load: another program may need what is not modelled.
     const wanted = new Set([prog.name, ...(options.initProg ?? [])]);
     for (const other of object.programs) other.autoload = wanted.has(other.name);
+    for (const map of object.structOps) map.autocreate = map.programs.some(({ program }) => wanted.has(program.name));
     const kernel = await createKernel(io, options);
     try {
+      addSubsystems(kernel);
       loadInput(file, object, kernel, options);
       const fuel = options.fuel === undefined ? undefined : positiveInteger('--fuel', options.fuel);
       const start = performance.now();
