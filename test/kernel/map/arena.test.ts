@@ -317,6 +317,10 @@ describe.each(['7.3', '6.18', '6.12'])('kfuncs on %s', (profile) => {
     expect(got).toEqual(lowest ? [0, 1, 2, 6, null] : [6, 7, 0, 3, null]);
     free(fd, at(1), 1);
     expect([alloc(fd, 2), alloc(fd, 1)]).toEqual([null, 1]);
+    // A hole that was too small stays on offer.
+    const other = create();
+    alloc(other, 1, { address: at(1) });
+    expect([alloc(other, 2), alloc(other, 1)]).toEqual([2, 0]);
   });
 
   test('bpf_arena_free_pages gives pages back, zeroed for the next', async () => {
