@@ -943,30 +943,63 @@ function loop<C, N>(): u32 {
         continue;
       }
       case 150: {
-        // ADD_K(x) JNE_X(@0,x)
-        const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
-        Reg.set(Slot.dst<S0>(pc), v0);
-        if (v0 != Reg.get(Slot.src<S1>(pc))) {
-          pc += 1 * abi.SLOT_BYTES;
-          break;
-        }
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 151: {
         // ADD_K(x) JA
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
+      case 151: {
+        // ADD_K(x) JEQ_K(@0) JA
+        const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
+        Reg.set(Slot.dst<S0>(pc), v0);
+        if (v0 == Slot.imm<S1>(pc)) {
+          pc += 1 * abi.SLOT_BYTES;
+          break;
+        }
+        pc += 2 * abi.SLOT_BYTES;
+        break;
+      }
       case 152: {
+        // ADD_K(x) ADD_K(x) JEQ_K(@1) JA
+        Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
+        const v1: u64 = Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc);
+        Reg.set(Slot.dst<S1>(pc), v1);
+        if (v1 == Slot.imm<S2>(pc)) {
+          pc += 2 * abi.SLOT_BYTES;
+          break;
+        }
+        pc += 3 * abi.SLOT_BYTES;
+        break;
+      }
+      case 153: {
+        // ADD_K(x) MOV32_X(x) JLT_X(@0,x)
+        const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
+        Reg.set(Slot.dst<S0>(pc), v0);
+        const w1: u32 = Reg.get32(Slot.src<S1>(pc));
+        Reg.set(Slot.dst<S1>(pc), w1);
+        if (Reg.get(Slot.src<S2>(pc)) > v0) {
+          pc += 2 * abi.SLOT_BYTES;
+          break;
+        }
+        pc += 3 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 154: {
+        // ADD_K(x) MOV_X(@0)
+        const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
+        Reg.set(Slot.dst<S0>(pc), v0);
+        Reg.set(Slot.dst<S1>(pc), v0);
+        pc += 2 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 155: {
         // ADD_X(x,x) ADD_K(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 153: {
+      case 156: {
         // ADD_X(x,x) LDX_B(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -979,7 +1012,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 154: {
+      case 157: {
         // ADD_X(x,x) LDX_W(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -992,7 +1025,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 155: {
+      case 158: {
         // ADD_X(x,x) LDX_DW(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1005,14 +1038,14 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 156: {
+      case 159: {
         // MUL_X(x,x) ADD_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) * Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 157: {
+      case 160: {
         // AND_K(x) JEQ_K(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) & Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1023,7 +1056,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 158: {
+      case 161: {
         // LSH_K(x) MOV_X(x) ADD_X(@1,@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1032,21 +1065,21 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 159: {
+      case 162: {
         // LSH_K(x) ARSH_K(@0)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S1>(pc), <u64>(<i64>v0 >> <i64>(Slot.imm<S1>(pc) & 63)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 160: {
+      case 163: {
         // LSH_K(x) OR_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S1>(pc), v0 | Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 161: {
+      case 164: {
         // LSH_K(x) MOV_X(x) ADD_X(@1,@0) LDX_W(@2)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1062,7 +1095,7 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 162: {
+      case 165: {
         // LSH_K(x) MOV_X(x) ADD_X(@1,@0) LDX_DW(@2)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1078,21 +1111,21 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 163: {
+      case 166: {
         // XOR_X(x,x) MUL_X(@0,x)
         const v0: u64 = Reg.get(Slot.dst<S0>(pc)) ^ Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 * Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 164: {
+      case 167: {
         // MOV_K MOV_K
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 165: {
+      case 168: {
         // MOV_K LDX_W(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1105,7 +1138,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 166: {
+      case 169: {
         // MOV_K STXF_DW(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1113,7 +1146,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 167: {
+      case 170: {
         // MOV_K STXF_W(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1121,7 +1154,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 168: {
+      case 171: {
         // MOV_K STX_DW(@0,x)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1134,7 +1167,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 169: {
+      case 172: {
         // MOV_K JEQ_K(x)
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         if (Reg.get(Slot.dst<S1>(pc)) == Slot.imm<S1>(pc)) {
@@ -1144,13 +1177,13 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 170: {
+      case 173: {
         // MOV_K JA
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 171: {
+      case 174: {
         // MOV_K MOV_K MOV_K
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
@@ -1158,7 +1191,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 172: {
+      case 175: {
         // MOV_K LDX_DW(@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1171,7 +1204,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 173: {
+      case 176: {
         // MOV_K STX_DW(x,@0)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1184,14 +1217,14 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 174: {
+      case 177: {
         // MOV_K ADD_X(@0,x)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 175: {
+      case 178: {
         // MOV_K STX_W(@0,x)
         const v0: u64 = Slot.imm<S0>(pc);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1204,28 +1237,39 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 176: {
+      case 179: {
         // MOV_K MOV_X(x)
         Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 177: {
+      case 180: {
+        // MOV_K STXF_W(@0) MOV_X(x) ADD_K(@2) MOV_K
+        const v0: u64 = Slot.imm<S0>(pc);
+        Reg.set(Slot.dst<S0>(pc), v0);
+        store<u32>(Mem.frame<S1>(pc), <u32>v0, abi.WINDOW_BASE);
+        const v2: u64 = Reg.get(Slot.src<S2>(pc));
+        Reg.set(Slot.dst<S3>(pc), v2 + Slot.imm<S3>(pc));
+        Reg.set(Slot.dst<S4>(pc), Slot.imm<S4>(pc));
+        pc += 5 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 181: {
         // MOV_X(x) ADD_X(@0,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 178: {
+      case 182: {
         // MOV_X(x) MOV_K
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 179: {
+      case 183: {
         // MOV_X(x) ADD_K(@0) MOV_K
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1233,14 +1277,14 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 180: {
+      case 184: {
         // MOV_X(x) MOV_X(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 181: {
+      case 185: {
         // MOV_X(x) ADD_X(@0,x) LDX_B(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1254,7 +1298,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 182: {
+      case 186: {
         // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1264,20 +1308,20 @@ function loop<C, N>(): u32 {
         pc += 4 * abi.SLOT_BYTES;
         continue;
       }
-      case 183: {
+      case 187: {
         // MOV_X(x) RSH_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 >> (Slot.imm<S1>(pc) & 63));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 184: {
+      case 188: {
         // MOV_X(x) JA
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 185: {
+      case 189: {
         // MOV_X(x) MOV_K MOV_K
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
@@ -1285,14 +1329,14 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 186: {
+      case 190: {
         // MOV_X(x) AND_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 & Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 187: {
+      case 191: {
         // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1) LDX_DW(@3)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1309,7 +1353,7 @@ function loop<C, N>(): u32 {
         pc += 5 * abi.SLOT_BYTES;
         continue;
       }
-      case 188: {
+      case 192: {
         // MOV_X(x) JEQ_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -1320,7 +1364,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 189: {
+      case 193: {
         // MOV_X(x) JNE_K(x)
         Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
         if (Reg.get(Slot.dst<S1>(pc)) != Slot.imm<S1>(pc)) {
@@ -1330,7 +1374,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 190: {
+      case 194: {
         // MOV_X(x) ADD_K(@0) ADD_X(@1,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Slot.imm<S1>(pc);
@@ -1338,14 +1382,14 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 191: {
+      case 195: {
         // MOV_X(x) LSH_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 << (Slot.imm<S1>(pc) & 63));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 192: {
+      case 196: {
         // MOV_X(x) ADD_K(@0) MOV_X(x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1353,21 +1397,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 193: {
-        // MOV_X(x) ADD_X(@0,x) LDX_H(@1)
-        const v0: u64 = Reg.get(Slot.src<S0>(pc));
-        const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
-        Reg.set(Slot.dst<S1>(pc), v1);
-        const t2 = v1 + Slot.imm<S2>(pc);
-        if (Mem.bad2<C>(t2)) {
-          pc = Run.slow(pc + 2 * abi.SLOT_BYTES);
-          continue;
-        }
-        Reg.set(Slot.dst<S2>(pc), load<u16>(<usize>t2, abi.WINDOW_BASE));
-        pc += 3 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 194: {
+      case 197: {
         // MOV_X(x) ADD_X(@0,x) LDX_W(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1381,7 +1411,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 195: {
+      case 198: {
         // MOV_X(x) ADD_X(@0,x) LDX_DW(@1)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1395,7 +1425,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 196: {
+      case 199: {
         // MOV_X(x) ADD_X(@0,x) STX_B(@1,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1409,21 +1439,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 197: {
-        // MOV_X(x) ADD_X(@0,x) STX_W(@1,x)
-        const v0: u64 = Reg.get(Slot.src<S0>(pc));
-        const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
-        Reg.set(Slot.dst<S1>(pc), v1);
-        const t2 = v1 + Slot.imm<S2>(pc);
-        if (Mem.bad4<C>(t2)) {
-          pc = Run.slow(pc + 2 * abi.SLOT_BYTES);
-          continue;
-        }
-        store<u32>(<usize>t2, <u32>Reg.get(Slot.src<S2>(pc)), abi.WINDOW_BASE);
-        pc += 3 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 198: {
+      case 200: {
         // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1) LDX_W(@3)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1440,46 +1456,81 @@ function loop<C, N>(): u32 {
         pc += 5 * abi.SLOT_BYTES;
         continue;
       }
-      case 199: {
+      case 201: {
         // MOV_X(x) MUL_K(@0)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 * Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 200: {
+      case 202: {
         // MOV_X(x) SUB_X(@0,x)
         const v0: u64 = Reg.get(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S1>(pc), v0 - Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 201: {
-        // MOV_X(x) OR_X(@0,x)
-        const v0: u64 = Reg.get(Slot.src<S0>(pc));
-        Reg.set(Slot.dst<S1>(pc), v0 | Reg.get(Slot.src<S1>(pc)));
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 202: {
-        // ADD32_K(x) ADD32_K(x)
-        const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) + Slot.imm32<S0>(pc);
-        Reg.set(Slot.dst<S0>(pc), w0);
-        const w1: u32 = Reg.get32(Slot.dst<S1>(pc)) + Slot.imm32<S1>(pc);
-        Reg.set(Slot.dst<S1>(pc), w1);
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
       case 203: {
-        // MUL32_K(x) ADD32_X(@0,x)
-        const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Slot.imm32<S0>(pc);
-        const v0: u64 = w0;
-        const w1: u32 = <u32>v0 + Reg.get32(Slot.src<S1>(pc));
-        Reg.set(Slot.dst<S1>(pc), w1);
+        // MOV_X(x) ADD_K(@0)
+        const v0: u64 = Reg.get(Slot.src<S0>(pc));
+        Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
       case 204: {
+        // MOV_X(x) ADD_K(@0) JGT_X(@1,x)
+        const v0: u64 = Reg.get(Slot.src<S0>(pc));
+        const v1: u64 = v0 + Slot.imm<S1>(pc);
+        Reg.set(Slot.dst<S1>(pc), v1);
+        if (v1 > Reg.get(Slot.src<S2>(pc))) {
+          pc += 2 * abi.SLOT_BYTES;
+          break;
+        }
+        pc += 3 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 205: {
+        // MOV_X(x) ADD_K(@0) MOV_K MOV_K
+        const v0: u64 = Reg.get(Slot.src<S0>(pc));
+        Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
+        Reg.set(Slot.dst<S2>(pc), Slot.imm<S2>(pc));
+        Reg.set(Slot.dst<S3>(pc), Slot.imm<S3>(pc));
+        pc += 4 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 206: {
+        // MOV_X(x) RSH_K(@0) LSH_K(x) OR_X(@2,@1)
+        const v0: u64 = Reg.get(Slot.src<S0>(pc));
+        const v1: u64 = v0 >> (Slot.imm<S1>(pc) & 63);
+        Reg.set(Slot.dst<S1>(pc), v1);
+        const v2: u64 = Reg.get(Slot.dst<S2>(pc)) << (Slot.imm<S2>(pc) & 63);
+        Reg.set(Slot.dst<S3>(pc), v2 | v1);
+        pc += 4 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 207: {
+        // MOV_X(x) MOV_X(x) MOV_X(x)
+        Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
+        Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
+        Reg.set(Slot.dst<S2>(pc), Reg.get(Slot.src<S2>(pc)));
+        pc += 3 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 208: {
+        // MOV_X(x) STXF_DW(x)
+        Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
+        store<u64>(Mem.frame<S1>(pc), Reg.get(Slot.src<S1>(pc)), abi.WINDOW_BASE);
+        pc += 2 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 209: {
+        // MOV_X(x) LDF_DW
+        Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
+        Reg.set(Slot.dst<S1>(pc), load<u64>(Mem.frame<S1>(pc), abi.WINDOW_BASE));
+        pc += 2 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 210: {
         // MUL32_K(x) ADD32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1488,7 +1539,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 205: {
+      case 211: {
         // MUL32_X(x,x) ADD32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1497,7 +1548,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 206: {
+      case 212: {
         // AND32_K(x) JNE32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) & Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1509,7 +1560,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 207: {
+      case 213: {
         // AND32_K(x) JEQ32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) & Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1521,7 +1572,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 208: {
+      case 214: {
         // LSH32_K(x) ARSH32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) << Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1530,7 +1581,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 209: {
+      case 215: {
         // LSH32_K(x) OR32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) << Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1539,7 +1590,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 210: {
+      case 216: {
         // RSH32_K(x) AND32_K(@0)
         const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
         const v0: u64 = w0;
@@ -1548,39 +1599,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 211: {
-        // RSH32_K(x) MOV32_X(x) LSH32_K(@1) OR32_X(@2,@0)
-        const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
-        const v0: u64 = w0;
-        Reg.set(Slot.dst<S0>(pc), v0);
-        const w1: u32 = Reg.get32(Slot.src<S1>(pc));
-        const v1: u64 = w1;
-        const w2: u32 = (<u32>v1) << Slot.imm32<S2>(pc);
-        const v2: u64 = w2;
-        const w3: u32 = <u32>v2 | <u32>v0;
-        Reg.set(Slot.dst<S3>(pc), w3);
-        pc += 4 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 212: {
-        // RSH32_K(x) XOR32_X(@0,x)
-        const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
-        const v0: u64 = w0;
-        const w1: u32 = <u32>v0 ^ Reg.get32(Slot.src<S1>(pc));
-        Reg.set(Slot.dst<S1>(pc), w1);
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 213: {
-        // XOR32_X(x,x) MUL32_K(@0)
-        const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) ^ Reg.get32(Slot.src<S0>(pc));
-        const v0: u64 = w0;
-        const w1: u32 = <u32>v0 * Slot.imm32<S1>(pc);
-        Reg.set(Slot.dst<S1>(pc), w1);
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 214: {
+      case 217: {
         // MOV32_X(x) RSH32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1589,7 +1608,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 215: {
+      case 218: {
         // MOV32_X(x) AND32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1598,7 +1617,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 216: {
+      case 219: {
         // MOV32_X(x) RSH32_K(@0) MOV32_X(x) LSH32_K(@2) OR32_X(@3,@1)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1614,14 +1633,14 @@ function loop<C, N>(): u32 {
         pc += 5 * abi.SLOT_BYTES;
         continue;
       }
-      case 217: {
+      case 220: {
         // MOV32_X(x) JA
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         Reg.set(Slot.dst<S0>(pc), w0);
         pc += 1 * abi.SLOT_BYTES;
         break;
       }
-      case 218: {
+      case 221: {
         // MOV32_X(x) ADD32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1630,7 +1649,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 219: {
+      case 222: {
         // MOV32_X(x) MUL32_K(@0)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1639,16 +1658,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 220: {
-        // MOV32_X(x) LSH32_K(@0)
-        const w0: u32 = Reg.get32(Slot.src<S0>(pc));
-        const v0: u64 = w0;
-        const w1: u32 = (<u32>v0) << Slot.imm32<S1>(pc);
-        Reg.set(Slot.dst<S1>(pc), w1);
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 221: {
+      case 223: {
         // MOV32_X(x) SUB32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1657,7 +1667,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 222: {
+      case 224: {
         // MOV32_X(x) ADD32_X(@0,x)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
         const v0: u64 = w0;
@@ -1666,16 +1676,43 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 223: {
-        // MOV32_X(x) XOR32_X(@0,x)
+      case 225: {
+        // MOV32_X(x) JLT_X(x,x)
         const w0: u32 = Reg.get32(Slot.src<S0>(pc));
-        const v0: u64 = w0;
-        const w1: u32 = <u32>v0 ^ Reg.get32(Slot.src<S1>(pc));
-        Reg.set(Slot.dst<S1>(pc), w1);
+        Reg.set(Slot.dst<S0>(pc), w0);
+        if (Reg.get(Slot.src<S1>(pc)) > Reg.get(Slot.dst<S1>(pc))) {
+          pc += 1 * abi.SLOT_BYTES;
+          break;
+        }
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 224: {
+      case 226: {
+        // MOV32_X(x) JEQ_K(x) JA
+        const w0: u32 = Reg.get32(Slot.src<S0>(pc));
+        Reg.set(Slot.dst<S0>(pc), w0);
+        if (Reg.get(Slot.dst<S1>(pc)) == Slot.imm<S1>(pc)) {
+          pc += 1 * abi.SLOT_BYTES;
+          break;
+        }
+        pc += 2 * abi.SLOT_BYTES;
+        break;
+      }
+      case 227: {
+        // MOV32_X(x) RSH32_K(@0) LSH32_K(x) OR32_X(@2,@1)
+        const w0: u32 = Reg.get32(Slot.src<S0>(pc));
+        const v0: u64 = w0;
+        const w1: u32 = <u32>v0 >> Slot.imm32<S1>(pc);
+        const v1: u64 = w1;
+        Reg.set(Slot.dst<S1>(pc), v1);
+        const w2: u32 = Reg.get32(Slot.dst<S2>(pc)) << Slot.imm32<S2>(pc);
+        const v2: u64 = w2;
+        const w3: u32 = <u32>v2 | <u32>v1;
+        Reg.set(Slot.dst<S3>(pc), w3);
+        pc += 4 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 228: {
         // LDX_B(x) ADD_K(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1687,7 +1724,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 225: {
+      case 229: {
         // LDX_B(x) JEQ32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1703,7 +1740,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 226: {
+      case 230: {
         // LDX_B(x) JNE32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1719,7 +1756,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 227: {
+      case 231: {
         // LDX_B(x) LDX_B(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad1<C>(t0)) {
@@ -1736,7 +1773,27 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 228: {
+      case 232: {
+        // LDX_B(x) ADD32_K(@0) STX_B(x,@1)
+        const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
+        if (Mem.bad1<C>(t0)) {
+          pc = Run.slow(pc);
+          continue;
+        }
+        const v0: u64 = load<u8>(<usize>t0, abi.WINDOW_BASE);
+        const w1: u32 = <u32>v0 + Slot.imm32<S1>(pc);
+        const v1: u64 = w1;
+        Reg.set(Slot.dst<S1>(pc), v1);
+        const t2 = Reg.get(Slot.dst<S2>(pc)) + Slot.imm<S2>(pc);
+        if (Mem.bad1<C>(t2)) {
+          pc = Run.slow(pc + 2 * abi.SLOT_BYTES);
+          continue;
+        }
+        store<u8>(<usize>t2, <u8>v1, abi.WINDOW_BASE);
+        pc += 3 * abi.SLOT_BYTES;
+        continue;
+      }
+      case 233: {
         // LDX_W(x) LSH_K(@0) ARSH_K(@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1749,7 +1806,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 229: {
+      case 234: {
         // LDX_W(x) LDX_W(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1766,7 +1823,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 230: {
+      case 235: {
         // LDX_W(x) ADD32_K(@0) STX_W(x,@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1786,7 +1843,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 231: {
+      case 236: {
         // LDX_W(x) JNE32_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1802,7 +1859,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 232: {
+      case 237: {
         // LDX_W(x) ADD32_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1815,36 +1872,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 233: {
-        // LDX_W(x) MUL32_X(@0,x)
-        const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
-        if (Mem.bad4<C>(t0)) {
-          pc = Run.slow(pc);
-          continue;
-        }
-        const v0: u64 = load<u32>(<usize>t0, abi.WINDOW_BASE);
-        const w1: u32 = <u32>v0 * Reg.get32(Slot.src<S1>(pc));
-        Reg.set(Slot.dst<S1>(pc), w1);
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 234: {
-        // LDX_W(x) JEQ32_K(@0)
-        const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
-        if (Mem.bad4<C>(t0)) {
-          pc = Run.slow(pc);
-          continue;
-        }
-        const v0: u64 = load<u32>(<usize>t0, abi.WINDOW_BASE);
-        Reg.set(Slot.dst<S0>(pc), v0);
-        if (<u32>v0 == Slot.imm32<S1>(pc)) {
-          pc += 1 * abi.SLOT_BYTES;
-          break;
-        }
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 235: {
+      case 238: {
         // LDX_DW(x) LDX_DW(x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1861,7 +1889,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 236: {
+      case 239: {
         // LDX_DW(x) STX_DW(x,@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1879,7 +1907,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 237: {
+      case 240: {
         // LDX_DW(x) ADD_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1891,7 +1919,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 238: {
+      case 241: {
         // LDX_DW(x) JEQ_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1907,7 +1935,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 239: {
+      case 242: {
         // LDX_DW(x) JEQ_X(@0,x)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1923,7 +1951,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 240: {
+      case 243: {
         // LDX_DW(x) ADD_K(@0) STX_DW(x,@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1942,7 +1970,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 241: {
+      case 244: {
         // LDX_DW(x) ADD_X(@0,x) STX_DW(x,@1)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1961,7 +1989,7 @@ function loop<C, N>(): u32 {
         pc += 3 * abi.SLOT_BYTES;
         continue;
       }
-      case 242: {
+      case 245: {
         // LDX_DW(x) JNE_K(@0)
         const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -1977,7 +2005,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 243: {
+      case 246: {
         // STX_W(x,x) MOV_K
         const t0 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -1989,7 +2017,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 244: {
+      case 247: {
         // STX_W(x,x) STX_W(x,x)
         const t0 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad4<C>(t0)) {
@@ -2006,7 +2034,7 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 245: {
+      case 248: {
         // STX_DW(x,x) STX_DW(x,x)
         const t0 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
         if (Mem.bad8<C>(t0)) {
@@ -2023,27 +2051,14 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 246: {
+      case 249: {
         // LDF_DW ADD_X(@0,x)
         const v0: u64 = load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE);
         Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 247: {
-        // LDF_DW LDX_DW(@0)
-        const v0: u64 = load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE);
-        Reg.set(Slot.dst<S0>(pc), v0);
-        const t1 = v0 + Slot.imm<S1>(pc);
-        if (Mem.bad8<C>(t1)) {
-          pc = Run.slow(pc + 1 * abi.SLOT_BYTES);
-          continue;
-        }
-        Reg.set(Slot.dst<S1>(pc), load<u64>(<usize>t1, abi.WINDOW_BASE));
-        pc += 2 * abi.SLOT_BYTES;
-        continue;
-      }
-      case 248: {
+      case 250: {
         // LDF_DW LDX_W(@0)
         const v0: u64 = load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE);
         Reg.set(Slot.dst<S0>(pc), v0);
@@ -2056,47 +2071,32 @@ function loop<C, N>(): u32 {
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 249: {
-        // LDF_DW LDF_DW
+      case 251: {
+        // LDF_DW MOV_X(x)
         Reg.set(Slot.dst<S0>(pc), load<u64>(Mem.frame<S0>(pc), abi.WINDOW_BASE));
-        Reg.set(Slot.dst<S1>(pc), load<u64>(Mem.frame<S1>(pc), abi.WINDOW_BASE));
+        Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 250: {
+      case 252: {
         // STXF_DW(x) STXF_DW(x)
         store<u64>(Mem.frame<S0>(pc), Reg.get(Slot.src<S0>(pc)), abi.WINDOW_BASE);
         store<u64>(Mem.frame<S1>(pc), Reg.get(Slot.src<S1>(pc)), abi.WINDOW_BASE);
         pc += 2 * abi.SLOT_BYTES;
         continue;
       }
-      case 251: {
-        // JEQ_K(x) JA
-        if (Reg.get(Slot.dst<S0>(pc)) == Slot.imm<S0>(pc)) {
-          break;
-        }
-        pc += 1 * abi.SLOT_BYTES;
-        break;
-      }
-      case 252: {
-        // JNE_K(x) JA
-        if (Reg.get(Slot.dst<S0>(pc)) != Slot.imm<S0>(pc)) {
-          break;
-        }
-        pc += 1 * abi.SLOT_BYTES;
-        break;
-      }
       case 253: {
-        // JGT_X(x,x) JA
-        if (Reg.get(Slot.dst<S0>(pc)) > Reg.get(Slot.src<S0>(pc))) {
-          break;
-        }
-        pc += 1 * abi.SLOT_BYTES;
-        break;
+        // STXF_DW(x) STXF_DW(x) STXF_DW(x) STXF_DW(x)
+        store<u64>(Mem.frame<S0>(pc), Reg.get(Slot.src<S0>(pc)), abi.WINDOW_BASE);
+        store<u64>(Mem.frame<S1>(pc), Reg.get(Slot.src<S1>(pc)), abi.WINDOW_BASE);
+        store<u64>(Mem.frame<S2>(pc), Reg.get(Slot.src<S2>(pc)), abi.WINDOW_BASE);
+        store<u64>(Mem.frame<S3>(pc), Reg.get(Slot.src<S3>(pc)), abi.WINDOW_BASE);
+        pc += 4 * abi.SLOT_BYTES;
+        continue;
       }
       case 254: {
-        // JLT_X(x,x) JA
-        if (Reg.get(Slot.src<S0>(pc)) > Reg.get(Slot.dst<S0>(pc))) {
+        // JEQ_K(x) JA
+        if (Reg.get(Slot.dst<S0>(pc)) == Slot.imm<S0>(pc)) {
           break;
         }
         pc += 1 * abi.SLOT_BYTES;
