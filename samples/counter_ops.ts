@@ -72,16 +72,19 @@ export class Counter {
       modelled: ['total', 'rounds'],
       writable: { total: this.#total },
     });
-    let complete = true;
-    for (const step of steps) {
-      this.#state.field('rounds').set(state, this.#state.field('rounds').get(state) + 1);
-      if (ops?.accept && !ops.accept({ ptr: state }, step)) continue;
-      complete = ops?.add?.({ ptr: state }, step) === 0;
-      if (!complete) break;
+    try {
+      let complete = true;
+      for (const step of steps) {
+        this.#state.field('rounds').set(state, this.#state.field('rounds').get(state) + 1);
+        if (ops?.accept && !ops.accept({ ptr: state }, step)) continue;
+        complete = ops?.add?.({ ptr: state }, step) === 0;
+        if (!complete) break;
+      }
+      ops?.done?.({ ptr: state }, complete);
+      return this.#state.field('total').big(state);
+    } finally {
+      // A program that faults throws through here.
+      this.kernel.freeObject(state);
     }
-    ops?.done?.({ ptr: state }, complete);
-    const total = this.#state.field('total').big(state);
-    this.kernel.freeObject(state);
-    return total;
   }
 }
