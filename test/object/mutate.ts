@@ -42,7 +42,7 @@ function fieldsOf(file: Uint8Array): Field[] {
   return fields;
 }
 
-type Change = (mutant: Mutant) => void;
+export type Change = (mutant: Mutant) => void;
 
 const INTERESTING = [
   0n,
@@ -70,17 +70,27 @@ function get(file: Uint8Array, { at, bytes }: Field): bigint {
   return value;
 }
 
-export interface Mutant {
-  bytes: Uint8Array;
+export class Mutant {
   /** What was changed, in words. */
-  story: string[];
+  readonly story: string[] = [];
+
+  constructor(public bytes: Uint8Array) {}
+
+  /** What a failed property shows of it. */
+  toString(): string {
+    return this.story.join(', ');
+  }
+
+  [fc.toStringMethod](): string {
+    return this.toString();
+  }
 }
 
-/** Copies of `file` with one to four of: a field set, moved or copied from another; bytes flipped; the end cut off. */
-export function mutants(file: Uint8Array): fc.Arbitrary<Mutant> {
+/** One of: a field set, moved or copied from another; a byte flipped. */
+export function fieldChange(file: Uint8Array): fc.Arbitrary<Change> {
   const fields = fieldsOf(file);
   const field = fc.constantFrom(...fields);
-  const change: fc.Arbitrary<Change> = fc.oneof(
+  return fc.oneof(
     fc.record({ to: field, value: fc.constantFrom(...INTERESTING) }).map(
       ({ to, value }): Change =>
         (mutant) => {
@@ -110,9 +120,13 @@ export function mutants(file: Uint8Array): fc.Arbitrary<Mutant> {
         },
     ),
   );
-  const cut = fc.option(fc.integer({ min: 1, max: 200 }), { freq: 20 });
-  return fc.tuple(fc.array(change, { minLength: 1, maxLength: 4 }), cut).map(([changes, bytes]) => {
-    const mutant: Mutant = { bytes: file.slice(), story: [] };
+}
+
+/** Copies of `file` with one to `most` of these changes, and sometimes the end cut off. */
+export function mutants(file: Uint8Array, change = fieldChange(file), most = 4): fc.Arbitrary<Mutant> {
+  const cut = fc.oneof({ weight: 19, arbitrary: fc.constant(null) }, fc.integer({ min: 1, max: 200 }));
+  return fc.tuple(fc.array(change, { minLength: 1, maxLength: most }), cut).map(([changes, bytes]) => {
+    const mutant = new Mutant(file.slice());
     for (const apply of changes) apply(mutant);
     if (bytes !== null) {
       mutant.bytes = mutant.bytes.slice(0, Math.max(0, file.length - bytes));
