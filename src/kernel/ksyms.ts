@@ -16,6 +16,11 @@ export class Ksyms {
     this.#addresses.set(name, ptr);
   }
 
+  /** Names that have an address: each keeps its memory as long as the kernel lives. */
+  get size(): number {
+    return this.#addresses.size;
+  }
+
   /** Address of the VAR or FUNC `id`; the same for every program. */
   address(btf: BtfView, id: number): GuestPtr {
     const type = btf.type(id);

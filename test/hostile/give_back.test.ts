@@ -1,0 +1,111 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it } from 'vitest';
+import { holdings, ObjectBench, SAMPLES, sample } from './objects.js';
+
+// Load, attach, detach, free: a thousand rounds leave everything as it was. The core's accounts are exact, so that a single
+// block that a round forgets shows; what the process has is bounded.
+
+const ROUNDS = 1000;
+const WARM_UP = 400;
+const MIB = 2 ** 20;
+/** Growth of the process that is not ours: compiled code, fragments of V8's heap. */
+const SLACK = 24 * MIB;
+
+setFlagsFromString('--expose-gc');
+const gc = runInNewContext('gc') as () => void;
+
+const benches: ObjectBench[] = [];
+afterEach(() => {
+  for (const bench of benches.splice(0)) bench.dispose();
+});
+
+async function newBench(): Promise<ObjectBench> {
+  const bench = await ObjectBench.create({ windowBytes: 1 << 24 });
+  benches.push(bench);
+  return bench;
+}
+
+function processBytes(): { rss: number; heap: number } {
+  gc();
+  gc();
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
+  return { rss, heap: heapUsed + external + arrayBuffers };
+}
+
+describe('scx_fifo', () => {
+  it(`${ROUNDS} rounds leave the core, the tables and the process as they were`, { timeout: 240_000 }, async () => {
+    const bench = await newBench();
+    const { kernel } = bench;
+    const file = sample('scx_fifo');
+    const round = () => expect(bench.round(file)).toBeUndefined();
+    for (let i = 0; i < WARM_UP; i++) round();
+    const coreBytes = kernel.vm.core.u8.length;
+    const before = { ...holdings(kernel), ...kernel.vm.memory.usage };
+    const process0 = processBytes();
+    const timeline: number[] = [];
+    for (let i = 0; i < ROUNDS; i++) {
+      round();
+      if (i % 100 === 99) timeline.push(holdings(kernel).heapBytes - before.heapBytes);
+    }
+    expect(timeline).toEqual(timeline.map(() => 0));
+    expect({ ...holdings(kernel), ...kernel.vm.memory.usage }).toEqual(before);
+    expect(kernel.vm.core.u8.length).toBe(coreBytes);
+    kernel.vm.exports.heapCheck();
+    const process1 = processBytes();
+    // 1 KiB a round would be 1 MiB of V8's heap.
+    expect(process1.heap - process0.heap).toBeLessThan(MIB);
+    expect(process1.rss - process0.rss).toBeLessThan(SLACK);
+  });
+
+  it('while it is held, everything that it needs is held', async () => {
+    const bench = await newBench();
+    bench.round(sample('scx_fifo'));
+    const before = holdings(bench.kernel);
+    const object = bench.attached(sample('scx_fifo'));
+    const during = holdings(bench.kernel);
+    for (const key of ['fds', 'maps', 'progs', 'links', 'btfs', 'heapBytes', 'liveBytes', 'liveObjects'] as const) {
+      expect(during[key], key).toBeGreaterThan(before[key]);
+    }
+    object.close();
+    expect(holdings(bench.kernel)).toEqual(before);
+  });
+});
+
+describe('every sample', () => {
+  it.each(SAMPLES)('%s: 50 rounds, driven', { timeout: 120_000 }, async (name) => {
+    const bench = await newBench();
+    const file = sample(name);
+    for (let i = 0; i < 5; i++) bench.run(file);
+    const before = { ...holdings(bench.kernel), ...bench.kernel.vm.memory.usage };
+    for (let i = 0; i < 50; i++) bench.run(file);
+    expect({ ...holdings(bench.kernel), ...bench.kernel.vm.memory.usage }).toEqual(before);
+  });
+
+  it('a load that fails gives back what it had', async () => {
+    const bench = await newBench();
+    const file = sample('scx_fifo');
+    bench.round(file);
+    const { kernel } = bench;
+    // The other scheduler is attached: the second is loaded as a whole, and its attachment refused.
+    const object = bench.attached(file);
+    const before = holdings(kernel);
+    for (let i = 0; i < 20; i++) expect(bench.round(file)?.message).toMatch(/EBUSY/);
+    expect(holdings(kernel)).toEqual(before);
+    object.close();
+  });
+
+  it('a kernel that is thrown away takes its memory along', { timeout: 120_000 }, async () => {
+    const once = async () => {
+      const bench = await ObjectBench.create({ windowBytes: 64 * MIB });
+      bench.run(sample('scx_fifo'));
+      bench.dispose();
+    };
+    for (let i = 0; i < 3; i++) await once();
+    const before = processBytes();
+    for (let i = 0; i < 12; i++) await once();
+    const after = processBytes();
+    expect(after.heap - before.heap).toBeLessThan(8 * MIB);
+    expect(after.rss - before.rss).toBeLessThan(64 * MIB);
+  });
+});
