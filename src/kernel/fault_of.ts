@@ -16,7 +16,7 @@ export function placeOf(name: string, prog: BpfProg | undefined, insn: number): 
   const line = prog?.line(insn);
   const fn = prog?.functionAt(insn);
   return {
-    prog: name,
+    prog: prog?.fullName ?? name,
     insn,
     ...(line ? { file: baseName(line.file), line: line.line, column: line.column, text: line.text } : {}),
     ...(fn ? { function: fn } : {}),

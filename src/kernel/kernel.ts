@@ -321,8 +321,8 @@ export class Kernel {
   /** Loads of live programs that read 0 as the kernel's exception handler makes them: `prog "x": insn 3 (f.c:7): 2 times`. */
   zeroedLoads(): string[] {
     return this.vm.zeroedLoads().map(({ prog, insn, count }) => {
-      const place = placeText(placeOf(prog.name, this.progOf(prog), insn));
-      return `prog "${prog.name}": ${place}: ${count} time${count === 1 ? '' : 's'}`;
+      const place = placeOf(prog.name, this.progOf(prog), insn);
+      return `prog "${place.prog}": ${placeText(place)}: ${count} time${count === 1 ? '' : 's'}`;
     });
   }
 

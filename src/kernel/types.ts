@@ -184,7 +184,10 @@ export interface FunctionDef {
 /** A member program as callbacks such as check_member and for_each_prog see it. */
 export interface ProgInfo {
   readonly id: number;
+  /** At most 15 bytes, as the kernel keeps it. */
   readonly name: string;
+  /** The whole name from BTF, for people. */
+  readonly fullName: string;
   readonly sleepable: boolean;
   readonly aux: {
     readonly used_maps: readonly MapInfo[];

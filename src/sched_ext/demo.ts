@@ -141,7 +141,7 @@ function resultOf(machine: Machine, object: string, map: StructOpsMap): DemoResu
   const host: DemoResult['host']['callbacks'] = {};
   for (const [op, callable] of Object.entries(sched.kdata.ops)) {
     if (!callable) continue;
-    callbacks[op] = { program: callable.prog.name, count: callable.stats.runs, insns: callable.stats.insns };
+    callbacks[op] = { program: callable.prog.fullName, count: callable.stats.runs, insns: callable.stats.insns };
     const times = [...(sched.hostNs[op] ?? [])].sort((a, b) => a - b);
     host[op] = { ns: times.reduce((sum, ns) => sum + ns, 0), medianNs: times[times.length >> 1] ?? 0 };
   }

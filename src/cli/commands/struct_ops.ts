@@ -53,7 +53,7 @@ function attachAndShow(kernel: Kernel, map: StructOpsMap) {
   try {
     const members = live.desc.members.flatMap((member): { name: string; program?: string; value?: unknown }[] => {
       const slot = live.memberProgs.find((candidate) => candidate.member === member.name);
-      if (slot) return [{ name: member.name, program: slot.prog.name }];
+      if (slot) return [{ name: member.name, program: slot.prog.fullName }];
       const value = scalar(live, member.name);
       return value === undefined ? [] : [{ name: member.name, value }];
     });
@@ -69,7 +69,7 @@ function attachAndShow(kernel: Kernel, map: StructOpsMap) {
       members,
       programs: live.memberProgs.map(({ member, prog }) => ({
         member,
-        name: prog.name,
+        name: prog.fullName,
         id: prog.id,
         insns: prog.insnCount,
         sleepable: prog.sleepable,

@@ -85,6 +85,12 @@ export class BpfProg implements ProgInfo {
     readonly insns: Uint8Array,
   ) {}
 
+  /** The function's name from BTF where the kernel cut the program's (bpftool: get_prog_full_name). */
+  get fullName(): string {
+    const [main] = this.aux.funcInfo;
+    return main?.insn === 0 && main.name.startsWith(this.name) ? main.name : this.name;
+  }
+
   get insnCount(): number {
     return this.insns.length / 8;
   }
