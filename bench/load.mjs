@@ -26,13 +26,20 @@ async function measure() {
     object.close();
   }
   kernel.dispose();
-  return { import: imported - start, kernel: created - imported, cold: loads[0], warm: median(loads.slice(WARM_RUNS / 2)) };
+  return {
+    import: imported - start,
+    kernel: created - imported,
+    cold: loads[0],
+    warm: median(loads.slice(WARM_RUNS / 2)),
+  };
 }
 
 /** Medians over fresh processes, in ms. */
 export function benchLoad(runs = COLD_RUNS) {
   const self = fileURLToPath(import.meta.url);
-  const all = Array.from({ length: runs }, () => JSON.parse(execFileSync(process.execPath, [self], { encoding: 'utf8' })));
+  const all = Array.from({ length: runs }, () =>
+    JSON.parse(execFileSync(process.execPath, [self], { encoding: 'utf8' })),
+  );
   const of = (key) => Number(median(all.map((one) => one[key])).toFixed(2));
   return { insns: 3238, importMs: of('import'), kernelMs: of('kernel'), coldMs: of('cold'), warmMs: of('warm') };
 }

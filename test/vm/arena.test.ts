@@ -68,6 +68,9 @@ test('of holes of one size the one made last is filled first (range_tree.c)', as
   arena.alloc(0n, 10);
   for (const page of [2, 7, 4]) arena.freePages(at(page), 1);
   expect([1, 2, 3].map(() => arena.alloc(0n, 1))).toEqual([4, 7, 2]);
+  for (const page of [2, 7, 4]) arena.freePages(at(page), 1);
+  arena.alloc(at(2), 1);
+  expect([1, 2].map(() => arena.alloc(0n, 1))).toEqual([4, 7]);
 });
 
 test('reserved pages are not allocated until they are freed', async () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import type { Context } from '../../src/vm/context.js';
+import type { VmProg } from '../../src/vm/types.js';
 import type { Vm } from '../../src/vm/vm.js';
 import { load, newVm, RUNS } from './programs.js';
 

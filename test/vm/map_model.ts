@@ -88,7 +88,7 @@ export class HashModel {
     const bucket = this.bucket(key);
     if (old) bucket.splice(bucket.indexOf(old), 1);
     else this.count++;
-    const values = Array.from({ length: this.cpus || 1 }, () => new Uint8Array(this.valueSize));
+    const values: Uint8Array[] = Array.from({ length: this.cpus || 1 }, () => new Uint8Array(this.valueSize));
     values[this.cpus ? cpu : 0] = value;
     bucket.unshift({ key, values });
     return 0;
