@@ -1,5 +1,5 @@
 // ARRAY and PERCPU_ARRAY (kernel: kernel/bpf/arraymap.c). All values lie in one object of the window, each followed by a
-// redzone; the values of one key for all CPUs are neighbours. A plain array has a CPU stride of 0.
+// redzone unless the map can be mapped; the values of one key for all CPUs are neighbours. A plain array has a CPU stride of 0.
 
 import {
   ACCESS_NONE,
@@ -66,7 +66,9 @@ export function arrayInit(map: u32): i32 {
   const entries = load<u32>(map, MAP_MAX_ENTRIES);
   const cpus = load<u32>(map, MAP_CPUS);
   const access = load<u32>(map, MAP_ACCESS);
-  const each = ((valueSize + 7) & ~7) + 16;
+  // Elements that user space maps are contiguous, as it counts on (array->elem_size).
+  const gap: u32 = load<u32>(map, MAP_FLAGS) & F_MMAPABLE ? 0 : 16;
+  const each = ((valueSize + 7) & ~7) + gap;
   const total = (entries as u64) * cpus * each;
   if (entries > LARGEST_INDEX_SPACE) return -E2BIG;
   if (total > 0xffffffff) return -ENOMEM;
@@ -75,7 +77,7 @@ export function arrayInit(map: u32): i32 {
   store<u32>(map, load<u32>(map, MAP_TYPE) == TYPE_ARRAY ? 0 : each, MAP_CPU_STRIDE);
   store<u32>(map, valueSize, MAP_ELEM_BYTES);
   store<u32>(map, entries, MAP_COUNT);
-  const size = (total as u32) - 16 - ((8 - (valueSize & 7)) & 7);
+  const size = (total as u32) - gap - ((8 - (valueSize & 7)) & 7);
   const single = entries * cpus == 1;
   const values = windowAlloc(size, 16, single ? access : ACCESS_NONE, load<u32>(map, MAP_ID));
   if (values <= 1) return values ? -NO_PATTERN : -ENOMEM;

@@ -149,6 +149,23 @@ test.each([ARRAY, PERCPU_ARRAY])('array type %i: all keys are there, apart, zero
   for (const ptr of ptrs) expect(memory.canAccess(ptr, 1, false)).toBe(false);
 });
 
+test('an array that can be mapped is contiguous but for its padding', async () => {
+  const { memory, maps } = await newCore();
+  const map = maps.create(mapSpec({ type: ARRAY, valueSize: 20, maxEntries: 3, flags: BPF_MAP_FLAG.MMAPABLE }));
+  const ptrs = [0, 1, 2].map((key) => map.lookup(keyOf(key)));
+  expect(map.stride).toBe(24);
+  expect(ptrs.map((ptr) => ptr - (ptrs[0] as number))).toEqual([0, 24, 48]);
+  for (const ptr of ptrs) {
+    expect(memory.canAccess(ptr, 20, true)).toBe(true);
+    expect(memory.canAccess(ptr + 20, 1, false)).toBe(false);
+  }
+  const last = ptrs[2] as number;
+  expect([memory.canAccess(last + 24, 1, false), memory.canAccess(last + 35, 1, false)]).toEqual([false, false]);
+  const words = maps.create(mapSpec({ type: ARRAY, valueSize: 8, maxEntries: 512, flags: BPF_MAP_FLAG.MMAPABLE }));
+  expect(memory.canAccess(words.lookup(keyOf(0)), 4096, true)).toBe(true);
+  expect(memory.canAccess(words.lookup(keyOf(0)), 4097, true)).toBe(false);
+});
+
 test('a large array is cheap, a large hash costs what is in it', async () => {
   const { memory, maps } = await newCore({ windowBytes: 512 * 2 ** 20, cpus: 4 });
   const rss = process.memoryUsage().rss;
