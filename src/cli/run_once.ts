@@ -35,10 +35,13 @@ export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: 
   try {
     const args = [kernel.memory.address(context.ptr), BigInt(bytes.length)];
     const section = kernel.rcu.section('rcu');
-    const { depth } = section;
-    const run = () => kernel.vm.run(vmProg, { ...options, args, cpu: kernel.currentCpu });
+    const run = () => {
+      const outer = section.begin();
+      const result = kernel.vm.run(vmProg, { ...options, args, cpu: kernel.currentCpu });
+      section.leave(outer);
+      return result;
+    };
     const { r0, insns, fault } = kernel.rcu.read(run, prog.sleepable ? 'tasksTrace' : 'rcu');
-    section.unwind(depth);
     return {
       r0,
       insns,

@@ -299,9 +299,9 @@ export class Kernel {
       () => {
         const start = this.statsHolders > 0 ? performance.now() : 0;
         const section = this.rcu.section('rcu');
-        const { depth } = section;
+        const outer = section.begin();
         const { r0, fault } = this.vm.run(vmProg, { args, cpu: this.currentCpu });
-        section.unwind(depth);
+        section.leave(outer);
         if (this.statsHolders > 0) {
           prog.aux.runCount++;
           prog.aux.runTimeNs += (performance.now() - start) * 1e6;

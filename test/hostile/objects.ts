@@ -145,6 +145,12 @@ export class ObjectBench {
     return outcome;
   }
 
+  /** Guest address of a task_struct of the machine. */
+  taskAddress(index: number): bigint {
+    const { ptr } = this.machine.runs[index % this.machine.runs.length]!.task;
+    return this.kernel.memory.address(ptr);
+  }
+
   /** An object that is loaded and attached; its close gives it back. */
   attached(bytes: Uint8Array): BpfObject {
     const object = openObject(bytes, { name: 'hostile' });
@@ -191,7 +197,7 @@ export class ObjectBench {
       if (prog.type === BPF_PROG_TYPE.XDP) attempt(() => prog.testRun({ data: PACKET }));
     }
     for (const map of object.maps) {
-      if (map.created && map.type !== BPF_MAP_TYPE.ARENA) attempt(() => take(map.entries(), 10));
+      if (map.created && map.spec.type !== BPF_MAP_TYPE.ARENA) attempt(() => take(map.entries(), 10));
     }
     for (const variable of object.variables) attempt(() => variable.get());
     for (const link of [...object.links].reverse()) attempt(() => link.detach());

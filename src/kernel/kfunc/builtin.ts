@@ -11,7 +11,7 @@ export function registerKfuncs(kernel: Kernel): void {
   registerNumIterator(kernel);
   registerArenaKfuncs(kernel);
   kernel.registerKfunc('bpf_rcu_read_lock', () => kernel.rcu.readLock());
-  kernel.registerKfunc('bpf_rcu_read_unlock', () => kernel.rcu.readUnlock());
+  kernel.registerKfunc('bpf_rcu_read_unlock', () => kernel.rcu.section('rcu').exitOwn());
   // One thread runs all CPUs: nothing preempts a program.
   kernel.registerKfunc('bpf_preempt_disable', () => {});
   kernel.registerKfunc('bpf_preempt_enable', () => {});

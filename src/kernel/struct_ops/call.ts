@@ -158,7 +158,7 @@ export class StructOpsCall {
     this.#depth++;
     this.#section.enter();
     this.#tasks.enter();
-    const depth = this.#rcu.depth;
+    const outer = this.#rcu.begin();
     this.stats.runs++;
     try {
       if (kernel.statsHolders > 0) return this.#measured(context);
@@ -168,7 +168,7 @@ export class StructOpsCall {
     } finally {
       this.#depth--;
       if (this.#guarded) this.#active.delete(kernel.currentCpu);
-      this.#rcu.unwind(depth);
+      this.#rcu.leave(outer);
       this.#tasks.exit();
       this.#section.exit();
     }

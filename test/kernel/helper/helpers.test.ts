@@ -245,6 +245,17 @@ describe('kfuncs', () => {
     expect(k.rcu.held('rcu', 'tasks', 'tasksTrace')).toBe(false);
   });
 
+  test('a program ends only read sections of its own', () => {
+    k.rcu.readLock('rcu');
+    expect(() => run('call bpf_rcu_read_unlock\nr0 = 0\nexit')).toThrow('without a bpf_rcu_read_lock');
+    expect(() => run('call bpf_rcu_read_lock\ncall bpf_rcu_read_unlock\ncall bpf_rcu_read_unlock\nexit')).toThrow(
+      'insn 2',
+    );
+    expect(k.rcu.held('rcu')).toBe(true);
+    k.rcu.readUnlock('rcu');
+    expect(k.rcu.held('rcu', 'tasks', 'tasksTrace')).toBe(false);
+  });
+
   test('bpf_preempt_disable and bpf_rdonly_cast change nothing', () => {
     expect(
       run(
