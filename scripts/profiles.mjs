@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { debianMirror } from './debian_mirror.mjs';
 
 /** Debian took 6.18's packages apart differently from 7.3's: kernel and config lie in one package or in two. */
 const DEBIAN = {
@@ -65,7 +66,7 @@ function download(dir, suite, packages) {
   mkdirSync(join(dir, 'lists/partial'), { recursive: true });
   mkdirSync(join(dir, 'cache/archives/partial'), { recursive: true });
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  writeFileSync(join(dir, 'sources.list'), `deb [signed-by=${keyring}] http://deb.debian.org/debian ${suite} main\n`);
+  writeFileSync(join(dir, 'sources.list'), `deb [signed-by=${keyring}] ${debianMirror()} ${suite} main\n`);
   const apt = [
     ...['Dir::Etc::sourcelist=', 'Dir::State::lists=', 'Dir::Cache='].flatMap((option, i) => [
       '-o',

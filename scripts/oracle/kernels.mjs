@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { debianMirror } from '../debian_mirror.mjs';
 
 /** What can be booted, by the name of the profile it answers for. */
 export const KERNELS = {
@@ -27,7 +28,7 @@ export function kernelImage(cache, name) {
   const image = join(dir, 'tree', kernel.vmlinuz);
   if (existsSync(image)) return image;
   for (const sub of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(dir, sub), { recursive: true });
-  writeFileSync(join(dir, 'sources.list'), `deb [signed-by=${KEYRING}] http://deb.debian.org/debian ${SUITE} main\n`);
+  writeFileSync(join(dir, 'sources.list'), `deb [signed-by=${KEYRING}] ${debianMirror()} ${SUITE} main\n`);
   const options = {
     'Dir::Etc::sourcelist': join(dir, 'sources.list'),
     'Dir::Etc::sourceparts': '-',
