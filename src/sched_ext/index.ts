@@ -1,6 +1,6 @@
 export { type DemoOptions, type DemoResult, demoTasks, runSchedExtDemo } from './demo.js';
 export type { ExitInfo } from './exit.js';
 export { addSchedExt, Machine, type Span } from './machine.js';
-export { type FormatOptions, formatDemo } from './report.js';
+export { demoFailed, type FormatOptions, formatDemo } from './report.js';
 export { SchedExt } from './sched_ext.js';
 export { type Step, TaskRun, type TaskScript } from './task_run.js';

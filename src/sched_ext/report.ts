@@ -21,7 +21,7 @@ export function formatDemo(result: DemoResult, options: FormatOptions = {}): str
     return colors[TASK_COLORS[index % TASK_COLORS.length] ?? 'green'](text);
   };
   const { exit } = result;
-  const failed = result.fault !== undefined || exit.kind >= FIRST_ERROR;
+  const failed = demoFailed(result);
   const reason = `${exit.reason}${exit.message ? ` (${exit.message})` : ''}`;
   return [
     `${colors.bold(result.object)}  scheduler "${result.scheduler}" (sched_ext_ops ${result.map}) on Linux ${result.kernel}`,
@@ -42,6 +42,11 @@ export function formatDemo(result: DemoResult, options: FormatOptions = {}): str
 
 /** SCX_EXIT_ERROR */
 const FIRST_ERROR = 1024;
+
+/** A program was stopped, or the scheduler went with an error. */
+export function demoFailed({ fault, exit }: DemoResult): boolean {
+  return fault !== undefined || exit.kind >= FIRST_ERROR;
+}
 
 type Colors = ReturnType<typeof pc.createColors>;
 type Paint = (pid: number, text: string) => string;

@@ -1,4 +1,4 @@
-import { formatDemo, runSchedExtDemo } from '../../sched_ext/index.js';
+import { demoFailed, formatDemo, runSchedExtDemo } from '../../sched_ext/index.js';
 import { type AddCommand, inFileAsync, json } from '../command.js';
 import { kernelOptions, type LoadOptions, settings, withLoadOptions } from '../kernel_input.js';
 import { chooseObject } from '../object_input.js';
@@ -7,9 +7,6 @@ interface DemoOptions extends LoadOptions {
   map?: string;
   json?: boolean;
 }
-
-/** First scx_exit_kind that is an error (kernel: SCX_EXIT_ERROR). */
-const FIRST_ERROR = 1024;
 
 export const addDemo: AddCommand = (program, io, exit) => {
   const command = program
@@ -29,6 +26,6 @@ export const addDemo: AddCommand = (program, io, exit) => {
       }),
     );
     io.out(options.json ? json(result) : formatDemo(result, { color: io.colour, width: io.width }));
-    if (result.fault !== undefined || result.exit.kind >= FIRST_ERROR) exit(1);
+    if (demoFailed(result)) exit(1);
   });
 };
