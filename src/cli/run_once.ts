@@ -30,23 +30,15 @@ export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: 
   const prog = kernel.fds.prog(fd);
   if (typeof prog === 'number') throw new ErrnoError(-prog, `prog fd ${fd}`);
   if (!prog.vm) throw new ErrnoError(ERRNO.EINVAL, `prog "${prog.name}": not loaded`);
-  const vmProg = prog.vm;
   const context = isPacketType(prog.type) ? packetContext(kernel, prog, bytes) : plainContext(kernel, prog, bytes);
   try {
     const args = [kernel.memory.address(context.ptr), BigInt(bytes.length)];
-    const section = kernel.rcu.section('rcu');
-    const run = () => {
-      const outer = section.begin();
-      const result = kernel.vm.run(vmProg, { ...options, args, cpu: kernel.currentCpu });
-      section.leave(outer);
-      return result;
-    };
-    const { r0, insns, fault } = kernel.rcu.read(run, prog.sleepable ? 'tasksTrace' : 'rcu');
+    const { r0, insns, fault } = kernel.tryProg(prog, { ...options, args });
     return {
       r0,
       insns,
       context: context.contents(),
-      ...(fault && { fault: kernel.faultOf(fault) }),
+      ...(fault && { fault }),
       zeroedLoads: kernel.zeroedLoads(),
     };
   } finally {

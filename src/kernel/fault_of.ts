@@ -1,5 +1,6 @@
 import type { VmFault } from '../vm/types.js';
 import { type FaultPlace, ProgramFault, placeText } from './fault.js';
+import type { Held } from './held.js';
 import type { Kernel } from './kernel.js';
 import type { BpfProg } from './prog/prog.js';
 
@@ -9,6 +10,14 @@ export function faultOf(kernel: Kernel, fault: VmFault): ProgramFault {
   const place = placeOf(fault.prog.name, prog, fault.insn);
   const callers = fault.frames.map((insn) => placeOf(fault.prog.name, prog, insn));
   return new ProgramFault(fault, place, callers, `prog "${place.prog}": ${placeText(place)}: ${reason(kernel, fault)}`);
+}
+
+/** A program ended and still held something, which a verifier refuses: the place is where the first of it was taken. */
+export function heldFault(kernel: Kernel, left: readonly Held[]): ProgramFault {
+  const [{ prog, insn }] = left as [Held];
+  const words = left.map(({ what }) => what).join(', ');
+  const message = `${words} ${left.length === 1 ? 'is' : 'are'} still held when the program ends`;
+  return faultOf(kernel, { kind: 'held', prog, insn, registers: [], frames: [], message });
 }
 
 /** Where an insn stands in the program's source. */

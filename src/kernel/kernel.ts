@@ -12,6 +12,7 @@ import type {
   GuestPtr,
   HostCall,
   HostFn,
+  RunOptions,
   VmFault,
   VmProg,
 } from '../vm/types.js';
@@ -19,8 +20,9 @@ import { Vm } from '../vm/vm.js';
 import { BtfObject } from './btf.js';
 import { Clock } from './clock.js';
 import { type ProgramFault, placeText } from './fault.js';
-import { faultOf, placeOf } from './fault_of.js';
+import { faultOf, heldFault, placeOf } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
+import { HeldTable } from './held.js';
 import { registerHelpers } from './helper/builtin.js';
 import { HelperTable } from './helper/registry.js';
 import { IdTable } from './ids.js';
@@ -44,6 +46,14 @@ import { type StructType, Types } from './view.js';
 const DEFAULT_CPUS = 4;
 const PAGE_BYTES = 4096;
 
+/** One run of a program. */
+export interface ProgRun {
+  r0: bigint;
+  /** Executed insns, when asked for. */
+  insns: number;
+  fault?: ProgramFault;
+}
+
 /** How a kernel object is made in guest memory. */
 export interface ObjectOptions {
   /** What faults call it: `task "worker"`. */
@@ -61,6 +71,8 @@ export interface ObjectOptions {
 export class Kernel {
   readonly clock = new Clock();
   readonly rcu = new Rcu();
+  /** References, locks and sections that the running programs hold. */
+  readonly held = new HeldTable();
   readonly random: Random;
   readonly memory: GuestMemory;
   /** Views of structs in the profile's BTF. */
@@ -293,21 +305,27 @@ export class Kernel {
 
   /** Runs a program to its end under the read section of its kind; r0. Throws ProgramFault. */
   runProg(prog: BpfProg, args: readonly bigint[]): bigint {
+    const { r0, fault } = this.tryProg(prog, { args });
+    if (fault) throw fault;
+    return r0;
+  }
+
+  /** The same, on the current CPU, with what stopped the program beside its result. */
+  tryProg(prog: BpfProg, options: RunOptions): ProgRun {
     if (!prog.vm) throw new VmtableError(`prog "${prog.name}": freed`);
     const vmProg = prog.vm;
     return this.rcu.read(
       () => {
         const start = this.statsHolders > 0 ? performance.now() : 0;
-        const section = this.rcu.section('rcu');
-        const outer = section.begin();
-        const { r0, fault } = this.vm.run(vmProg, { args, cpu: this.currentCpu });
-        section.leave(outer);
+        const outer = this.held.begin();
+        const { r0, insns, fault } = this.vm.run(vmProg, { ...options, cpu: this.currentCpu });
+        const left = this.held.leave(outer);
         if (this.statsHolders > 0) {
           prog.aux.runCount++;
           prog.aux.runTimeNs += (performance.now() - start) * 1e6;
         }
-        if (fault) throw this.faultOf(fault);
-        return r0;
+        if (fault) return { r0, insns, fault: this.faultOf(fault) };
+        return left === undefined ? { r0, insns } : { r0, insns, fault: heldFault(this, left) };
       },
       prog.sleepable ? 'tasksTrace' : 'rcu',
     );

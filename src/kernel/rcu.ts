@@ -1,5 +1,3 @@
-import { VmtableError } from '../errors.js';
-
 /**
  * Read-copy-update as a model. Read sections protect what a reader may still look at; a callback given to `call` runs after a
  * grace period: when every section of its flavours that was open at the time of the call has ended.
@@ -27,8 +25,6 @@ export class RcuSection {
   depth = 0;
   since = 0;
   readonly held = new Set<number>();
-  /** Depth at which the running program began: it may end what it opened itself and nothing else. */
-  #floor = 0;
 
   constructor(
     private readonly rcu: Rcu,
@@ -37,25 +33,6 @@ export class RcuSection {
 
   enter(): void {
     if (this.depth++ === 0) this.since = this.rcu.sequence;
-  }
-
-  /** A program begins. Returns what `leave` takes when it is over. */
-  begin(): number {
-    const outer = this.#floor;
-    this.#floor = this.depth;
-    return outer;
-  }
-
-  /** Ends the sections that the program opened (bpf_rcu_read_lock) and did not close before it stopped. */
-  leave(outer: number): void {
-    while (this.depth > this.#floor) this.exit();
-    this.#floor = outer;
-  }
-
-  /** Ends a section that the running program opened. Throws VmtableError if there is none, which a verifier refuses. */
-  exitOwn(): void {
-    if (this.depth <= this.#floor) throw new VmtableError('bpf_rcu_read_unlock without a bpf_rcu_read_lock before it');
-    this.exit();
   }
 
   exit(): void {

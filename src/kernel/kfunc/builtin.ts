@@ -1,5 +1,6 @@
 import { FN_THROW } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
+import { VmtableError } from '../../errors.js';
 import type { Kernel } from '../kernel.js';
 import { registerArenaKfuncs } from './arena.js';
 
@@ -10,8 +11,16 @@ const MAX_LOOPS = 8 * 1024 * 1024;
 export function registerKfuncs(kernel: Kernel): void {
   registerNumIterator(kernel);
   registerArenaKfuncs(kernel);
-  kernel.registerKfunc('bpf_rcu_read_lock', () => kernel.rcu.readLock());
-  kernel.registerKfunc('bpf_rcu_read_unlock', () => kernel.rcu.section('rcu').exitOwn());
+  kernel.registerKfunc('bpf_rcu_read_lock', (call) => {
+    kernel.rcu.readLock();
+    kernel.held.acquire(call, 'rcu', 0, 'the section of bpf_rcu_read_lock', () => kernel.rcu.readUnlock());
+  });
+  kernel.registerKfunc('bpf_rcu_read_unlock', (call) => {
+    if (!kernel.held.release('rcu', 0)) {
+      call.fail(new VmtableError('bpf_rcu_read_unlock without a bpf_rcu_read_lock before it'));
+    }
+    kernel.rcu.readUnlock();
+  });
   // One thread runs all CPUs: nothing preempts a program.
   kernel.registerKfunc('bpf_preempt_disable', () => {});
   kernel.registerKfunc('bpf_preempt_enable', () => {});

@@ -2,6 +2,9 @@ import { ACCESS_RO, WINDOW_BASE } from '../../../assembly/abi.js';
 import { InputError, located } from '../../errors.js';
 import type { GuestPtr } from '../../vm/types.js';
 import { INVOKE_DONE } from '../../vm/vm.js';
+import type { ProgramFault } from '../fault.js';
+import { heldFault } from '../fault_of.js';
+import type { Held, HeldTable } from '../held.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { RcuSection } from '../rcu.js';
@@ -32,8 +35,7 @@ export class StructOpsCall {
   /** RCU or RCU-tasks-trace, and RCU-tasks: what a trampoline holds. */
   readonly #section: RcuSection;
   readonly #tasks: RcuSection;
-  /** What bpf_rcu_read_lock opens. */
-  readonly #rcu: RcuSection;
+  readonly #held: HeldTable;
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
   #depth = 0;
@@ -55,7 +57,7 @@ export class StructOpsCall {
     this.#ret = kindCode(member.model.ret);
     this.#section = kernel.rcu.section(prog.sleepable ? 'tasksTrace' : 'rcu');
     this.#tasks = kernel.rcu.section('tasks');
-    this.#rcu = kernel.rcu.section('rcu');
+    this.#held = kernel.held;
     this.callable = Object.assign(this.#compile(), { prog, stats: this.stats });
   }
 
@@ -153,25 +155,34 @@ export class StructOpsCall {
   }
 
   #run(context: GuestPtr): number | bigint | boolean | undefined {
-    const { kernel, prog } = this;
+    const { kernel } = this;
     if (this.#guarded && !this.#enter()) return returned(this.#ret, 0, 0);
     this.#depth++;
     this.#section.enter();
     this.#tasks.enter();
-    const outer = this.#rcu.begin();
+    const outer = this.#held.begin();
     this.stats.runs++;
+    let left: Held[] | undefined;
+    let result: number | bigint | boolean | undefined;
     try {
-      if (kernel.statsHolders > 0) return this.#measured(context);
-      const status = kernel.vm.invoke(prog.vm!, context, kernel.currentCpu);
-      if (status !== INVOKE_DONE) throw this.#fault();
-      return returned(this.#ret, kernel.vm.r0lo, kernel.vm.r0hi);
+      result = kernel.statsHolders > 0 ? this.#measured(context) : this.#invoke(context);
     } finally {
       this.#depth--;
       if (this.#guarded) this.#active.delete(kernel.currentCpu);
-      this.#rcu.leave(outer);
+      left = this.#held.leave(outer);
       this.#tasks.exit();
       this.#section.exit();
     }
+    if (left !== undefined) throw this.#located(heldFault(kernel, left));
+    return result;
+  }
+
+  #invoke(context: GuestPtr): number | bigint | boolean | undefined {
+    const { vm, currentCpu } = this.kernel;
+    if (vm.invoke(this.prog.vm!, context, currentCpu) !== INVOKE_DONE) {
+      throw this.#located(this.kernel.faultOf(vm.lastFault!));
+    }
+    return returned(this.#ret, vm.r0lo, vm.r0hi);
   }
 
   /** Slower, with exact counts of insns and the host's time. */
@@ -188,12 +199,12 @@ export class StructOpsCall {
     this.stats.ns += ns;
     prog.aux.runCount++;
     prog.aux.runTimeNs += ns;
-    if (fault) throw located(`member "${this.member.name}"`, kernel.faultOf(fault));
+    if (fault) throw this.#located(kernel.faultOf(fault));
     return returned(this.#ret, Number(r0 & 0xffffffffn), Number(r0 >> 32n));
   }
 
-  #fault(): unknown {
-    return located(`member "${this.member.name}"`, this.kernel.faultOf(this.kernel.vm.lastFault!));
+  #located(fault: ProgramFault): unknown {
+    return located(`member "${this.member.name}"`, fault);
   }
 
   /** Kernel: __bpf_prog_enter_recur; false if this CPU runs the program already. */

@@ -256,6 +256,13 @@ describe('kfuncs', () => {
     expect(k.rcu.held('rcu', 'tasks', 'tasksTrace')).toBe(false);
   });
 
+  test('a program that ends with something held is stopped by the name of it, where it took it', () => {
+    expect(() => run('r6 = r1\ncall bpf_rcu_read_lock\nr0 = 0\nexit')).toThrow(
+      /insn 1: the section of bpf_rcu_read_lock is still held when the program ends/,
+    );
+    expect(k.rcu.held('rcu')).toBe(false);
+  });
+
   test('bpf_preempt_disable and bpf_rdonly_cast change nothing', () => {
     expect(
       run(

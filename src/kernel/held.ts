@@ -1,0 +1,83 @@
+import type { HostCall, VmProg } from '../vm/types.js';
+
+/** What a program may take and must give back before it ends. */
+export type HeldKind = 'reference' | 'lock' | 'rcu' | 'preempt' | 'irq';
+
+/** One thing that a running program holds. */
+export interface Held {
+  readonly kind: HeldKind;
+  /** Which: the guest pointer of an object or lock, the cookie of a section. */
+  readonly key: number;
+  /** What faults call it: `task worker[3] of bpf_task_acquire`. */
+  readonly what: string;
+  /** Where it was taken. */
+  readonly prog: VmProg;
+  readonly insn: number;
+  /** Gives it back in the program's stead. */
+  readonly undo: () => void;
+}
+
+/**
+ * What the running programs hold, innermost last. A verifier proves that a program gives back all that it takes; here it is
+ * counted at run time: whoever runs a program calls `begin` before and `leave` after it, which names what is left.
+ */
+export class HeldTable {
+  readonly #entries: Held[] = [];
+  /** Entries of all running programs. */
+  count = 0;
+  /** Entries of the programs below the running one, which it cannot release. */
+  #floor = 0;
+
+  acquire(call: HostCall, kind: HeldKind, key: number, what: string, undo: () => void): void {
+    this.#entries.push({ kind, key, what, prog: call.prog, insn: call.insn, undo });
+    this.count = this.#entries.length;
+  }
+
+  /** Forgets the latest such thing of the running program, which the caller then gives back; false if it holds none. */
+  release(kind: HeldKind, key: number): boolean {
+    for (let i = this.#entries.length - 1; i >= this.#floor; i--) {
+      const entry = this.#entries[i]!;
+      if (entry.kind !== kind || entry.key !== key) continue;
+      this.#entries.splice(i, 1);
+      this.count = this.#entries.length;
+      return true;
+    }
+    return false;
+  }
+
+  /** True if the running program holds such a thing; without a key, any of that kind. */
+  has(kind: HeldKind, key?: number): boolean {
+    return this.#entries.some(
+      (entry, i) => i >= this.#floor && entry.kind === kind && (key === undefined || entry.key === key),
+    );
+  }
+
+  /** The latest thing of a kind that the running program holds. */
+  last(kind: HeldKind): Held | undefined {
+    return this.#entries.findLast((entry, i) => i >= this.#floor && entry.kind === kind);
+  }
+
+  /** A program begins. Returns what `leave` takes when it is over. */
+  begin(): number {
+    const outer = this.#floor;
+    this.#floor = this.count;
+    return outer;
+  }
+
+  /**
+   * A program is over. What it still holds is given back, the latest first; returns it, the earliest first, or undefined if
+   * there is nothing, as it should be.
+   */
+  leave(outer: number): Held[] | undefined {
+    const left = this.count > this.#floor ? this.#takeBack() : undefined;
+    this.#floor = outer;
+    return left;
+  }
+
+  #takeBack(): Held[] {
+    const left = this.#entries.splice(this.#floor);
+    this.count = this.#entries.length;
+    for (const { undo } of left.toReversed()) undo();
+    return left;
+  }
+}
