@@ -107,6 +107,7 @@ export class Kernel {
   /** Lines of the kernel's own log (dmesg). */
   readonly log: string[] = [];
   readonly #vmProgs = new Map<number, BpfProg>();
+  readonly #guestMaps = new Map<GuestPtr, BpfMap>();
   readonly #types = new Map<BtfView, Types>();
   readonly #mappings = new Set<MapMapping>();
   #nextClass = FIRST_OWN_CLASS;
@@ -301,6 +302,21 @@ export class Kernel {
     const prog = this.#vmProgs.get(call.prog.id);
     if (!prog) throw new VmtableError(`program ${call.prog.name}: unknown to this kernel`);
     return prog;
+  }
+
+  /** The map whose `struct bpf_map` lies there: what a program's map argument names. */
+  mapAt(ptr: GuestPtr): BpfMap | undefined {
+    return this.#guestMaps.get(ptr);
+  }
+
+  /** @internal */
+  rememberMap(map: BpfMap): void {
+    if (map.guest !== 0) this.#guestMaps.set(map.guest, map);
+  }
+
+  /** @internal */
+  forgetMap(map: BpfMap): void {
+    this.#guestMaps.delete(map.guest);
   }
 
   /** Runs a program to its end under the read section of its kind; r0. Throws ProgramFault. */

@@ -90,6 +90,12 @@ export class Call implements HostCall {
     return this.lo(i);
   }
 
+  access(ptr: GuestPtr, bytes: number, write: boolean): GuestPtr {
+    const fault = this.check(this.memory.address(ptr), bytes, write);
+    if (fault) throw this.refused(fault);
+    return ptr;
+  }
+
   cstring(i: number, max: number): string {
     const start = this.mem(i, 1, false);
     const room = Math.min(max, this.memory.windowBytes - start);

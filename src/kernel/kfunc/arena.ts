@@ -40,7 +40,7 @@ export function registerArenaKfuncs(kernel: Kernel): void {
 /** The arena that `void *p__map` names, null for a map of another type. */
 function arenaOf(kernel: Kernel, call: HostCall, kfunc: string): ArenaMap | null {
   const ptr = call.ptr(0);
-  const map = kernel.maps.values().find(({ guest }) => guest !== 0 && guest === ptr);
+  const map = kernel.mapAt(ptr);
   if (!map) call.fail(new VmtableError(`${kfunc}: argument 1 is no map but ${call.memory.describe(ptr)}`));
   return map instanceof ArenaMap ? map : null;
 }

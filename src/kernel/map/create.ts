@@ -229,6 +229,7 @@ function publish(kernel: Kernel, map: BpfMap, mode: number): number {
   }
   map.id = id;
   map.published();
+  kernel.rememberMap(map);
   const fd = kernel.fds.open(map, mode);
   if (fd < 0) map.putWithUref();
   return fd;

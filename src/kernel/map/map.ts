@@ -132,6 +132,7 @@ export abstract class BpfMap implements MapInfo {
 
   /** Frees a map whose id was never or is no longer published. */
   destroy(): void {
+    this.kernel.forgetMap(this);
     this.freeMap();
     this.btf?.put();
   }
