@@ -181,6 +181,8 @@ export interface HostCall {
   ptr(i: number): GuestPtr;
   /** A pointer to `bytes` accessible bytes; faults the program as a load or store of its own would. */
   mem(i: number, bytes: number, write: boolean): GuestPtr;
+  /** The same for a pointer that is no argument: `bytes` accessible bytes at `ptr`. */
+  access(ptr: GuestPtr, bytes: number, write: boolean): GuestPtr;
   /** NUL-terminated string argument, at most `max` bytes. */
   cstring(i: number, max: number): string;
   /** Results; void functions return nothing and r0 becomes 0. Numbers are sign-extended to 64 bits. */
