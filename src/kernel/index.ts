@@ -1,8 +1,10 @@
 export { Clock } from './clock.js';
 export { type FaultPlace, ProgramFault } from './fault.js';
+export { hzOf, jiffies64 } from './jiffies.js';
 export { Kernel, type ObjectOptions } from './kernel.js';
 export { POLLERR, POLLHUP, POLLIN, POLLOUT } from './link.js';
 export { MapMapping, type Mapping } from './map/mapping.js';
+export { objNameCopy } from './name.js';
 export {
   kernelVersion,
   loadProfile,

@@ -10,3 +10,18 @@ export function objName(name: string): string | number {
   const text = end < 0 ? name : name.slice(0, end);
   return text.length < BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(text) ? text : -ERRNO.EINVAL;
 }
+
+/** Letters and digits as the kernel's isalnum() knows them: those of Latin-1 too. */
+const NAME_BYTES = /^[A-Za-z0-9_.\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]+$/;
+
+/**
+ * The name in a char array of a struct_ops value, as init_member callbacks copy it: its bytes and NULs behind them, or undefined
+ * if it is empty, has no end or holds a character that names may not have (kernel: bpf_obj_name_cpy).
+ */
+export function objNameCopy(field: Uint8Array): Uint8Array | undefined {
+  const end = field.indexOf(0);
+  if (end <= 0 || !NAME_BYTES.test(String.fromCharCode(...field.subarray(0, end)))) return undefined;
+  const copy = new Uint8Array(field.length);
+  copy.set(field.subarray(0, end));
+  return copy;
+}

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { ERRNO } from '../../src/errno.js';
 import { Clock } from '../../src/kernel/clock.js';
 import { IdTable } from '../../src/kernel/ids.js';
-import { objName } from '../../src/kernel/name.js';
+import { objName, objNameCopy } from '../../src/kernel/name.js';
 import { Random } from '../../src/kernel/random.js';
 import { RefCount } from '../../src/kernel/refcount.js';
 
@@ -53,4 +53,12 @@ test('the random numbers of a seed are always the same, and spread', () => {
   expect(mean).toBeGreaterThan(0.45);
   expect(mean).toBeLessThan(0.55);
   expect(numbers.every((n) => Number.isInteger(n) && n >= 0 && n < 2 ** 32)).toBe(true);
+});
+
+test('names in struct_ops values are copied up to their NUL, Latin-1 letters too', () => {
+  const bytes = (text: string, length = 8) => Uint8Array.from({ length }, (_, i) => text.charCodeAt(i) || 0);
+  expect(objNameCopy(bytes('a.b_9'))).toEqual(bytes('a.b_9'));
+  expect(objNameCopy(bytes('ab\0cd'))).toEqual(bytes('ab'));
+  expect(objNameCopy(bytes('a\xe4b'))).toEqual(bytes('a\xe4b'));
+  for (const name of ['', '\0a', 'a b', 'a-b', 'a\xd7b', '12345678']) expect(objNameCopy(bytes(name))).toBeUndefined();
 });
