@@ -208,6 +208,7 @@ export const BPF_MAP_FLAG = {
   TOKEN_FD: 1 << 16,
   SEGV_ON_FAULT: 1 << 17,
   NO_USER_CONV: 1 << 18,
+  RB_OVERWRITE: 1 << 19,
 } as const;
 
 export const BPF_F_REPLACE = 1 << 2;

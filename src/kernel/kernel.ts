@@ -29,10 +29,18 @@ import { IdTable } from './ids.js';
 import { registerKfuncs } from './kfunc/builtin.js';
 import { KfuncTable } from './kfunc/registry.js';
 import { Ksyms } from './ksyms.js';
-import { type BpfLink, POLLERR, POLLIN, POLLOUT } from './link.js';
-import type { BpfMap } from './map/map.js';
+import { type BpfLink, POLLIN, POLLOUT } from './link.js';
+import type { BpfMap, MmapRequest } from './map/map.js';
 import { MapMapping } from './map/mapping.js';
+import type { CgroupTree } from './model/cgroup.js';
+import type { Cpumasks } from './model/cpumask.js';
+import { Model } from './model/model.js';
+import type { RunQueues } from './model/rq.js';
+import { provideModelKsyms } from './model/ksyms.js';
+import type { KernelTask } from './model/task.js';
+import type { TaskTable } from './model/tasks.js';
 import { ObjectTable } from './objects.js';
+import { Percpu } from './percpu.js';
 import { Pins } from './pin.js';
 import { loadProfile } from './profile.js';
 import type { BpfProg } from './prog/prog.js';
@@ -85,6 +93,7 @@ export class Kernel {
   readonly vmlinux: BtfObject;
   readonly helpers: HelperTable;
   readonly kfuncs: KfuncTable;
+  readonly percpu: Percpu;
   readonly ksyms: Ksyms;
   readonly structOps: StructOps;
   readonly objects = new ObjectTable();
@@ -93,7 +102,7 @@ export class Kernel {
   readonly checks: CheckStrength;
   readonly engine: EngineName;
   readonly faults: FaultPolicy;
-  /** CPU and task (address of its task_struct, 0 for none) that programs run on and as; set by whoever drives them. */
+  /** CPU and task (address of its task_struct, 0: the CPU's idle task) that programs run on and as; set by whoever drives them. */
   currentCpu = 0;
   currentTask: GuestPtr = 0;
   /** Whoever wants runs, insns and host time of programs counted: open BPF_ENABLE_STATS fds, and further ones that add 1. */
@@ -111,6 +120,7 @@ export class Kernel {
   readonly #types = new Map<BtfView, Types>();
   readonly #mappings = new Set<MapMapping>();
   #nextClass = FIRST_OWN_CLASS;
+  #model: Model | undefined;
   #disposed = false;
 
   private constructor(
@@ -129,7 +139,9 @@ export class Kernel {
     const addHost = (name: string, fn: HostFn) => vm.registerHost(name, fn);
     this.helpers = new HelperTable(profile.btf, addHost);
     this.kfuncs = new KfuncTable(addHost);
-    this.ksyms = new Ksyms(this.memory);
+    this.percpu = new Percpu(this.memory, this.cpus);
+    this.ksyms = new Ksyms(this.memory, this.percpu);
+    provideModelKsyms(this);
     this.structOps = new StructOps(this);
     registerHelpers(this);
     registerKfuncs(this);
@@ -179,31 +191,46 @@ export class Kernel {
       case 'link':
         return file.object.poll();
       case 'map':
-        return POLLERR;
+        return file.object.poll();
       default:
         return POLLIN | POLLOUT;
     }
   }
 
+  /** Calls `ready` whenever the file behind an fd wakes those that poll it; until the returned function is called. Throws ErrnoError. */
+  onReady(fd: number, ready: () => void): () => void {
+    const map = this.fds.map(fd);
+    if (typeof map === 'number') throw new ErrnoError(-map, `poll of fd ${fd}`);
+    map.waiters.add(ready);
+    return () => map.waiters.delete(ready);
+  }
+
   /**
-   * mmap(2) of a map's values, shared, from the first byte on: `length` bytes, default all. Writable unless the map is frozen
-   * or its programs may only read it. The map lives until the mapping is unmapped. Throws ErrnoError as mmap(2) fails.
+   * mmap(2) of a map's values, shared: `length` bytes, default all, from `request.offset` on. Unless `request.write` says,
+   * writable if the map allows: it is not frozen, its programs may write it, and user space may. The map lives until the
+   * mapping is unmapped. Throws ErrnoError as mmap(2) fails.
    */
-  mmap(fd: number, length?: number): MapMapping {
+  mmap(fd: number, length?: number, request: MmapRequest = {}): MapMapping {
     const map = this.fds.map(fd);
     if (typeof map === 'number') throw new ErrnoError(-map, `mmap of fd ${fd}`);
     const refuse = (errno: number): never => {
       throw new ErrnoError(errno, `mmap of map "${map.name}"`);
     };
     const { mode } = this.fds.file(fd)!;
+    const { offset = 0, write } = request;
     if ((mode & MODE_READ) === 0) refuse(ERRNO.EACCES);
     if (map.record.length > 0) refuse(ERRNO.ENOTSUPP);
     if (length !== undefined && !(length > 0)) refuse(ERRNO.EINVAL);
-    const place = map.mmap(length);
+    if (!(offset >= 0 && offset % PAGE_BYTES === 0)) refuse(ERRNO.EINVAL);
+    const readOnlyForPrograms = (map.flags & BPF_MAP_FLAG.RDONLY_PROG) !== 0;
+    if (write === true && map.frozen) refuse(ERRNO.EPERM);
+    if (write === true && (readOnlyForPrograms || (mode & MODE_WRITE) === 0)) refuse(ERRNO.EACCES);
+    const place = map.mmap(length, request);
     if (typeof place === 'number') return refuse(-place);
     const whole = Math.ceil((place.bytes * place.count) / PAGE_BYTES) * PAGE_BYTES;
-    if (length !== undefined && length > whole) refuse(ERRNO.EINVAL);
-    const writable = (mode & MODE_WRITE) !== 0 && !map.frozen && (map.flags & BPF_MAP_FLAG.RDONLY_PROG) === 0;
+    if (offset >= whole || (length !== undefined && offset + length > whole)) refuse(ERRNO.EINVAL);
+    const allowed = (mode & MODE_WRITE) !== 0 && !map.frozen && !readOnlyForPrograms && place.writable !== false;
+    const writable = allowed && write !== false;
     if (writable) map.writers++;
     map.inc();
     const unmap = () => {
@@ -211,7 +238,7 @@ export class Kernel {
       if (writable) map.writers--;
       this.rcu.busy(() => map.put());
     };
-    const mapping = new MapMapping(this.memory, place, writable, unmap, length);
+    const mapping = new MapMapping(this.memory, place, writable, unmap, length, offset);
     this.#mappings.add(mapping);
     return mapping;
   }
@@ -234,6 +261,33 @@ export class Kernel {
   /** Registers a subsystem's struct_ops type. Throws ErrnoError; see StructOps.register. */
   registerStructOps(def: StructOpsDef): void {
     this.structOps.register(def);
+  }
+
+  /** The model of tasks, cgroups, cpumasks and run queues, made when first asked for; see Model. */
+  get model(): Model {
+    this.#model ??= new Model(this);
+    return this.#model;
+  }
+
+  get tasks(): TaskTable {
+    return this.model.tasks;
+  }
+
+  get cgroups(): CgroupTree {
+    return this.model.cgroups;
+  }
+
+  get cpumasks(): Cpumasks {
+    return this.model.cpumasks;
+  }
+
+  get rqs(): RunQueues {
+    return this.model.rqs;
+  }
+
+  /** The task that programs run as: that of `currentTask`, or the idle task of the current CPU. */
+  get current(): KernelTask {
+    return this.tasks.at(this.currentTask) ?? (this.tasks.idle[this.currentCpu] as KernelTask);
   }
 
   /** Adds a module's BTF, split on the profile's. Its object lives as long as the kernel. */

@@ -12,6 +12,8 @@ export const POLLIN = 0x001;
 export const POLLOUT = 0x004;
 export const POLLERR = 0x008;
 export const POLLHUP = 0x010;
+export const POLLRDNORM = 0x040;
+export const POLLWRNORM = 0x100;
 
 /** A link (kernel: struct bpf_link and its ops). Its id is 0 until it is settled, and again after it is gone. */
 export abstract class BpfLink implements LinkInfo {

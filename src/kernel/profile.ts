@@ -41,6 +41,8 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   arenaBestFit: { since: kernelVersion(6, 13, 0) },
   // 7.0, kernel/bpf/verifier.c resolve_pseudo_ldimm64(): no test for BPF_MAX_VAR_OFF.
   directValueAnyOffset: { since: kernelVersion(7, 0, 0) },
+  // 6.19, kernel/bpf/ringbuf.c ringbuf_map_alloc(): overwrite_mode.
+  ringbufOverwrite: { since: kernelVersion(6, 19, 0), evidence: 'BPF_F_RB_OVERWRITE' },
 };
 
 /** KERNEL_VERSION(a, b, c) of include/uapi/linux/version.h: a sublevel above 255 counts as 255. */
@@ -70,6 +72,7 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     arenaNonSleepable: has('arenaNonSleepable'),
     arenaBestFit: has('arenaBestFit'),
     directValueAnyOffset: has('directValueAnyOffset'),
+    ringbufOverwrite: has('ringbufOverwrite'),
     config,
   };
 }

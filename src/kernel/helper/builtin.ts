@@ -10,6 +10,7 @@ import {
 import type { Kernel } from '../kernel.js';
 import { registerMemoryHelpers } from './memory.js';
 import { registerPrintHelpers } from './print.js';
+import { registerRingbufHelpers } from './ringbuf.js';
 import { registerTaskHelpers } from './task.js';
 import { registerTimeHelpers } from './time.js';
 
@@ -31,6 +32,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerMemoryHelpers(kernel);
   registerPrintHelpers(kernel);
   registerTaskHelpers(kernel);
+  registerRingbufHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));
   kernel.registerHelper('get_prandom_u32', (call) => call.retU64(BigInt(kernel.random.u32())));

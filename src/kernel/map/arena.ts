@@ -6,7 +6,7 @@ import type { ForeignHandle } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { fillGuestMap, guestMapBytes, nameGuestMap } from './guest.js';
-import { BpfMap, type MapCreateAttr } from './map.js';
+import { BpfMap, type MapCreateAttr, type MmapRequest } from './map.js';
 import type { Mapping } from './mapping.js';
 
 // BPF_MAP_TYPE_ARENA (kernel: kernel/bpf/arena.c): pages that programs allocate and user space maps.
@@ -97,6 +97,11 @@ export class ArenaMap extends BpfMap {
     return this.#userStart;
   }
 
+  /** Where the host finds a user address; 0 if its page is not allocated. */
+  guestPtr(user: bigint): GuestPtr {
+    return this.#placed().ptr(user);
+  }
+
   /** Pages that are allocated now. */
   get usedPages(): number {
     return this.#pages?.usedPages ?? 0;
@@ -143,7 +148,8 @@ export class ArenaMap extends BpfMap {
    * Kernel: arena_get_unmapped_area, arena_map_mmap. The first mapping of an arena without map_extra decides its address and
    * size; every other one is taken to ask for that address.
    */
-  override mmap(length = this.maxEntries * PAGE): Mapping | number {
+  override mmap(length = this.maxEntries * PAGE, { offset = 0 }: MmapRequest = {}): Mapping | number {
+    if (offset !== 0) return -ERRNO.EINVAL;
     const pages = Math.ceil(length / PAGE);
     const bytes = BigInt(pages) * BigInt(PAGE);
     if (bytes > TWO_32) return -ERRNO.E2BIG;

@@ -12,6 +12,7 @@ import { arenaMapAlloc } from './arena.js';
 import { CoreMap } from './core_map.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
 import { specialFields } from './record.js';
+import { ringbufMapAlloc } from './ringbuf.js';
 
 // BPF_MAP_CREATE: map_create in kernel/bpf/syscall.c, then the alloc_check and alloc of the type.
 
@@ -48,6 +49,8 @@ const TYPES: ReadonlyMap<number, MapType> = new Map([
   [BPF_MAP_TYPE.ARRAY_OF_MAPS, MAP_IN_MAP],
   [BPF_MAP_TYPE.HASH_OF_MAPS, MAP_IN_MAP],
   [BPF_MAP_TYPE.ARENA, { allocCheck: () => 0, alloc: arenaMapAlloc }],
+  [BPF_MAP_TYPE.RINGBUF, { allocCheck: () => 0, alloc: ringbufMapAlloc }],
+  [BPF_MAP_TYPE.USER_RINGBUF, { allocCheck: () => 0, alloc: ringbufMapAlloc }],
   [BPF_MAP_TYPE.STRUCT_OPS, { allocCheck: structOpsAllocCheck, alloc: structOpsAlloc }],
 ]);
 const LAST_TYPE = Math.max(...Object.values(BPF_MAP_TYPE));

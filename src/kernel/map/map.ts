@@ -3,6 +3,7 @@ import type { GuestPtr } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
 import { RefCount } from '../refcount.js';
+import { POLLERR } from '../link.js';
 import type { BpfAttr, MapInfo } from '../types.js';
 import type { Mapping } from './mapping.js';
 import type { SpecialField } from './record.js';
@@ -11,6 +12,14 @@ import type { SpecialField } from './record.js';
 export type MapCreateAttr = Required<BpfAttr['MAP_CREATE']>;
 
 /**
+/** What mmap(2) is asked for besides a length. */
+export interface MmapRequest {
+  /** First byte, a multiple of the page size; default 0. */
+  offset?: number;
+  /** With PROT_WRITE or without; undefined: with it if the map allows. */
+  write?: boolean;
+}
+
  * A map of this kernel (kernel: struct bpf_map with its bpf_map_ops). `refcnt` counts every reference, `usercnt` those of user
  * space among them; at usercnt 0 user space can no longer reach it, at refcnt 0 it is freed.
  *
@@ -103,7 +112,7 @@ export abstract class BpfMap implements MapInfo {
   }
 
   /** Kernel: ops->map_mmap, or -ENOTSUPP. `length`: bytes that the caller asks for; undefined for all. */
-  mmap(_length?: number): Mapping | number {
+  mmap(_length?: number, _request?: MmapRequest): Mapping | number {
     return -ERRNO.ENOTSUPP;
   }
 
@@ -113,6 +122,29 @@ export abstract class BpfMap implements MapInfo {
 
   inc(): void {
     this.refs.inc();
+  /** poll(2) events that are ready (kernel: ops->map_poll; EPOLLERR for maps without). */
+  poll(): number {
+    return POLLERR;
+  }
+
+  /** Whoever sleeps on the map's file; see Kernel.onReady. */
+  readonly waiters = new Set<() => void>();
+  #waking = false;
+
+  /** Wakes them when the running program has left the CPU (kernel: an irq_work that calls wake_up_all). */
+  protected wakeUp(): void {
+    if (this.#waking || this.waiters.size === 0) return;
+    this.#waking = true;
+    this.kernel.rcu.call(
+      () => {
+        this.#waking = false;
+        for (const waiter of [...this.waiters]) waiter();
+      },
+      'rcu',
+      'tasksTrace',
+    );
+  }
+
   }
 
   incNotZero(): boolean {

@@ -9,13 +9,15 @@ export interface Mapping {
   count: number;
   /** Arenas: the user address of the first byte. */
   address?: bigint;
-  /** Arenas: where a page lies, which is allocated if it is not there. Throws ErrnoError(EFAULT) if it may not be. */
+  /** False: user space may only read. */
+  writable?: boolean;
+  /** Where an element lies that is no multiple of the stride away. Arenas allocate the page, or throw ErrnoError(EFAULT). */
   element?: (index: number) => GuestPtr;
 }
 
 /**
  * A map's memory as user space sees it through mmap(2): element after element without the redzones between them. Offsets
- * count from its first byte.
+ * count from the mapping's first byte.
  */
 export class MapMapping {
   /** Bytes. */
@@ -28,8 +30,10 @@ export class MapMapping {
     readonly writable: boolean,
     unmap: () => void,
     length = Number.POSITIVE_INFINITY,
+    /** First byte of the map that the mapping shows. */
+    private readonly offset = 0,
   ) {
-    this.length = Math.min(length, place.bytes * place.count);
+    this.length = Math.min(length, place.bytes * place.count - offset);
     this.#unmap = unmap;
   }
 
@@ -69,10 +73,11 @@ export class MapMapping {
     }
     const { ptr, stride, bytes: size } = this.place;
     const start = this.place.element ?? ((index) => ptr + index * stride);
+    const first = this.offset + offset;
     for (let at = 0; at < bytes; ) {
-      const within = (offset + at) % size;
+      const within = (first + at) % size;
       const take = Math.min(size - within, bytes - at);
-      const element = Math.floor((offset + at) / size);
+      const element = Math.floor((first + at) / size);
       visit(this.memory.bytes(start(element) + within, take), at);
       at += take;
     }
