@@ -2,8 +2,8 @@ import { ERRNO } from '../../errno.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
-import { RefCount } from '../refcount.js';
 import { POLLERR } from '../link.js';
+import { RefCount } from '../refcount.js';
 import type { BpfAttr, MapInfo } from '../types.js';
 import type { Mapping } from './mapping.js';
 import type { SpecialField } from './record.js';
@@ -11,7 +11,6 @@ import type { SpecialField } from './record.js';
 /** Attributes of MAP_CREATE with nothing left out; the token flag is already gone from map_flags. */
 export type MapCreateAttr = Required<BpfAttr['MAP_CREATE']>;
 
-/**
 /** What mmap(2) is asked for besides a length. */
 export interface MmapRequest {
   /** First byte, a multiple of the page size; default 0. */
@@ -20,6 +19,7 @@ export interface MmapRequest {
   write?: boolean;
 }
 
+/**
  * A map of this kernel (kernel: struct bpf_map with its bpf_map_ops). `refcnt` counts every reference, `usercnt` those of user
  * space among them; at usercnt 0 user space can no longer reach it, at refcnt 0 it is freed.
  *
