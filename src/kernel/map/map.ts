@@ -1,3 +1,4 @@
+import type { BtfView } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
@@ -69,6 +70,11 @@ export abstract class BpfMap implements MapInfo {
     return this.valueSize;
   }
 
+  /** BTF of btfVmlinuxValueTypeId, of maps that have it. */
+  get valueBtf(): BtfView | null {
+    return null;
+  }
+
   abstract lookupElem(key: Uint8Array, value: Uint8Array, flags: number): number;
   abstract updateElem(key: Uint8Array, value: Uint8Array, flags: number): number;
   abstract deleteElem(key: Uint8Array): number;
@@ -116,12 +122,6 @@ export abstract class BpfMap implements MapInfo {
     return -ERRNO.ENOTSUPP;
   }
 
-  get usercnt(): number {
-    return this.#usercnt;
-  }
-
-  inc(): void {
-    this.refs.inc();
   /** poll(2) events that are ready (kernel: ops->map_poll; EPOLLERR for maps without). */
   poll(): number {
     return POLLERR;
@@ -145,6 +145,12 @@ export abstract class BpfMap implements MapInfo {
     );
   }
 
+  get usercnt(): number {
+    return this.#usercnt;
+  }
+
+  inc(): void {
+    this.refs.inc();
   }
 
   incNotZero(): boolean {
