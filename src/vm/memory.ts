@@ -8,6 +8,7 @@ import {
   NEAR_TAG,
   NULL_PAGE,
   OBJECT_LIVE,
+  SHADOW_START,
   STAT_HEAP_USED,
   STAT_HELD_BYTES,
   STAT_LIVE_BYTES,
@@ -122,6 +123,24 @@ export class CoreMemory implements GuestMemory {
       throw new VmtableError(`setAccess of ${bytes} bytes that no live object holds: ${this.describe(ptr)}`);
     }
     if (!exports.setAccess(ptr, bytes, access)) throw new VmtableError(OUT_OF_PATTERNS);
+  }
+
+  accessPattern(ptr: GuestPtr, bytes: number): Uint8Array {
+    const at = this.shadowAt(ptr, bytes);
+    return this.core.u8.slice(at, at + Math.ceil(bytes / 8));
+  }
+
+  stampAccess(ptr: GuestPtr, pattern: Uint8Array): void {
+    this.core.u8.set(pattern, this.shadowAt(ptr, pattern.length * 8 - 7));
+  }
+
+  /** Address of the shadow byte of the first of these bytes, which a live object begins with. */
+  private shadowAt(ptr: GuestPtr, bytes: number): number {
+    this.at(ptr, bytes);
+    if (!this.core.exports.objectAt(ptr) || this.u32At(NEAR_START) !== ptr || !this.withinNear(ptr, bytes)) {
+      throw new VmtableError(`access of ${bytes} bytes that no live object begins with: ${this.describe(ptr)}`);
+    }
+    return this.u32At(SHADOW_START) + (ptr >>> 3);
   }
 
   canAccess(ptr: GuestPtr, bytes: number, write: boolean, writeClasses = 0): boolean {

@@ -38,6 +38,10 @@ export interface GuestMemory {
   /** Poisons the object; its memory is reused late (quarantine). */
   free(ptr: GuestPtr): void;
   setAccess(ptr: GuestPtr, bytes: number, access: AccessClass): void;
+  /** The access classes of an object's first bytes, for `stampAccess`: a copy, opaque to the caller. */
+  accessPattern(ptr: GuestPtr, bytes: number): Uint8Array;
+  /** Gives an object of the same size the access classes of that one, in one go. */
+  stampAccess(ptr: GuestPtr, pattern: Uint8Array): void;
   /** True if a program with these write classes could access all the bytes (object rules). */
   canAccess(ptr: GuestPtr, bytes: number, write: boolean, writeClasses?: number): boolean;
   /** What lies at or nearest to ptr, in words: `12 bytes past the end of map "stats" value (20 bytes)`. */

@@ -1,0 +1,178 @@
+import { ACCESS_RO } from '../../../assembly/abi.js';
+import { InputError } from '../../errors.js';
+import type { GuestMemory, GuestPtr } from '../../vm/types.js';
+import type { Types } from '../view.js';
+
+/**
+ * struct cpumask of the profile's NR_CPUS bits in guest memory. All operations look at the machine's possible CPUs only, as
+ * the kernel's do at nr_cpu_ids; `-1` stands for no CPU, where the kernel answers nr_cpu_ids or more.
+ */
+export class Cpumasks {
+  /** Bytes of a struct cpumask. */
+  readonly size: number;
+  /** __cpu_possible_mask, __cpu_online_mask, … of this machine. */
+  readonly possible: GuestPtr;
+  readonly present: GuestPtr;
+  readonly online: GuestPtr;
+  readonly active: GuestPtr;
+  /** Words of 32 bits that hold possible CPUs. */
+  readonly #words: number;
+  /** Bits of the last of them. */
+  readonly #last: number;
+
+  constructor(
+    private readonly memory: GuestMemory,
+    types: Types,
+    /** nr_cpu_ids: CPUs 0 to n - 1 are possible. */
+    readonly cpus: number,
+  ) {
+    this.size = types.struct('cpumask').size;
+    if (cpus > this.size * 8) throw new InputError(`${cpus} CPUs: this kernel is built for at most ${this.size * 8}`);
+    this.#words = Math.ceil(cpus / 32);
+    this.#last = cpus % 32 === 0 ? 0xffffffff : 2 ** (cpus % 32) - 1;
+    this.possible = this.alloc('__cpu_possible_mask');
+    this.present = this.alloc('__cpu_present_mask');
+    this.online = this.alloc('__cpu_online_mask');
+    this.active = this.alloc('__cpu_active_mask');
+    for (const mask of [this.possible, this.present, this.online, this.active]) this.setAll(mask);
+  }
+
+  /** An empty mask that programs read. */
+  alloc(name: string): GuestPtr {
+    return this.memory.alloc(this.size, { access: ACCESS_RO, name });
+  }
+
+  /** A mask of these CPUs, ascending or not. Throws InputError for one that is not possible. */
+  of(cpus: Iterable<number>, name: string): GuestPtr {
+    const mask = this.alloc(name);
+    this.assign(mask, cpus);
+    return mask;
+  }
+
+  /** Makes a mask hold exactly these CPUs. Throws InputError for one that is not possible. */
+  assign(mask: GuestPtr, cpus: Iterable<number>): void {
+    const list = [...cpus];
+    for (const cpu of list) {
+      if (!this.isCpu(cpu)) throw new InputError(`CPU ${cpu} of a machine with ${this.cpus}`);
+    }
+    this.clearAll(mask);
+    for (const cpu of list) this.set(mask, cpu);
+  }
+
+  isCpu(cpu: number): boolean {
+    return Number.isInteger(cpu) && cpu >= 0 && cpu < this.cpus;
+  }
+
+  test(mask: GuestPtr, cpu: number): boolean {
+    return ((this.memory.u32(mask + 4 * (cpu >>> 5)) >>> (cpu & 31)) & 1) !== 0;
+  }
+
+  set(mask: GuestPtr, cpu: number): void {
+    const at = mask + 4 * (cpu >>> 5);
+    this.memory.setU32(at, (this.memory.u32(at) | (1 << (cpu & 31))) >>> 0);
+  }
+
+  clear(mask: GuestPtr, cpu: number): void {
+    const at = mask + 4 * (cpu >>> 5);
+    this.memory.setU32(at, (this.memory.u32(at) & ~(1 << (cpu & 31))) >>> 0);
+  }
+
+  setAll(mask: GuestPtr): void {
+    for (let i = 0; i < this.#words; i++)
+      this.memory.setU32(mask + 4 * i, i === this.#words - 1 ? this.#last : 0xffffffff);
+  }
+
+  clearAll(mask: GuestPtr): void {
+    for (let i = 0; i < this.#words; i++) this.memory.setU32(mask + 4 * i, 0);
+  }
+
+  copy(to: GuestPtr, from: GuestPtr): void {
+    for (let i = 0; i < this.#words; i++) this.memory.setU32(to + 4 * i, this.memory.u32(from + 4 * i));
+  }
+
+  /** to = f(a, b) word by word; true if any possible CPU is in it. `to` may be a or b. */
+  combine(to: GuestPtr, a: GuestPtr, b: GuestPtr, f: (a: number, b: number) => number): boolean {
+    let any = 0;
+    for (let i = 0; i < this.#words; i++) {
+      const word = f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) >>> 0;
+      this.memory.setU32(to + 4 * i, word);
+      any |= word & this.#valid(i);
+    }
+    return any !== 0;
+  }
+
+  /** True if f(a, b) holds no possible CPU. */
+  none(a: GuestPtr, b: GuestPtr, f: (a: number, b: number) => number): boolean {
+    for (let i = 0; i < this.#words; i++) {
+      if ((f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid(i)) !== 0) return false;
+    }
+    return true;
+  }
+
+  empty(mask: GuestPtr): boolean {
+    return this.none(mask, mask, (a) => a);
+  }
+
+  full(mask: GuestPtr): boolean {
+    return this.none(mask, mask, (a) => ~a);
+  }
+
+  equal(a: GuestPtr, b: GuestPtr): boolean {
+    return this.none(a, b, (x, y) => x ^ y);
+  }
+
+  intersects(a: GuestPtr, b: GuestPtr): boolean {
+    return !this.none(a, b, (x, y) => x & y);
+  }
+
+  /** Is every CPU of `a` in `b`? */
+  subset(a: GuestPtr, b: GuestPtr): boolean {
+    return this.none(a, b, (x, y) => x & ~y);
+  }
+
+  weight(mask: GuestPtr): number {
+    let count = 0;
+    for (let i = 0; i < this.#words; i++) count += popcount(this.memory.u32(mask + 4 * i) & this.#valid(i));
+    return count;
+  }
+
+  /** The lowest CPU of the mask, from `start` on; -1 if there is none. */
+  next(mask: GuestPtr, start = 0): number {
+    return this.nextOf(mask, mask, start, (a) => a);
+  }
+
+  nextZero(mask: GuestPtr, start = 0): number {
+    return this.nextOf(mask, mask, start, (a) => ~a);
+  }
+
+  nextAnd(a: GuestPtr, b: GuestPtr, start = 0): number {
+    return this.nextOf(a, b, start, (x, y) => x & y);
+  }
+
+  /** CPUs of the mask, ascending. */
+  list(mask: GuestPtr): number[] {
+    const cpus: number[] = [];
+    for (let cpu = this.next(mask); cpu >= 0; cpu = this.next(mask, cpu + 1)) cpus.push(cpu);
+    return cpus;
+  }
+
+  private nextOf(a: GuestPtr, b: GuestPtr, start: number, f: (a: number, b: number) => number): number {
+    let mask = (0xffffffff << (start & 31)) >>> 0;
+    for (let i = start >>> 5; i < this.#words; i++) {
+      const word = f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid(i) & mask;
+      if (word !== 0) return 32 * i + 31 - Math.clz32(word & -word);
+      mask = 0xffffffff;
+    }
+    return -1;
+  }
+
+  #valid(word: number): number {
+    return word === this.#words - 1 ? this.#last : 0xffffffff;
+  }
+}
+
+function popcount(word: number): number {
+  let v = word - ((word >>> 1) & 0x55555555);
+  v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
+  return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}

@@ -1,0 +1,37 @@
+import { ACCESS_UNMODELLED } from '../../../assembly/abi.js';
+import type { GuestMemory, GuestPtr } from '../../vm/types.js';
+import type { StructType } from '../view.js';
+
+/** Addresses in one block. */
+const BLOCK = 256;
+const STEP = 16;
+
+/**
+ * Kernel objects of which nothing but the address is modelled: programs compare it and test it for NULL. The addresses lie
+ * close together in blocks that are unmodelled as far as any of the objects would reach, so that a look at one faults.
+ */
+export class Handles {
+  readonly #free: GuestPtr[] = [];
+
+  constructor(
+    private readonly memory: GuestMemory,
+    private readonly struct: StructType,
+  ) {}
+
+  alloc(): GuestPtr {
+    if (this.#free.length === 0) {
+      const bytes = BLOCK * STEP + this.struct.size;
+      const block = this.memory.alloc(bytes, {
+        align: 64,
+        access: ACCESS_UNMODELLED,
+        name: `struct ${this.struct.name}, which is not modelled`,
+      });
+      for (let i = BLOCK - 1; i >= 0; i--) this.#free.push(block + i * STEP);
+    }
+    return this.#free.pop() as GuestPtr;
+  }
+
+  free(ptr: GuestPtr): void {
+    this.#free.push(ptr);
+  }
+}

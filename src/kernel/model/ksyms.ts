@@ -1,0 +1,20 @@
+import { ACCESS_RO } from '../../../assembly/abi.js';
+import type { Kernel } from '../kernel.js';
+
+/** Kernel variables that the model keeps, by their names in kallsyms; made when a program names one. */
+export function provideModelKsyms(kernel: Kernel): void {
+  const { ksyms, memory, percpu } = kernel;
+  ksyms.provide('runqueues', () =>
+    percpu.define('variable runqueues', kernel.rqs.layout.struct.size, (cpu) => kernel.rqs.of(cpu).ptr),
+  );
+  ksyms.provide('init_task', () => kernel.tasks.init.ptr);
+  ksyms.provide('__cpu_possible_mask', () => kernel.cpumasks.possible);
+  ksyms.provide('__cpu_present_mask', () => kernel.cpumasks.present);
+  ksyms.provide('__cpu_online_mask', () => kernel.cpumasks.online);
+  ksyms.provide('__cpu_active_mask', () => kernel.cpumasks.active);
+  ksyms.provide('nr_cpu_ids', () => {
+    const ptr = memory.alloc(4, { access: ACCESS_RO, name: 'kernel variable nr_cpu_ids' });
+    memory.setU32(ptr, kernel.cpus);
+    return ptr;
+  });
+}

@@ -1,0 +1,208 @@
+import type { GuestPtr } from '../../vm/types.js';
+import type { TypedObject } from '../objects.js';
+import type { StructType } from '../view.js';
+import type { KernelCgroup } from './cgroup.js';
+import type { TaskTable } from './tasks.js';
+
+/** include/linux/sched.h: what whoever drives tasks needs of their flags and states. */
+export const PF = {
+  IDLE: 0x2,
+  EXITING: 0x4,
+  WQ_WORKER: 0x20,
+  FORKNOEXEC: 0x40,
+  KTHREAD: 0x200000,
+  NO_SETAFFINITY: 0x4000000,
+} as const;
+
+export const TASK_STATE = {
+  RUNNING: 0x0,
+  INTERRUPTIBLE: 0x1,
+  UNINTERRUPTIBLE: 0x2,
+  STOPPED: 0x4,
+  TRACED: 0x8,
+  DEAD: 0x80,
+  NEW: 0x800,
+  IDLE: 0x402,
+} as const;
+
+export const EXIT_STATE = { DEAD: 0x10, ZOMBIE: 0x20 } as const;
+
+/** include/uapi/linux/sched.h */
+export const SCHED_POLICY = { NORMAL: 0, FIFO: 1, RR: 2, BATCH: 3, IDLE: 5, DEADLINE: 6, EXT: 7 } as const;
+
+/** What its task_struct does not hold as a number is held here; all else lives in guest memory, where programs read it. */
+export class KernelTask implements TypedObject {
+  cgroup: KernelCgroup;
+  /** First thread of the process; itself for the first. */
+  readonly leader: KernelTask;
+  /** Further threads of the process, in the order of their birth; of a leader only, and null while there are none. */
+  threads: KernelTask[] | null = null;
+  realParent: KernelTask;
+  /** Live processes that it forked or inherited; null while there are none. */
+  children: Set<KernelTask> | null = null;
+  /** False once it is reaped: its pid is free. */
+  hashed = true;
+
+  constructor(
+    private readonly table: TaskTable,
+    readonly ptr: GuestPtr,
+    readonly pid: number,
+    leader: KernelTask | null,
+    parent: KernelTask | null,
+    cgroup: KernelCgroup,
+    /** A kernel thread (or idle task): it has no user memory. */
+    readonly kthread: boolean,
+  ) {
+    this.leader = leader ?? this;
+    this.realParent = parent ?? this;
+    this.cgroup = cgroup;
+  }
+
+  get struct(): StructType {
+    return this.table.layout.struct;
+  }
+
+  get size(): number {
+    return this.table.layout.struct.size;
+  }
+
+  /** What faults call it: `task worker[12]`. */
+  get name(): string {
+    return `task ${this.label}`;
+  }
+
+  /** `worker[12]`, as the kernel's messages name a task. */
+  get label(): string {
+    return `${this.comm}[${this.pid}]`;
+  }
+
+  get tgid(): number {
+    return this.leader.pid;
+  }
+
+  get comm(): string {
+    return this.table.fields.comm.text(this.ptr);
+  }
+
+  /** Cut off after 15 bytes. */
+  set comm(name: string) {
+    this.table.fields.comm.setText(this.ptr, name);
+  }
+
+  /** task_cpu(). */
+  get cpu(): number {
+    return this.table.fields.infoCpu.get(this.ptr);
+  }
+
+  set cpu(cpu: number) {
+    this.table.fields.infoCpu.set(this.ptr, cpu);
+  }
+
+  get state(): number {
+    return this.table.fields.state.get(this.ptr);
+  }
+
+  set state(state: number) {
+    this.table.fields.state.set(this.ptr, state);
+  }
+
+  get flags(): number {
+    return this.table.fields.flags.get(this.ptr);
+  }
+
+  set flags(flags: number) {
+    this.table.fields.flags.set(this.ptr, flags);
+  }
+
+  get onCpu(): boolean {
+    return this.table.fields.onCpu.get(this.ptr) !== 0;
+  }
+
+  set onCpu(on: boolean) {
+    this.table.fields.onCpu.set(this.ptr, on ? 1 : 0);
+  }
+
+  get onRq(): boolean {
+    return this.table.fields.onRq.get(this.ptr) !== 0;
+  }
+
+  set onRq(on: boolean) {
+    this.table.fields.onRq.set(this.ptr, on ? 1 : 0);
+  }
+
+  /** @internal */
+  addThread(task: KernelTask): void {
+    this.threads ??= [];
+    this.threads.push(task);
+  }
+
+  /** @internal */
+  addChild(task: KernelTask): void {
+    this.children ??= new Set();
+    this.children.add(task);
+  }
+
+  get exiting(): boolean {
+    return (this.flags & PF.EXITING) !== 0;
+  }
+
+  // ---- Scheduling parameters -----------------------------------------------------------------------------------------
+
+  get policy(): number {
+    return this.table.fields.policy.get(this.ptr);
+  }
+
+  get prio(): number {
+    return this.table.fields.prio.get(this.ptr);
+  }
+
+  /** -20 to 19. */
+  get nice(): number {
+    return this.table.fields.staticPrio.get(this.ptr) - 120;
+  }
+
+  /** Weight of the nice value: 1024 for nice 0 (kernel: sched_prio_to_weight); 3 under SCHED_IDLE. */
+  get weight(): number {
+    return this.table.fields.loadWeight.get(this.ptr) / 1024;
+  }
+
+  // ---- CPUs ----------------------------------------------------------------------------------------------------------
+
+  /** p->cpus_ptr, a struct cpumask: where it may run now. */
+  get cpusPtr(): GuestPtr {
+    return this.table.fields.cpusPtr.get(this.ptr);
+  }
+
+  /** &p->cpus_mask: where it may run by its affinity. */
+  get cpusMask(): GuestPtr {
+    return this.ptr + this.table.fields.cpusMask.offset;
+  }
+
+  allows(cpu: number): boolean {
+    return this.table.cpumasks.test(this.cpusPtr, cpu);
+  }
+
+  get allowedCount(): number {
+    return this.table.fields.nrCpusAllowed.get(this.ptr);
+  }
+
+  /** CPUs of cpus_ptr, ascending. */
+  get cpus(): number[] {
+    return this.table.cpumasks.list(this.cpusPtr);
+  }
+
+  // ---- Accounting, in ns ---------------------------------------------------------------------------------------------
+
+  get sumExecRuntime(): number {
+    return this.table.fields.sumExecRuntime.get(this.ptr);
+  }
+
+  set sumExecRuntime(ns: number) {
+    this.table.fields.sumExecRuntime.set(this.ptr, ns);
+  }
+
+  /** References: 0 from the moment on when nobody can take one any more. */
+  get rcuUsers(): number {
+    return this.table.fields.rcuUsers.get(this.ptr);
+  }
+}
