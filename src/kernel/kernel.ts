@@ -34,20 +34,12 @@ import type { BpfMap, MmapRequest } from './map/map.js';
 import { MapMapping } from './map/mapping.js';
 import type { CgroupTree } from './model/cgroup.js';
 import type { Cpumasks } from './model/cpumask.js';
-import { Model } from './model/model.js';
-import type { RunQueues } from './model/rq.js';
 import { provideModelKsyms } from './model/ksyms.js';
-import { provideModelKsyms } from './model/ksyms.js';
-import type { KernelTask } from './model/task.js';
-import type { TaskTable } from './model/tasks.js';
-import type { CgroupTree } from './model/cgroup.js';
-import type { Cpumasks } from './model/cpumask.js';
 import { Model } from './model/model.js';
 import type { RunQueues } from './model/rq.js';
 import type { KernelTask } from './model/task.js';
 import type { TaskTable } from './model/tasks.js';
 import { ObjectTable } from './objects.js';
-import { Percpu } from './percpu.js';
 import { Percpu } from './percpu.js';
 import { Pins } from './pin.js';
 import { loadProfile } from './profile.js';
@@ -102,7 +94,6 @@ export class Kernel {
   readonly helpers: HelperTable;
   readonly kfuncs: KfuncTable;
   readonly percpu: Percpu;
-  readonly percpu: Percpu;
   readonly ksyms: Ksyms;
   readonly structOps: StructOps;
   readonly objects = new ObjectTable();
@@ -129,7 +120,6 @@ export class Kernel {
   readonly #types = new Map<BtfView, Types>();
   readonly #mappings = new Set<MapMapping>();
   #nextClass = FIRST_OWN_CLASS;
-  #model: Model | undefined;
   #model: Model | undefined;
   #disposed = false;
 
@@ -271,33 +261,6 @@ export class Kernel {
   /** Registers a subsystem's struct_ops type. Throws ErrnoError; see StructOps.register. */
   registerStructOps(def: StructOpsDef): void {
     this.structOps.register(def);
-  }
-
-  /** The model of tasks, cgroups, cpumasks and run queues, made when first asked for; see Model. */
-  get model(): Model {
-    this.#model ??= new Model(this);
-    return this.#model;
-  }
-
-  get tasks(): TaskTable {
-    return this.model.tasks;
-  }
-
-  get cgroups(): CgroupTree {
-    return this.model.cgroups;
-  }
-
-  get cpumasks(): Cpumasks {
-    return this.model.cpumasks;
-  }
-
-  get rqs(): RunQueues {
-    return this.model.rqs;
-  }
-
-  /** The task that programs run as: that of `currentTask`, or the idle task of the current CPU. */
-  get current(): KernelTask {
-    return this.tasks.at(this.currentTask) ?? (this.tasks.idle[this.currentCpu] as KernelTask);
   }
 
   /** The model of tasks, cgroups, cpumasks and run queues, made when first asked for; see Model. */
