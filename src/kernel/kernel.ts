@@ -243,6 +243,11 @@ export class Kernel {
     return mapping;
   }
 
+  /** Reads a pinned path to its end: the text of a map by its BTF, or -ENOENT, -EIO (what has no text). */
+  readPinned(path: string): string | number {
+    return this.rcu.busy(() => this.pins.read(path));
+  }
+
   /** unlink(2) of a pinned path: 0 or -ENOENT. */
   unlink(path: string): number {
     return this.rcu.busy(() => this.pins.unlink(path));

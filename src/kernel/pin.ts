@@ -1,6 +1,7 @@
 import { ERRNO } from '../errno.js';
 import type { FdObject } from './fd.js';
 import type { Kernel } from './kernel.js';
+import { seqShow } from './map/seq_show.js';
 
 // BPF_OBJ_PIN and BPF_OBJ_GET (kernel: kernel/bpf/inode.c) over one flat directory.
 
@@ -44,6 +45,13 @@ export class Pins {
     const fd = this.kernel.fds.open(object);
     if (fd < 0) object.release();
     return fd;
+  }
+
+  /** What reading the file gives: text for maps that the kernel shows, -EIO for everything else (bpffs_obj_open). */
+  read(path: string): string | number {
+    const object = this.#objects.get(path);
+    if (!object) return -ERRNO.ENOENT;
+    return object.fdKind === 'map' ? seqShow(object) : -ERRNO.EIO;
   }
 
   /** unlink(2): 0 or -ENOENT. */

@@ -1,4 +1,5 @@
 import { ACCESS_RO, ACCESS_UNMODELLED } from '../../../assembly/abi.js';
+import type { BtfView } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
 import { BPF_MAP_FLAG, BPF_PROG_TYPE } from '../../uapi.js';
 import type { GuestPtr } from '../../vm/types.js';
@@ -69,6 +70,10 @@ export class StructOpsMap extends BpfMap {
   /** Programs of the members, in member order. */
   get memberProgs(): readonly { readonly member: string; readonly prog: BpfProg }[] {
     return this.#progs.map(({ member, prog }) => ({ member: member.name, prog }));
+  }
+
+  override get valueBtf(): BtfView {
+    return this.desc.btf.view;
   }
 
   override get usableByProgs(): boolean {
