@@ -45,7 +45,7 @@ var core = path.join(root, 'src/vm/core-wasm.ts');
 if (newest(core) < Math.max(newest(path.join(root, 'assembly')), mtime('asconfig.json'), mtime('scripts/build-core.mjs'))) {
   run('building the VM core', ['run', '--silent', 'build:core']);
 }
-var sources = Math.max(newest(path.join(root, 'src')), mtime('assembly/isa.ts'), mtime('assembly/abi.ts'), mtime('tsconfig.json'));
+var sources = Math.max(newest(path.join(root, 'src')), mtime('assembly/isa.ts'), mtime('assembly/abi.ts'), mtime('tsconfig.json'), mtime('scripts/build-elfy.mjs'), mtime('scripts/build-lib.mjs'));
 if (mtime('build/host.stamp') < sources) {
   run('building', ['run', '--silent', 'build:host']);
   fs.writeFileSync(path.join(root, 'build/host.stamp'), '');

@@ -33,7 +33,7 @@ try {
     logLevel: 'warn',
     configFile: false,
     build: { outDir: out, emptyOutDir: true, target: 'es2022' },
-    resolve: { alias: { vmtable: join(root, 'dist/src/index.js') } },
+    resolve: { alias: { vmtable: join(root, 'dist/lib/index.js') } },
   });
 
   const folders = { samples: join(root, 'samples'), profiles: join(root, 'profiles') };

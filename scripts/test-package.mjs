@@ -46,7 +46,7 @@ function check(what, ok) {
 
 /** Nothing but built code, types, profiles and the documents that belong to a package. */
 const ALLOWED =
-  /^(dist\/((src|assembly)\/.*\.(js|d\.ts)|elfy\.js)|profiles\/[\w.]+|package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
+  /^(dist\/((src|assembly)\/.*\.d\.ts|lib\/.*\.js|elfy\.js)|profiles\/[\w.]+|package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/;
 
 const work = mkdtempSync(join(tmpdir(), 'vmtable-package-'));
 try {

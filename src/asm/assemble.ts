@@ -4,10 +4,18 @@ import { ALIASES, type Field, FORMS, type Form, fieldsOf } from './forms.js';
 import { encodeInsn, isWide } from './insn.js';
 import { type Token, tokenize } from './tokens.js';
 
-const BY_SHAPE = new Map<string, Form>();
-for (const form of [...FORMS, ...ALIASES]) {
-  const shape = shapeOf(form.tokens);
-  if (!BY_SHAPE.has(shape)) BY_SHAPE.set(shape, form);
+let byShape: Map<string, Form> | undefined;
+
+/** The form to take for what a line looks like; worked out when the first line is assembled. */
+function formOf(shape: string): Form | undefined {
+  if (!byShape) {
+    byShape = new Map();
+    for (const form of [...FORMS, ...ALIASES]) {
+      const key = shapeOf(form.tokens);
+      if (!byShape.has(key)) byShape.set(key, form);
+    }
+  }
+  return byShape.get(shape);
 }
 
 /** What the disassembler adds behind an insn: ` <main+0x10>`, but not the signs of `r1 <<= 3` and `r1 <= 3`. */
@@ -74,7 +82,7 @@ class Assembler {
   private insn(text: string, line: number): void {
     this.aligned();
     const tokens = tokenize(text);
-    const form = BY_SHAPE.get(shapeOf(tokens));
+    const form = formOf(shapeOf(tokens));
     if (!form) throw new InputError(`"${text}" is no instruction`);
     const at = this.bytes.length;
     const fields = new Fields(form);

@@ -43,36 +43,47 @@ export function fieldsOf(operand: string): readonly Field[] {
   return OPERAND_FIELDS[operand]!;
 }
 
-export interface Form {
-  op: number;
-  tokens: readonly Token[];
-  fixed: Readonly<Partial<Record<Field, number>>>;
+/** One encoding and its text. The text is taken apart when somebody asks: programs that only load objects never do. */
+export class Form {
+  #tokens: readonly Token[] | undefined;
+  #free: ReadonlySet<Field> | undefined;
+  #alu32: readonly Token[] | undefined;
+
+  constructor(
+    readonly op: number,
+    private readonly text: string,
+    readonly fixed: Readonly<Partial<Record<Field, number>>>,
+    /** 32-bit and narrower memory with w registers, as llvm-objdump --mattr=+alu32 writes it. */
+    readonly alu32Text?: string,
+  ) {}
+
+  get tokens(): readonly Token[] {
+    this.#tokens ??= tokenize(this.text);
+    return this.#tokens;
+  }
+
   /** Fields that the operands hold. */
-  free: ReadonlySet<Field>;
-  /** 32-bit and narrower memory with w registers, as llvm-objdump --mattr=+alu32 writes it. */
-  alu32?: readonly Token[];
+  get free(): ReadonlySet<Field> {
+    this.#free ??= new Set(this.tokens.flatMap((token) => (token.operand ? fieldsOf(token.operand) : [])));
+    return this.#free;
+  }
+
+  get alu32(): readonly Token[] | undefined {
+    if (this.alu32Text !== undefined) this.#alu32 ??= tokenize(this.alu32Text);
+    return this.#alu32;
+  }
 }
 
 const forms: Form[] = [];
 const aliases: Form[] = [];
 
 function form(op: number, text: string, fixed: Form['fixed'] = {}, alu32?: string): void {
-  forms.push({ ...parsed(op, text, fixed), ...(alu32 ? { alu32: tokenize(alu32) } : {}) });
+  forms.push(new Form(op, text, fixed, alu32));
 }
 
 /** Text that the assembler takes too and the disassembler never writes. */
 function alias(op: number, text: string, fixed: Form['fixed'] = {}): void {
-  aliases.push(parsed(op, text, fixed));
-}
-
-function parsed(op: number, text: string, fixed: Form['fixed']): Form {
-  const tokens = tokenize(text);
-  return {
-    op,
-    tokens,
-    fixed,
-    free: new Set(tokens.flatMap((token) => (token.operand ? fieldsOf(token.operand) : []))),
-  };
+  aliases.push(new Form(op, text, fixed));
 }
 
 // ---- RFC 9669 section 4.1: arithmetic ----
@@ -247,5 +258,5 @@ export const FORMS: readonly Form[] = forms;
 /** More texts for the same encodings. */
 export const ALIASES: readonly Form[] = [
   ...aliases,
-  ...forms.flatMap(({ alu32, ...rest }) => (alu32 ? [{ ...rest, tokens: alu32 }] : [])),
+  ...forms.flatMap(({ op, fixed, alu32Text }) => (alu32Text ? [new Form(op, alu32Text, fixed)] : [])),
 ];

@@ -42,3 +42,11 @@ export async function gunzip(bytes: Uint8Array): Promise<Uint8Array> {
   }
   return out;
 }
+
+/** Bytes of a base64 text that is known to be one. */
+export function decodeBase64(text: string): Uint8Array {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}

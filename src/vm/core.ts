@@ -1,4 +1,5 @@
-import { type Imports, instantiate } from '@assemblyscript/loader';
+import { type Imports, instantiateSync } from '@assemblyscript/loader';
+import { decodeBase64 } from '#platform';
 import { WASM_PAGE, WINDOW_BASE } from '../../assembly/abi.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError } from '../errors.js';
@@ -126,7 +127,7 @@ let compiled: Promise<WebAssembly.Module> | undefined;
 
 /** The core's module, compiled once a process. */
 function coreModule(): Promise<WebAssembly.Module> {
-  compiled ??= WebAssembly.compile(Uint8Array.from(atob(CORE_WASM), (c) => c.charCodeAt(0)));
+  compiled ??= WebAssembly.compile(decodeBase64(CORE_WASM) as Uint8Array<ArrayBuffer>);
   return compiled;
 }
 
@@ -157,7 +158,8 @@ export async function instantiateCore(options: CoreOptions = {}): Promise<Core> 
         hooks.foreignMap(op, map >>> 0, key >>> 0, value >>> 0, flags >>> 0),
     },
   };
-  const { instance } = await instantiate(module, imports);
+  // The loader's other form asks whether it was given a Response, and Node loads all of fetch() to answer.
+  const { instance } = instantiateSync(module, imports);
   // Not the loader's `exports`: a wrapper of rest arguments around each function, three times the cost of a call.
   const exports = instance.exports as unknown as CoreExports & { table: WebAssembly.Table };
   if (!exports.memoryInit(windowBytes, cpus)) {

@@ -3,16 +3,17 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { InputError, VmtableError } from '../../src/errors.js';
 import * as browser from '../../src/platform/browser.js';
 import * as node from '../../src/platform/node.js';
-import { packageRoot } from '../../src/platform/shared.js';
+import { packageRoot, unpackedSize } from '../../src/platform/shared.js';
 
 afterEach(() => {
   vi.unstubAllGlobals();
 });
 
 describe('package root', () => {
-  it('lies two folders above the source and three above the built module', () => {
+  it('lies two folders above the source and three above the built modules', () => {
     expect(packageRoot('file:///p/src/platform/node.ts').href).toBe('file:///p/');
     expect(packageRoot('file:///p/dist/src/platform/node.js').href).toBe('file:///p/');
+    expect(packageRoot('file:///p/dist/lib/platform/node.js').href).toBe('file:///p/');
   });
   it('ignores what a development server appends', () => {
     expect(packageRoot('http://h/p/src/platform/browser.ts?t=12').href).toBe('http://h/p/');
@@ -71,16 +72,40 @@ describe.each([
     ['empty input', new Uint8Array(0)],
     ['no gzip', new TextEncoder().encode('plain text')],
     ['a truncated stream', gzipSync(bytes).subarray(0, 500)],
-    ['a wrong checksum', corrupted(gzipSync(bytes))],
+    ['a wrong checksum', corrupted(gzipSync(bytes), 6)],
+    ['a length of 4 GiB', corrupted(gzipSync(bytes), 1)],
+    ['a length that is too small', corrupted(gzipSync(bytes), 2)],
   ])('refuses %s with an InputError', async (_what, input) => {
     await expect(platform.gunzip(input)).rejects.toThrow(InputError);
     await expect(platform.gunzip(input)).rejects.toThrow(/^gzip: /);
   });
 });
 
-function corrupted(stream: Uint8Array): Uint8Array {
+describe.each([
+  ['node', node],
+  ['browser', browser],
+] as const)('decodeBase64 (%s)', (_name, platform) => {
+  it.each([0, 1, 2, 3, 255, 256])('gives back %i bytes', (length) => {
+    const bytes = Uint8Array.from({ length }, (_, i) => (i * 7) ^ 0xff);
+    const out = platform.decodeBase64(btoa(String.fromCharCode(...bytes)));
+    expect(out.constructor).toBe(Uint8Array);
+    expect(out).toEqual(bytes);
+  });
+});
+
+describe('unpacked size', () => {
+  it('is what the stream ends with', () => {
+    expect(unpackedSize(gzipSync(new Uint8Array(70_000)))).toBe(70_000);
+  });
+  it('is 0 for what is too short to say', () => {
+    expect(unpackedSize(new Uint8Array(3))).toBe(0);
+  });
+});
+
+/** The stream with one byte inverted, counted from its end. */
+function corrupted(stream: Uint8Array, fromEnd: number): Uint8Array {
   const copy = Uint8Array.from(stream);
-  const at = copy.length - 6;
+  const at = copy.length - fromEnd;
   copy[at] = (copy[at] ?? 0) ^ 0xff;
   return copy;
 }
