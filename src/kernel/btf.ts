@@ -3,6 +3,7 @@ import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { ERRNO } from '../errno.js';
 import { InputError } from '../errors.js';
 import type { Kernel } from './kernel.js';
+import { RecordError, type SpecialField, structRecords } from './map/record.js';
 import { RefCount } from './refcount.js';
 import type { StructOpsDesc } from './struct_ops/desc.js';
 import type { LogBuffer } from './types.js';
@@ -17,7 +18,8 @@ export class BtfObject {
   id = 0;
   /** struct_ops types that were registered against this BTF (kernel: btf->struct_ops_tab). */
   readonly structOps: StructOpsDesc[] = [];
-  #declTags: readonly { type: number; name: string }[] | undefined;
+  #declTags: readonly DeclTag[] | undefined;
+  #structRecords: ReadonlyMap<number, readonly SpecialField[]> | undefined;
 
   constructor(
     readonly kernel: Kernel,
@@ -29,9 +31,15 @@ export class BtfObject {
   ) {}
 
   /** Its DECL_TAGs; looked for once. */
-  get declTags(): readonly { type: number; name: string }[] {
+  get declTags(): readonly DeclTag[] {
     this.#declTags ??= findDeclTags(this.view);
     return this.#declTags;
+  }
+
+  /** Special fields of structs that programs allocate, by type id. Throws RecordError, though not after BTF_LOAD. */
+  get structRecords(): ReadonlyMap<number, readonly SpecialField[]> {
+    this.#structRecords ??= this.isKernel ? new Map() : structRecords(this);
+    return this.#structRecords;
   }
 
   get isModule(): boolean {
@@ -49,12 +57,19 @@ export class BtfObject {
   }
 }
 
-function findDeclTags(view: BtfView): { type: number; name: string }[] {
-  const tags: { type: number; name: string }[] = [];
+/** `type` has the tag, or of its members or arguments the one with index `component` if that is not -1. */
+export interface DeclTag {
+  type: number;
+  component: number;
+  name: string;
+}
+
+function findDeclTags(view: BtfView): DeclTag[] {
+  const tags: DeclTag[] = [];
   for (let id = 1; id < view.typeCount; id++) {
     if (view.kindOf(id) !== BTF_KIND.DECL_TAG) continue;
     const tag = view.type(id);
-    if (tag.kind === BTF_KIND.DECL_TAG) tags.push({ type: tag.type, name: tag.name });
+    if (tag.kind === BTF_KIND.DECL_TAG) tags.push({ type: tag.type, component: tag.component, name: tag.name });
   }
   return tags;
 }
@@ -71,7 +86,15 @@ export function btfLoad(kernel: Kernel, attr: { btf: Uint8Array; log?: LogBuffer
     if (attr.log) attr.log.text += `${error.message}\n`;
     return -ERRNO.EINVAL;
   }
-  return publish(kernel, new BtfObject(kernel, view, '', false));
+  const btf = new BtfObject(kernel, view, '', false);
+  try {
+    btf.structRecords;
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    if (attr.log) attr.log.text += `${error.reason}\n`;
+    return error.errno;
+  }
+  return publish(kernel, btf);
 }
 
 function publish(kernel: Kernel, btf: BtfObject): number {

@@ -22,6 +22,7 @@ import { Clock } from './clock.js';
 import { type ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
+import { Dtors } from './field/dtors.js';
 import { HeldTable } from './held.js';
 import { registerHelpers } from './helper/builtin.js';
 import { HelperTable } from './helper/registry.js';
@@ -81,6 +82,8 @@ export class Kernel {
   readonly rcu = new Rcu();
   /** References, locks and sections that the running programs hold. */
   readonly held = new HeldTable();
+  /** What gives kernel objects back that kptrs own. */
+  readonly dtors = new Dtors();
   readonly random: Random;
   readonly memory: GuestMemory;
   /** Views of structs in the profile's BTF. */

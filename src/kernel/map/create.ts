@@ -11,7 +11,7 @@ import type { BpfAttr } from '../types.js';
 import { arenaMapAlloc } from './arena.js';
 import { CoreMap } from './core_map.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
-import { specialFields } from './record.js';
+import { setMapRecord } from './record.js';
 import { ringbufMapAlloc } from './ringbuf.js';
 
 // BPF_MAP_CREATE: map_create in kernel/bpf/syscall.c, then the alloc_check and alloc of the type.
@@ -204,7 +204,8 @@ function checkTypes(map: BpfMap): number {
     return -ERRNO.EINVAL;
   }
   if (typeSize(map, value) !== map.valueSize) return -ERRNO.EINVAL;
-  map.record = specialFields(view, value);
+  const refused = setMapRecord(map);
+  if (refused < 0) return refused;
   if (!array) return 0;
   if (key === 0) {
     const global = map.type === BPF_MAP_TYPE.ARRAY && map.maxEntries === 1;

@@ -7,7 +7,7 @@ import { POLLERR } from '../link.js';
 import { RefCount } from '../refcount.js';
 import type { BpfAttr, MapInfo } from '../types.js';
 import type { Mapping } from './mapping.js';
-import type { SpecialField } from './record.js';
+import type { RecordError, SpecialField } from './record.js';
 
 /** Attributes of MAP_CREATE with nothing left out; the token flag is already gone from map_flags. */
 export type MapCreateAttr = Required<BpfAttr['MAP_CREATE']>;
@@ -44,6 +44,8 @@ export abstract class BpfMap implements MapInfo {
   btfVmlinuxValueTypeId: number;
   /** Fields of the value that only the kernel may write (spin lock, timer, kptr, …). */
   record: readonly SpecialField[] = [];
+  /** Why values have none although their type names some. */
+  recordError: RecordError | null = null;
   frozen = false;
   /** Writable mappings of user space. */
   writers = 0;
