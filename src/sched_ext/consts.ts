@@ -15,7 +15,14 @@ export class ScxConsts {
     cpuSelected: bigint;
     internalMask: bigint;
   };
-  readonly ops: { keepBuiltinIdle: bigint; enqLast: bigint; switchPartial: bigint; known: bigint };
+  readonly ops: {
+    keepBuiltinIdle: bigint;
+    enqLast: bigint;
+    switchPartial: bigint;
+    /** 0 on kernels that lack it. */
+    builtinIdlePerNode: bigint;
+    known: bigint;
+  };
   /** Set on every dequeue that is neither sleep nor core scheduling; 0 before 7.x. */
   readonly deqSchedChange: bigint;
   readonly task: {
@@ -27,7 +34,17 @@ export class ScxConsts {
     ready: number;
     enabled: number;
   };
-  readonly exit: { unreg: number; unregBpf: number; error: number; errorBpf: number; errorStall: number };
+  readonly exit: {
+    unreg: number;
+    unregBpf: number;
+    unregKern: number;
+    sysrq: number;
+    error: number;
+    errorBpf: number;
+    errorStall: number;
+  };
+  /** SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG. */
+  readonly codeRestartHotplug: bigint;
   readonly kick: { idle: number; preempt: number; wait: number };
   readonly sliceDefault: bigint;
   readonly sliceInfinite: bigint;
@@ -49,6 +66,14 @@ export class ScxConsts {
   readonly lateSlice: boolean;
   /** `non-existent DSQ 0x%llx for comm[pid]`; 7.x leaves the task out. */
   readonly dsqErrorNamesTask: boolean;
+  /** Sub-schedulers and the cid form exist [N]; what runs inside itself then gets a stack of its own. */
+  readonly subScheds: boolean;
+  /** Programs of ops.cgroup_set_bandwidth may sleep [N]. */
+  readonly setBandwidthSleeps: boolean;
+  /** User queues are the kernel's, not a scheduler's [12]. */
+  readonly globalDsqHash: boolean;
+  /** A vtable whose last scheduler has not been unregistered cannot be registered again [N]. */
+  readonly privBinds: boolean;
   /** update_idle runs after the idle masks changed [N], not before [12]. */
   readonly idleMasksFirst: boolean;
 
@@ -75,6 +100,7 @@ export class ScxConsts {
       keepBuiltinIdle: value('SCX_OPS_KEEP_BUILTIN_IDLE'),
       enqLast: value('SCX_OPS_ENQ_LAST'),
       switchPartial: value('SCX_OPS_SWITCH_PARTIAL'),
+      builtinIdlePerNode: optional('SCX_OPS_BUILTIN_IDLE_PER_NODE'),
       known: value('SCX_OPS_ALL_FLAGS'),
     };
     this.deqSchedChange = optional('SCX_DEQ_SCHED_CHANGE');
@@ -97,10 +123,13 @@ export class ScxConsts {
     this.exit = {
       unreg: number('SCX_EXIT_UNREG'),
       unregBpf: number('SCX_EXIT_UNREG_BPF'),
+      unregKern: number('SCX_EXIT_UNREG_KERN'),
+      sysrq: number('SCX_EXIT_SYSRQ'),
       error: number('SCX_EXIT_ERROR'),
       errorBpf: number('SCX_EXIT_ERROR_BPF'),
       errorStall: number('SCX_EXIT_ERROR_STALL'),
     };
+    this.codeRestartHotplug = value('SCX_ECODE_ACT_RESTART') | value('SCX_ECODE_RSN_HOTPLUG');
     this.kick = {
       idle: number('SCX_KICK_IDLE'),
       preempt: number('SCX_KICK_PREEMPT'),
@@ -119,6 +148,10 @@ export class ScxConsts {
     this.custody = this.task.inCustody !== 0;
     this.lateSlice = btf.member(btf.find('sched_ext_entity', BTF_KIND.STRUCT), 'ddsp_slice') !== undefined;
     this.dsqErrorNamesTask = profile.version < 7 * 65536;
+    this.subScheds = btf.find('sched_ext_ops_cid', BTF_KIND.STRUCT) !== 0;
+    this.setBandwidthSleeps = this.subScheds;
+    this.globalDsqHash = btf.find('scx_sched', BTF_KIND.STRUCT) === 0;
+    this.privBinds = this.subScheds;
     this.idleMasksFirst = profile.version >= 7 * 65536;
   }
 }

@@ -1,5 +1,4 @@
 import { ERRNO } from '../errno.js';
-import { UnsupportedError } from '../errors.js';
 import { disallowUnsupported, exitInfoObject, exitTaskArgs, initTaskArgs } from './objects.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -15,13 +14,16 @@ const REQUEUE_FLAGS = 0xen;
  * becomes its exit, and ops.exit says why.
  */
 export function enableScheduler(host: SchedExt, sched: ScxSched): number {
-  if ((sched.flags & host.consts.ops.switchPartial) !== 0n) {
-    throw new UnsupportedError('SCX_OPS_SWITCH_PARTIAL: this machine has no tasks of other classes');
-  }
   host.sched = sched;
+  host.state = 'enabling';
   sched.idle.reset((cpu) => !host.consts.idleMasksFirst && host.rqs.current(cpu) === null);
   if (initialize(host, sched)) switchTasks(host, sched);
-  if (sched.exit) disableScheduler(host);
+  if (sched.exit) {
+    disableScheduler(host);
+    return 0;
+  }
+  host.state = 'enabled';
+  host.kernel.printk(`sched_ext: BPF scheduler "${sched.name}" enabled${host.switchedAll ? '' : ' (partial)'}`);
   return 0;
 }
 
@@ -30,12 +32,11 @@ function initialize(host: SchedExt, sched: ScxSched): boolean {
   if (sched.has('init')) {
     const result = errnoOf(sched, 'init', sched.call('init', 0, []));
     if (result !== 0) return fail(sched, `ops.init() failed (${result})`);
-    if (sched.exit) return false;
     sched.initialized = true;
   }
-  if ((sched.flags & host.consts.ops.enqLast) !== 0n && !sched.has('enqueue')) {
-    return fail(sched, 'SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented');
-  }
+  if (!hotplugSeqMatches(host, sched)) return false;
+  const invalid = invalidOps(host, sched);
+  if (invalid !== null) return fail(sched, invalid);
   for (const task of host.tasks) {
     const result = initTask(host, sched, task);
     if (result !== 0) return fail(sched, `ops.init_task() failed (${result}) for ${task.label}`);
@@ -43,6 +44,34 @@ function initialize(host: SchedExt, sched: ScxSched): boolean {
     if (task.disallow) disallowUnsupported(task);
   }
   return sched.exit === null;
+}
+
+/** check_hotplug_seq: CPUs came or went since the scheduler looked at them. */
+function hotplugSeqMatches(host: SchedExt, sched: ScxSched): boolean {
+  const expected = BigInt(sched.kdata.get('hotplug_seq'));
+  if (expected === 0n || expected === host.hotplugSeq) return true;
+  const { exit, codeRestartHotplug } = host.consts;
+  const message = `expected hotplug seq ${expected} did not match actual ${host.hotplugSeq}`;
+  sched.claimExit(exit.unregKern, codeRestartHotplug, message);
+  return false;
+}
+
+/** scx_validate_ops, on 6.12 validate_ops: what is wrong with the ops and flags together, or null. */
+function invalidOps(host: SchedExt, sched: ScxSched): string | null {
+  const { consts, kernel } = host;
+  const { enqLast, builtinIdlePerNode } = consts.ops;
+  if ((sched.flags & enqLast) !== 0n && !sched.has('enqueue')) {
+    return 'SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented';
+  }
+  if ((sched.flags & builtinIdlePerNode) !== 0n && !sched.idle.enabled) {
+    return 'SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled';
+  }
+  if (!consts.subScheds || sched.form === 'cid') return null;
+  if (sched.has('cpu_acquire') || sched.has('cpu_release')) {
+    kernel.printk('ops->cpu_acquire/release() are deprecated, use sched_switch TP instead');
+  }
+  if (!sched.has('sub_attach') && !sched.has('sub_detach')) return null;
+  return 'sub_attach/sub_detach requires cid-form struct_ops';
 }
 
 function fail(sched: ScxSched, message: string): false {
@@ -68,8 +97,10 @@ function errnoOf(sched: ScxSched, op: string, result: unknown): number {
 }
 
 function switchTasks(host: SchedExt, sched: ScxSched): void {
+  host.switchedAll = (sched.flags & host.consts.ops.switchPartial) === 0n;
   for (const task of host.tasks) {
     task.slice = host.consts.sliceDefault;
+    if (!host.switchedAll && !task.wantsExt) continue;
     task.state = host.consts.task.enabled;
     task.weight = task.wantedWeight;
     sched.call('enable', 0, [task], task);
@@ -87,17 +118,29 @@ function switchTasks(host: SchedExt, sched: ScxSched): void {
 export function disableScheduler(host: SchedExt): void {
   const { sched } = host;
   if (!sched?.exit) return;
+  host.state = 'disabling';
   sched.bypassing = true;
   for (let cpu = 0; cpu < host.cpus; cpu++) {
     for (const task of [...host.rqs.waiting(cpu)].reverse()) requeueForBypass(host, sched, task);
   }
   for (const task of host.tasks) leave(host, sched, task);
   sched.idle.enabled = false;
+  host.switchedAll = false;
+  logDisable(host, sched);
   const info = exitInfoObject(host.kernel, sched);
   sched.call('exit', 0, [], info);
   info.free();
+  sched.dead = true;
+  host.state = 'disabled';
   host.lastExit = { sched, exit: sched.exit, fault: sched.fault };
   host.sched = null;
+}
+
+/** scx_log_sched_disable */
+function logDisable({ kernel, consts }: SchedExt, { name, exit }: ScxSched): void {
+  if (!exit) return;
+  kernel.printk(`sched_ext: BPF scheduler "${name}" disabled (${exit.reason})`);
+  if (exit.kind >= consts.exit.error && exit.message !== '') kernel.printk(`sched_ext: ${name}: ${exit.message}`);
 }
 
 /** Entering bypass takes every waiting task off its queue and puts it on one of the kernel's own (scx_bypass). */

@@ -18,6 +18,8 @@ export function exitInfo(consts: ScxConsts, kind: number, code: bigint, message:
   const known: Record<number, [string, string]> = {
     [exit.unreg]: ['UNREG', 'unregistered from user space'],
     [exit.unregBpf]: ['UNREG_BPF', 'unregistered from BPF'],
+    [exit.unregKern]: ['UNREG_KERN', 'unregistered from the main kernel'],
+    [exit.sysrq]: ['SYSRQ', 'disabled by sysrq-S'],
     [exit.error]: ['ERROR', 'runtime error'],
     [exit.errorBpf]: ['ERROR_BPF', 'scx_bpf_error'],
     [exit.errorStall]: ['ERROR_STALL', 'runnable task stall'],

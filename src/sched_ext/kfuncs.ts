@@ -25,15 +25,19 @@ const NO_SCHEDULER: Readonly<Record<string, number>> = {
  * Registers the kfuncs of sched_ext that are modelled, under the names of all kernels from 6.12 on; which of them a program
  * may name says the profile's BTF. Whatever else it names there faults by its name when it is called.
  */
-export function registerScxKfuncs(host: SchedExt, register: (name: string, fn: HostFn) => void): void {
+export function registerScxKfuncs(
+  host: SchedExt,
+  register: (name: string, fn: HostFn) => void,
+  schedOf: (call: HostCall) => ScxSched | null = (call) => host.schedOf(call),
+): void {
   const table: Record<string, ScxKfunc> = { ...queueKfuncs(host), ...idleKfuncs(host), ...otherKfuncs(host) };
   for (const [name, body] of Object.entries(table)) {
     register(name, (call) => {
-      const { sched } = host;
+      const sched = schedOf(call);
       if (sched) body(sched, call);
-      else if (!host.consts.custody && name === 'scx_bpf_create_dsq') {
+      else if (host.consts.globalDsqHash && name === 'scx_bpf_create_dsq') {
         call.fail(
-          new UnsupportedError(`${name} without a scheduler, which up to 6.18 leaves a queue behind, is not modelled`),
+          new UnsupportedError(`${name} without a scheduler, which on 6.12 leaves a queue behind, is not modelled`),
         );
       } else call.ret(NO_SCHEDULER[name] ?? 0);
     });

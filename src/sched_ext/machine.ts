@@ -1,4 +1,4 @@
-import { InputError, VmtableError } from '../errors.js';
+import { InputError, UnsupportedError, VmtableError } from '../errors.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Dsq } from './dsq.js';
 import { leave } from './enable.js';
@@ -129,7 +129,7 @@ export class Machine implements RunQueues {
   spawn(script: TaskScript): TaskRun {
     if (this.scx.sched)
       throw new InputError(`task ${script.name}: this machine cannot fork while a scheduler is loaded`);
-    const task = newTask(this.scx, this.#nextPid++, script);
+    const task = newTask(this.scx, script.pid ?? this.#nextPid++, script);
     const run = new TaskRun(task, script);
     this.scx.add(task);
     this.runs.push(run);
@@ -199,6 +199,9 @@ export class Machine implements RunQueues {
     const { sched } = this.scx;
     if (!sched) return;
     const { task } = run;
+    if (task.state !== this.scx.consts.task.enabled) {
+      throw new UnsupportedError(`${task.label} woke outside of sched_ext: this machine has no other classes`);
+    }
     const waker = task.cpu;
     let flags = ENQUEUE_WAKEUP;
     if (task.allowedCount > 1) {

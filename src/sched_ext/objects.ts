@@ -33,7 +33,9 @@ export function newTask(host: SchedExt, pid: number, script: TaskScript): ScxTas
   const ptr = kernel.newObject(layout.struct, {
     name: `task ${name}[${pid}]`,
     modelled: layout.modelled,
-    writable: Object.fromEntries(WRITABLE_FIELDS.map((path) => [path, host.taskClass])),
+    writable: Object.fromEntries(
+      WRITABLE_FIELDS.map((path) => [path, path === 'scx.disallow' ? host.disallowClass : host.taskClass]),
+    ),
   });
   const set = (path: string, value: number) => layout.struct.field(path).set(ptr, value);
   set('pid', pid);
@@ -47,7 +49,7 @@ export function newTask(host: SchedExt, pid: number, script: TaskScript): ScxTas
     kernel.memory.setU8(byte, kernel.memory.u8(byte) | (1 << (cpu & 7)));
   }
   layout.cpusPtr.set(ptr, mask);
-  const task = new ScxTask(ptr, pid, name, cpus, weight, layout, host.consts);
+  const task = new ScxTask(ptr, pid, name, cpus, weight, (script.policy ?? 'ext') === 'ext', layout, host.consts);
   task.cpu = cpus[pid % cpus.length] as number;
   return task;
 }

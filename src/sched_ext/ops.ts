@@ -1,7 +1,7 @@
-import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { ERRNO } from '../errno.js';
-import type { Kdata, ProgInfo, StructOpsDef, StructReader } from '../kernel/types.js';
+import type { Kdata, LinkInfo, MapInfo, ProgInfo, StructOpsDef, StructReader } from '../kernel/types.js';
 import type { ScxConsts } from './consts.js';
+import { opOf, type ScxForm, stubsOf, TYPE_NAME } from './forms.js';
 import type { SchedExt } from './sched_ext.js';
 
 /** Ops whose programs may sleep (bpf_scx_check_member). */
@@ -19,56 +19,62 @@ const SLEEPABLE = new Set([
   'exit',
 ]);
 
-/** Members of the cid form that the struct of the CPU form has too, without a stub. */
-const WITHOUT_STUB = new Set(['sub_caps_updated', 'sub_ecaps_updated']);
+/** Ops that may run inside of themselves once there are sub-schedulers: each on a stack of its own [N]. */
+const NESTING = new Set(['dispatch', 'sub_caps_updated']);
 
 const INT_MAX = 0x7fff_ffff;
 const NAME_LEN = 128;
-const CID_SHARD_MAX = 512;
 const RESCUE_MAX_PPT = 250;
 const RESCUE_MIN_QUANTUM_US = 1000;
 const RESCUE_MAX_QUANTUM_US = 100_000;
 const U32_MAX = 0xffff_ffff;
 
-/** struct_ops type sched_ext_ops (kernel: bpf_sched_ext_ops). */
-export function structOpsDef(host: SchedExt): StructOpsDef {
+/** struct_ops types sched_ext_ops and sched_ext_ops_cid (kernel: bpf_sched_ext_ops, bpf_sched_ext_ops_cid). */
+export function structOpsDef(host: SchedExt, form: ScxForm): StructOpsDef {
+  const { consts } = host;
   return {
-    name: 'sched_ext_ops',
-    check_member: (member: string, prog: ProgInfo) => (prog.sleepable && !SLEEPABLE.has(member) ? -ERRNO.EINVAL : 0),
-    init_member: (member, kdata, udata) => initMember(host.consts, member, kdata, udata),
-    write_classes: () => 1 << host.taskClass,
+    name: TYPE_NAME[form],
+    check_member: (member, prog) => checkMember(host, opOf(member), prog),
+    init_member: (member, kdata, udata) => initMember(consts, member, kdata, udata),
+    write_classes: () => host.writeClasses(form),
     validate: () => 0,
-    reg: (kdata) => {
-      if (host.sched) return -ERRNO.EBUSY;
-      return host.enable(kdata);
-    },
-    unreg: (kdata) => {
-      const { sched } = host;
-      // A scheduler that has gone by itself left nothing to do.
-      if (!sched || sched.kdata.ptr !== kdata.ptr) return;
-      sched.claimExit(host.consts.exit.unreg, 0n, '');
-      host.disable();
-    },
+    reg: (kdata, link) => (form === 'cid' ? registerCid(host, kdata, link) : host.register(kdata, 'cpu', null)),
+    unreg: (kdata) => host.unregister(kdata),
     update: () => -ERRNO.EOPNOTSUPP,
-    stubs: stubs(host.kernel.profile.btf),
+    stubs: stubsOf(host.kernel.profile.btf, form),
   };
 }
 
-/** Every op that this kernel's struct has; which arguments may be NULL is told by stubs' names (sched_ext_ops__dispatch). */
-function stubs(btf: BtfView): StructOpsDef['stubs'] {
-  const struct = btf.type(btf.find('sched_ext_ops', BTF_KIND.STRUCT));
-  const all: Record<string, { args?: Record<number, 'nullable'> }> = {};
-  if (struct.kind !== BTF_KIND.STRUCT) return all;
-  for (const { name, type } of struct.members) {
-    if (!isFunctionPointer(btf, type) || WITHOUT_STUB.has(name)) continue;
-    all[name] = name === 'dispatch' || name === 'yield' ? { args: { 1: 'nullable' } } : {};
+function checkMember(host: SchedExt, op: string, prog: ProgInfo): number {
+  const { consts } = host;
+  const mayGoToSleep = SLEEPABLE.has(op) || (op === 'cgroup_set_bandwidth' && consts.setBandwidthSleeps);
+  if (prog.sleepable && !mayGoToSleep) return -ERRNO.EINVAL;
+  if (consts.subScheds && NESTING.has(op)) {
+    prog.aux.priv_stack_requested = true;
+    prog.aux.recursion_detected = () => host.sched?.error(`${op} recursion detected`);
   }
-  return all;
+  return 0;
 }
 
-function isFunctionPointer(btf: BtfView, id: number): boolean {
-  const pointer = btf.type(btf.resolve(id));
-  return pointer.kind === BTF_KIND.PTR && btf.kindOf(btf.resolve(pointer.type)) === BTF_KIND.FUNC_PROTO;
+/** bpf_scx_reg_cid: the programs of all members together use exactly one arena, which they need not say anywhere. */
+function registerCid(host: SchedExt, kdata: Kdata, _link: LinkInfo | null): number {
+  const { kernel } = host;
+  let arena: MapInfo | null = null;
+  const several = kernel.structOps.forEachProg(kdata, ({ aux }) => {
+    if (!aux.arena) return 0;
+    if (arena && arena !== aux.arena) return 1;
+    arena = aux.arena;
+    return 0;
+  });
+  if (several !== 0) {
+    kernel.printk('sched_ext: cid-form scheduler uses multiple arena maps');
+    return -ERRNO.EINVAL;
+  }
+  if (!arena) {
+    kernel.printk('sched_ext: cid-form scheduler must use a BPF arena map');
+    return -ERRNO.EINVAL;
+  }
+  return host.register(kdata, 'cid', arena);
 }
 
 /** bpf_scx_init_member: 1 where the value is taken over here. */
@@ -94,7 +100,7 @@ function initMember(consts: ScxConsts, member: string, kdata: Kdata, udata: Stru
     case 'hotplug_seq':
       return take(BigInt(udata.get('hotplug_seq')));
     case 'cid_shard_size':
-      return take(Math.min(number(), CID_SHARD_MAX));
+      return take(number());
     case 'rescue_bandwidth_ppt':
       return number() > RESCUE_MAX_PPT && number() !== U32_MAX ? -ERRNO.E2BIG : take(number());
     case 'rescue_quantum_us':

@@ -1,9 +1,10 @@
 import { VmtableError } from '../errors.js';
-import type { Kdata, OpArg } from '../kernel/types.js';
+import type { Kdata, MapInfo, OpArg, StructOpsCallable } from '../kernel/types.js';
 import type { ScxConsts } from './consts.js';
 import { contextOf, type OpContext } from './context.js';
 import { Dsq } from './dsq.js';
 import { type ExitInfo, exitInfo } from './exit.js';
+import { opOf, type ScxForm } from './forms.js';
 import { IdleCpus } from './idle.js';
 import type { ScxTask, Verdict } from './task.js';
 
@@ -48,6 +49,11 @@ export class ScxSched {
   bypassing = false;
   /** The host's time of each call, ns, by op. */
   readonly hostNs: Record<string, number[]> = {};
+  /** ops.exit has returned: programs of its own that still run belong to nobody. */
+  dead = false;
+  warnedUnassociated = false;
+  /** By the cpu form's names. */
+  readonly #ops: Record<string, StructOpsCallable | undefined> = {};
   readonly #contexts: OpContext[] = [];
   readonly #buffer: BufferedInsert[] = [];
 
@@ -55,7 +61,11 @@ export class ScxSched {
     readonly kdata: Kdata,
     readonly consts: ScxConsts,
     readonly rqs: RunQueues,
+    readonly form: ScxForm = 'cpu',
+    /** Of a cid-form scheduler. */
+    readonly arena: MapInfo | null = null,
   ) {
+    for (const [member, op] of Object.entries(kdata.ops)) this.#ops[opOf(member)] = op;
     this.name = String(kdata.get('name'));
     this.flags = BigInt(kdata.get('flags'));
     this.maxBatch = Number(kdata.get('dispatch_max_batch')) || consts.maxBatch;
@@ -65,7 +75,7 @@ export class ScxSched {
   }
 
   has(op: string): boolean {
-    return this.kdata.ops[op] !== undefined;
+    return this.#ops[op] !== undefined;
   }
 
   get context(): OpContext | undefined {
@@ -74,7 +84,7 @@ export class ScxSched {
 
   /** Calls an op if the scheduler has it. A fault of the program ends the scheduler and counts as no result. */
   call(name: string, cpu: number, subjects: readonly ScxTask[], ...args: OpArg[]): unknown {
-    const op = this.kdata.ops[name];
+    const op = this.#ops[name];
     if (op === undefined || this.fault !== undefined) return undefined;
     this.#contexts.push(contextOf(name, cpu, subjects));
     const start = performance.now();

@@ -77,6 +77,8 @@ export class ScxTask {
     readonly cpus: readonly number[],
     /** What scx.weight becomes when a scheduler takes the task: 1 to 10000, 100 for nice 0. */
     readonly wantedWeight: number,
+    /** Its policy is SCHED_EXT; otherwise SCHED_NORMAL. */
+    readonly wantsExt: boolean,
     private readonly layout: TaskLayout,
     private readonly consts: ScxConsts,
   ) {}

@@ -15,6 +15,9 @@ export interface TaskScript {
   startNs?: number;
   /** 1 to 10000; default 100, which is nice 0. */
   weight?: number;
+  /** Default SCHED_EXT: the task is under any scheduler, SCX_OPS_SWITCH_PARTIAL or not. */
+  policy?: 'ext' | 'normal';
+  pid?: number;
   /** Allowed CPUs; default all. */
   cpus?: readonly number[];
 }

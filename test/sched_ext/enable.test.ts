@@ -59,6 +59,21 @@ describe.each(PROFILES)('enabling on %s', (profile) => {
     expect(bench.machine.scx.lastExit?.exit.code).toBe(7n);
   });
 
+  it('with SWITCH_PARTIAL tasks of other policies are made ready and stay where they are', async () => {
+    const bench = await Bench.create(profile);
+    bench.machine.spawn({ name: 'ours', steps: [{ run: 1 * MS }] });
+    bench.machine.spawn({ name: 'theirs', policy: 'normal', startNs: 1e15, steps: [{ run: 1 * MS }] });
+    const flags = bench.machine.scx.consts.ops.switchPartial;
+    const kdata = bench.kdata({ init_task: nothing, enable: nothing, disable: nothing, exit_task: nothing }, { flags });
+    bench.attach(kdata);
+    expect(bench.ops('init_task', 'enable')).toEqual(['init_task ours *', 'init_task theirs *', 'enable ours']);
+    expect(bench.kernel.log).toEqual(['sched_ext: BPF scheduler "test" enabled (partial)']);
+    bench.detach(kdata);
+    // Exit without enable is normal.
+    expect(bench.ops('disable', 'exit_task')).toEqual(['disable ours', 'exit_task ours *', 'exit_task theirs *']);
+    expect(bench.kernel.log[1]).toBe('sched_ext: BPF scheduler "test" disabled (unregistered from user space)');
+  });
+
   it('another scheduler may come when one has gone by itself', async () => {
     const bench = await Bench.create(profile);
     const dead = bench.kdata({ init: () => -1 });
@@ -105,9 +120,6 @@ describe.each(PROFILES)('enabling on %s', (profile) => {
   });
 
   it('what this machine does not have is refused by name', async () => {
-    const bench = await Bench.create(profile);
-    const partial = bench.machine.scx.consts.ops.switchPartial;
-    expect(() => bench.attach(bench.kdata({}, { flags: partial }))).toThrow('SCX_OPS_SWITCH_PARTIAL');
     const other = await Bench.create(profile);
     other.machine.spawn({ name: 'a', steps: [{ run: 1 * MS }] });
     const disallow = (p: ScxTask) => other.machine.scx.layout.disallow.set(p.ptr, 1);

@@ -186,7 +186,12 @@ describe('guest memory', () => {
     const { task } = machine.spawn({ name: 'worker', steps: [{ run: 1 * MS }] });
     const writable = machine.scx.layout.modelled.filter((path) => {
       const field = machine.scx.layout.struct.field(path);
-      return machine.kernel.memory.canAccess(task.ptr + field.offset, field.size, true, 1 << machine.scx.taskClass);
+      return machine.kernel.memory.canAccess(
+        task.ptr + field.offset,
+        field.size,
+        true,
+        machine.scx.writeClasses('cpu'),
+      );
     });
     expect(writable).toEqual(['scx.slice', 'scx.dsq_vtime', 'scx.disallow']);
   });

@@ -30,7 +30,11 @@ export class Bench {
     readonly kernel: Kernel,
     readonly machine: Machine,
   ) {
-    registerScxKfuncs(machine.scx, (name, fn) => this.#kfuncs.set(name, fn));
+    registerScxKfuncs(
+      machine.scx,
+      (name, fn) => this.#kfuncs.set(name, fn),
+      () => machine.scx.sched,
+    );
   }
 
   static async create(profile: string = '7.3'): Promise<Bench> {
@@ -80,11 +84,11 @@ export class Bench {
 
   /** Attaches a scheduler as a link does; what reg() returns. */
   attach(kdata: Kdata): number {
-    return structOpsDef(this.machine.scx).reg(kdata, null);
+    return structOpsDef(this.machine.scx, 'cpu').reg(kdata, null);
   }
 
   detach(kdata: Kdata): void {
-    structOpsDef(this.machine.scx).unreg(kdata, null);
+    structOpsDef(this.machine.scx, 'cpu').unreg(kdata, null);
   }
 
   /** Calls a kfunc as a program on the running CPU does; its r0. Pointers and tasks go as their addresses. */

@@ -121,6 +121,10 @@ function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, ha
     const refused = desc.def.check_member(member.name, prog);
     if (refused !== 0) return log.fail(refused, unsupported);
   }
+  if (!aux.arena && member.model.args.some(({ tag }) => tag === 'arena' || tag === 'arena_nullable')) {
+    const text = `arena argument of ${member.name} requires a program with an associated arena`;
+    return log.fail(-ERRNO.EINVAL, text);
+  }
   if (hasTailCall && member.model.args.some((arg) => arg.tag === 'ref')) {
     return log.fail(-ERRNO.EINVAL, 'program with __ref argument cannot tail call');
   }

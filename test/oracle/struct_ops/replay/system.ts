@@ -16,10 +16,13 @@ export async function bootSystem(profile: string): Promise<System> {
   const tcp = new TcpCongestion(kernel);
   registerQdisc(kernel);
   registerDummy(kernel);
-  const { scx } = addSchedExt(kernel);
+  const machine = addSchedExt(kernel);
+  const { scx } = machine;
+  // The process that the recorder is; it never runs here.
+  machine.spawn({ name: 'init', pid: 1, policy: 'normal', startNs: Number.MAX_SAFE_INTEGER, steps: [{ run: 1 }] });
   const files: Record<string, () => string | undefined> = {
     '/proc/sys/net/ipv4/tcp_available_congestion_control': () => tcp.available,
-    '/sys/kernel/sched_ext/state': () => (scx.sched ? 'enabled' : 'disabled'),
+    '/sys/kernel/sched_ext/state': () => scx.state,
     '/sys/kernel/sched_ext/root/ops': () => scx.sched?.name,
   };
   return { kernel, read: (path) => (files[path] ? files[path]() : null) };
