@@ -134,6 +134,7 @@ export const MAP_COUNT = 36; // elements
 export const MAP_ID = 40; // tag of its objects
 export const MAP_STRUCT = 44; // guest offset of the struct bpf_map
 export const MAP_ELEM_BYTES = 48; // of an element without its last redzone
+export const MAP_BUCKET_MASK = 76; // hashes: buckets - 1
 
 /** Bit of MAP_TYPE: the host keeps this map; lookups, updates and deletions go to it as one of these operations. */
 export const MAP_FOREIGN = 0x100;
@@ -141,6 +142,7 @@ export const FOREIGN_LOOKUP = 1;
 export const FOREIGN_UPDATE = 2;
 export const FOREIGN_DELETE = 3;
 export const FOREIGN_LOOKUP_PERCPU = 4; // the CPU in flags
+export const FOREIGN_STORAGE_GET = 8; // the owner in key; the value may be NULL
 
 /**
  * Fields of an arena's record (core heap). An arena pointer with low half o is distance d = sext32(o) from the base: guest
@@ -157,6 +159,9 @@ export const ARENA_USED = 44; // pages allocated now
 export const ARENA_PAGE_SHIFT = 12;
 /** High half of a pointer that cast_kern makes of an arena address that is not mapped. */
 export const ARENA_HOLE_HI = 0xffff8980;
+
+/** In place of a CPU: an update gives the values of all CPUs, one after the other, each in a multiple of 8 bytes. */
+export const ALL_CPUS = 0xffffffff;
 
 /** Results of map functions that are guest offsets or errnos: an unsigned value above this is -errno. */
 export const MAX_ERRNO_VALUE = 0xfffff000;
@@ -368,3 +373,10 @@ export const FN_MAP_LOOKUP_PERCPU_ELEM = 5;
 export const FN_FOR_EACH_MAP_ELEM = 6;
 export const FN_LOOP = 7;
 export const FN_THROW = 8;
+export const FN_SK_STORAGE_GET = 20;
+export const FN_INODE_STORAGE_GET = 21;
+export const FN_TASK_STORAGE_GET = 22;
+export const FN_CGRP_STORAGE_GET = 23;
+export const FN_MAP_PUSH_ELEM = 9;
+export const FN_MAP_POP_ELEM = 10;
+export const FN_MAP_PEEK_ELEM = 11;

@@ -7,12 +7,16 @@ import { host } from './env';
 import * as isa from './isa';
 import {
   callMapDelete,
+  callMapGet,
   callMapLookup,
   callMapLookupPercpu,
+  callMapPush,
   callMapUpdate,
   mapIterCheck,
   mapIterNext,
 } from './map/call';
+import { TYPE_CGRP_STORAGE, TYPE_INODE_STORAGE, TYPE_SK_STORAGE, TYPE_TASK_STORAGE } from './map/const';
+import { callStorageGet } from './map/storage';
 import * as ops from './ops';
 import { codeTarget } from './prog';
 
@@ -141,6 +145,20 @@ function callCore(pc: u32, fn: u32): u32 {
       return afterArgs(pc, callMapDelete(object));
     case abi.FN_MAP_LOOKUP_PERCPU_ELEM:
       return afterArgs(pc, callMapLookupPercpu(object));
+    case abi.FN_MAP_PUSH_ELEM:
+      return afterArgs(pc, callMapPush(object));
+    case abi.FN_MAP_POP_ELEM:
+      return afterArgs(pc, callMapGet(true, object));
+    case abi.FN_MAP_PEEK_ELEM:
+      return afterArgs(pc, callMapGet(false, object));
+    case abi.FN_TASK_STORAGE_GET:
+      return afterArgs(pc, callStorageGet(TYPE_TASK_STORAGE, object));
+    case abi.FN_CGRP_STORAGE_GET:
+      return afterArgs(pc, callStorageGet(TYPE_CGRP_STORAGE, object));
+    case abi.FN_SK_STORAGE_GET:
+      return afterArgs(pc, callStorageGet(TYPE_SK_STORAGE, object));
+    case abi.FN_INODE_STORAGE_GET:
+      return afterArgs(pc, callStorageGet(TYPE_INODE_STORAGE, object));
     case abi.FN_FOR_EACH_MAP_ELEM:
       return forEachStart(pc);
     case abi.FN_GET_SMP_PROCESSOR_ID:

@@ -17,8 +17,10 @@ export {
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, invoke, resume } from './ctx';
 export {
   callMapDelete,
+  callMapGet,
   callMapLookup,
   callMapLookupPercpu,
+  callMapPush,
   callMapUpdate,
   checkArg,
   mapIterCheck,
@@ -28,13 +30,16 @@ export {
   mapCreate,
   mapDelete,
   mapFree,
+  mapGet,
   mapLookup,
   mapNextKey,
+  mapPush,
   mapRecord,
   mapSetFields,
   mapUpdate,
 } from './map/map';
 export { slotAt } from './map/record';
+export { callStorageGet, storageFree, storageLookup, storageSet, storageTake } from './map/storage';
 export { memoryInit } from './memory';
 export { freeProg, insnOf, loadProg } from './prog';
 export { accessAt, checkSlow, isAccess, setAccess } from './shadow';

@@ -4,6 +4,7 @@
 import {
   ACCESS_NONE,
   ACCESS_REDZONE,
+  ALL_CPUS,
   MAP_COUNT,
   MAP_CPU_STRIDE,
   MAP_ELEM_BYTES,
@@ -12,11 +13,9 @@ import {
   MAP_KEY_SIZE,
   MAP_MAX_ENTRIES,
   MAP_STRIDE,
-  MAP_STRUCT,
   MAP_TYPE,
   MAP_VALUE_SIZE,
   MAP_VALUES,
-  WINDOW_BASE,
 } from '../abi';
 import { havePatterns, setAccess, setGranules } from '../shadow';
 import { windowAlloc, windowFree } from '../window';
@@ -38,10 +37,11 @@ import {
   fail,
   NO_PATTERN,
   TYPE_ARRAY,
+  TYPE_ARRAY_OF_MAPS,
+  TYPE_PERCPU_ARRAY,
 } from './const';
-import { valueGone } from './host';
 import { FIELDS_LOCK, FIELDS_NOTIFY, MAP_ACCESS, MAP_CPUS, MAP_FIELD_FLAGS } from './record';
-import { copyValue } from './value';
+import { copyValues, valuesGone } from './value';
 
 /** Largest per-CPU value (PCPU_MIN_UNIT_SIZE). */
 export const MAX_CPU_VALUE: u32 = 32768;
@@ -52,7 +52,8 @@ const LARGEST_INDEX_SPACE: u32 = 0x80000000;
 export function arrayCheck(map: u32): i32 {
   const flags = load<u32>(map, MAP_FLAGS);
   const valueSize = load<u32>(map, MAP_VALUE_SIZE);
-  const plain = load<u32>(map, MAP_TYPE) == TYPE_ARRAY;
+  const type = load<u32>(map, MAP_TYPE);
+  const plain = type == TYPE_ARRAY || type == TYPE_ARRAY_OF_MAPS;
   if (!load<u32>(map, MAP_MAX_ENTRIES) || load<u32>(map, MAP_KEY_SIZE) != 4 || !valueSize) return -EINVAL;
   if (flags & ~CREATE_FLAGS || !accessFlagsOk(flags)) return -EINVAL;
   if (flags & F_PRESERVE_ELEMS || (!plain && flags & (F_MMAPABLE | F_INNER_MAP))) return -EINVAL;
@@ -74,7 +75,7 @@ export function arrayInit(map: u32): i32 {
   if (total > 0xffffffff) return -ENOMEM;
   if (!havePatterns(valueSize, access)) return -NO_PATTERN;
   store<u32>(map, each * cpus, MAP_STRIDE);
-  store<u32>(map, load<u32>(map, MAP_TYPE) == TYPE_ARRAY ? 0 : each, MAP_CPU_STRIDE);
+  store<u32>(map, load<u32>(map, MAP_TYPE) == TYPE_PERCPU_ARRAY ? each : 0, MAP_CPU_STRIDE);
   store<u32>(map, valueSize, MAP_ELEM_BYTES);
   store<u32>(map, entries, MAP_COUNT);
   const size = (total as u32) - gap - ((8 - (valueSize & 7)) & 7);
@@ -91,9 +92,9 @@ export function arrayInit(map: u32): i32 {
 
 export function arrayFree(map: u32): void {
   if (load<u32>(map, MAP_FIELD_FLAGS) & FIELDS_NOTIFY) {
-    const values = load<u32>(map, MAP_COUNT) * load<u32>(map, MAP_CPUS);
-    const each = load<u32>(map, MAP_STRIDE) / load<u32>(map, MAP_CPUS);
-    for (let i: u32 = 0; i < values; i++) valueGone(load<u32>(map, MAP_STRUCT), load<u32>(map, MAP_VALUES) + i * each);
+    const entries = load<u32>(map, MAP_COUNT);
+    const values = load<u32>(map, MAP_VALUES);
+    for (let i: u32 = 0; i < entries; i++) valuesGone(map, values + i * load<u32>(map, MAP_STRIDE), ALL_CPUS);
   }
   windowFree(load<u32>(map, MAP_VALUES));
 }
@@ -105,15 +106,15 @@ export function arrayLookup(map: u32, key: u32, cpu: u32): u32 {
   return load<u32>(map, MAP_VALUES) + index * load<u32>(map, MAP_STRIDE) + cpu * load<u32>(map, MAP_CPU_STRIDE);
 }
 
-/** Copies the value at `from` (0: the caller will) into its place; returns the place or -errno. */
+/** Copies the value at `from` (0: the caller will) into its place, or values to ALL_CPUS; returns the place or -errno. */
 export function arrayUpdate(map: u32, key: u32, from: u32, flags: u32, cpu: u32): u32 {
   if ((flags & ~BPF_F_LOCK) > BPF_EXIST) return fail(EINVAL);
-  const value = arrayLookup(map, key, cpu);
-  if (!value) return fail(E2BIG);
+  const first = arrayLookup(map, key, 0);
+  if (!first) return fail(E2BIG);
   if (flags & BPF_NOEXIST) return fail(EEXIST);
   if (flags & BPF_F_LOCK && !(load<u32>(map, MAP_FIELD_FLAGS) & FIELDS_LOCK)) return fail(EINVAL);
-  if (from) copyValue(map, WINDOW_BASE + value, from);
-  if (load<u32>(map, MAP_FIELD_FLAGS) & FIELDS_NOTIFY) valueGone(load<u32>(map, MAP_STRUCT), value);
+  const value = copyValues(map, first, from, cpu);
+  valuesGone(map, first, cpu);
   return value;
 }
 

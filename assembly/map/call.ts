@@ -45,7 +45,7 @@ import { arrayLookup, arrayUpdate } from './array';
 import { EINVAL, failed, TYPE_ARRAY } from './const';
 import { hashDelete, hashIterNext, hashLookup, hashUpdate } from './hash';
 import { foreignMap } from './host';
-import { isArray, isHash } from './map';
+import { getFrom, holdsMaps, isArray, isBloom, isHash, isQueue, pushTo } from './map';
 import { cpuCount, GUEST_BASE, mapOf } from './record';
 
 function badMap(): u32 {
@@ -114,9 +114,15 @@ export function callMapLookup(object: bool): u32 {
     if (index >= load<u32>(map, MAP_MAX_ENTRIES)) return result(0);
     return result(load<u32>(map, MAP_VALUES) + index * load<u32>(map, MAP_STRIDE));
   }
-  if (isHash(map)) return result(hashLookup(map, key, load<u32>(CUR_CPU)));
   if (type & MAP_FOREIGN) return foreign(FOREIGN_LOOKUP, map, address, 0, 0);
-  return result(arrayLookup(map, key, load<u32>(CUR_CPU)));
+  const cpu = load<u32>(CUR_CPU);
+  let value: u32 = 0;
+  if (isHash(map)) value = hashLookup(map, key, cpu, true);
+  else if (isArray(map)) value = arrayLookup(map, key, cpu);
+  else return badMap();
+  if (!value || !holdsMaps(map)) return result(value);
+  store<u64>(REG_R0, load<u64>(WINDOW_BASE + value));
+  return FAULT_NONE;
 }
 
 /** long bpf_map_update_elem(map, key, value, flags) */
@@ -137,9 +143,11 @@ export function callMapUpdate(object: bool): u32 {
   const key = WINDOW_BASE + (keyAddress as u32);
   const value = WINDOW_BASE + (valueAddress as u32);
   const cpu = load<u32>(CUR_CPU);
+  if (holdsMaps(map)) return badMap();
   if (isArray(map)) return resultErrno(arrayUpdate(map, key, value, flags as u32, cpu));
+  if (!isHash(map)) return badMap();
   const was = heapFix(true);
-  const answer = hashUpdate(map, key, value, flags as u32, cpu);
+  const answer = hashUpdate(map, key, value, flags as u32, cpu, cpu);
   heapFix(was);
   return resultErrno(answer);
 }
@@ -153,7 +161,9 @@ export function callMapDelete(object: bool): u32 {
   if (fault) return fault;
   if (load<u32>(map, MAP_TYPE) & MAP_FOREIGN) return foreign(FOREIGN_DELETE, map, address, 0, 0);
   store<u32>(CALL_STATUS, FAULT_NONE);
+  if (holdsMaps(map)) return badMap();
   if (isArray(map)) return resultErrno(-EINVAL as u32);
+  if (!isHash(map)) return badMap();
   return resultErrno(hashDelete(map, WINDOW_BASE + (address as u32)) as u32);
 }
 
@@ -169,13 +179,35 @@ export function callMapLookupPercpu(object: bool): u32 {
   if (load<u32>(map, MAP_TYPE) & MAP_FOREIGN) return foreign(FOREIGN_LOOKUP_PERCPU, map, address, 0, cpu);
   if (!load<u32>(map, MAP_CPU_STRIDE)) return badMap();
   const key = WINDOW_BASE + (address as u32);
-  return result(isArray(map) ? arrayLookup(map, key, cpu) : hashLookup(map, key, cpu));
+  return result(isArray(map) ? arrayLookup(map, key, cpu) : hashLookup(map, key, cpu, true));
+}
+
+/** long bpf_map_push_elem(map, value, flags) */
+export function callMapPush(object: bool): u32 {
+  const map = mapOf(load<u64>(REG_R1));
+  if (!map || !(isQueue(map) || isBloom(map))) return badMap();
+  const address = load<u64>(REG_R2);
+  const fault = checkArg(address, load<u32>(map, MAP_VALUE_SIZE), false, object);
+  if (fault) return fault;
+  store<i64>(REG_R0, pushTo(map, WINDOW_BASE + (address as u32), load<u64>(REG_R3)) as i64);
+  return FAULT_NONE;
+}
+
+/** long bpf_map_peek_elem(map, value), or with `take` bpf_map_pop_elem. A bloom filter reads the value. */
+export function callMapGet(take: bool, object: bool): u32 {
+  const map = mapOf(load<u64>(REG_R1));
+  if (!map || !(isQueue(map) || (isBloom(map) && !take))) return badMap();
+  const address = load<u64>(REG_R2);
+  const fault = checkArg(address, load<u32>(map, MAP_VALUE_SIZE), isQueue(map), object);
+  if (fault) return fault;
+  store<i64>(REG_R0, getFrom(map, WINDOW_BASE + (address as u32), take) as i64);
+  return FAULT_NONE;
 }
 
 /** Does this address name a map that mapIterNext can walk? FAULT_NONE or FAULT_BAD_MAP. */
 export function mapIterCheck(address: u64): u32 {
   const map = mapOf(address);
-  if (map && !(load<u32>(map, MAP_TYPE) & MAP_FOREIGN)) return FAULT_NONE;
+  if (map && (isArray(map) || isHash(map)) && !holdsMaps(map)) return FAULT_NONE;
   store<u64>(ARG_ADDR, address);
   store<u32>(ARG_SIZE, 0);
   return FAULT_BAD_MAP;

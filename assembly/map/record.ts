@@ -24,6 +24,8 @@ import { heapAllocZeroed } from '../alloc';
 import { setAccess, setGranules } from '../shadow';
 import { mapSlots } from '../window';
 
+export { MAP_BUCKET_MASK } from '../abi';
+
 export const GUEST_BASE: u64 = (GUEST_BASE_HI as u64) << 32;
 
 // Fields behind those that abi.ts names.
@@ -33,14 +35,18 @@ export const MAP_FIELDS: u32 = 60; // ranges that updates leave alone: count pai
 export const MAP_FIELD_COUNT: u32 = 64;
 export const MAP_FIELD_FLAGS: u32 = 68;
 export const MAP_BUCKETS: u32 = 72;
-export const MAP_BUCKET_MASK: u32 = 76;
 export const MAP_ELEMS: u32 = 80;
 export const MAP_ELEMS_USED: u32 = 84;
 export const MAP_ELEMS_SIZE: u32 = 88;
 export const MAP_ELEMS_FREE: u32 = 92;
 export const MAP_EXTRA: u32 = 96; // u32 a CPU: its spare element (hashtab.c: extra_elems)
 export const MAP_SEQUENCE: u32 = 100;
-export const MAP_BYTES: u32 = 112;
+export const MAP_LRU: u32 = 104; // lists of an LRU hash (lru.ts), 0 for any other map
+export const MAP_HEAD: u32 = 108; // queues and stacks: where the next element goes
+export const MAP_TAIL: u32 = 112; // and the oldest is
+export const MAP_HASHES: u32 = 116; // bloom filters: hash functions
+export const MAP_LIMBO: u32 = 120; // hashes without preallocation: deleted elements that programs may still look at
+export const MAP_BYTES: u32 = 128;
 
 /** A value holds a bpf_spin_lock: BPF_F_LOCK is allowed. */
 export const FIELDS_LOCK: u32 = 1;

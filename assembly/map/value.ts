@@ -1,7 +1,8 @@
 // Values and keys as bytes: copies that leave a value's special fields alone, jhash, key comparison.
 
-import { MAP_VALUE_SIZE } from '../abi';
-import { MAP_FIELD_COUNT, MAP_FIELDS } from './record';
+import { ALL_CPUS, MAP_CPU_STRIDE, MAP_STRUCT, MAP_VALUE_SIZE, WINDOW_BASE } from '../abi';
+import { valueGone } from './host';
+import { FIELDS_NOTIFY, MAP_CPUS, MAP_FIELD_COUNT, MAP_FIELD_FLAGS, MAP_FIELDS } from './record';
 
 /** memory.copy for mostly small sizes, where its call costs more than the copy. The ranges do not overlap or are equal. */
 export function copyBytes(to: u32, from: u32, n: u32): void {
@@ -38,6 +39,36 @@ export function copyValue(map: u32, to: u32, from: u32): void {
   copyBytes(to + at, from + at, size - at);
 }
 
+/**
+ * Copies what lies at `from` (0: the caller will) to the value of `cpu`, or to every CPU's. `first` is the guest offset of
+ * the value of CPU 0; returns that of the value copied to, for all CPUs the first.
+ */
+export function copyValues(map: u32, first: u32, from: u32, cpu: u32): u32 {
+  const stride = load<u32>(map, MAP_CPU_STRIDE);
+  if (cpu != ALL_CPUS) {
+    const value = first + cpu * stride;
+    if (from) copyValue(map, WINDOW_BASE + value, from);
+    return value;
+  }
+  const each = (load<u32>(map, MAP_VALUE_SIZE) + 7) & ~7;
+  const cpus = load<u32>(map, MAP_CPUS);
+  for (let i: u32 = 0; i < cpus; i++) copyValue(map, WINDOW_BASE + first + i * stride, from + i * each);
+  return first;
+}
+
+/** Tells the host that the value of `cpu`, or of every CPU, goes, if it wants to know; `first` is that of CPU 0. */
+export function valuesGone(map: u32, first: u32, cpu: u32): void {
+  if (!(load<u32>(map, MAP_FIELD_FLAGS) & FIELDS_NOTIFY)) return;
+  const struct = load<u32>(map, MAP_STRUCT);
+  const stride = load<u32>(map, MAP_CPU_STRIDE);
+  if (cpu != ALL_CPUS) {
+    valueGone(struct, first + cpu * stride);
+    return;
+  }
+  const cpus = load<u32>(map, MAP_CPUS);
+  for (let i: u32 = 0; i < cpus; i++) valueGone(struct, first + i * stride);
+}
+
 /** Zeroes a value's special fields (check_and_init_map_value). */
 export function initFields(map: u32, value: u32): void {
   const count = load<u32>(map, MAP_FIELD_COUNT);
@@ -66,11 +97,11 @@ function word(at: u32, n: i32): u32 {
 }
 
 /**
- * The kernel's jhash with an initial value of 0 (include/linux/jhash.h; jhash2 over the same bytes gives the same). With it
- * elements have the order of a kernel's map that was created with BPF_F_ZERO_SEED.
+ * The kernel's jhash (include/linux/jhash.h; jhash2 over the same bytes gives the same). With an initial value of 0 elements
+ * have the order of a kernel's map that was created with BPF_F_ZERO_SEED.
  */
-export function jhash(key: u32, size: u32): u32 {
-  let a: u32 = 0xdeadbeef + size;
+export function jhash(key: u32, size: u32, initval: u32 = 0): u32 {
+  let a: u32 = 0xdeadbeef + size + initval;
   let b = a;
   let c = a;
   let left = size;

@@ -41,19 +41,28 @@ export interface MemoryExports {
     flags: number,
     structBytes: number,
     id: number,
+    hashes: number,
   ): number;
   mapSetFields(map: number, pairs: number, count: number, flags: number): number;
   mapRecord(map: number): number;
   mapLookup(map: number, key: number, cpu: number): number;
-  mapUpdate(map: number, key: number, value: number, flags: number, cpu: number): number;
+  mapUpdate(map: number, key: number, value: number, flags: number, cpu: number, on: number): number;
   mapDelete(map: number, key: number): number;
   mapNextKey(map: number, key: number, next: number): number;
+  mapPush(map: number, value: number, flags: number): number;
+  mapGet(map: number, value: number, take: boolean): number;
   mapFree(map: number): void;
+  storageLookup(map: number, owner: number): number;
+  storageSet(map: number, owner: number, value: number): number;
+  storageTake(map: number, owner: number): number;
+  storageFree(map: number): void;
   mapIterCheck(address: bigint): number;
   mapIterNext(address: bigint, cursor: bigint, keySlot: number): bigint;
   callMapLookup(object: boolean): number;
   callMapUpdate(object: boolean): number;
   callMapDelete(object: boolean): number;
+  callMapPush(object: boolean): number;
+  callMapGet(take: boolean, object: boolean): number;
   callMapLookupPercpu(object: boolean): number;
 }
 

@@ -1,12 +1,18 @@
 import {
+  ALL_CPUS,
   CALL_STATUS,
+  CUR_CPU,
   FAULT_HOST,
   FOREIGN_DELETE,
   FOREIGN_LOOKUP,
   FOREIGN_LOOKUP_PERCPU,
+  FOREIGN_STORAGE_GET,
   FOREIGN_UPDATE,
+  ITER_KEY,
+  ITER_VALUE,
   KEY_SCRATCH,
   KEY_SCRATCH_BYTES,
+  MAP_BUCKET_MASK,
   MAP_COUNT,
   MAP_CPU_STRIDE,
   MAP_FOREIGN,
@@ -34,6 +40,8 @@ export interface ForeignMap {
   update(key: GuestPtr, value: GuestPtr, flags: number): number;
   /** 0 or -errno. */
   delete(key: GuestPtr): number;
+  /** Local storages: the value of an owner that has none yet, or 0; `value` is what it begins as, or NULL. */
+  storageGet?(owner: GuestPtr, value: GuestPtr, flags: number): GuestPtr;
 }
 
 /** The guest-visible struct of a map that the host keeps. */
@@ -112,13 +120,13 @@ export class Maps {
   }
 
   private allocate(spec: VmMapSpec, type: number): [ptr: GuestPtr, id: number] {
-    const { name, keySize, valueSize, maxEntries, flags, mapStructBytes } = spec;
+    const { name, keySize, valueSize, maxEntries, flags, mapStructBytes, hashes = 0 } = spec;
     if (!(mapStructBytes > 0 && mapStructBytes <= MAP_STRUCT_MAX)) {
       throw new VmtableError(`map "${name}": a struct of ${mapStructBytes} bytes (at most ${MAP_STRUCT_MAX})`);
     }
     const id = this.nextId++;
     const { exports } = this.core;
-    const result = exports.mapCreate(type, keySize, valueSize, maxEntries, flags, mapStructBytes, id);
+    const result = exports.mapCreate(type, keySize, valueSize, maxEntries, flags, mapStructBytes, id, hashes);
     if (result >>> 0 <= MAX_ERRNO_VALUE) return [result >>> 0, id];
     if (-result === NO_PATTERN) {
       throw new VmtableError(`map "${name}": out of shadow patterns: more than 256 layouts of access classes`);
@@ -144,6 +152,9 @@ export class Maps {
         return map.update(key, value, flags);
       case FOREIGN_DELETE:
         return map.delete(key);
+      case FOREIGN_STORAGE_GET:
+        if (map.storageGet) return map.storageGet(key, value, flags);
+        throw new VmtableError('no local storage');
       default:
         throw new VmtableError(`unknown map operation ${op}`);
     }
@@ -236,21 +247,21 @@ export class CoreMap implements VmMap {
   }
 
   /** As the syscall: of both sides' checks, user space's come first. */
-  update(key: Uint8Array, value: Uint8Array, flags: number, cpu = 0): number {
-    this.checkCpu(cpu);
-    if (value.length !== this.spec.valueSize) {
-      throw new VmtableError(`map "${this.spec.name}": a value of ${value.length} bytes, not ${this.spec.valueSize}`);
-    }
+  update(key: Uint8Array, value: Uint8Array, flags: number, cpu = 0, on = cpu === ALL_CPUS ? 0 : cpu): number {
+    this.checkCpu(on);
+    if (cpu !== ALL_CPUS) this.checkCpu(cpu);
+    const each = Math.ceil(this.spec.valueSize / 8) * 8;
+    this.checkValue(value, cpu === ALL_CPUS ? each * this.layout.cpus : this.spec.valueSize);
     // kernel/bpf/syscall.c asks this before the map is.
     if ((flags & BPF_F_LOCK) !== 0 && !this.hasLock) return -ERRNO.EINVAL;
     return this.withKey(key, (at) => {
-      const direct = value.length > VALUE_SCRATCH_BYTES && !this.hasFields;
+      const direct = value.length > VALUE_SCRATCH_BYTES && !this.hasFields && cpu !== ALL_CPUS;
       if (!direct) {
         return this.placed(value, VALUE_SCRATCH, VALUE_SCRATCH_BYTES, (from) =>
-          errnoOf(this.core.exports.mapUpdate(this.ptr, at, from, flags, cpu)),
+          errnoOf(this.core.exports.mapUpdate(this.ptr, at, from, flags, cpu, on)),
         );
       }
-      const result = this.core.exports.mapUpdate(this.ptr, at, 0, flags, cpu) >>> 0;
+      const result = this.core.exports.mapUpdate(this.ptr, at, 0, flags, cpu, on) >>> 0;
       if (result <= MAX_ERRNO_VALUE) this.memory.bytes(result, value.length).set(value);
       return errnoOf(result);
     });
@@ -271,6 +282,45 @@ export class CoreMap implements VmMap {
       if (result === 0) next.set(this.memory.bytesAt(to, keySize));
       return result;
     });
+  }
+
+  push(value: Uint8Array, flags: number): number {
+    this.alive();
+    this.checkValue(value, this.spec.valueSize);
+    return this.placed(value, VALUE_SCRATCH, VALUE_SCRATCH_BYTES, (from) =>
+      this.core.exports.mapPush(this.ptr, from, flags),
+    );
+  }
+
+  get(value: Uint8Array, take: boolean): number {
+    this.alive();
+    this.checkValue(value, this.spec.valueSize);
+    return this.placed(value, VALUE_SCRATCH, VALUE_SCRATCH_BYTES, (at) => {
+      const result = this.core.exports.mapGet(this.ptr, at, take);
+      value.set(this.memory.bytesAt(at, value.length));
+      return result;
+    });
+  }
+
+  /** Hashes: how many buckets there are. */
+  get buckets(): number {
+    this.alive();
+    return this.memory.u32At(this.record + MAP_BUCKET_MASK) + 1;
+  }
+
+  /** The elements of a hash's bucket, in the map's order: where their keys lie, and their values on CPU 0. */
+  bucket(index: number): { key: GuestPtr; value: GuestPtr }[] {
+    this.alive();
+    const found: { key: GuestPtr; value: GuestPtr }[] = [];
+    const address = this.memory.address(this.ptr);
+    // Cursors of mapIterNext: the bucket, and a sequence number that falls along it.
+    let cursor = (BigInt(index) << 32n) | 0xffffffffn;
+    for (;;) {
+      cursor = BigInt.asUintN(64, this.core.exports.mapIterNext(address, cursor, 0));
+      if (cursor === 0n || cursor >> 32n !== BigInt(index)) return found;
+      const offset = this.memory.u32At(CUR_CPU) * this.layout.cpuStride;
+      found.push({ key: this.memory.u32At(ITER_KEY), value: this.memory.u32At(ITER_VALUE) - offset });
+    }
   }
 
   free(): void {
@@ -302,6 +352,11 @@ export class CoreMap implements VmMap {
     } finally {
       this.core.exports.heapFree(at);
     }
+  }
+
+  private checkValue(value: Uint8Array, bytes: number): void {
+    if (value.length === bytes) return;
+    throw new VmtableError(`map "${this.spec.name}": a value of ${value.length} bytes, not ${bytes}`);
   }
 
   private checkCpu(cpu: number): void {

@@ -206,7 +206,10 @@ export type HostFn = (call: HostCall) => void;
 
 /** Map types the core holds itself (values in the window, tables outside it). */
 export interface VmMapSpec {
-  /** BPF_MAP_TYPE_ARRAY, _PERCPU_ARRAY, _HASH, _PERCPU_HASH. */
+  /**
+   * BPF_MAP_TYPE_ARRAY, _PERCPU_ARRAY, _HASH, _PERCPU_HASH, _LRU_HASH, _LRU_PERCPU_HASH, _QUEUE, _STACK, _BLOOM_FILTER; or
+   * _ARRAY_OF_MAPS, _HASH_OF_MAPS, whose values are here the u64 addresses of the inner maps' structs.
+   */
   type: number;
   name: string;
   keySize: number;
@@ -215,6 +218,8 @@ export interface VmMapSpec {
   flags: number;
   /** Bytes of the guest-visible `struct bpf_map`, laid out by the host afterwards. */
   mapStructBytes: number;
+  /** Bloom filters: hash functions; 0 or absent for the kernel's default. */
+  hashes?: number;
 }
 
 /** Keys and values are exactly keySize / valueSize bytes. Negative results are -errno. */
@@ -225,10 +230,18 @@ export interface VmMap {
   readonly stride: number;
   /** Value of this key, or 0. Per-CPU maps: the value of `cpu`. */
   lookup(key: Uint8Array, cpu?: number): GuestPtr;
-  update(key: Uint8Array, value: Uint8Array, flags: number, cpu?: number): number;
+  /**
+   * `cpu` says whose value it is in a per-CPU map; ALL_CPUS: `value` has one for each CPU, in multiples of 8 bytes. `on` is
+   * the CPU that does it, on which depends which element an LRU hash evicts.
+   */
+  update(key: Uint8Array, value: Uint8Array, flags: number, cpu?: number, on?: number): number;
   delete(key: Uint8Array): number;
   /** 0 and `next` filled, or -ENOENT at the end. No or unknown key: the first. */
   nextKey(key: Uint8Array | null, next: Uint8Array): number;
+  /** Queues, stacks and bloom filters. */
+  push(value: Uint8Array, flags: number): number;
+  /** Fills `value` with the next one, and with `take` removes it; a bloom filter is asked for the value that is there. */
+  get(value: Uint8Array, take: boolean): number;
   readonly entries: number;
   free(): void;
 }

@@ -1,13 +1,24 @@
 import type { BtfView } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
+import { BPF_MAP_FLAG } from '../../uapi.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
 import { POLLERR } from '../link.js';
+import type { RcuFlavour } from '../rcu.js';
 import { RefCount } from '../refcount.js';
 import type { BpfAttr, MapInfo } from '../types.js';
 import type { Mapping } from './mapping.js';
 import type { RecordError, SpecialField } from './record.js';
+
+/** Which batch commands a map type has. */
+export interface BatchOps {
+  lookup: boolean;
+  lookupAndDelete: boolean;
+  update: boolean;
+  delete: boolean;
+}
+const NO_BATCH: BatchOps = { lookup: false, lookupAndDelete: false, update: false, delete: false };
 
 /** Attributes of MAP_CREATE with nothing left out; the token flag is already gone from map_flags. */
 export type MapCreateAttr = Required<BpfAttr['MAP_CREATE']>;
@@ -50,6 +61,10 @@ export abstract class BpfMap implements MapInfo {
   /** Writable mappings of user space. */
   writers = 0;
   readonly refs = new RefCount();
+  /** Readers that may still hold the map when its last reference goes: those of a map that it was in. */
+  freeAfter: RcuFlavour | null = null;
+  /** Programs that may sleep among those that use the map. */
+  sleepableRefs = 0;
   #usercnt = 1;
 
   constructor(
@@ -60,7 +75,8 @@ export abstract class BpfMap implements MapInfo {
     this.keySize = attr.key_size;
     this.valueSize = attr.value_size;
     this.maxEntries = attr.max_entries;
-    this.flags = attr.map_flags;
+    // Those are the file's (kernel: bpf_map_flags_retain_permanent).
+    this.flags = attr.map_flags & ~(BPF_MAP_FLAG.RDONLY | BPF_MAP_FLAG.WRONLY);
     this.mapExtra = attr.map_extra;
     this.btfKeyTypeId = attr.btf_key_type_id;
     this.btfValueTypeId = attr.btf_value_type_id;
@@ -87,11 +103,34 @@ export abstract class BpfMap implements MapInfo {
     return -ERRNO.ENOTSUPP;
   }
 
+  /** Kernel: ops->map_check_btf, of maps with a key type; called with `btf` and `record` set. */
+  checkBtf(): number {
+    return 0;
+  }
+
+  /** Queues, stacks and bloom filters: what an update without a key does. Other maps are never asked. */
+  pushElem(_value: Uint8Array, _flags: number): number {
+    return -ERRNO.ENOTSUPP;
+  }
+
+  /** The batch commands that the type has (kernel: ops->map_lookup_batch and so on). */
+  get batchOps(): BatchOps {
+    return NO_BATCH;
+  }
+
+  /** BTF may describe the value alone: checkBtf is called without a key type, too. */
+  get mayLackKey(): boolean {
+    return false;
+  }
+
   /** Called once id and name are set. */
   published(): void {}
 
   /** Called with refcnt 0 from a workqueue: gives the map's own resources back (kernel: ops->map_free). */
   protected abstract freeMap(): void;
+
+  /** User space has given up its last reference (kernel: ops->map_release_uref). */
+  protected releaseUref(): void {}
 
   /** Guest address of `struct bpf_map`, what a program's LD_IMM64 of the map holds; 0 for maps that programs cannot name. */
   get guest(): GuestPtr {
@@ -167,7 +206,8 @@ export abstract class BpfMap implements MapInfo {
   put(): void {
     if (!this.refs.dec()) return;
     this.kernel.maps.free(this.id);
-    this.kernel.rcu.work(() => this.destroy());
+    if (this.freeAfter) this.kernel.rcu.call(() => this.destroy(), this.freeAfter);
+    else this.kernel.rcu.work(() => this.destroy());
   }
 
   /** Frees a map whose id was never or is no longer published. */
@@ -178,7 +218,7 @@ export abstract class BpfMap implements MapInfo {
   }
 
   putWithUref(): void {
-    this.#usercnt--;
+    if (--this.#usercnt === 0) this.releaseUref();
     this.put();
   }
 
