@@ -58,6 +58,14 @@ static __always_inline u64 now_ns(void)
 		scx_bpf_error_bstr(text, words, sizeof(words));                         \
 	})
 
+/* Ends the scheduler as if user space had, with a code for it. */
+#define scx_exit(code, fmt, ...)                                                        \
+	({                                                                              \
+		static char text[] = fmt;                                               \
+		unsigned long long words[] = { __VA_ARGS__ };                           \
+		scx_bpf_exit_bstr(code, text, words, sizeof(words));                    \
+	})
+
 /* What the kernel says when the scheduler goes, kept where user space finds it. */
 struct exit_record {
 	u32 kind;

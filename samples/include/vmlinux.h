@@ -7,6 +7,7 @@
 struct ack_sample;
 struct cgroup;
 struct cpumask;
+struct kernfs_node;
 struct list_head;
 struct module;
 struct rate_sample;
@@ -42,6 +43,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 	BPF_MAP_TYPE_ARENA = 33,
 };
@@ -53,10 +55,14 @@ enum bpf_func_id {
 	BPF_FUNC_ktime_get_ns = 5,
 	BPF_FUNC_trace_printk = 6,
 	BPF_FUNC_get_smp_processor_id = 8,
+	BPF_FUNC_map_push_elem = 87,
+	BPF_FUNC_map_pop_elem = 88,
 	BPF_FUNC_probe_read_kernel_str = 115,
+	BPF_FUNC_get_current_task_btf = 158,
 };
 
 struct sched_ext_entity {
+	u32 flags;
 	u32 weight;
 	u64 tid;
 	u64 slice;
@@ -137,6 +143,41 @@ struct scx_exit_task_args {
 	bool cancelled;
 };
 
+struct scx_cgroup_init_args {
+	u32 weight;
+	u64 bw_period_us;
+	u64 bw_quota_us;
+	u64 bw_burst_us;
+	bool sched_idle;
+};
+
+struct scx_cpu_acquire_args {
+};
+
+enum scx_cpu_preempt_reason {
+	SCX_CPU_PREEMPT_RT = 0,
+	SCX_CPU_PREEMPT_DL = 1,
+	SCX_CPU_PREEMPT_STOP = 2,
+	SCX_CPU_PREEMPT_UNKNOWN = 3,
+};
+
+struct scx_cpu_release_args {
+	enum scx_cpu_preempt_reason reason;
+	struct task_struct *task;
+};
+
+struct cpumask {
+	long unsigned int bits[128];
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
 enum scx_exit_kind {
 	SCX_EXIT_NONE = 0,
 	SCX_EXIT_DONE = 1,
@@ -167,6 +208,7 @@ enum scx_public_consts {
 enum scx_dsq_id_flags {
 	SCX_DSQ_GLOBAL = 0x8000000000000001ULL,
 	SCX_DSQ_LOCAL = 0x8000000000000002ULL,
+	SCX_DSQ_LOCAL_ON = 0xc000000000000000ULL,
 };
 
 enum scx_enq_flags {
@@ -246,6 +288,9 @@ enum xdp_action {
 extern s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) __ksym;
 extern s32 scx_bpf_select_cpu_dfl(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *is_idle) __ksym;
 extern void scx_bpf_error_bstr(char *fmt, long long unsigned int *data, u32 data__sz) __ksym;
+extern void scx_bpf_exit_bstr(s64 exit_code, char *fmt, long long unsigned int *data, u32 data__sz) __ksym;
+extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym;
+extern void bpf_task_release(struct task_struct *p) __ksym;
 extern void __arena *bpf_arena_alloc_pages(void *p__map, void __arena *addr__ign, u32 page_cnt, int node_id, u64 flags) __ksym;
 extern void bpf_arena_free_pages(void *p__map, void __arena *ptr__ign, u32 page_cnt) __ksym;
 
