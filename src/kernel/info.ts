@@ -13,7 +13,7 @@ export function objGetInfo(kernel: Kernel, attr: BpfAttr['OBJ_GET_INFO_BY_FD']):
   const file = kernel.fds.file(attr.bpf_fd);
   if (!file) return -ERRNO.EBADF;
   const { object } = file;
-  if (!object || object.fdKind === 'stats') return -ERRNO.EINVAL;
+  if (!object || object.fdKind === 'stats' || object.fdKind === 'file') return -ERRNO.EINVAL;
   Object.assign(attr.info, infoOf(object));
   const { info_len: length = Number.MAX_SAFE_INTEGER } = attr;
   attr.info_len = trimInfo(kernel, `bpf_${object.fdKind}_info`, attr.info, length);

@@ -23,6 +23,7 @@ import { type ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
 import { Dtors } from './field/dtors.js';
+import { CgroupFile, PidFile } from './files.js';
 import { HeldTable } from './held.js';
 import { registerHelpers } from './helper/builtin.js';
 import { HelperTable } from './helper/registry.js';
@@ -184,6 +185,21 @@ export class Kernel {
   /** dup(2): another fd of the same file. */
   dup(fd: number): number {
     return this.fds.dup(fd);
+  }
+
+  /** pidfd_open(2): an fd that names a task, the key of task storages. -ESRCH if there is no such task. */
+  pidfd(pid: number): number {
+    if (!(Number.isInteger(pid) && pid > 0)) return -ERRNO.EINVAL;
+    return this.tasks.byPid(pid) ? this.fds.open(new PidFile(this, pid)) : -ERRNO.ESRCH;
+  }
+
+  /** open(2) of a cgroup's directory: an fd that names it, the key of cgroup storages. -ENOENT if there is no such cgroup. */
+  cgroupFd(id: number): number {
+    const cgroup = this.cgroups.byId(id);
+    if (!cgroup || !this.cgroups.tryGet(cgroup)) return -ERRNO.ENOENT;
+    const fd = this.fds.open(new CgroupFile(this, cgroup));
+    if (fd < 0) this.cgroups.put(cgroup);
+    return fd;
   }
 
   /** poll(2) with no timeout: the ready events (POLLIN, POLLHUP, …) of an fd, or -EBADF. */

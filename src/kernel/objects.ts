@@ -13,13 +13,20 @@ export interface TypedObject {
 /** Kernel objects by address, so that a fault can say `task_struct.se.vruntime`. Looked at when a program faults only. */
 export class ObjectTable {
   readonly #objects = new Map<GuestPtr, TypedObject>();
+  /** Runs with an object's address when it goes: what hangs on it must go, too. */
+  readonly onRemove = new Set<(ptr: GuestPtr) => void>();
 
   add(object: TypedObject): void {
     this.#objects.set(object.ptr, object);
   }
 
   remove(ptr: GuestPtr): void {
-    this.#objects.delete(ptr);
+    if (!this.#objects.delete(ptr)) return;
+    for (const hook of this.onRemove) hook(ptr);
+  }
+
+  startingAt(ptr: GuestPtr): TypedObject | undefined {
+    return this.#objects.get(ptr);
   }
 
   /** The object that covers an address. */

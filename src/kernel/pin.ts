@@ -17,6 +17,7 @@ function hold(object: FdObject): boolean {
       return true;
     case 'btf':
     case 'stats':
+    case 'file':
       return false;
   }
 }

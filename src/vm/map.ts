@@ -70,6 +70,7 @@ const NAMED_FREED = 256;
 /** The maps of one core. */
 export class Maps {
   private readonly byPtr = new Map<GuestPtr, CoreMap>();
+  private readonly byTag = new Map<number, CoreMap>();
   private readonly foreign = new Map<GuestPtr, ForeignMap>();
   private readonly freed: number[] = [];
   private nextId = 1;
@@ -92,9 +93,11 @@ export class Maps {
     const [ptr, id] = this.allocate(spec, spec.type);
     const map = new CoreMap(this.core, this.memory, spec, ptr, () => {
       this.byPtr.delete(ptr);
+      this.byTag.delete(id);
       this.forget(id);
     });
     this.byPtr.set(ptr, map);
+    this.byTag.set(id, map);
     this.memory.nameTag(id, mapNames(spec, map.layout));
     return map;
   }
@@ -117,6 +120,18 @@ export class Maps {
   /** The core map whose struct is at ptr. */
   at(ptr: GuestPtr): CoreMap | undefined {
     return this.byPtr.get(ptr);
+  }
+
+  /** The value that an address within an object of a map (CoreMemory.objectOf) lies in. */
+  valueIn(object: { start: GuestPtr; tag: number }, ptr: GuestPtr): { map: CoreMap; value: GuestPtr } | undefined {
+    const map = this.byTag.get(object.tag);
+    if (!map) return undefined;
+    const { stride, cpuStride, valueOffset, cpus } = map.layout;
+    const within = (ptr - object.start) % stride;
+    const element = ptr - within;
+    const cpu = cpuStride === 0 ? 0 : Math.floor((within - valueOffset) / cpuStride);
+    const value = element + valueOffset + cpu * cpuStride;
+    return cpu >= 0 && cpu < cpus && ptr >= value && ptr < value + map.spec.valueSize ? { map, value } : undefined;
   }
 
   private allocate(spec: VmMapSpec, type: number): [ptr: GuestPtr, id: number] {

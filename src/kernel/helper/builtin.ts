@@ -11,6 +11,7 @@ import type { Kernel } from '../kernel.js';
 import { registerMemoryHelpers } from './memory.js';
 import { registerPrintHelpers } from './print.js';
 import { registerRingbufHelpers } from './ringbuf.js';
+import { registerStorageHelpers } from './storage.js';
 import { registerTaskHelpers } from './task.js';
 import { registerTimeHelpers } from './time.js';
 
@@ -33,6 +34,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerPrintHelpers(kernel);
   registerTaskHelpers(kernel);
   registerRingbufHelpers(kernel);
+  registerStorageHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));
   kernel.registerHelper('get_prandom_u32', (call) => call.retU64(BigInt(kernel.random.u32())));

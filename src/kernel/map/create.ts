@@ -10,6 +10,7 @@ import { structOpsAlloc, structOpsAllocCheck } from '../struct_ops/create.js';
 import type { BpfAttr } from '../types.js';
 import { arenaMapAlloc } from './arena.js';
 import { CoreMap } from './core_map.js';
+import { localStorageAlloc, localStorageAllocCheck } from './local_storage.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
 import { setMapRecord } from './record.js';
 import { ringbufMapAlloc } from './ringbuf.js';
@@ -39,6 +40,7 @@ interface MapType {
 
 const ARRAY: MapType = { allocCheck: arrayAllocCheck, alloc: coreAlloc };
 const HASH: MapType = { allocCheck: hashAllocCheck, alloc: coreAlloc };
+const LOCAL_STORAGE: MapType = { allocCheck: localStorageAllocCheck, alloc: localStorageAlloc };
 const MAP_IN_MAP: MapType = { allocCheck: () => 0, alloc: mapInMapAlloc };
 
 const TYPES: ReadonlyMap<number, MapType> = new Map([
@@ -49,6 +51,10 @@ const TYPES: ReadonlyMap<number, MapType> = new Map([
   [BPF_MAP_TYPE.ARRAY_OF_MAPS, MAP_IN_MAP],
   [BPF_MAP_TYPE.HASH_OF_MAPS, MAP_IN_MAP],
   [BPF_MAP_TYPE.ARENA, { allocCheck: () => 0, alloc: arenaMapAlloc }],
+  [BPF_MAP_TYPE.TASK_STORAGE, LOCAL_STORAGE],
+  [BPF_MAP_TYPE.CGRP_STORAGE, LOCAL_STORAGE],
+  [BPF_MAP_TYPE.SK_STORAGE, LOCAL_STORAGE],
+  [BPF_MAP_TYPE.INODE_STORAGE, LOCAL_STORAGE],
   [BPF_MAP_TYPE.RINGBUF, { allocCheck: () => 0, alloc: ringbufMapAlloc }],
   [BPF_MAP_TYPE.USER_RINGBUF, { allocCheck: () => 0, alloc: ringbufMapAlloc }],
   [BPF_MAP_TYPE.STRUCT_OPS, { allocCheck: structOpsAllocCheck, alloc: structOpsAlloc }],
@@ -206,7 +212,7 @@ function checkTypes(map: BpfMap): number {
   if (typeSize(map, value) !== map.valueSize) return -ERRNO.EINVAL;
   const refused = setMapRecord(map);
   if (refused < 0) return refused;
-  if (!array) return 0;
+  if (!array) return map.checkBtf();
   if (key === 0) {
     const global = map.type === BPF_MAP_TYPE.ARRAY && map.maxEntries === 1;
     return global && view.kindOf(value) === BTF_KIND.DATASEC ? 0 : -ERRNO.EINVAL;

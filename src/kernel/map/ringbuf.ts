@@ -5,7 +5,8 @@ import type { ForeignHandle } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../link.js';
-import { fillGuestMap, guestMapBytes, nameGuestMap } from './guest.js';
+import { foreignHandle, noElementHelpers } from './foreign.js';
+import { fillGuestMap, nameGuestMap } from './guest.js';
 import { BpfMap, type MapCreateAttr, type MmapRequest } from './map.js';
 import type { Mapping } from './mapping.js';
 
@@ -65,18 +66,7 @@ abstract class Ring extends BpfMap {
     const name = `ring buffer "${attr.map_name}"`;
     this.area = kernel.memory.alloc(META + 2 * attr.max_entries, { align: 16, access: ACCESS_NONE, name });
     try {
-      this.#handle = kernel.vm.createForeignMap(
-        {
-          type: attr.map_type,
-          name: attr.map_name,
-          keySize: 0,
-          valueSize: 0,
-          maxEntries: attr.max_entries,
-          flags: attr.map_flags,
-          mapStructBytes: guestMapBytes(kernel),
-        },
-        { lookup: () => 0, update: () => -ERRNO.ENOTSUPP, delete: () => -ERRNO.ENOTSUPP },
-      );
+      this.#handle = foreignHandle(kernel, attr, noElementHelpers(attr));
     } catch (error) {
       kernel.memory.free(this.area);
       throw error;
