@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// npm run profiles: makes profiles/<version>.btf.gz and .config.json anew.
+// npm run profiles: makes profiles/<version>.btf.gz, .names.gz and .config.json anew.
 //
 //   node scripts/profiles.mjs [VERSION…]             7.3 and 6.18 from Debian's binary packages (network, no root, nothing
 //                                                    installed: apt works on private lists in a temporary folder)
 //   node scripts/profiles.mjs --from-source DIR      6.12 from a kernel tree; see BUILD_6_12 below
+//   node scripts/profiles.mjs --names [VERSION…]     only the .names.gz, from the committed .btf.gz (no network)
 //   node scripts/profiles.mjs --check …              compares with the committed files instead of writing them
 //
 // Needs apt-get, dpkg-deb, zstd, gzip; for --from-source also what the kernel's build needs and pahole.
@@ -13,6 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+import { Btf, makeNameOrder } from '../dist/src/btf/index.js';
 import { debianMirror } from './debian_mirror.mjs';
 
 /** Debian took 6.18's packages apart differently from 7.3's: kernel and config lie in one package or in two. */
@@ -48,7 +51,7 @@ const BUILD_6_12 = '6.12';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { check: { type: 'boolean' }, 'from-source': { type: 'string' } },
+  options: { check: { type: 'boolean' }, names: { type: 'boolean' }, 'from-source': { type: 'string' } },
 });
 let differ = 0;
 
@@ -123,12 +126,24 @@ function emit(file, bytes) {
 function emitProfile(version, kernel, config) {
   const btf = elfSection(kernel, '.BTF');
   if (btf.readUInt16LE(0) !== 0xeb9f) throw new Error('.BTF does not begin with the magic of BTF');
-  emit(`${version}.btf.gz`, run('gzip', ['-n', '-9'], btf));
+  const packed = run('gzip', ['-n', '-9'], btf);
+  emit(`${version}.btf.gz`, packed);
+  emitNames(version, packed);
   emit(`${version}.config.json`, Buffer.from(configJson(config.toString('latin1'))));
 }
 
+/** The order of a BTF's names, see src/btf/name_order.ts. The stream's last 8 bytes begin with the CRC-32 of the blob. */
+function emitNames(version, packed) {
+  const order = makeNameOrder(Btf.parse(new Uint8Array(gunzipSync(packed))), packed.readUInt32LE(packed.length - 8));
+  emit(`${version}.names.gz`, run('gzip', ['-n', '-9'], order));
+}
+
 const source = options['from-source'];
-if (source !== undefined) {
+if (options.names) {
+  for (const version of positionals.length > 0 ? positionals : [...Object.keys(DEBIAN), BUILD_6_12]) {
+    emitNames(version, readFileSync(join(root, 'profiles', `${version}.btf.gz`)));
+  }
+} else if (source !== undefined) {
   emitProfile(BUILD_6_12, readFileSync(join(source, 'vmlinux')), readFileSync(join(source, '.config')));
 } else {
   for (const version of positionals.length > 0 ? positionals : Object.keys(DEBIAN)) {

@@ -1,7 +1,11 @@
 import { InputError, located } from '../errors.js';
 import { alignOf, findMember, findPath, resolveType, sizeOfType } from './layout.js';
-import { BTF_HEADER_BYTES, BTF_MAGIC, decodeRecord, indexRecords, kindOfInfo, vlenOfInfo } from './records.js';
-import { BtfStrings, NameTable } from './strings.js';
+import { HashedNames } from './name_hash.js';
+import type { NameOrder } from './name_order.js';
+import { OrderedNames } from './name_search.js';
+import type { Names } from './names.js';
+import { BTF_HEADER_BYTES, BTF_MAGIC, decodeRecord, indexRecords, kindOfInfo } from './records.js';
+import { BtfStrings } from './strings.js';
 import { BTF_KIND, type BtfKind, type BtfMember, type BtfType, type BtfView } from './types.js';
 import { checkRecord, type Records, validate } from './validate.js';
 
@@ -9,7 +13,7 @@ const VOID: BtfType = { kind: BTF_KIND.UNKN, id: 0, name: '' };
 
 /**
  * One BTF blob. Parsing finds where every type is and nothing else: a kernel's 5 MB take a few ms. A type is decoded and
- * checked when it is asked for; names are found through a hash over their bytes that the first look-up builds.
+ * checked when it is asked for; names are found in an order that came with the blob or through an index of hashes.
  * Every method throws InputError naming the type id that is wrong.
  */
 export class Btf implements BtfView {
@@ -18,9 +22,7 @@ export class Btf implements BtfView {
   readonly #types = new Map<number, BtfType>();
   readonly #aligns = new Map<number, number>();
   readonly #index: Uint32Array;
-  #funcNames: NamedTypes | undefined;
-  #otherNames: NamedTypes | undefined;
-  #enumerators: NamedTypes | undefined;
+  readonly #names: Names;
 
   private constructor(
     readonly raw: Uint8Array,
@@ -30,14 +32,20 @@ export class Btf implements BtfView {
     readonly typesOffset: number,
     readonly words: Uint32Array,
     readonly strings: BtfStrings,
+    order: NameOrder | undefined,
   ) {
     this.#firstId = base?.typeCount ?? 1;
     this.#index = indexRecords(words, this.#firstId);
     this.typeCount = this.#firstId + this.#index.length;
+    const records = { words, index: this.#index, firstId: this.#firstId };
+    this.#names = order ? new OrderedNames(records, strings, order) : new HashedNames(records, strings);
   }
 
-  /** Reads header and type boundaries. Throws InputError naming the offset or type id that is wrong. */
-  static parse(raw: Uint8Array, base?: Btf): Btf {
+  /**
+   * Reads header and type boundaries. Throws InputError naming the offset or type id that is wrong. `order` is believed: whoever
+   * passes it knows that it was made from these bytes.
+   */
+  static parse(raw: Uint8Array, base?: Btf, order?: NameOrder): Btf {
     const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
     if (raw.length < BTF_HEADER_BYTES) throw new InputError(`BTF header: truncated at ${raw.length} bytes`);
     const magic = view.getUint16(0, true);
@@ -74,6 +82,7 @@ export class Btf implements BtfView {
       types.offset,
       wordsOf(types.bytes),
       new BtfStrings(strings, base?.strings.end ?? 0, base?.strings),
+      order,
     );
   }
 
@@ -122,23 +131,29 @@ export class Btf implements BtfView {
   find(name: string, ...kinds: BtfKind[]): number {
     const inBase = this.base?.find(name, ...kinds) ?? 0;
     if (inBase !== 0) return inBase;
+    const any = kinds.length === 0;
     let lowest = 0;
-    for (const { table, ids } of this.#tables(kinds)) {
-      for (let i = table.find(name); i >= 0; i = table.find(name, i)) {
-        const id = ids[i] as number;
-        if (lowest !== 0 && id > lowest) break;
-        if (kinds.length === 0 || kinds.includes(this.kindOf(id))) lowest = id;
+    const search = (funcs: boolean) => {
+      for (const id of this.#names.types(name, funcs)) {
+        if (lowest !== 0 && id > lowest) return;
+        if (any || kinds.includes(this.kindOf(id))) {
+          lowest = id;
+          return;
+        }
       }
-    }
+    };
+    if (any || kinds.some((kind) => kind !== BTF_KIND.FUNC)) search(false);
+    if (any || kinds.includes(BTF_KIND.FUNC)) search(true);
     return lowest;
   }
 
   findAll(name: string): readonly number[] {
-    const own: number[] = [];
-    for (const { table, ids } of this.#tables([])) {
-      for (let i = table.find(name); i >= 0; i = table.find(name, i)) own.push(ids[i] as number);
-    }
+    const own = [...this.#names.types(name, false), ...this.#names.types(name, true)];
     return [...(this.base?.findAll(name) ?? []), ...own.sort((a, b) => a - b)];
+  }
+
+  flavours(name: string): readonly string[] {
+    return this.#names.flavours(name);
   }
 
   string(offset: number): string {
@@ -168,11 +183,9 @@ export class Btf implements BtfView {
   enumerator(name: string): bigint | undefined {
     const inBase = this.base?.enumerator(name);
     if (inBase !== undefined) return inBase;
-    this.#enumerators ??= this.#nameEnumerators();
-    const { table, ids } = this.#enumerators;
-    const found = table.find(name);
-    if (found < 0) return undefined;
-    const type = this.type(ids[found] as number);
+    const id = this.#names.enumWith(name);
+    if (id === 0) return undefined;
+    const type = this.type(id);
     if (type.kind !== BTF_KIND.ENUM && type.kind !== BTF_KIND.ENUM64) return undefined;
     return type.values.find((value) => value.name === name)?.value;
   }
@@ -197,68 +210,6 @@ export class Btf implements BtfView {
     if (word === undefined) throw new InputError(`type ${id} does not exist (${this.typeCount} types)`);
     return word;
   }
-
-  /** Most names of a kernel are functions' and few are ever looked up: they have a table of their own. */
-  #tables(kinds: readonly BtfKind[]): NamedTypes[] {
-    const tables: NamedTypes[] = [];
-    if (kinds.length === 0 || kinds.some((kind) => kind !== BTF_KIND.FUNC)) {
-      this.#otherNames ??= this.#nameTypes((kind) => kind !== BTF_KIND.FUNC);
-      tables.push(this.#otherNames);
-    }
-    if (kinds.length === 0 || kinds.includes(BTF_KIND.FUNC)) {
-      this.#funcNames ??= this.#nameTypes((kind) => kind === BTF_KIND.FUNC);
-      tables.push(this.#funcNames);
-    }
-    return tables;
-  }
-
-  #nameTypes(wanted: (kind: number) => boolean): NamedTypes {
-    const { words } = this;
-    const index = this.#index;
-    const ids = new Uint32Array(index.length);
-    const names = new Uint32Array(index.length);
-    let count = 0;
-    for (let i = 0; i < index.length; i++) {
-      const word = index[i] as number;
-      const name = this.#nameOffset(words[word] as number);
-      if (name === 0 || !wanted(kindOfInfo(words[word + 1] as number))) continue;
-      ids[count] = this.#firstId + i;
-      names[count++] = name;
-    }
-    return { table: new NameTable(this.strings, names.subarray(0, count)), ids };
-  }
-
-  #nameEnumerators(): NamedTypes {
-    const { words } = this;
-    // The shortest enumerator is two words.
-    const ids = new Uint32Array(words.length / 2);
-    const names = new Uint32Array(words.length / 2);
-    let count = 0;
-    for (let i = 0; i < this.#index.length; i++) {
-      const word = this.#index[i] as number;
-      const info = words[word + 1] as number;
-      const kind = kindOfInfo(info);
-      if (kind !== BTF_KIND.ENUM && kind !== BTF_KIND.ENUM64) continue;
-      const step = kind === BTF_KIND.ENUM ? 2 : 3;
-      const end = word + 3 + vlenOfInfo(info) * step;
-      for (let at = word + 3; at < end; at += step) {
-        ids[count] = this.#firstId + i;
-        names[count++] = this.#nameOffset(words[at] as number);
-      }
-    }
-    return { table: new NameTable(this.strings, names.slice(0, count)), ids: ids.slice(0, count) };
-  }
-
-  /** 0 for offsets past the end: such a type has no name to be found by, and reading it names the error. */
-  #nameOffset(offset: number): number {
-    return offset < this.strings.end ? offset : 0;
-  }
-}
-
-/** Entry i of the table is of type ids[i]. */
-interface NamedTypes {
-  table: NameTable;
-  ids: Uint32Array;
 }
 
 /** The bytes as little-endian words, without a copy where alignment allows it. */

@@ -99,53 +99,12 @@ export class CoReResolver {
         if (kindsCompatible(btf.kindOf(at), kind)) found.push({ btf, id: at });
       }
     };
-    const names = [name, ...flavoursOf(this.kernel, name)];
+    const names = [name, ...this.kernel.flavours(name)];
     collect(this.kernel, names, 1);
     if (found.length === 0) {
-      for (const btf of this.modules())
-        collect(btf, new Set([...names, ...flavoursOf(btf, name)]), this.kernel.typeCount);
+      for (const btf of this.modules()) collect(btf, new Set([...names, ...btf.flavours(name)]), this.kernel.typeCount);
     }
     this.#candidates.set(id, found);
     return found;
   }
-}
-
-const FLAVOURS = new WeakMap<BtfView, Map<string, string[]>>();
-const BTF_HEADER_BYTES = 24;
-
-/**
- * Names with a `___flavour` in a BTF's own strings, by essential name. There are a few dozen in a kernel's hundred thousand
- * strings, so they are searched for in the string section as one text instead of decoding every type's name.
- */
-function flavoursOf(btf: BtfView, name: string): readonly string[] {
-  let flavours = FLAVOURS.get(btf);
-  if (!flavours) {
-    flavours = new Map();
-    const strings = stringSection(btf.raw);
-    // One character a byte, so that offsets in the text are offsets in the section.
-    const text = new TextDecoder('latin1').decode(strings);
-    for (let at = text.indexOf('___'); at >= 0; ) {
-      const from = text.lastIndexOf('\0', at) + 1;
-      const zero = text.indexOf('\0', at);
-      const to = zero < 0 ? text.length : zero;
-      const full = new TextDecoder().decode(strings.subarray(from, to));
-      const essential = essentialName(full);
-      if (essential !== full) {
-        const list = flavours.get(essential);
-        if (list) list.push(full);
-        else flavours.set(essential, [full]);
-      }
-      at = text.indexOf('___', to);
-    }
-    FLAVOURS.set(btf, flavours);
-  }
-  return flavours.get(name) ?? [];
-}
-
-/** struct btf_header: … hdr_len at 4, str_off at 16, str_len at 20. */
-function stringSection(raw: Uint8Array): Uint8Array {
-  if (raw.length < BTF_HEADER_BYTES) return raw.subarray(raw.length);
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-  const start = view.getUint32(4, true) + view.getUint32(16, true);
-  return raw.subarray(start, start + view.getUint32(20, true));
 }

@@ -108,6 +108,8 @@ export interface BtfView {
   find(name: string, ...kinds: BtfKind[]): number;
   /** Every type id with this name, ascending. */
   findAll(name: string): readonly number[];
+  /** Names `name___flavour` that types of this blob (not of its base) have, see essentialName. */
+  flavours(name: string): readonly string[];
   string(offset: number): string;
   /** Strips typedef, const, volatile, restrict and type tags. */
   resolve(id: number): number;

@@ -1,5 +1,6 @@
 import { gunzip, readAsset } from '#platform';
 import { Btf } from '../btf/btf.js';
+import { type NameOrder, parseNameOrder } from '../btf/name_order.js';
 import type { BtfView } from '../btf/types.js';
 import { InputError } from '../errors.js';
 import type { Profile, ProfileBehaviours } from './types.js';
@@ -99,8 +100,24 @@ function isProfileName(name: string): name is ProfileName {
 }
 
 async function readProfile(name: ProfileName): Promise<Profile> {
-  const [btf, config] = await Promise.all([readAsset(`profiles/${name}.btf.gz`).then(gunzip), readConfig(name)]);
-  return makeProfile(name, RELEASES[name], Btf.parse(btf), config);
+  const packed = readAsset(`profiles/${name}.btf.gz`);
+  const [btf, order, config] = await Promise.all([
+    packed.then(gunzip),
+    readAsset(`profiles/${name}.names.gz`).then(gunzip).then(parseNameOrder),
+    readConfig(name),
+  ]);
+  checkOrder(name, await packed, order);
+  return makeProfile(name, RELEASES[name], Btf.parse(btf, undefined, order), config);
+}
+
+/**
+ * The order of names holds for one blob, named by CRC-32 and length; both are the last 8 bytes of the stream that the blob came
+ * in (RFC 1952 section 2.3.1), and whoever unpacked it has compared them with its content.
+ */
+function checkOrder(name: string, packed: Uint8Array, order: NameOrder): void {
+  const trailer = new DataView(packed.buffer, packed.byteOffset + packed.length - 8, 8);
+  if (trailer.getUint32(0, true) === order.crc && trailer.getUint32(4, true) === order.bytes) return;
+  throw new InputError(`profile ${name}: ${name}.names.gz was not made from ${name}.btf.gz (npm run profiles)`);
 }
 
 async function readConfig(name: ProfileName): Promise<Readonly<Record<string, string>>> {
