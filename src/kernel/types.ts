@@ -288,6 +288,15 @@ export interface StructOpsDef {
    */
   write_classes?(member: string, prog: ProgInfo): number;
   /**
+   * At PROG_LOAD, for each helper that the program calls (its name without `bpf_`): may a program behind this member call it?
+   * False fails the load with EINVAL (kernel: verifier_ops->get_func_proto). Default yes.
+   */
+  get_func_proto?(helper: string, member: string): boolean;
+  /**
+   * The same for kfuncs; false fails the load with EACCES (kernel: the filter of a btf_kfunc_id_set). Default yes.
+   */
+  kfunc_filter?(kfunc: string, member: string): boolean;
+  /**
    * Members that programs may implement, each with tags of its arguments by position; the role of cfi_stubs and of their
    * parameter names. A function member without a stub is not supported: PROG_LOAD answers ENOTSUPP. Stubs are never run:
    * a member without a program is NULL in kdata and undefined in kdata.ops, and the subsystem looks before it calls.

@@ -6,6 +6,7 @@ import { VerifyError } from '../../vm/verify.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
 import { badToken } from '../map/create.js';
+import { ProgArrayMap } from '../map/prog_array.js';
 import { objName } from '../name.js';
 import type { BpfAttr } from '../types.js';
 import { checkAttachBtfId, checkLoadAttach, structOpsTarget } from './attach.js';
@@ -13,9 +14,10 @@ import { checkFuncInfo, parseFuncInfo, parseLineInfo } from './info.js';
 import { VerifierLog } from './log.js';
 import { rewritePacketLoads } from './packet.js';
 import { BpfProg, type FuncInfo } from './prog.js';
-import { Resolver } from './resolve.js';
+import { type CallFilter, Resolver } from './resolve.js';
 
 /** Flags that bpf_prog_load knows: alignment, sleepable, test and XDP switches, token. */
+const BPF_F_XDP_HAS_FRAGS = 1 << 5;
 const BPF_F_TOKEN_FD = 1 << 16;
 const PROG_FLAGS = 0xff | BPF_F_TOKEN_FD;
 
@@ -66,6 +68,7 @@ export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
   prog.aux.attachBtf = attachBtf;
   attachBtf?.refs.inc();
   prog.aux.attachBtfId = attachBtfId;
+  prog.aux.xdpHasFrags = (flags & BPF_F_XDP_HAS_FRAGS) !== 0;
   prog.aux.loadTime = kernel.clock.now;
   let result: number;
   try {
@@ -131,13 +134,16 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
   result = resolver.ldImm64();
   if (result < 0) return result;
   // The verifier looks at the program's structure before its target, and at the functions it calls after both.
-  const refused = resolver.callTargets();
+  const refused = resolver.callTargets(callFilter(prog));
   result = build(kernel, prog, resolver, log);
   if (result < 0) return result;
   result = checkAttachBtfId(kernel, log, prog, resolver.hasTailCall);
   if (result < 0) return result;
   prog.aux.verifiedInsns = resolver.insnStarts;
-  return refused ? log.fail(refused.errno, refused.text) : 0;
+  if (refused) return log.fail(refused.errno, refused.text);
+  // Kernel: bpf_check_tail_call.
+  const fits = aux.used_maps.every((map) => !(map instanceof ProgArrayMap) || map.compatible(prog));
+  return fits ? 0 : -ERRNO.EINVAL;
 }
 
 /**
@@ -150,6 +156,18 @@ function exceptionCallback(btf: BtfObject | null, funcInfo: readonly FuncInfo[])
   const prefix = 'exception_callback:';
   const tag = btf.declTags.find(({ type, name }) => type === main.typeId && name.startsWith(prefix));
   return funcInfo.find((entry) => entry.name === tag?.name.slice(prefix.length))?.insn ?? null;
+}
+
+/** What the subsystem behind the program lets it call. */
+function callFilter(prog: BpfProg): CallFilter {
+  const target = structOpsTarget(prog);
+  const member = target?.member?.model ? target.member.name : undefined;
+  if (!target || member === undefined) return {};
+  const { get_func_proto, kfunc_filter } = target.desc.def;
+  return {
+    ...(get_func_proto && { helper: (name) => get_func_proto(name, member) }),
+    ...(kfunc_filter && { kfunc: (name) => kfunc_filter(name, member) }),
+  };
 }
 
 /** What the subsystem lets the program write; a program that the attach check will refuse writes nothing. */

@@ -14,6 +14,7 @@ import {
 } from '../../../assembly/isa.js';
 import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
+import { BPF_MAP_TYPE } from '../../uapi.js';
 import type { CallTarget } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
@@ -41,11 +42,47 @@ const POISON_RANGE = 1_000_000;
 
 const HELPER_TAIL_CALL = 12;
 
+const SLEEPABLE_MAPS: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE.HASH,
+  BPF_MAP_TYPE.LRU_HASH,
+  BPF_MAP_TYPE.ARRAY,
+  BPF_MAP_TYPE.PERCPU_HASH,
+  BPF_MAP_TYPE.PERCPU_ARRAY,
+  BPF_MAP_TYPE.LRU_PERCPU_HASH,
+  BPF_MAP_TYPE.ARRAY_OF_MAPS,
+  BPF_MAP_TYPE.HASH_OF_MAPS,
+  BPF_MAP_TYPE.RINGBUF,
+  BPF_MAP_TYPE.USER_RINGBUF,
+  BPF_MAP_TYPE.INODE_STORAGE,
+  BPF_MAP_TYPE.SK_STORAGE,
+  BPF_MAP_TYPE.TASK_STORAGE,
+  BPF_MAP_TYPE.CGRP_STORAGE,
+  BPF_MAP_TYPE.QUEUE,
+  BPF_MAP_TYPE.STACK,
+  BPF_MAP_TYPE.ARENA,
+]);
+const MORE_SLEEPABLE_MAPS: ReadonlySet<number> = new Set([
+  ...SLEEPABLE_MAPS,
+  BPF_MAP_TYPE.LPM_TRIE,
+  BPF_MAP_TYPE.INSN_ARRAY,
+  BPF_MAP_TYPE.PROG_ARRAY,
+]);
+
+function sleepableMaps(kernel: Kernel): ReadonlySet<number> {
+  return kernel.profile.behaviours.sleepableProgArrays ? MORE_SLEEPABLE_MAPS : SLEEPABLE_MAPS;
+}
+
 /** A call that the kernel would not let pass. */
 export interface Refusal {
   /** Negative. */
   errno: number;
   text: string;
+}
+
+/** Which helpers and kfuncs the subsystem behind a program gives it; false refuses. */
+export interface CallFilter {
+  helper?: (name: string) => boolean;
+  kfunc?: (name: string) => boolean;
 }
 
 /** The insns of one program while they are being resolved. */
@@ -243,6 +280,10 @@ export class Resolver {
       );
     }
     if (!map.usableByProgs) return this.log.fail(-ERRNO.EINVAL, 'bpf_struct_ops map cannot be used in prog');
+    if (this.prog.sleepable && !sleepableMaps(this.kernel).has(map.type)) {
+      const text = 'Sleepable programs can only use array, hash, ringbuf and local storage maps';
+      return this.log.fail(-ERRNO.EINVAL, text);
+    }
     if (map instanceof ArenaMap) {
       if (aux.arena) return this.log.fail(-ERRNO.EBUSY, 'Only one arena per program');
       if (map.userStart === 0n) {
@@ -250,8 +291,7 @@ export class Resolver {
       }
       aux.arena = map;
     }
-    map.inc();
-    aux.used_maps.push(map);
+    this.prog.useMap(map);
     return 0;
   }
 
@@ -296,15 +336,19 @@ export class Resolver {
    * Where calls of helpers and kfuncs go; the first one that the kernel would refuse (kernel: check_helper_call,
    * check_kfunc_call).
    */
-  callTargets(): Refusal | null {
+  callTargets(filter: CallFilter = {}): Refusal | null {
     let refusal: Refusal | null = null;
     for (const i of this.#each()) {
       if (this.#opcode(i) !== OP_CALL) continue;
       const src = this.#src(i);
       if (src === CALL_KFUNC) {
+        const name = this.#kfuncs.get(i)?.name;
+        if (name !== undefined && filter.kfunc?.(name) === false) {
+          refusal ??= { errno: -ERRNO.EACCES, text: `calling kernel function ${name} is not allowed` };
+        }
         this.calls.set(i, this.#kfunc(i));
       } else if (src === CALL_HELPER) {
-        const target = this.#helper(i);
+        const target = this.#helper(i, filter);
         if ('errno' in target) refusal ??= target;
         this.calls.set(i, 'errno' in target ? { kind: 'missing', name: `function ${this.#imm(i)}` } : target);
       }
@@ -312,12 +356,18 @@ export class Resolver {
     return refusal;
   }
 
-  #helper(i: number): CallTarget | Refusal {
+  #helper(i: number, filter: CallFilter): CallTarget | Refusal {
     const number = this.#imm(i);
     const reason = this.attr.poisoned?.get(i) ?? poisonReason(number);
     if (reason !== undefined) return { kind: 'missing', name: reason };
     const helper = this.kernel.helpers.byNumber(number);
     if (!helper) return { errno: -ERRNO.EINVAL, text: `invalid func unknown#${number}` };
+    if (filter.helper?.(helper.name) === false) {
+      return {
+        errno: -ERRNO.EINVAL,
+        text: `program of this type cannot use helper bpf_${helper.name}#${number}`,
+      };
+    }
     if (helper.gplOnly && !this.prog.gplCompatible) {
       return {
         errno: -ERRNO.EINVAL,
