@@ -1,12 +1,12 @@
 import type { HostCall, VmProg } from '../vm/types.js';
 
 /** What a program may take and must give back before it ends. */
-export type HeldKind = 'reference' | 'lock' | 'rcu' | 'preempt' | 'irq';
+export type HeldKind = 'reference' | 'lock' | 'rcu' | 'preempt' | 'irq' | 'iterator';
 
 /** One thing that a running program holds. */
 export interface Held {
   readonly kind: HeldKind;
-  /** Which: the guest pointer of an object or lock, the cookie of a section. */
+  /** Which: the guest pointer of an object, lock or iterator, the cookie of a section. */
   readonly key: number;
   /** What faults call it: `task worker[3] of bpf_task_acquire`. */
   readonly what: string;

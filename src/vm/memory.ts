@@ -1,4 +1,5 @@
 import {
+  ACCESS_NONE,
   ACCESS_RW,
   GUEST_BASE_HI,
   MAP_REGION,
@@ -141,6 +142,11 @@ export class CoreMemory implements GuestMemory {
       throw new VmtableError(`access of ${bytes} bytes that no live object begins with: ${this.describe(ptr)}`);
     }
     return this.u32At(SHADOW_START) + (ptr >>> 3);
+  }
+
+  accessAt(ptr: GuestPtr): AccessClass {
+    this.alive();
+    return ptr >>> 0 === ptr && ptr < this.windowBytes ? this.core.exports.accessAt(ptr) : ACCESS_NONE;
   }
 
   canAccess(ptr: GuestPtr, bytes: number, write: boolean, writeClasses = 0): boolean {

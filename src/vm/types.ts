@@ -42,6 +42,8 @@ export interface GuestMemory {
   accessPattern(ptr: GuestPtr, bytes: number): Uint8Array;
   /** Gives an object of the same size the access classes of that one, in one go. */
   stampAccess(ptr: GuestPtr, pattern: Uint8Array): void;
+  /** Class of one byte of the window; ACCESS_NONE outside of it. */
+  accessAt(ptr: GuestPtr): AccessClass;
   /** True if a program with these write classes could access all the bytes (object rules). */
   canAccess(ptr: GuestPtr, bytes: number, write: boolean, writeClasses?: number): boolean;
   /** What lies at or nearest to ptr, in words: `12 bytes past the end of map "stats" value (20 bytes)`. */

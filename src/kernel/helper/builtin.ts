@@ -9,6 +9,7 @@ import {
 } from '../../../assembly/abi.js';
 import type { Kernel } from '../kernel.js';
 import { registerMemoryHelpers } from './memory.js';
+import { registerPercpuHelpers } from './percpu.js';
 import { registerPrintHelpers } from './print.js';
 import { registerRingbufHelpers } from './ringbuf.js';
 import { registerStorageHelpers } from './storage.js';
@@ -33,6 +34,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerMemoryHelpers(kernel);
   registerPrintHelpers(kernel);
   registerTaskHelpers(kernel);
+  registerPercpuHelpers(kernel);
   registerRingbufHelpers(kernel);
   registerStorageHelpers(kernel);
   // The machine has one node.

@@ -1,6 +1,7 @@
+import { ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
-import type { HostCall } from '../../vm/types.js';
+import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 
 /** Copies between memories and string helpers (kernel: kernel/trace/bpf_trace.c, kernel/bpf/helpers.c). */
@@ -26,25 +27,30 @@ export function registerMemoryHelpers(kernel: Kernel): void {
   });
 }
 
-/** Bytes at argument 2 that can be read without a fault; unmodelled kernel fields stop the program by name. */
-function source(kernel: Kernel, call: HostCall, bytes: number): number {
-  const ptr = call.memory.fromAddress(call.u64(2));
+/** Bytes at argument `i` that can be read without a fault, or -1; what is not modelled stops the program by name. */
+export function probeSource(kernel: Kernel, call: HostCall, i: number, bytes: number): number {
+  const ptr = call.memory.fromAddress(call.u64(i));
   if (ptr <= 0) return -1;
   if (call.memory.canAccess(ptr, bytes, false)) return ptr;
   for (let at = ptr; at < ptr + bytes; at++) {
     if (call.memory.canAccess(at, 1, false)) continue;
-    const field = kernel.objects.describe(at);
-    if (field !== undefined) call.fail(new UnsupportedError(`${field} is not modelled`));
+    refuseUnmodelled(kernel, call, at);
     break;
   }
   return -1;
+}
+
+/** A kernel would read something here, we do not know what: stops the program. */
+function refuseUnmodelled(kernel: Kernel, call: HostCall, at: GuestPtr): void {
+  if (call.memory.accessAt(at) !== ACCESS_UNMODELLED) return;
+  call.fail(new UnsupportedError(`${kernel.objects.describe(at) ?? call.memory.describe(at)} is not modelled`));
 }
 
 function probeRead(kernel: Kernel, call: HostCall): void {
   const size = call.u32(1);
   const to = call.mem(0, size, true);
   const target = call.memory.bytes(to, size);
-  const from = size === 0 ? to : source(kernel, call, size);
+  const from = size === 0 ? to : probeSource(kernel, call, 2, size);
   if (from < 0) {
     target.fill(0);
     call.ret(-ERRNO.EFAULT);
@@ -63,11 +69,12 @@ function probeReadStr(kernel: Kernel, call: HostCall): void {
     call.ret(0);
     return;
   }
-  const from = source(kernel, call, 1);
+  const from = probeSource(kernel, call, 2, 1);
   let length = 0;
   let at = from;
   while (at >= 0 && length < size - 1) {
     if (!call.memory.canAccess(at, 1, false)) {
+      refuseUnmodelled(kernel, call, at);
       at = -1;
       break;
     }

@@ -1,33 +1,25 @@
 import { ERRNO } from '../../errno.js';
-import { UnsupportedError } from '../../errors.js';
-import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 
-/** Helpers about the current task: whoever drives the program says which it is (Kernel.currentTask). */
+/** Helpers about the current task: whoever drives the program says which it is (Kernel.current). */
 export function registerTaskHelpers(kernel: Kernel): void {
-  const current = (call: HostCall, helper: string): GuestPtr => {
-    if (kernel.currentTask === 0) call.fail(new UnsupportedError(`helper ${helper}: there is no current task`));
-    return kernel.currentTask;
-  };
-
   for (const name of ['get_current_task', 'get_current_task_btf']) {
-    kernel.registerHelper(name, (call) => call.retPtr(current(call, `bpf_${name}`)));
+    kernel.registerHelper(name, (call) => call.retPtr(kernel.currentTask || kernel.current.ptr));
   }
-
   kernel.registerHelper('get_current_pid_tgid', (call) => {
-    const task = current(call, 'bpf_get_current_pid_tgid');
-    const struct = kernel.types.struct('task_struct');
-    const pid = struct.field('pid').get(task) >>> 0;
-    const tgid = struct.field('tgid').get(task) >>> 0;
+    const { pid, tgid } = kernel.current;
     call.retU64((BigInt(tgid) << 32n) | BigInt(pid));
+  });
+  kernel.registerHelper('get_current_uid_gid', (call) => {
+    const { uid, gid } = kernel.current;
+    call.retU64((BigInt(gid) << 32n) | BigInt(uid));
   });
 
   // Kernel: bpf_get_current_comm; strscpy_pad cuts off what does not fit.
   kernel.registerHelper('get_current_comm', (call) => {
-    const task = current(call, 'bpf_get_current_comm');
     const size = call.u32(1);
     const target = call.memory.bytes(call.mem(0, size, true), size);
-    const comm = new TextEncoder().encode(kernel.types.struct('task_struct').field('comm').text(task));
+    const comm = new TextEncoder().encode(kernel.current.comm);
     target.fill(0);
     if (size === 0) {
       call.ret(-ERRNO.EINVAL);
@@ -35,5 +27,10 @@ export function registerTaskHelpers(kernel: Kernel): void {
     }
     target.set(comm.subarray(0, size - 1));
     call.ret(0);
+  });
+
+  kernel.registerHelper('get_current_cgroup_id', (call) => call.ret(kernel.current.cgroup.id));
+  kernel.registerHelper('get_current_ancestor_cgroup_id', (call) => {
+    call.ret(kernel.current.cgroup.ancestor(call.s32(0))?.id ?? 0);
   });
 }

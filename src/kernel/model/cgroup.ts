@@ -26,6 +26,7 @@ const NICE_0_SHARES = 1024 * 1024;
 
 /** A cgroup of the default hierarchy with what hangs on it: directory, css_set, task_group. */
 export class KernelCgroup implements TypedObject {
+  /** In the order of their making; removed ones stay until the last reference to them has gone. */
   readonly children = new Set<KernelCgroup>();
   /** In the order in which they came. */
   readonly tasks = new Set<KernelTask>();
@@ -69,6 +70,10 @@ export class KernelCgroup implements TypedObject {
     return this.struct.size + 8 * (this.level + 1);
   }
 
+  get liveChildren(): KernelCgroup[] {
+    return [...this.children].filter((child) => !child.dead);
+  }
+
   /** The nearest cgroup, itself included, whose cpu controller is on: that of its tasks' sched_task_group. */
   get cpuCgroup(): KernelCgroup {
     return this.taskGroup !== 0 || !this.parent ? this : this.parent.cpuCgroup;
@@ -86,6 +91,14 @@ export class KernelCgroup implements TypedObject {
   isWithin(other: KernelCgroup): boolean {
     return this.ancestor(other.level) === other;
   }
+}
+
+/** A cgroup_subsys_state: a cgroup's own (`self`), or that of its cpu controller. */
+export interface Css {
+  readonly ptr: GuestPtr;
+  readonly cgroup: KernelCgroup;
+  /** That of the cpu controller. */
+  readonly cpu: boolean;
 }
 
 export interface CgroupOptions {
@@ -111,6 +124,8 @@ export class CgroupTree {
   readonly #kernfs: Layout<keyof typeof KERNFS_FIELDS>;
   readonly #cssSet: Layout<keyof typeof CSS_SET_FIELDS>;
   readonly #byPtr = new Map<GuestPtr, KernelCgroup>();
+  /** By task_group, which begins with the css. */
+  readonly #byGroup = new Map<GuestPtr, KernelCgroup>();
   readonly #byId = new Map<number, KernelCgroup>();
   readonly #cpuSubsys: number;
   readonly #groupScx: { weight: Field | undefined; period?: Field; quota?: Field; burst?: Field };
@@ -147,6 +162,30 @@ export class CgroupTree {
     return this.#byPtr.get(ptr);
   }
 
+  /** The cgroup_subsys_state at this address. */
+  css(ptr: GuestPtr): Css | undefined {
+    const own = this.#byPtr.get(ptr);
+    if (own) return { ptr, cgroup: own, cpu: false };
+    const cgroup = this.#byGroup.get(ptr);
+    return cgroup && { ptr, cgroup, cpu: true };
+  }
+
+  /** States below one, each as its hierarchy has it, in the order of their making. */
+  cssChildren(css: Css): Css[] {
+    const children: Css[] = [];
+    for (const cgroup of css.cgroup.children) {
+      const ptr = css.cpu ? cgroup.taskGroup : cgroup.ptr;
+      if (ptr !== 0) children.push({ ptr, cgroup, cpu: css.cpu });
+    }
+    return children;
+  }
+
+  /** The state above, undefined at the root. */
+  cssParent(css: Css): Css | undefined {
+    const { parent } = css.cgroup;
+    return parent ? { ptr: css.cpu ? parent.taskGroup : parent.ptr, cgroup: parent, cpu: css.cpu } : undefined;
+  }
+
   /** The live cgroup with this number. */
   byId(id: number): KernelCgroup | undefined {
     return this.#byId.get(id);
@@ -157,7 +196,7 @@ export class CgroupTree {
     let at: KernelCgroup | undefined = this.root;
     for (const part of path.split('/')) {
       if (part === '' || !at) continue;
-      at = [...at.children].find((child) => child.dir === part);
+      at = at.liveChildren.find((child) => child.dir === part);
     }
     return at;
   }
@@ -165,7 +204,7 @@ export class CgroupTree {
   /** All live cgroups, each before its children and those in the order of their making. */
   *values(from: KernelCgroup = this.root): Generator<KernelCgroup> {
     yield from;
-    for (const child of from.children) yield* this.values(child);
+    for (const child of from.liveChildren) yield* this.values(child);
   }
 
   /** mkdir(2). Throws ErrnoError(EEXIST, ENODEV), InputError for a name that no directory has. */
@@ -174,7 +213,7 @@ export class CgroupTree {
       throw new InputError(`cgroup "${name}": no name of a directory`);
     }
     if (parent.dead) throw new ErrnoError(ERRNO.ENODEV, `cgroup ${parent.path}/${name}`);
-    if ([...parent.children].some((child) => child.dir === name)) {
+    if (parent.liveChildren.some((child) => child.dir === name)) {
       throw new ErrnoError(ERRNO.EEXIST, `cgroup ${parent.path}/${name}`);
     }
     if (options.id !== undefined && this.#byId.has(options.id)) {
@@ -190,10 +229,9 @@ export class CgroupTree {
   /** rmdir(2): 0, -EBUSY while there are tasks or children, -ENODEV when it is gone already. */
   remove(cgroup: KernelCgroup): number {
     if (cgroup.dead) return -ERRNO.ENODEV;
-    if (!cgroup.parent || cgroup.children.size > 0 || cgroup.tasks.size > 0) return -ERRNO.EBUSY;
+    if (!cgroup.parent || cgroup.liveChildren.length > 0 || cgroup.tasks.size > 0) return -ERRNO.EBUSY;
     cgroup.dead = true;
     this.#byId.delete(cgroup.id);
-    cgroup.parent.children.delete(cgroup);
     for (let at: KernelCgroup | null = cgroup.parent; at; at = at.parent) this.#addDescendants(at, -1);
     for (const hook of this.onRemove) hook(cgroup);
     const flags = this.layout.field('self.flags');
@@ -253,7 +291,9 @@ export class CgroupTree {
   put(cgroup: KernelCgroup): void {
     if (cgroup === this.root) return;
     if (cgroup.refs.count === 0) throw new VmtableError(`${cgroup.name}: one reference too many was given back`);
-    if (cgroup.refs.dec()) this.kernel.rcu.call(() => this.#free(cgroup));
+    if (!cgroup.refs.dec()) return;
+    cgroup.parent?.children.delete(cgroup);
+    this.kernel.rcu.call(() => this.#free(cgroup));
   }
 
   /** @internal Points a task at its cgroup; idle tasks are in no cgroup's count. */
@@ -290,6 +330,7 @@ export class CgroupTree {
     const cgroup = new KernelCgroup(this.layout.struct, ptr, id, name, parent, kn, cssSet, taskGroup);
     this.#byPtr.set(ptr, cgroup);
     this.#byId.set(id, cgroup);
+    if (taskGroup !== 0) this.#byGroup.set(taskGroup, cgroup);
     objects.add(cgroup);
     for (const [at, layout] of [
       [kn, this.#kernfs],
@@ -354,6 +395,7 @@ export class CgroupTree {
   #free(cgroup: KernelCgroup): void {
     for (const hook of this.onFree) hook(cgroup.ptr);
     this.#byPtr.delete(cgroup.ptr);
+    this.#byGroup.delete(cgroup.taskGroup);
     const { kernel } = this;
     kernel.memory.free(this.#kernfs.field('name').get(cgroup.kn));
     for (const ptr of [cgroup.ptr, cgroup.kn, cgroup.cssSet, cgroup.taskGroup]) {

@@ -3,38 +3,48 @@ import { InputError } from '../../errors.js';
 import type { GuestMemory, GuestPtr } from '../../vm/types.js';
 import type { Types } from '../view.js';
 
+const BITS_PER_LONG = 64;
+
 /**
- * struct cpumask of the profile's NR_CPUS bits in guest memory. All operations look at the machine's possible CPUs only, as
- * the kernel's do at nr_cpu_ids; `-1` stands for no CPU, where the kernel answers nr_cpu_ids or more.
+ * struct cpumask of the profile's NR_CPUS bits in guest memory, and the kernel's operations on it (include/linux/cpumask.h,
+ * lib/bitmap.c). Searches that find no CPU give -1 where the kernel's give `bits` or more.
  */
 export class Cpumasks {
   /** Bytes of a struct cpumask. */
   readonly size: number;
+  /** Bits that operations look at: nr_cpu_ids, or NR_CPUS in a kernel whose mask is one long (small_cpumask_bits). */
+  readonly bits: number;
   /** __cpu_possible_mask, __cpu_online_mask, … of this machine. */
   readonly possible: GuestPtr;
   readonly present: GuestPtr;
   readonly online: GuestPtr;
   readonly active: GuestPtr;
-  /** Words of 32 bits that hold possible CPUs. */
+  /** All possible CPUs, ascending. */
+  readonly all: readonly number[];
+  /** Words of 32 bits that hold them, up to a whole long. */
   readonly #words: number;
-  /** Bits of the last of them. */
-  readonly #last: number;
 
   constructor(
     private readonly memory: GuestMemory,
     types: Types,
     /** nr_cpu_ids: CPUs 0 to n - 1 are possible. */
     readonly cpus: number,
+    /** NR_CPUS, default what struct cpumask has room for. */
+    configured?: number,
   ) {
     this.size = types.struct('cpumask').size;
-    if (cpus > this.size * 8) throw new InputError(`${cpus} CPUs: this kernel is built for at most ${this.size * 8}`);
-    this.#words = Math.ceil(cpus / 32);
-    this.#last = cpus % 32 === 0 ? 0xffffffff : 2 ** (cpus % 32) - 1;
+    const nrCpus = configured ?? this.size * 8;
+    if (cpus > nrCpus) throw new InputError(`${cpus} CPUs: this kernel is built for at most ${nrCpus}`);
+    this.bits = nrCpus <= BITS_PER_LONG ? nrCpus : cpus;
+    this.all = Array.from({ length: cpus }, (_, cpu) => cpu);
+    this.#words = 2 * Math.ceil(this.bits / BITS_PER_LONG);
     this.possible = this.alloc('__cpu_possible_mask');
     this.present = this.alloc('__cpu_present_mask');
     this.online = this.alloc('__cpu_online_mask');
     this.active = this.alloc('__cpu_active_mask');
-    for (const mask of [this.possible, this.present, this.online, this.active]) this.setAll(mask);
+    for (const mask of [this.possible, this.present, this.online, this.active]) {
+      for (const cpu of this.all) this.set(mask, cpu);
+    }
   }
 
   /** An empty mask that programs read. */
@@ -77,31 +87,44 @@ export class Cpumasks {
     this.memory.setU32(at, (this.memory.u32(at) & ~(1 << (cpu & 31))) >>> 0);
   }
 
+  /** cpumask_setall: of a mask of one long nr_cpu_ids bits, of longer ones whole longs. */
   setAll(mask: GuestPtr): void {
-    for (let i = 0; i < this.#words; i++)
-      this.memory.setU32(mask + 4 * i, i === this.#words - 1 ? this.#last : 0xffffffff);
+    if (this.#words > 2 || this.bits === BITS_PER_LONG) this.memory.bytes(mask, 4 * this.#words).fill(0xff);
+    else for (let i = 0; i < this.#words; i++) this.memory.setU32(mask + 4 * i, lowBits(this.cpus - 32 * i));
   }
 
   clearAll(mask: GuestPtr): void {
-    for (let i = 0; i < this.#words; i++) this.memory.setU32(mask + 4 * i, 0);
+    this.memory.bytes(mask, 4 * this.#words).fill(0);
   }
 
   copy(to: GuestPtr, from: GuestPtr): void {
-    for (let i = 0; i < this.#words; i++) this.memory.setU32(to + 4 * i, this.memory.u32(from + 4 * i));
+    this.memory.bytes(to, 4 * this.#words).set(this.memory.bytes(from, 4 * this.#words));
   }
 
-  /** to = f(a, b) word by word; true if any possible CPU is in it. `to` may be a or b. */
-  combine(to: GuestPtr, a: GuestPtr, b: GuestPtr, f: (a: number, b: number) => number): boolean {
+  /** to = a & b; true if that holds a CPU. `to` may be a or b, here and below. */
+  and(to: GuestPtr, a: GuestPtr, b: GuestPtr): boolean {
     let any = 0;
     for (let i = 0; i < this.#words; i++) {
-      const word = f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) >>> 0;
-      this.memory.setU32(to + 4 * i, word);
-      any |= word & this.#valid(i);
+      const word = this.memory.u32(a + 4 * i) & this.memory.u32(b + 4 * i) & this.#valid(i);
+      this.memory.setU32(to + 4 * i, word >>> 0);
+      any |= word;
     }
     return any !== 0;
   }
 
-  /** True if f(a, b) holds no possible CPU. */
+  or(to: GuestPtr, a: GuestPtr, b: GuestPtr): void {
+    for (let i = 0; i < this.#words; i++) {
+      this.memory.setU32(to + 4 * i, (this.memory.u32(a + 4 * i) | this.memory.u32(b + 4 * i)) >>> 0);
+    }
+  }
+
+  xor(to: GuestPtr, a: GuestPtr, b: GuestPtr): void {
+    for (let i = 0; i < this.#words; i++) {
+      this.memory.setU32(to + 4 * i, (this.memory.u32(a + 4 * i) ^ this.memory.u32(b + 4 * i)) >>> 0);
+    }
+  }
+
+  /** True if f(a, b) holds no CPU. */
   none(a: GuestPtr, b: GuestPtr, f: (a: number, b: number) => number): boolean {
     for (let i = 0; i < this.#words; i++) {
       if ((f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid(i)) !== 0) return false;
@@ -156,6 +179,12 @@ export class Cpumasks {
     return cpus;
   }
 
+  /** The next CPU after `previous` in both, from the start again behind the last (find_next_bit_wrap). */
+  nextWrap(a: GuestPtr, b: GuestPtr, previous: number): number {
+    const next = this.nextAnd(a, b, previous + 1);
+    return next >= 0 ? next : this.nextAnd(a, b);
+  }
+
   private nextOf(a: GuestPtr, b: GuestPtr, start: number, f: (a: number, b: number) => number): number {
     let mask = (0xffffffff << (start & 31)) >>> 0;
     for (let i = start >>> 5; i < this.#words; i++) {
@@ -166,9 +195,15 @@ export class Cpumasks {
     return -1;
   }
 
+  /** Bits of a word that count. */
   #valid(word: number): number {
-    return word === this.#words - 1 ? this.#last : 0xffffffff;
+    return lowBits(this.bits - 32 * word);
   }
+}
+
+/** A word with its n lowest bits set, none for n below 1, all for n above 31. */
+function lowBits(n: number): number {
+  return n <= 0 ? 0 : n >= 32 ? 0xffffffff : 2 ** n - 1;
 }
 
 function popcount(word: number): number {

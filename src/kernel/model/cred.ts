@@ -15,6 +15,15 @@ export class Creds {
     this.#layout = new Layout(kernel.types, 'cred', CRED_FIELDS);
   }
 
+  /** euid and egid of a struct cred. */
+  uid(cred: GuestPtr): number {
+    return this.#layout.field('euid.val').get(cred);
+  }
+
+  gid(cred: GuestPtr): number {
+    return this.#layout.field('egid.val').get(cred);
+  }
+
   of(uid: number, gid: number): GuestPtr {
     const key = `${uid}:${gid}`;
     let ptr = this.#creds.get(key);

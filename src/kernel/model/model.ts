@@ -1,4 +1,5 @@
 import type { Kernel } from '../kernel.js';
+import { BpfCpumasks } from './bpf_cpumask.js';
 import { CgroupTree } from './cgroup.js';
 import { Cpumasks } from './cpumask.js';
 import { RunQueues } from './rq.js';
@@ -10,12 +11,16 @@ import { TaskTable } from './tasks.js';
  */
 export class Model {
   readonly cpumasks: Cpumasks;
+  readonly bpfCpumasks: BpfCpumasks;
   readonly cgroups: CgroupTree;
   readonly tasks: TaskTable;
   readonly rqs: RunQueues;
 
   constructor(kernel: Kernel) {
-    this.cpumasks = new Cpumasks(kernel.memory, kernel.types, kernel.cpus);
+    const { CONFIG_NR_CPUS } = kernel.profile.behaviours.config;
+    const configured = CONFIG_NR_CPUS === undefined ? undefined : Number(CONFIG_NR_CPUS);
+    this.cpumasks = new Cpumasks(kernel.memory, kernel.types, kernel.cpus, configured);
+    this.bpfCpumasks = new BpfCpumasks(kernel);
     this.cgroups = new CgroupTree(kernel);
     this.tasks = new TaskTable(kernel, this.cpumasks, this.cgroups);
     this.rqs = new RunQueues(kernel, this.tasks);

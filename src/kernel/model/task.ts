@@ -89,6 +89,15 @@ export class KernelTask implements TypedObject {
     this.table.fields.comm.setText(this.ptr, name);
   }
 
+  /** User and group that it acts as. */
+  get uid(): number {
+    return this.table.creds.uid(this.table.fields.cred.get(this.ptr));
+  }
+
+  get gid(): number {
+    return this.table.creds.gid(this.table.fields.cred.get(this.ptr));
+  }
+
   /** task_cpu(). */
   get cpu(): number {
     return this.table.fields.infoCpu.get(this.ptr);

@@ -52,6 +52,7 @@ export type TaskHook = (task: KernelTask) => void;
 export class TaskTable {
   readonly layout: Layout<keyof typeof TASK_FIELDS>;
   readonly fields: TaskFields;
+  readonly creds: Creds;
   /** The idle task of each CPU, pid 0; that of CPU 0 is init_task. Not among `values()`. */
   readonly idle: readonly KernelTask[];
   /** Runs when a task has become one, after its pid can be found. */
@@ -68,7 +69,6 @@ export class TaskTable {
   #ascending = true;
   #highest = 0;
   #lastPid = 0;
-  readonly #creds: Creds;
   readonly #mms: Handles;
   readonly #kthreads: Handles | undefined;
   readonly #classes = new Map<string, GuestPtr>();
@@ -80,7 +80,7 @@ export class TaskTable {
   ) {
     this.layout = new Layout(kernel.types, 'task_struct', TASK_FIELDS);
     this.fields = new TaskFields(this.layout);
-    this.#creds = new Creds(kernel);
+    this.creds = new Creds(kernel);
     this.#mms = new Handles(kernel.memory, kernel.types.struct('mm_struct'));
     const kthread = kernel.types.tryStruct('kthread');
     this.#kthreads = kthread && new Handles(kernel.memory, kthread);
@@ -118,6 +118,11 @@ export class TaskTable {
     return this.#byPid.values();
   }
 
+  /** Processes in the order of birth; those that are born meanwhile come, too. */
+  *processes(): Generator<KernelTask> {
+    for (const task of this.#byPid.values()) if (task.leader === task) yield task;
+  }
+
   /** Gives fields of all tasks, present and future, an access class of a subsystem's: its programs may write them. */
   grant(paths: readonly (keyof typeof TASK_FIELDS)[], access: AccessClass): void {
     for (const path of paths) this.layout.grant(path, access);
@@ -133,7 +138,8 @@ export class TaskTable {
   /** fork(2): a task in state TASK_NEW. Throws InputError for options that no task could have. */
   create(options: TaskOptions): KernelTask {
     const { comm, leader } = options;
-    checkOptions(options, this.cpumasks);
+    const cpus = options.cpus === undefined ? undefined : [...options.cpus];
+    checkOptions(options, cpus, this.cpumasks);
     const pid = options.pid ?? this.#freePid();
     if (this.#byPid.has(pid)) throw new InputError(`task ${comm}: pid ${pid} is taken`);
     const parent = leader ? leader.realParent : (options.parent ?? this.#byPid.get(1) ?? this.init);
@@ -141,7 +147,7 @@ export class TaskTable {
     const cgroup = options.cgroup ?? leader?.cgroup ?? parent.cgroup;
     if (cgroup.dead) throw new ErrnoError(ERRNO.ENODEV, `task ${comm}: cgroup ${cgroup.path} is gone`);
     const task = this.#new(pid, comm, leader ?? null, parent, cgroup, kthread);
-    this.#fill(task, options);
+    this.#fill(task, options, cpus);
     this.#hash(task);
     if (leader) leader.addThread(task);
     else parent.addChild(task);
@@ -314,19 +320,19 @@ export class TaskTable {
     scx.runnableAt.set(ptr, jiffies64(this.kernel));
   }
 
-  #fill(task: KernelTask, options: TaskOptions): void {
+  #fill(task: KernelTask, options: TaskOptions, cpus: readonly number[] | undefined): void {
     const { fields } = this;
     const { ptr } = task;
     const { policy = SCHED_POLICY.NORMAL, nice = 0, rtPriority = 0, uid = 0, gid = 0 } = options;
     task.state = TASK_STATE.NEW;
     task.flags = task.kthread ? PF.KTHREAD : PF.FORKNOEXEC;
-    this.setCpus(task, options.cpus ?? Array.from({ length: this.cpumasks.cpus }, (_, cpu) => cpu));
+    this.setCpus(task, cpus ?? this.cpumasks.all);
     task.cpu = options.cpu ?? this.cpumasks.next(task.cpusMask);
     fields.recentUsedCpu.set(ptr, task.cpu);
     fields.wakeCpu.set(ptr, task.cpu);
     this.setSched(task, policy, nice, rtPriority);
     this.setSchedClass(task, classOf(policy));
-    const cred = this.#creds.of(uid, gid);
+    const cred = this.creds.of(uid, gid);
     fields.realCred.set(ptr, cred);
     fields.cred.set(ptr, cred);
     if (task.kthread) {
@@ -354,7 +360,7 @@ export class TaskTable {
     fields.prio.set(ptr, 120);
     fields.loadWeight.set(ptr, weightOf(SCHED_POLICY.IDLE, 0) * 1024);
     this.setSchedClass(task, 'idle');
-    const cred = this.#creds.of(0, 0);
+    const cred = this.creds.of(0, 0);
     fields.realCred.set(ptr, cred);
     fields.cred.set(ptr, cred);
     this.cgroups.attach(task, this.cgroups.root, false);
@@ -399,7 +405,7 @@ function classOf(policy: number): string {
   }
 }
 
-function checkOptions(options: TaskOptions, cpumasks: Cpumasks): void {
+function checkOptions(options: TaskOptions, cpus: readonly number[] | undefined, cpumasks: Cpumasks): void {
   const { comm, pid, cpu, policy = SCHED_POLICY.NORMAL, nice = 0, rtPriority = 0 } = options;
   const bytes = new TextEncoder().encode(comm).length;
   if (bytes === 0 || bytes > COMM_BYTES) throw new InputError(`task "${comm}": a name has 1 to ${COMM_BYTES} bytes`);
@@ -407,6 +413,11 @@ function checkOptions(options: TaskOptions, cpumasks: Cpumasks): void {
     throw new InputError(`task ${comm}: pid ${pid} is not within 1 to ${PID_MAX - 1}`);
   }
   if (cpu !== undefined && !cpumasks.isCpu(cpu)) throw new InputError(`task ${comm}: CPU ${cpu} of ${cpumasks.cpus}`);
+  if (cpus) {
+    if (cpus.length === 0) throw new InputError(`task ${comm}: no CPU to run on`);
+    const wrong = cpus.find((one) => !cpumasks.isCpu(one));
+    if (wrong !== undefined) throw new InputError(`task ${comm}: CPU ${wrong} of ${cpumasks.cpus}`);
+  }
   if (options.leader && options.leader.leader !== options.leader) {
     throw new InputError(`task ${comm}: ${options.leader.label} is no process`);
   }

@@ -1,49 +1,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { assemble } from '../../../src/asm/index.js';
-import { BTF_KIND } from '../../../src/btf/types.js';
 import { ERRNO } from '../../../src/errno.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
-import type { BpfAttr } from '../../../src/kernel/types.js';
+import { runText } from '../run_text.js';
 
 let k: Kernel;
 beforeEach(async () => {
   k = await Kernel.create({ windowBytes: 4 << 20, seed: 7, cpus: 2 });
 });
 
-/** Runs text with `call NAME` of helpers and kfuncs resolved, over a context; r0 as a signed 32-bit number. */
-function run(text: string, ctx_in?: Uint8Array): number {
-  const kfuncs: [number, number][] = [];
-  const lines = text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter(Boolean);
-  const source = lines
-    .map((line) => line.replace(/^call ([a-z]\w*)$/, (_call, name: string) => `call ${numberOf(name)}`))
-    .join('\n');
-  const insns = assemble(`${source}\n`);
-  let at = 0;
-  for (const line of lines) {
-    const name = /^call ([a-z]\w*)$/.exec(line)?.[1];
-    if (name && numberOf(name) === 0) kfuncs.push([at, k.profile.btf.find(name, BTF_KIND.FUNC)]);
-    at += / ll$/.test(line) ? 2 : 1;
-  }
-  const view = new DataView(insns.buffer, insns.byteOffset);
-  for (const [i, id] of kfuncs) {
-    insns[i * 8 + 1] = 0x20;
-    view.setInt32(i * 8 + 4, id, true);
-  }
-  const log = { text: '' };
-  const prog_fd = k.bpf('PROG_LOAD', { prog_type: 31, prog_flags: 16, insns, license: 'GPL', log });
-  if (prog_fd < 0) throw new Error(log.text);
-  const attr: BpfAttr['PROG_TEST_RUN'] = { prog_fd, ...(ctx_in && { ctx_in }) };
-  expect(k.bpf('PROG_TEST_RUN', attr)).toBe(0);
-  return attr.retval! | 0;
-}
-
-function numberOf(name: string): number {
-  for (const [number, helper] of k.helpers.names) if (helper === name) return number;
-  return 0;
-}
+const run = (text: string, ctx_in?: Uint8Array) => runText(k, text, ctx_in);
 
 const bytes = (text: string, size: number) => {
   const buffer = new Uint8Array(size);
@@ -158,19 +123,29 @@ describe('printing', () => {
 
 describe('the current task', () => {
   test('is who the driver says', () => {
-    const task = k.newObject('task_struct', { name: 'task "worker"', modelled: ['pid', 'tgid', 'comm'] });
-    const struct = k.types.struct('task_struct');
-    struct.field('pid').set(task, 11);
-    struct.field('tgid').set(task, 12);
-    struct.field('comm').setText(task, 'worker');
-    k.currentTask = task;
+    const leader = k.tasks.create({ comm: 'worker', pid: 12, uid: 1000, gid: 100 });
+    const task = k.tasks.create({ comm: 'worker', pid: 11, leader, uid: 1000, gid: 100 });
+    k.currentTask = task.ptr;
     expect(run('call get_current_pid_tgid\nexit')).toBe(11);
     expect(run('call get_current_pid_tgid\nr0 >>= 32\nexit')).toBe(12);
+    expect(run('call get_current_uid_gid\nexit')).toBe(1000);
+    expect(run('call get_current_uid_gid\nr0 >>= 32\nexit')).toBe(100);
     const comm = new Uint8Array(16).fill(9);
     expect(run('r2 = 4\ncall get_current_comm\nexit', comm)).toBe(0);
     expect([...comm.subarray(0, 5)]).toEqual([...bytes('wor', 4), 9]);
-    const offset = struct.field('pid').offset;
-    expect(run(`call get_current_task_btf\nr0 = *(u32 *)(r0 + ${offset})\nexit`)).toBe(11);
+    const { offset } = k.types.struct('task_struct').field('pid');
+    for (const name of ['get_current_task', 'get_current_task_btf']) {
+      expect(run(`call ${name}\nr0 = *(u32 *)(r0 + ${offset})\nexit`)).toBe(11);
+    }
+  });
+
+  test('has a cgroup with ancestors', () => {
+    const a = k.cgroups.create(k.cgroups.root, 'a');
+    const b = k.cgroups.create(a, 'b', { id: 77 });
+    k.currentTask = k.tasks.create({ comm: 'worker', cgroup: b }).ptr;
+    expect(run('call get_current_cgroup_id\nexit')).toBe(77);
+    const ancestor = (level: number) => run(`r1 = ${level}\ncall get_current_ancestor_cgroup_id\nexit`);
+    expect([-1, 0, 1, 2, 3].map(ancestor)).toEqual([0, 1, a.id, 77, 0]);
   });
 
   test('can be written where its driver says, by programs of its driver', () => {
@@ -186,8 +161,11 @@ describe('the current task', () => {
     expect(() => run(write(pid))).toThrow('task_struct.pid of task "x" may not be written by this program');
   });
 
-  test('is missed by name where there is none', () => {
-    expect(() => run('call get_current_task\nexit')).toThrow('helper bpf_get_current_task: there is no current task');
+  test('is the idle task of the CPU where its driver says nothing', () => {
+    const cpu = k.types.struct('task_struct').field('thread_info.cpu').offset;
+    k.currentCpu = 1;
+    expect(run(`call get_current_task\nr0 = *(u32 *)(r0 + ${cpu})\nexit`)).toBe(1);
+    expect(run('call get_current_pid_tgid\nexit')).toBe(0);
   });
 });
 
@@ -226,16 +204,17 @@ describe('kfuncs', () => {
   });
 
   test('bpf_iter_num takes 8388608 iterations and not one more', () => {
-    const make = (end: number) => `r1 = r10\nr1 += -8\nr2 = 0\nr3 = ${end}\ncall bpf_iter_num_new\nexit`;
+    const make = (end: number) =>
+      `r1 = r10\nr1 += -8\nr2 = 0\nr3 = ${end}\ncall bpf_iter_num_new\nr6 = r0\nr1 = r10\nr1 += -8\ncall bpf_iter_num_destroy\nr0 = r6\nexit`;
     expect(run(make(8388608))).toBe(0);
     expect(run(make(8388609))).toBe(-ERRNO.E2BIG);
   });
 
   test('bpf_rcu_read_lock holds a read section until its unlock', () => {
     const seen: boolean[] = [];
-    k.registerHelper('get_current_cgroup_id', () => seen.push(k.rcu.held('rcu')));
+    k.registerHelper('skb_vlan_push', () => seen.push(k.rcu.held('rcu')));
     run(
-      'call get_current_cgroup_id\ncall bpf_rcu_read_lock\ncall get_current_cgroup_id\ncall bpf_rcu_read_unlock\ncall get_current_cgroup_id\nr0 = 0\nexit',
+      'call skb_vlan_push\ncall bpf_rcu_read_lock\ncall skb_vlan_push\ncall bpf_rcu_read_unlock\ncall skb_vlan_push\nr0 = 0\nexit',
     );
     expect(seen).toEqual([false, true, false]);
   });

@@ -1,0 +1,122 @@
+import { ERRNO } from '../../errno.js';
+import type { GuestPtr, HostCall } from '../../vm/types.js';
+import type { Kernel } from '../kernel.js';
+import { bpfCpumaskArg, cpumaskArg, releasedArg } from './args.js';
+
+// Kfuncs of kernel/bpf/cpumask.c. Which of them exist says the kernel's BTF: bpf_cpumask_populate came with 6.15.
+
+type Masks = Kernel['cpumasks'];
+
+export function registerCpumaskKfuncs(kernel: Kernel): void {
+  kernel.dtors.register('bpf_cpumask', (ptr) => kernel.model.bpfCpumasks.release(ptr));
+  registerLifetime(kernel);
+  registerSearches(kernel);
+  registerBits(kernel);
+
+  const test = (name: string, count: 1 | 2, answer: (masks: Masks, a: GuestPtr, b: GuestPtr) => boolean) => {
+    kernel.registerKfunc(name, (call) => {
+      const a = cpumaskArg(kernel, call, 0);
+      call.ret(answer(kernel.cpumasks, a, count === 2 ? cpumaskArg(kernel, call, 1) : a) ? 1 : 0);
+    });
+  };
+  test('bpf_cpumask_equal', 2, (masks, a, b) => masks.equal(a, b));
+  test('bpf_cpumask_intersects', 2, (masks, a, b) => masks.intersects(a, b));
+  test('bpf_cpumask_subset', 2, (masks, a, b) => masks.subset(a, b));
+  test('bpf_cpumask_empty', 1, (masks, a) => masks.empty(a));
+  test('bpf_cpumask_full', 1, (masks, a) => masks.full(a));
+
+  const combine = (name: string, run: (masks: Masks, to: GuestPtr, a: GuestPtr, b: GuestPtr) => unknown) => {
+    kernel.registerKfunc(name, (call) => {
+      const to = bpfCpumaskArg(kernel, call, 0, name);
+      const any = run(kernel.cpumasks, to, cpumaskArg(kernel, call, 1), cpumaskArg(kernel, call, 2));
+      call.ret(any === true ? 1 : 0);
+    });
+  };
+  combine('bpf_cpumask_and', (masks, to, a, b) => masks.and(to, a, b));
+  combine('bpf_cpumask_or', (masks, to, a, b) => masks.or(to, a, b));
+  combine('bpf_cpumask_xor', (masks, to, a, b) => masks.xor(to, a, b));
+  kernel.registerKfunc('bpf_cpumask_copy', (call) => {
+    const to = bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_copy');
+    kernel.cpumasks.copy(to, cpumaskArg(kernel, call, 1));
+  });
+  kernel.registerKfunc('bpf_cpumask_weight', (call) => call.ret(kernel.cpumasks.weight(cpumaskArg(kernel, call, 0))));
+}
+
+function registerLifetime(kernel: Kernel): void {
+  const hold = (call: HostCall, ptr: GuestPtr, name: string) => {
+    const { bpfCpumasks } = kernel.model;
+    kernel.held.acquire(call, 'reference', ptr, `the cpumask of ${name}`, () => bpfCpumasks.release(ptr));
+    call.retPtr(ptr);
+  };
+  kernel.registerKfunc('bpf_cpumask_create', (call) => {
+    hold(call, kernel.model.bpfCpumasks.create(), 'bpf_cpumask_create');
+  });
+  kernel.registerKfunc('bpf_cpumask_acquire', (call) => {
+    const ptr = bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_acquire');
+    kernel.model.bpfCpumasks.acquire(ptr);
+    hold(call, ptr, 'bpf_cpumask_acquire');
+  });
+  kernel.registerKfunc('bpf_cpumask_release', (call) => {
+    kernel.model.bpfCpumasks.release(releasedArg(kernel, call, 0, 'bpf_cpumask_release'));
+  });
+}
+
+function registerSearches(kernel: Kernel): void {
+  /** The CPU, or the number of bits if there is none. */
+  const answer = (call: HostCall, cpu: number) => call.ret(cpu >= 0 ? cpu : kernel.cpumasks.bits);
+  const mask = (call: HostCall, i: number) => cpumaskArg(kernel, call, i);
+  kernel.registerKfunc('bpf_cpumask_first', (call) => answer(call, kernel.cpumasks.next(mask(call, 0))));
+  kernel.registerKfunc('bpf_cpumask_first_zero', (call) => answer(call, kernel.cpumasks.nextZero(mask(call, 0))));
+  kernel.registerKfunc('bpf_cpumask_first_and', (call) => {
+    answer(call, kernel.cpumasks.nextAnd(mask(call, 0), mask(call, 1)));
+  });
+
+  // cpumask_any_distribute, cpumask_any_and_distribute: one place for both, a CPU (distribute_cpu_mask_prev).
+  const previous: number[] = [];
+  const distribute = (call: HostCall, a: GuestPtr, b: GuestPtr) => {
+    const next = kernel.cpumasks.nextWrap(a, b, previous[call.cpu] ?? 0);
+    if (next >= 0) previous[call.cpu] = next;
+    answer(call, next);
+  };
+  kernel.registerKfunc('bpf_cpumask_any_distribute', (call) => distribute(call, mask(call, 0), mask(call, 0)));
+  kernel.registerKfunc('bpf_cpumask_any_and_distribute', (call) => distribute(call, mask(call, 0), mask(call, 1)));
+}
+
+function registerBits(kernel: Kernel): void {
+  /** A CPU number that is not possible changes nothing and is in no mask (cpu_valid). */
+  const bit = (name: string, own: boolean, run: (masks: Masks, ptr: GuestPtr, cpu: number) => void, before = false) => {
+    kernel.registerKfunc(name, (call) => {
+      const cpu = call.u32(0);
+      const ptr = own ? bpfCpumaskArg(kernel, call, 1, name) : cpumaskArg(kernel, call, 1);
+      const masks = kernel.cpumasks;
+      if (!masks.isCpu(cpu)) return;
+      const was = before && masks.test(ptr, cpu);
+      run(masks, ptr, cpu);
+      call.ret(was ? 1 : 0);
+    });
+  };
+  bit('bpf_cpumask_set_cpu', true, (masks, ptr, cpu) => masks.set(ptr, cpu));
+  bit('bpf_cpumask_clear_cpu', true, (masks, ptr, cpu) => masks.clear(ptr, cpu));
+  bit('bpf_cpumask_test_cpu', false, () => {}, true);
+  bit('bpf_cpumask_test_and_set_cpu', true, (masks, ptr, cpu) => masks.set(ptr, cpu), true);
+  bit('bpf_cpumask_test_and_clear_cpu', true, (masks, ptr, cpu) => masks.clear(ptr, cpu), true);
+
+  kernel.registerKfunc('bpf_cpumask_setall', (call) => {
+    kernel.cpumasks.setAll(bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_setall'));
+  });
+  kernel.registerKfunc('bpf_cpumask_clear', (call) => {
+    kernel.cpumasks.clearAll(bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_clear'));
+  });
+  kernel.registerKfunc('bpf_cpumask_populate', (call) => {
+    const to = bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_populate');
+    const size = call.u32(2);
+    const from = call.mem(1, size, false);
+    const bytes = Math.ceil(kernel.cpus / 64) * 8;
+    if (size < bytes) {
+      call.ret(-ERRNO.EACCES);
+      return;
+    }
+    call.memory.bytes(to, bytes).set(call.memory.bytes(from, bytes));
+    call.ret(0);
+  });
+}
