@@ -46,6 +46,44 @@ export function kernelHeader(btf, list, title) {
   ].join('\n');
 }
 
+/**
+ * The whole of a BTF as C, in the way of `bpftool btf dump file … format c`. Of types of one kind and name the first counts, and
+ * so of enumerators: a second one gets a suffix.
+ */
+export function wholeHeader(btf, title) {
+  const writer = new HeaderWriter(btf, new Map());
+  const enumerators = new Set();
+  // The compiler has this one.
+  writer.written.add(`${KIND.TYPEDEF} __builtin_va_list`);
+  writer.renamed = (name) => {
+    let free = name;
+    for (let i = 2; enumerators.has(free); i++) free = `${name}___${i}`;
+    enumerators.add(free);
+    return free;
+  };
+  for (let id = 1; id < btf.typeCount; id++) {
+    const { kind, name } = btf.type(id);
+    const isEnum = kind === KIND.ENUM || kind === ENUM64;
+    if (name === '' && isEnum) writer.define(`${writer.enumeration(btf.type(id))};`);
+    else if (name !== '' && (isEnum || [KIND.STRUCT, KIND.UNION, KIND.TYPEDEF].includes(kind))) writer.require(id);
+  }
+  return [
+    `/* Written from ${title}. */`,
+    '#ifndef __VMLINUX_H__',
+    '#define __VMLINUX_H__',
+    '#ifndef BPF_NO_PRESERVE_ACCESS_INDEX',
+    '#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)',
+    '#endif',
+    ...writer.forwards(),
+    ...writer.definitions,
+    '#ifndef BPF_NO_PRESERVE_ACCESS_INDEX',
+    '#pragma clang attribute pop',
+    '#endif',
+    '#endif',
+    '',
+  ].join('\n');
+}
+
 function parseList(list) {
   const lines = list
     .split('\n')
@@ -81,6 +119,10 @@ class HeaderWriter {
   #done = new Set();
   /** Whether the last definition had one line; those stand together without blank lines. */
   #oneLine = false;
+  /** Kinds and names of what has been defined: a name stands for one type. */
+  written = new Set();
+  /** The name that an enumerator gets. */
+  renamed = (name) => name;
 
   constructor(btf, filters) {
     this.btf = btf;
@@ -95,10 +137,12 @@ class HeaderWriter {
   /** Makes sure that the definition of this type stands before what is written next. */
   require(id) {
     const type = this.btf.type(id);
-    if (this.#done.has(id) || type.name === '') return;
+    const key = `${type.kind === ENUM64 ? KIND.ENUM : type.kind} ${type.name}`;
+    if (this.#done.has(id) || type.name === '' || this.written.has(key)) return;
     this.#done.add(id);
+    this.written.add(key);
     if (type.kind === KIND.STRUCT || type.kind === KIND.UNION) this.define(`${this.aggregate(type, '')};`);
-    else if (type.kind === KIND.ENUM || type.kind === ENUM64) this.define(`${this.enumeration(type)};`);
+    else if ((type.kind === KIND.ENUM || type.kind === ENUM64) && type.values.length > 0) this.define(`${this.enumeration(type)};`);
     else if (type.kind === KIND.TYPEDEF) this.define(`typedef ${this.declare(type.type, type.name)};`);
     else if (type.kind === FUNC) this.functions.push(`extern ${this.prototype(type)} __ksym;`);
   }
@@ -140,7 +184,7 @@ class HeaderWriter {
     const literal = (value) => (value > 0xffffffffn ? `0x${value.toString(16)}ULL` : `${value}`);
     const filter = this.filters.get(type.id);
     const chosen = type.values.filter(({ name }) => !filter || filter.has(name));
-    const values = chosen.map(({ name, value }) => `\t${name} = ${literal(value)},`);
+    const values = chosen.map(({ name, value }) => `\t${this.renamed(name)} = ${literal(value)},`);
     return [`enum${type.name ? ` ${type.name}` : ''} {`, ...values, '}'].join('\n');
   }
 
