@@ -42,6 +42,8 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   arenaBestFit: { since: kernelVersion(6, 13, 0) },
   // 7.0, kernel/bpf/verifier.c resolve_pseudo_ldimm64(): no test for BPF_MAX_VAR_OFF.
   directValueAnyOffset: { since: kernelVersion(7, 0, 0) },
+  // 6.19, kernel/bpf/helpers.c bpf_dynptr_read() and all others: u64 in place of u32.
+  dynptrWideRanges: { since: kernelVersion(6, 19, 0), evidence: 'BPF_DYNPTR_TYPE_FILE' },
   // 6.19, kernel/bpf/ringbuf.c ringbuf_map_alloc(): overwrite_mode.
   ringbufOverwrite: { since: kernelVersion(6, 19, 0), evidence: 'BPF_F_RB_OVERWRITE' },
 };
@@ -73,6 +75,7 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     arenaNonSleepable: has('arenaNonSleepable'),
     arenaBestFit: has('arenaBestFit'),
     directValueAnyOffset: has('directValueAnyOffset'),
+    dynptrWideRanges: has('dynptrWideRanges'),
     ringbufOverwrite: has('ringbufOverwrite'),
     config,
   };

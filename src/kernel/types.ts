@@ -36,6 +36,8 @@ export interface ProfileBehaviours {
   arenaBestFit: boolean;
   /** LD_IMM64 of a map value may be 512 MiB or more into the map (7.0). */
   directValueAnyOffset: boolean;
+  /** Offsets and lengths of dynptr functions are u64 (6.19). */
+  dynptrWideRanges: boolean;
   /** Ring buffers know BPF_F_RB_OVERWRITE (6.19). */
   ringbufOverwrite: boolean;
   /** Kernel config values that `extern … __kconfig` reads: 'CONFIG_HZ' → '250'. */

@@ -15,6 +15,16 @@ export interface KernelDoor {
   mmap(fd: number): MapMemory;
 }
 
+/** What consumers and producers of ring buffers ask of a kernel besides. */
+export interface EventDoor extends KernelDoor {
+  /** `length` bytes from `request.offset` on. */
+  mmap(fd: number, length?: number, request?: { offset?: number; write?: boolean }): MapMemory;
+  /** Ready events (POLLIN, …) of an fd, or -EBADF. */
+  poll(fd: number): number;
+  /** Calls `ready` when the file wakes those that wait for it; until the returned function is called. */
+  onReady(fd: number, ready: () => void): () => void;
+}
+
 /** A mapping of a map's memory. Offsets count from the map's first byte. */
 export interface MapMemory {
   /** Arenas: the user address of the first byte, which pointers in the arena count from. */

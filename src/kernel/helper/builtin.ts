@@ -8,6 +8,7 @@ import {
   FN_MAP_UPDATE_ELEM,
 } from '../../../assembly/abi.js';
 import type { Kernel } from '../kernel.js';
+import { registerDynptrHelpers } from './dynptr.js';
 import { registerMemoryHelpers } from './memory.js';
 import { registerPercpuHelpers } from './percpu.js';
 import { registerPrintHelpers } from './print.js';
@@ -36,6 +37,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerTaskHelpers(kernel);
   registerPercpuHelpers(kernel);
   registerRingbufHelpers(kernel);
+  registerDynptrHelpers(kernel);
   registerStorageHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));

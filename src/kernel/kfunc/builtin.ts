@@ -1,6 +1,7 @@
 import { FN_THROW } from '../../../assembly/abi.js';
 import type { Kernel } from '../kernel.js';
 import { registerArenaKfuncs } from './arena.js';
+import { registerDynptrKfuncs } from './dynptr.js';
 import { registerCgroupKfuncs } from './cgroup.js';
 import { registerCpumaskKfuncs } from './cpumask.js';
 import { registerBitsIterator } from './iter_bits.js';
@@ -15,6 +16,7 @@ import { registerTaskKfuncs } from './task.js';
 export function registerKfuncs(kernel: Kernel): void {
   registerNumIterator(kernel);
   registerArenaKfuncs(kernel);
+  registerDynptrKfuncs(kernel);
   registerMapKfuncs(kernel);
   registerSectionKfuncs(kernel);
   registerTaskKfuncs(kernel);

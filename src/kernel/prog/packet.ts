@@ -115,6 +115,9 @@ export function rewritePacketLoads(
   }
 }
 
+/** Packets that programs may be looking at, by the address of their context. */
+const live = new WeakMap<Kernel, Map<GuestPtr, PacketContext>>();
+
 /** A packet and its context in guest memory. */
 export class PacketContext {
   readonly context: GuestPtr;
@@ -139,6 +142,8 @@ export class PacketContext {
     const size = Math.ceil(struct.size / 8) * 8 + places.size * 8;
     const name = `context of prog "${prog.name}"`;
     this.context = memory.alloc(size, { access: ACCESS_UNMODELLED, name });
+    const packets = live.get(kernel) ?? new Map<GuestPtr, PacketContext>();
+    live.set(kernel, packets.set(this.context, this));
     kernel.objects.add({ ptr: this.context, size: struct.size, struct, name });
     for (const [path, value] of Object.entries(type.scalars(packet))) {
       const field = struct.field(path);
@@ -152,12 +157,27 @@ export class PacketContext {
     }
   }
 
+  /** The packet whose context begins at this address. */
+  static at(kernel: Kernel, context: GuestPtr): PacketContext | undefined {
+    return live.get(kernel)?.get(context);
+  }
+
+  /** Guest address of its first byte. */
+  get data(): GuestPtr {
+    return this.#data;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
   /** The packet as it is now. */
   packet(): Uint8Array {
     return this.kernel.memory.bytes(this.#data, this.#length).slice();
   }
 
   free(): void {
+    live.get(this.kernel)?.delete(this.context);
     this.kernel.freeObject(this.context);
     this.kernel.memory.free(this.#data);
   }
