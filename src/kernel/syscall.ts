@@ -1,12 +1,13 @@
 import { ERRNO } from '../errno.js';
 import { UnsupportedError } from '../errors.js';
-import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_MAP_FLAG, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
+import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_MAP_FLAG, BPF_PROG_TYPE } from '../uapi.js';
 import { progTypeName } from '../uapi_names.js';
 import { btfLoad } from './btf.js';
 import type { IdTable } from './ids.js';
 import { objGetInfo } from './info.js';
 import type { Kernel } from './kernel.js';
 import { linkDetach, linkUpdate } from './link.js';
+import { mapDeleteBatch, mapLookupAndDeleteBatch, mapLookupBatch, mapUpdateBatch } from './map/batch.js';
 import { fileMode, mapCreate } from './map/create.js';
 import {
   mapDeleteElem,
@@ -21,7 +22,7 @@ import { progTestRun } from './prog/test_run.js';
 import { StatsHold } from './stats.js';
 import { progAssocStructOps } from './struct_ops/assoc.js';
 import { StructOpsLink } from './struct_ops/link.js';
-import type { BatchAttr, BpfAttr } from './types.js';
+import type { BpfAttr } from './types.js';
 
 // The commands of bpf(2) (kernel: __sys_bpf).
 
@@ -86,10 +87,10 @@ const HANDLERS: Handlers = {
   },
   OBJ_PIN: (kernel, attr) => kernel.pins.pin(attr),
   OBJ_GET: (kernel, attr) => kernel.pins.get(attr),
-  MAP_LOOKUP_BATCH: mapBatch,
-  MAP_LOOKUP_AND_DELETE_BATCH: mapBatch,
-  MAP_UPDATE_BATCH: mapBatch,
-  MAP_DELETE_BATCH: mapBatch,
+  MAP_LOOKUP_BATCH: mapLookupBatch,
+  MAP_LOOKUP_AND_DELETE_BATCH: mapLookupAndDeleteBatch,
+  MAP_UPDATE_BATCH: mapUpdateBatch,
+  MAP_DELETE_BATCH: mapDeleteBatch,
 };
 
 /** Runs one command. Throws UnsupportedError for commands that the kernel has and that are not modelled. */
@@ -156,14 +157,6 @@ function progAttach(kernel: Kernel, attr: BpfAttr['PROG_ATTACH']): number {
   );
 }
 
-/** Kernel: bpf_map_do_batch; struct_ops maps have no batch operation. */
-function mapBatch(kernel: Kernel, attr: BatchAttr): number {
-  const map = kernel.fds.map(attr.map_fd);
-  if (typeof map === 'number') return map;
-  if (map.type === BPF_MAP_TYPE.STRUCT_OPS) return -ERRNO.ENOTSUPP;
-  throw new UnsupportedError(`map "${map.name}": batch commands are not modelled`);
-}
-
 /** Kernel: bpf_prog_bind_map. */
 function progBindMap(kernel: Kernel, attr: BpfAttr['PROG_BIND_MAP']): number {
   if ((attr.flags ?? 0) !== 0) return -ERRNO.EINVAL;
@@ -172,7 +165,6 @@ function progBindMap(kernel: Kernel, attr: BpfAttr['PROG_BIND_MAP']): number {
   const map = kernel.fds.map(attr.map_fd);
   if (typeof map === 'number') return map;
   if (prog.aux.used_maps.includes(map)) return 0;
-  map.inc();
-  prog.aux.used_maps.push(map);
+  prog.useMap(map);
   return 0;
 }

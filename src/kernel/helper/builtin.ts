@@ -9,6 +9,7 @@ import {
 } from '../../../assembly/abi.js';
 import type { Kernel } from '../kernel.js';
 import { registerDynptrHelpers } from './dynptr.js';
+import { registerMapHelpers } from './map.js';
 import { registerMemoryHelpers } from './memory.js';
 import { registerPercpuHelpers } from './percpu.js';
 import { registerPrintHelpers } from './print.js';
@@ -31,6 +32,7 @@ const CORE_HELPERS: Readonly<Record<string, number>> = {
 /** Everything that this package implements of the kernel's helpers. */
 export function registerHelpers(kernel: Kernel): void {
   for (const [name, fn] of Object.entries(CORE_HELPERS)) kernel.helpers.register(name, { kind: 'core', fn });
+  registerMapHelpers(kernel);
   registerTimeHelpers(kernel);
   registerMemoryHelpers(kernel);
   registerPrintHelpers(kernel);

@@ -8,48 +8,55 @@ import type { Kernel } from '../kernel.js';
 import { objName } from '../name.js';
 import { structOpsAlloc, structOpsAllocCheck } from '../struct_ops/create.js';
 import type { BpfAttr } from '../types.js';
+import {
+  arrayAllocCheck,
+  bloomAllocCheck,
+  fdArrayAllocCheck,
+  fdHashAllocCheck,
+  hashAllocCheck,
+  NUMA_NO_NODE,
+  numaNode,
+  queueAllocCheck,
+} from './alloc_check.js';
 import { arenaMapAlloc } from './arena.js';
-import { CoreMap } from './core_map.js';
+import { arrayAlloc, hashAlloc } from './core_map.js';
+import { DECLARED_TYPES, declaredAlloc } from './declared.js';
+import { queueAlloc } from './keyless.js';
 import { localStorageAlloc, localStorageAllocCheck } from './local_storage.js';
+import { lpmTrieAlloc } from './lpm_trie.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
+import { mapInMapAlloc } from './map_in_map.js';
+import { progArrayAlloc } from './prog_array.js';
 import { setMapRecord } from './record.js';
 import { ringbufMapAlloc } from './ringbuf.js';
 
 // BPF_MAP_CREATE: map_create in kernel/bpf/syscall.c, then the alloc_check and alloc of the type.
-
-const NUMA_NO_NODE = -1;
-const ACCESS_FLAGS = BPF_MAP_FLAG.RDONLY | BPF_MAP_FLAG.WRONLY | BPF_MAP_FLAG.RDONLY_PROG | BPF_MAP_FLAG.WRONLY_PROG;
-const ARRAY_FLAGS =
-  BPF_MAP_FLAG.NUMA_NODE | BPF_MAP_FLAG.MMAPABLE | ACCESS_FLAGS | BPF_MAP_FLAG.PRESERVE_ELEMS | BPF_MAP_FLAG.INNER_MAP;
-const HASH_FLAGS =
-  BPF_MAP_FLAG.NO_PREALLOC |
-  BPF_MAP_FLAG.NO_COMMON_LRU |
-  BPF_MAP_FLAG.NUMA_NODE |
-  ACCESS_FLAGS |
-  BPF_MAP_FLAG.ZERO_SEED;
-/** Largest value of a per-CPU map (PCPU_MIN_UNIT_SIZE) and of an allocation (KMALLOC_MAX_SIZE, x86-64). */
-const PCPU_MIN_UNIT_SIZE = 32 << 10;
-const KMALLOC_MAX_SIZE = 4 << 20;
-/** sizeof(struct htab_elem) without its key. */
-const HTAB_ELEM_BYTES = 48;
 
 interface MapType {
   allocCheck(attr: MapCreateAttr): number;
   alloc(kernel: Kernel, attr: MapCreateAttr): BpfMap | number;
 }
 
-const ARRAY: MapType = { allocCheck: arrayAllocCheck, alloc: coreAlloc };
-const HASH: MapType = { allocCheck: hashAllocCheck, alloc: coreAlloc };
+const ARRAY: MapType = { allocCheck: arrayAllocCheck, alloc: arrayAlloc };
+const HASH: MapType = { allocCheck: hashAllocCheck, alloc: hashAlloc };
+const QUEUE: MapType = { allocCheck: queueAllocCheck, alloc: queueAlloc };
 const LOCAL_STORAGE: MapType = { allocCheck: localStorageAllocCheck, alloc: localStorageAlloc };
-const MAP_IN_MAP: MapType = { allocCheck: () => 0, alloc: mapInMapAlloc };
 
-const TYPES: ReadonlyMap<number, MapType> = new Map([
+const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
+  ...DECLARED_TYPES.map((type): [number, MapType] => [type, { allocCheck: () => 0, alloc: declaredAlloc }]),
   [BPF_MAP_TYPE.ARRAY, ARRAY],
   [BPF_MAP_TYPE.PERCPU_ARRAY, ARRAY],
   [BPF_MAP_TYPE.HASH, HASH],
   [BPF_MAP_TYPE.PERCPU_HASH, HASH],
-  [BPF_MAP_TYPE.ARRAY_OF_MAPS, MAP_IN_MAP],
-  [BPF_MAP_TYPE.HASH_OF_MAPS, MAP_IN_MAP],
+  [BPF_MAP_TYPE.LRU_HASH, HASH],
+  [BPF_MAP_TYPE.LRU_PERCPU_HASH, HASH],
+  [BPF_MAP_TYPE.QUEUE, QUEUE],
+  [BPF_MAP_TYPE.STACK, QUEUE],
+  [BPF_MAP_TYPE.BLOOM_FILTER, { allocCheck: bloomAllocCheck, alloc: queueAlloc }],
+  [BPF_MAP_TYPE.LPM_TRIE, { allocCheck: () => 0, alloc: lpmTrieAlloc }],
+  [BPF_MAP_TYPE.ARRAY_OF_MAPS, { allocCheck: fdArrayAllocCheck, alloc: mapInMapAlloc }],
+  [BPF_MAP_TYPE.HASH_OF_MAPS, { allocCheck: fdHashAllocCheck, alloc: mapInMapAlloc }],
+  [BPF_MAP_TYPE.PROG_ARRAY, { allocCheck: fdArrayAllocCheck, alloc: progArrayAlloc }],
   [BPF_MAP_TYPE.ARENA, { allocCheck: () => 0, alloc: arenaMapAlloc }],
   [BPF_MAP_TYPE.TASK_STORAGE, LOCAL_STORAGE],
   [BPF_MAP_TYPE.CGRP_STORAGE, LOCAL_STORAGE],
@@ -130,61 +137,6 @@ export function fileMode(flags: number): number {
   return readOnly ? MODE_READ : writeOnly ? MODE_WRITE : MODE_READ | MODE_WRITE;
 }
 
-function numaNode(attr: MapCreateAttr): number {
-  return (attr.map_flags & BPF_MAP_FLAG.NUMA_NODE) !== 0 ? attr.numa_node : NUMA_NO_NODE;
-}
-
-/** Kernel: bpf_map_flags_access_ok. */
-function accessOk(flags: number): boolean {
-  return (flags & BPF_MAP_FLAG.RDONLY_PROG) === 0 || (flags & BPF_MAP_FLAG.WRONLY_PROG) === 0;
-}
-
-/** Kernel: array_map_alloc_check. */
-function arrayAllocCheck(attr: MapCreateAttr): number {
-  const perCpu = attr.map_type === BPF_MAP_TYPE.PERCPU_ARRAY;
-  if (
-    attr.max_entries === 0 ||
-    attr.key_size !== 4 ||
-    attr.value_size === 0 ||
-    (attr.map_flags & ~ARRAY_FLAGS) !== 0 ||
-    !accessOk(attr.map_flags) ||
-    (perCpu && numaNode(attr) !== NUMA_NO_NODE)
-  ) {
-    return -ERRNO.EINVAL;
-  }
-  if (perCpu && (attr.map_flags & (BPF_MAP_FLAG.MMAPABLE | BPF_MAP_FLAG.INNER_MAP)) !== 0) return -ERRNO.EINVAL;
-  if ((attr.map_flags & BPF_MAP_FLAG.PRESERVE_ELEMS) !== 0) return -ERRNO.EINVAL;
-  if (attr.value_size > 0x7fffffff) return -ERRNO.E2BIG;
-  if (perCpu && Math.ceil(attr.value_size / 8) * 8 > PCPU_MIN_UNIT_SIZE) return -ERRNO.E2BIG;
-  return 0;
-}
-
-/** Kernel: htab_map_alloc_check. */
-function hashAllocCheck(attr: MapCreateAttr): number {
-  const perCpu = attr.map_type === BPF_MAP_TYPE.PERCPU_HASH;
-  if ((attr.map_flags & ~HASH_FLAGS) !== 0 || !accessOk(attr.map_flags)) return -ERRNO.EINVAL;
-  if ((attr.map_flags & BPF_MAP_FLAG.NO_COMMON_LRU) !== 0) return -ERRNO.EINVAL;
-  if (perCpu && numaNode(attr) !== NUMA_NO_NODE) return -ERRNO.EINVAL;
-  if (attr.max_entries === 0 || attr.key_size === 0 || attr.value_size === 0) return -ERRNO.EINVAL;
-  if (attr.key_size + attr.value_size >= KMALLOC_MAX_SIZE - HTAB_ELEM_BYTES) return -ERRNO.E2BIG;
-  if (perCpu && Math.ceil(attr.value_size / 8) * 8 > PCPU_MIN_UNIT_SIZE) return -ERRNO.E2BIG;
-  // Buckets are a power of two in 32 bits.
-  if (attr.max_entries > 2 ** 31) return -ERRNO.E2BIG;
-  return 0;
-}
-
-function coreAlloc(kernel: Kernel, attr: MapCreateAttr): BpfMap {
-  return new CoreMap(kernel, attr);
-}
-
-/** Kernel: bpf_map_meta_alloc, up to the point where the map itself would be made. */
-function mapInMapAlloc(kernel: Kernel, attr: MapCreateAttr): number {
-  const inner = kernel.fds.map(attr.inner_map_fd);
-  if (typeof inner === 'number') return inner;
-  if (!inner.canBeInner) return -ERRNO.ENOTSUPP;
-  throw new UnsupportedError(`map type ${mapTypeName(attr.map_type)} is not modelled`);
-}
-
 /** Name and BTF of a new map (the rest of map_create). */
 function describeMap(kernel: Kernel, map: BpfMap, attr: MapCreateAttr): number {
   const name = objName(attr.map_name);
@@ -199,26 +151,17 @@ function describeMap(kernel: Kernel, map: BpfMap, attr: MapCreateAttr): number {
   return attr.btf_value_type_id === 0 ? 0 : checkTypes(map);
 }
 
-/** Kernel: map_check_btf and array_map_check_btf. */
+/** Kernel: map_check_btf. */
 function checkTypes(map: BpfMap): number {
-  const { view } = map.btf!;
   const { btfKeyTypeId: key, btfValueTypeId: value } = map;
-  const array = map.type === BPF_MAP_TYPE.ARRAY || map.type === BPF_MAP_TYPE.PERCPU_ARRAY;
   if (key !== 0) {
     if (typeSize(map, key) !== map.keySize) return -ERRNO.EINVAL;
-  } else if (!array) {
+  } else if (!map.mayLackKey) {
     return -ERRNO.EINVAL;
   }
   if (typeSize(map, value) !== map.valueSize) return -ERRNO.EINVAL;
   const refused = setMapRecord(map);
-  if (refused < 0) return refused;
-  if (!array) return map.checkBtf();
-  if (key === 0) {
-    const global = map.type === BPF_MAP_TYPE.ARRAY && map.maxEntries === 1;
-    return global && view.kindOf(value) === BTF_KIND.DATASEC ? 0 : -ERRNO.EINVAL;
-  }
-  const type = view.type(view.resolve(key));
-  return type.kind === BTF_KIND.INT && type.size === 4 ? 0 : -ERRNO.EINVAL;
+  return refused < 0 ? refused : map.checkBtf();
 }
 
 /** Size of a type that values and keys may have, or -1 (kernel: btf_type_id_size). */
@@ -239,6 +182,7 @@ function publish(kernel: Kernel, map: BpfMap, mode: number): number {
   }
   map.id = id;
   map.published();
+  kernel.fields.watch(map);
   kernel.rememberMap(map);
   const fd = kernel.fds.open(map, mode);
   if (fd < 0) map.putWithUref();

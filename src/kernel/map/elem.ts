@@ -20,7 +20,7 @@ const PERCPU_TYPES: ReadonlySet<number> = new Set([
 ]);
 
 /** What the file lets its owner do; a frozen map takes no more writes (kernel: map_get_sys_perms). */
-function sysPerms(kernel: Kernel, fd: number, map: BpfMap): number {
+export function sysPerms(kernel: Kernel, fd: number, map: BpfMap): number {
   const mode = kernel.fds.file(fd)!.mode;
   return map.frozen ? mode & ~MODE_WRITE : mode;
 }
@@ -37,7 +37,7 @@ function high(flags: number): number {
 }
 
 /** Kernel: bpf_map_check_op_flags (7.0), before it the test for BPF_F_LOCK alone. */
-function checkOpFlags(kernel: Kernel, map: BpfMap, flags: number, allowed: number): number {
+export function checkOpFlags(kernel: Kernel, map: BpfMap, flags: number, allowed: number): number {
   const low = (flags % 2 ** 32) >>> 0;
   if (kernel.profile.behaviours.perCpuElemFlags) {
     if ((low & ~allowed) !== 0) return -ERRNO.EINVAL;
@@ -53,12 +53,12 @@ function checkOpFlags(kernel: Kernel, map: BpfMap, flags: number, allowed: numbe
   return (low & BPF_F_LOCK) !== 0 && !hasSpinLock(map) ? -ERRNO.EINVAL : 0;
 }
 
-function hasSpinLock(map: BpfMap): boolean {
+export function hasSpinLock(map: BpfMap): boolean {
   return map.record.some((field) => field.kind === 'bpf_spin_lock');
 }
 
 /** Bytes of the value in this call: one CPU's with BPF_F_CPU and BPF_F_ALL_CPUS (kernel: bpf_map_value_size). */
-function valueBytes(map: BpfMap, flags: number): number {
+export function valueBytes(map: BpfMap, flags: number): number {
   const known = map.kernel.profile.behaviours.perCpuElemFlags;
   return known && ((flags % 2 ** 32) & (BPF_F_CPU | BPF_F_ALL_CPUS)) !== 0 ? map.valueSize : map.userValueSize;
 }
@@ -81,6 +81,11 @@ export function mapLookupElem(kernel: Kernel, attr: BpfAttr['MAP_LOOKUP_ELEM']):
   const key = copyKey(map, attr.key);
   if (typeof key === 'number') return key;
   const value = new Uint8Array(valueBytes(map, flags));
+  // A bloom filter is asked for a value and gives none back.
+  if (map.type === BPF_MAP_TYPE.BLOOM_FILTER) {
+    if (attr.value === undefined || attr.value.length < value.length) return -ERRNO.EFAULT;
+    return map.lookupElem(key, attr.value.slice(0, value.length), flags);
+  }
   const result = map.lookupElem(key, value, flags);
   return result < 0 ? result : copyOut(attr.value, value);
 }

@@ -62,7 +62,7 @@ export abstract class BpfMap implements MapInfo {
   writers = 0;
   readonly refs = new RefCount();
   /** Readers that may still hold the map when its last reference goes: those of a map that it was in. */
-  freeAfter: RcuFlavour | null = null;
+  freeAfter: readonly RcuFlavour[] | null = null;
   /** Programs that may sleep among those that use the map. */
   sleepableRefs = 0;
   #usercnt = 1;
@@ -106,11 +106,6 @@ export abstract class BpfMap implements MapInfo {
   /** Kernel: ops->map_check_btf, of maps with a key type; called with `btf` and `record` set. */
   checkBtf(): number {
     return 0;
-  }
-
-  /** Queues, stacks and bloom filters: what an update without a key does. Other maps are never asked. */
-  pushElem(_value: Uint8Array, _flags: number): number {
-    return -ERRNO.ENOTSUPP;
   }
 
   /** The batch commands that the type has (kernel: ops->map_lookup_batch and so on). */
@@ -206,7 +201,7 @@ export abstract class BpfMap implements MapInfo {
   put(): void {
     if (!this.refs.dec()) return;
     this.kernel.maps.free(this.id);
-    if (this.freeAfter) this.kernel.rcu.call(() => this.destroy(), this.freeAfter);
+    if (this.freeAfter) this.kernel.rcu.call(() => this.destroy(), ...this.freeAfter);
     else this.kernel.rcu.work(() => this.destroy());
   }
 

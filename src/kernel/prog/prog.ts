@@ -27,6 +27,8 @@ export interface ProgAux {
   lineInfo: readonly LineInfo[];
   attachBtf: BtfObject | null;
   attachBtfId: number;
+  /** BPF_F_XDP_HAS_FRAGS. */
+  xdpHasFrags: boolean;
   /** struct_ops programs: type, member index and byte offset of the member (aux->st_ops, attach_st_ops_member_off). */
   structOps: StructOpsDesc | null;
   memberIndex: number;
@@ -58,6 +60,7 @@ export class BpfProg implements ProgInfo {
     lineInfo: [],
     attachBtf: null,
     attachBtfId: 0,
+    xdpHasFrags: false,
     structOps: null,
     memberIndex: -1,
     attachFuncName: '',
@@ -118,6 +121,13 @@ export class BpfProg implements ProgInfo {
     return name;
   }
 
+  /** Takes a reference to a map that the program uses, which then knows whether it may sleep. */
+  useMap(map: BpfMap): void {
+    map.inc();
+    if (this.sleepable) map.sleepableRefs++;
+    this.aux.used_maps.push(map);
+  }
+
   inc(): void {
     this.refs.inc();
   }
@@ -139,7 +149,10 @@ export class BpfProg implements ProgInfo {
       this.vm.free();
       this.vm = null;
     }
-    for (const map of this.aux.used_maps) map.put();
+    for (const map of this.aux.used_maps) {
+      if (this.sleepable) map.sleepableRefs--;
+      map.put();
+    }
     this.aux.used_maps = [];
     this.aux.arena = null;
     this.aux.btf?.put();
