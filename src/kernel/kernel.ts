@@ -23,6 +23,7 @@ import { type ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
 import { Dtors } from './field/dtors.js';
+import { Fields } from './field/fields.js';
 import { CgroupFile, PidFile } from './files.js';
 import { HeldTable } from './held.js';
 import { registerHelpers } from './helper/builtin.js';
@@ -85,6 +86,8 @@ export class Kernel {
   readonly held = new HeldTable();
   /** What gives kernel objects back that kptrs own. */
   readonly dtors = new Dtors();
+  /** Special fields in values of maps and in programs' objects: locks, timers, kptrs, lists, trees. */
+  readonly fields = new Fields(this);
   readonly random: Random;
   readonly memory: GuestMemory;
   /** Views of structs in the profile's BTF. */
@@ -149,6 +152,7 @@ export class Kernel {
     this.structOps = new StructOps(this);
     registerHelpers(this);
     registerKfuncs(this);
+    this.fields.register();
   }
 
   /** Throws InputError for an unknown profile, ErrnoError(ENOMEM) if the host refuses the memory. */

@@ -48,6 +48,8 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   perCpuInnerArrays: { since: kernelVersion(7, 3, 0) },
   // 7.3, kernel/bpf/verifier.c check_map_prog_compatibility(), kernel/bpf/core.c __bpf_prog_map_compatible().
   sleepableProgArrays: { since: kernelVersion(7, 3, 0) },
+  // 7.0, kernel/bpf/helpers.c bpf_async_update_prog_callback(): no lock, no test of map->usercnt.
+  asyncLockless: { since: kernelVersion(7, 0, 0) },
   // 7.0, kernel/bpf/verifier.c resolve_pseudo_ldimm64(): no test for BPF_MAX_VAR_OFF.
   directValueAnyOffset: { since: kernelVersion(7, 0, 0) },
   // 6.19, kernel/bpf/helpers.c bpf_dynptr_read() and all others: u64 in place of u32.
@@ -86,6 +88,7 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     hashOfMapsInPlace: has('hashOfMapsInPlace'),
     perCpuInnerArrays: has('perCpuInnerArrays'),
     sleepableProgArrays: has('sleepableProgArrays'),
+    asyncLockless: has('asyncLockless'),
     directValueAnyOffset: has('directValueAnyOffset'),
     dynptrWideRanges: has('dynptrWideRanges'),
     ringbufOverwrite: has('ringbufOverwrite'),

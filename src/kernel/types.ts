@@ -42,6 +42,8 @@ export interface ProfileBehaviours {
   perCpuInnerArrays: boolean;
   /** Programs that may sleep may use LPM tries and maps of programs, which then hold such programs alone (7.3). */
   sleepableProgArrays: boolean;
+  /** Timers and workqueues need no lock: set_callback asks for no user reference, cancel not with interrupts off (7.0). */
+  asyncLockless: boolean;
   /** LD_IMM64 of a map value may be 512 MiB or more into the map (7.0). */
   directValueAnyOffset: boolean;
   /** Offsets and lengths of dynptr functions are u64 (6.19). */

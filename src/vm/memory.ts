@@ -206,6 +206,17 @@ export class CoreMemory implements GuestMemory {
     return narrow ? narrow(ptr, object, isStruct) : { ...object, name: 'map memory' };
   }
 
+  /** The live object that an address lies in; `tag` is the id of its map, 0 for the host's own. */
+  objectOf(ptr: GuestPtr): { start: GuestPtr; size: number; tag: number } | undefined {
+    if (this.core.disposed || ptr >>> 0 !== ptr || ptr >= this.windowBytes || !this.core.exports.objectAt(ptr)) {
+      return undefined;
+    }
+    const start = this.u32At(NEAR_START);
+    const size = this.u32At(NEAR_SIZE);
+    const live = this.u32At(NEAR_STATE) === OBJECT_LIVE && ptr >= start && ptr < start + size;
+    return live ? { start, size, tag: this.u32At(NEAR_TAG) } : undefined;
+  }
+
   describe(ptr: GuestPtr): string {
     if (ptr >= 0 && ptr < NULL_PAGE) return nearNull(ptr);
     if (!(ptr >= 0 && ptr < this.windowBytes)) return 'outside the guest window';

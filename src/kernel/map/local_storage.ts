@@ -103,8 +103,6 @@ export class LocalStorageMap extends BpfMap {
   readonly #kind: Kind;
   /** Owners in the order in which they got a value. */
   readonly #owners = new Set<GuestPtr>();
-  /** Told of every value that goes, while its bytes are still there. */
-  onGone: ((value: GuestPtr) => void) | undefined;
   readonly #ownerGone = (ptr: GuestPtr) => {
     if (this.#owners.has(ptr)) this.#unlink(ptr);
   };
@@ -182,6 +180,7 @@ export class LocalStorageMap extends BpfMap {
     if (value < 0) return value;
     if (bytes) this.#fill(value, bytes);
     if (!this.kernel.vm.exports.storageSet(this.guest, owner, value)) {
+      this.kernel.fields.gone(this, value);
       this.kernel.memory.free(value);
       return -ERRNO.ENOMEM;
     }
@@ -192,7 +191,9 @@ export class LocalStorageMap extends BpfMap {
 
   #allocate(): GuestPtr {
     try {
-      return this.kernel.memory.alloc(this.valueSize, { access: ACCESS_RW, name: `map "${this.name}" value` });
+      const value = this.kernel.memory.alloc(this.valueSize, { access: ACCESS_RW, name: `map "${this.name}" value` });
+      this.kernel.fields.adopt(this, value);
+      return value;
     } catch (error) {
       if (error instanceof ErrnoError) return -error.errno;
       throw error;
@@ -220,7 +221,7 @@ export class LocalStorageMap extends BpfMap {
   #free(value: GuestPtr): void {
     this.kernel.rcu.call(
       () => {
-        this.onGone?.(value);
+        this.kernel.fields.gone(this, value);
         this.kernel.memory.free(value);
       },
       'rcu',
@@ -279,7 +280,7 @@ export class LocalStorageMap extends BpfMap {
     this.kernel.objects.onRemove.delete(this.#ownerGone);
     for (const owner of [...this.#owners]) {
       const value = this.kernel.vm.exports.storageTake(this.guest, owner) >>> 0;
-      this.onGone?.(value);
+      this.kernel.fields.gone(this, value);
       this.kernel.memory.free(value);
     }
     this.kernel.vm.exports.storageFree(this.guest);
