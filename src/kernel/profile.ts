@@ -40,8 +40,6 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   arenaNonSleepable: { since: kernelVersion(7, 0, 0), evidence: 'KF_bpf_arena_alloc_pages' },
   // 6.13, kernel/bpf/range_tree.c: range_tree_find() in place of mtree_alloc_range().
   arenaBestFit: { since: kernelVersion(6, 13, 0) },
-  // 7.0, kernel/bpf/helpers.c bpf_async_update_prog_callback(): no lock, no test of map->usercnt.
-  asyncLockless: { since: kernelVersion(7, 0, 0) },
   // 6.15, kernel/bpf/hashtab.c htab_map_update_elem_in_place().
   hashOfMapsInPlace: { since: kernelVersion(6, 15, 0) },
   // 7.3, kernel/bpf/arraymap.c percpu_array_map_ops: array_map_meta_equal().
@@ -84,7 +82,6 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     perCpuElemFlags: has('perCpuElemFlags'),
     arenaNonSleepable: has('arenaNonSleepable'),
     arenaBestFit: has('arenaBestFit'),
-    asyncLockless: has('asyncLockless'),
     hashOfMapsInPlace: has('hashOfMapsInPlace'),
     perCpuInnerArrays: has('perCpuInnerArrays'),
     sleepableProgArrays: has('sleepableProgArrays'),

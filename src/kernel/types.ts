@@ -34,8 +34,6 @@ export interface ProfileBehaviours {
   arenaNonSleepable: boolean;
   /** Arena pages come from the smallest free range that holds them, not from the lowest (6.13). */
   arenaBestFit: boolean;
-  /** Timers and workqueues need no lock: set_callback asks for no user reference, cancel not with interrupts off (7.0). */
-  asyncLockless: boolean;
   /** An update of a hash of maps replaces the pointer in its element, which keeps its place (6.15). */
   hashOfMapsInPlace: boolean;
   /** Per-CPU arrays as inner maps must have the same number of entries (7.3). */
