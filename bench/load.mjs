@@ -1,22 +1,25 @@
-// How long it takes to open and load an object of 3,238 insns with BTF: cold in fresh processes, warm in one.
+// How long it takes to start and to load an object of 3,238 insns with BTF: import, Kernel.create, open + load for the first
+// time, each in a fresh process, and open + load again and again in one. `node bench/load.mjs` prints the best and the median
+// of some processes, `-- RUNS` of so many; `-- --one` is one of them.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const OBJECT = fileURLToPath(new URL('load/large.bpf.o', import.meta.url));
-const COLD_RUNS = 7;
+const PROCESSES = 9;
 const WARM_RUNS = 60;
+const INSNS = 3238;
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** One process: import, create a kernel, load once, then again and again. Milliseconds. */
 async function measure() {
   const start = performance.now();
-  const { Kernel, openObject, schedExt } = await import('../dist/src/index.js');
+  const { Kernel, openObject, schedExt } = await import('vmtable');
   const imported = performance.now();
   const kernel = await Kernel.create();
-  schedExt.addSchedExt(kernel);
   const created = performance.now();
+  schedExt.addSchedExt(kernel);
   const bytes = readFileSync(OBJECT);
   const loads = [];
   for (let i = 0; i < WARM_RUNS; i++) {
@@ -28,20 +31,41 @@ async function measure() {
   kernel.dispose();
   return {
     import: imported - start,
-    kernel: created - imported,
+    create: created - imported,
     cold: loads[0],
     warm: median(loads.slice(WARM_RUNS / 2)),
   };
 }
 
-/** Medians over fresh processes, in ms. */
-export function benchLoad(runs = COLD_RUNS) {
+/** Milliseconds over fresh processes: what each step took at best, and at the median. */
+export function benchLoad(processes = PROCESSES) {
   const self = fileURLToPath(import.meta.url);
-  const all = Array.from({ length: runs }, () =>
-    JSON.parse(execFileSync(process.execPath, [self], { encoding: 'utf8' })),
+  const all = Array.from({ length: processes }, () =>
+    JSON.parse(execFileSync(process.execPath, [self, '--one'], { encoding: 'utf8' })),
   );
-  const of = (key) => Number(median(all.map((one) => one[key])).toFixed(2));
-  return { insns: 3238, importMs: of('import'), kernelMs: of('kernel'), coldMs: of('cold'), warmMs: of('warm') };
+  const round = (ms) => Number(ms.toFixed(2));
+  const steps = Object.keys(all[0]).map((step) => {
+    const times = all.map((one) => one[step]);
+    return [step, { bestMs: round(Math.min(...times)), medianMs: round(median(times)) }];
+  });
+  return { insns: INSNS, processes, ...Object.fromEntries(steps) };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(JSON.stringify(await measure()));
+/** Lines of text for a person. */
+export function formatLoad(load) {
+  const line = (what, { bestMs, medianMs }) =>
+    `${what.padEnd(34)}${bestMs.toFixed(1).padStart(8)}${medianMs.toFixed(1).padStart(10)}`;
+  return [
+    `${`ms, of ${load.processes} fresh processes`.padEnd(34)}    best    median`,
+    line('import', load.import),
+    line('Kernel.create', load.create),
+    line(`open + load of ${load.insns} insns, BTF`, load.cold),
+    line('the same again', load.warm),
+  ];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [argument] = process.argv.slice(2);
+  if (argument === '--one') console.log(JSON.stringify(await measure()));
+  else console.log(formatLoad(benchLoad(argument === undefined ? PROCESSES : Number(argument))).join('\n'));
+}

@@ -3,7 +3,7 @@
 // `-- --json` gives one JSON document.
 import { Vm } from '../dist/src/vm/vm.js';
 import { KERNELS, loadKernel } from './kernels.mjs';
-import { benchLoad } from './load.mjs';
+import { benchLoad, formatLoad } from './load.mjs';
 import { buildNative, runNative } from './native.mjs';
 
 const ROUNDS = 40;
@@ -134,7 +134,7 @@ function print({ rows, geomeans, call, load, native }) {
   console.log(
     `\ncalling in: ${call.invokeNs.toFixed(1)} ns for an empty program, ${call.emptyExportNs.toFixed(1)} ns for an empty Wasm export (${call.ratio.toFixed(1)} ×)`,
   );
-  console.log(`loading ${load.insns} insns with BTF: ${load.coldMs} ms in a fresh process, ${load.warmMs} ms again`);
+  console.log(`\n${formatLoad(load).join('\n')}`);
 }
 
 await main();

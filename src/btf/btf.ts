@@ -4,7 +4,8 @@ import { HashedNames } from './name_hash.js';
 import type { NameOrder } from './name_order.js';
 import { OrderedNames } from './name_search.js';
 import type { Names } from './names.js';
-import { BTF_HEADER_BYTES, BTF_MAGIC, decodeRecord, indexRecords, kindOfInfo } from './records.js';
+import { BTF_HEADER_BYTES, BTF_MAGIC, decodeRecord, enumeratorValue, indexRecords, kindOfInfo } from './records.js';
+import { lowerBound } from './search.js';
 import { BtfStrings } from './strings.js';
 import { BTF_KIND, type BtfKind, type BtfMember, type BtfType, type BtfView } from './types.js';
 import { checkRecord, type Records, validate } from './validate.js';
@@ -183,11 +184,16 @@ export class Btf implements BtfView {
   enumerator(name: string): bigint | undefined {
     const inBase = this.base?.enumerator(name);
     if (inBase !== undefined) return inBase;
-    const id = this.#names.enumWith(name);
-    if (id === 0) return undefined;
-    const type = this.type(id);
-    if (type.kind !== BTF_KIND.ENUM && type.kind !== BTF_KIND.ENUM64) return undefined;
-    return type.values.find((value) => value.name === name)?.value;
+    const word = this.#names.enumerator(name);
+    if (word < 0) return undefined;
+    // Of the last type whose record begins before it.
+    const id = this.#firstId + lowerBound(this.#index.length, (i) => (this.#index[i] as number) <= word) - 1;
+    try {
+      checkRecord(this.#records(), id);
+    } catch (error) {
+      throw located(`type [${id}]`, error);
+    }
+    return enumeratorValue(this.words, this.#wordOf(id), word);
   }
 
   /** Byte offset in `raw` of a type's record (struct btf_type). */

@@ -7,9 +7,9 @@ import { BTF_KIND } from './types.js';
 /** Names of any blob, through hash tables over their bytes that the first look-up of each sort builds. */
 export class HashedNames implements Names {
   // Most names of a kernel are functions' and few are ever looked up: they have a table of their own.
-  #funcs: NamedTypes | undefined;
-  #others: NamedTypes | undefined;
-  #enumerators: NamedTypes | undefined;
+  #funcs: Named | undefined;
+  #others: Named | undefined;
+  #enumerators: Named | undefined;
   #flavours: Map<string, string[]> | undefined;
 
   constructor(
@@ -26,7 +26,7 @@ export class HashedNames implements Names {
     return this.#others.all(name);
   }
 
-  enumWith(name: string): number {
+  enumerator(name: string): number {
     this.#enumerators ??= this.#nameEnumerators();
     return this.#enumerators.first(name);
   }
@@ -36,7 +36,7 @@ export class HashedNames implements Names {
     return this.#flavours.get(name) ?? [];
   }
 
-  #nameTypes(wanted: (kind: number) => boolean): NamedTypes {
+  #nameTypes(wanted: (kind: number) => boolean): Named {
     const { words, index, firstId } = this.records;
     const ids = new Uint32Array(index.length);
     const names = new Uint32Array(index.length);
@@ -48,13 +48,13 @@ export class HashedNames implements Names {
       ids[count] = firstId + i;
       names[count++] = name;
     }
-    return new NamedTypes(new NameTable(this.strings, names.subarray(0, count)), ids);
+    return new Named(new NameTable(this.strings, names.subarray(0, count)), ids);
   }
 
-  #nameEnumerators(): NamedTypes {
-    const { words, index, firstId } = this.records;
+  #nameEnumerators(): Named {
+    const { words, index } = this.records;
     // The shortest enumerator is two words.
-    const ids = new Uint32Array(words.length / 2);
+    const places = new Uint32Array(words.length / 2);
     const names = new Uint32Array(words.length / 2);
     let count = 0;
     for (let i = 0; i < index.length; i++) {
@@ -65,11 +65,11 @@ export class HashedNames implements Names {
       const step = kind === BTF_KIND.ENUM ? 2 : 3;
       const end = word + 3 + vlenOfInfo(info) * step;
       for (let at = word + 3; at < end; at += step) {
-        ids[count] = firstId + i;
+        places[count] = at;
         names[count++] = this.#nameOffset(words[at] as number);
       }
     }
-    return new NamedTypes(new NameTable(this.strings, names.slice(0, count)), ids.slice(0, count));
+    return new Named(new NameTable(this.strings, names.slice(0, count)), places.slice(0, count));
   }
 
   /** 0 for offsets past the end: such a type has no name to be found by, and reading it names the error. */
@@ -103,19 +103,19 @@ export class HashedNames implements Names {
   }
 }
 
-/** Entry i of the table is of type ids[i]. */
-class NamedTypes {
+/** Entry i of the table stands for values[i]: a type's id, or the word index of an enumerator. */
+class Named {
   constructor(
     private readonly table: NameTable,
-    private readonly ids: Uint32Array,
+    private readonly values: Uint32Array,
   ) {}
 
   first(name: string): number {
     const found = this.table.find(name);
-    return found < 0 ? 0 : (this.ids[found] as number);
+    return found < 0 ? -1 : (this.values[found] as number);
   }
 
   *all(name: string): Generator<number> {
-    for (let i = this.table.find(name); i >= 0; i = this.table.find(name, i)) yield this.ids[i] as number;
+    for (let i = this.table.find(name); i >= 0; i = this.table.find(name, i)) yield this.values[i] as number;
   }
 }

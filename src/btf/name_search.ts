@@ -2,6 +2,7 @@ import { essentialName } from './core_match.js';
 import type { NameOrder } from './name_order.js';
 import type { NamedRecords, Names } from './names.js';
 import { kindOfInfo } from './records.js';
+import { lowerBound } from './search.js';
 import type { BtfStrings } from './strings.js';
 import { BTF_KIND } from './types.js';
 
@@ -38,14 +39,12 @@ export class OrderedNames implements Names {
     }
   }
 
-  enumWith(name: string): number {
+  enumerator(name: string): number {
     const words = this.#enumerators;
     const key = encoder.encode(name);
     const at = lowerBound(words.length, (i) => this.#compare(key, words[i] as number) > 0);
-    if (at === words.length || key.length === 0 || this.#compare(key, words[at] as number) !== 0) return 0;
-    // The type is the last one whose record begins before.
-    const { index, firstId } = this.records;
-    return firstId + lowerBound(index.length, (i) => (index[i] as number) < (words[at] as number)) - 1;
+    if (at === words.length || key.length === 0 || this.#compare(key, words[at] as number) !== 0) return -1;
+    return words[at] as number;
   }
 
   flavours(name: string): readonly string[] {
@@ -81,16 +80,4 @@ export class OrderedNames implements Names {
     }
     return -(bytes[from + key.length] as number);
   }
-}
-
-/** The first of `count` entries that is not `before`, or `count`. */
-function lowerBound(count: number, before: (i: number) => boolean): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (before(middle)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -2,8 +2,8 @@
 export interface Names {
   /** Ids of the types with this name, ascending, as far as the caller wants them: the FUNCs or all but the FUNCs. */
   types(name: string, funcs: boolean): Iterable<number>;
-  /** Id of the lowest enum type that has an enumerator of this name, or 0. */
-  enumWith(name: string): number;
+  /** Word index of the first enumerator of this name in the type section, or -1. */
+  enumerator(name: string): number;
   /** Names `name___flavour` of types, see essentialName; may hold strings that are no type's name. */
   flavours(name: string): readonly string[];
 }

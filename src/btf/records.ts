@@ -128,7 +128,7 @@ export function decodeRecord(words: Uint32Array, word: number, id: number, name:
         name: name(w(0)),
         size: w(2),
         signed: flag,
-        values: items(2, (at) => ({ name: name(w(at)), value: BigInt(flag ? w(at + 1) | 0 : w(at + 1)) })),
+        values: items(2, (at) => ({ name: name(w(at)), value: enumeratorValue(words, word, word + at) })),
       };
     case BTF_KIND.ENUM64:
       return {
@@ -137,7 +137,7 @@ export function decodeRecord(words: Uint32Array, word: number, id: number, name:
         name: name(w(0)),
         size: w(2),
         signed: flag,
-        values: items(3, (at) => ({ name: name(w(at)), value: join64(w(at + 1), w(at + 2), flag) })),
+        values: items(3, (at) => ({ name: name(w(at)), value: enumeratorValue(words, word, word + at) })),
       };
     case BTF_KIND.FWD:
       return { kind, id, name: name(w(0)), union: flag };
@@ -170,7 +170,12 @@ export function decodeRecord(words: Uint32Array, word: number, id: number, name:
   }
 }
 
-function join64(low: number, high: number, signed: boolean): bigint {
-  const value = (BigInt(high) << 32n) | BigInt(low);
+/** Value of the enumerator at word `at` of the ENUM or ENUM64 whose record begins at `word`. */
+export function enumeratorValue(words: Uint32Array, word: number, at: number): bigint {
+  const info = words[word + 1] as number;
+  const signed = info >>> 31 === 1;
+  const low = words[at + 1] as number;
+  if (kindOfInfo(info) === BTF_KIND.ENUM) return BigInt(signed ? low | 0 : low);
+  const value = (BigInt(words[at + 2] as number) << 32n) | BigInt(low);
   return signed ? BigInt.asIntN(64, value) : value;
 }

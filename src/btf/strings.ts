@@ -9,12 +9,17 @@ const LONG_STRING = 1024;
 /** Longest string in a section that is not ASCII, where each reference is decoded anew. */
 const MAX_UNICODE_STRING = 4096;
 
+/** One string in so many bytes may be decoded by itself before the section is decoded as a whole. */
+const BYTES_PER_STRING = 256;
+
 /** A BTF string section: NUL-terminated UTF-8 strings by byte offset. */
 export class BtfStrings {
   #text: string | undefined;
   #ascii = false;
   /** Where each string ends, ascending; only if one is long. */
   #ends: Uint32Array | undefined;
+  /** Strings that were decoded one by one. Few of a kernel's are ever asked for. */
+  #singles = 0;
 
   /** `start` is the offset of the first byte: the length of the base's section for split BTF. */
   constructor(
@@ -33,9 +38,12 @@ export class BtfStrings {
     if (offset < this.start) return (this.base as BtfStrings).at(offset);
     const from = offset - this.start;
     if (from >= this.bytes.length) throw new InputError(`string offset ${offset} is past the end (${this.end})`);
+    const to = this.#endOf(from);
+    if (this.#text === undefined && to - from <= LONG_STRING) {
+      if (++this.#singles * BYTES_PER_STRING <= this.bytes.length) return decodeShort(this.bytes.subarray(from, to));
+    }
     this.#decode();
-    if (this.#ascii) return (this.#text as string).slice(from, this.#endOf(from));
-    return utf8.decode(this.bytes.subarray(from, this.#endOf(from)));
+    return this.#ascii ? (this.#text as string).slice(from, to) : utf8.decode(this.bytes.subarray(from, to));
   }
 
   /** Prepares for reading every string in time that depends on the length of the section alone. Throws InputError. */
@@ -74,6 +82,12 @@ export class BtfStrings {
     }
     return ends[low] as number;
   }
+}
+
+/** A name, most often of ASCII and shorter than what a decoder takes to begin. */
+function decodeShort(bytes: Uint8Array): string {
+  for (let i = 0; i < bytes.length; i++) if ((bytes[i] as number) >= 0x80) return utf8.decode(bytes);
+  return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
 /**

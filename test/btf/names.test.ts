@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BtfBuilder } from '../../src/btf/builder.js';
 import { makeNameOrder, parseNameOrder } from '../../src/btf/name_order.js';
+import { BtfStrings } from '../../src/btf/strings.js';
 import { BTF_KIND } from '../../src/btf/types.js';
 import { InputError } from '../../src/errors.js';
 import { Btf } from './build.js';
@@ -132,6 +133,38 @@ describe.each(readdirSync(FOLDER).filter((file) => file.endsWith('.names.gz')))(
     for (const name of ['audit_context', 'task_struct', 'cgroup', 'no such type']) {
       const ofTypes = hashed.flavours(name).filter((full) => hashed.find(full) !== 0);
       expect([...ordered.flavours(name)].sort()).toEqual([...new Set(ofTypes)].sort());
+    }
+  });
+});
+
+describe('a string', () => {
+  const section = (texts: readonly string[]) => {
+    const encoded = texts.map((text) => new TextEncoder().encode(`${text}\0`));
+    const bytes = new Uint8Array(encoded.reduce((sum, { length }) => sum + length, 1));
+    const offsets: number[] = [];
+    let at = 1;
+    for (const one of encoded) {
+      bytes.set(one, at);
+      offsets.push(at);
+      at += one.length;
+    }
+    return { strings: new BtfStrings(bytes, 0, undefined), offsets };
+  };
+
+  it.each(['', 'é'])('reads the same alone and out of the whole section (other text: "%s")', (other) => {
+    const texts = [
+      ...Array.from({ length: 300 }, (_, i) => `name ${i}`),
+      'x'.repeat(5000),
+      `ü${other}`,
+      '\ufeffbom',
+      other,
+    ];
+    const { strings, offsets } = section(texts.map((text) => text + other));
+    // The section has room for some dozen strings to be decoded one by one; the later ones come out of the whole.
+    for (let round = 0; round < 2; round++) {
+      expect(offsets.map((offset) => strings.at(offset))).toEqual(
+        texts.map((text) => text.replace('\ufeff', '') + other),
+      );
     }
   });
 });
