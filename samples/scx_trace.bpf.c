@@ -54,7 +54,7 @@ enum event {
 
 struct trace_event {
 	u64 time;
-	u32 event;
+	enum event event;
 	s32 cpu;
 	s32 pid;
 	s32 other;
@@ -82,7 +82,7 @@ u32 nr_events;
 u32 nr_mistakes;
 struct exit_record exit_record;
 
-static __noinline int note(u32 event, struct task_struct *p, s32 other, u64 a, u64 b)
+static __noinline int note(enum event event, struct task_struct *p, s32 other, u64 a, u64 b)
 {
 	u32 i = __sync_fetch_and_add(&nr_events, 1);
 	struct trace_event *e = bpf_map_lookup_elem(&events, &i);
