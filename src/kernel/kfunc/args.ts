@@ -8,30 +8,30 @@ import type { KernelTask } from '../model/task.js';
 // have been loaded, and stops.
 
 /** Stops the program: argument `i` is not what the function takes. */
-export function wrongArg(call: HostCall, fn: string, i: number, wanted: string): never {
+export function wrongArg(call: HostCall, i: number, wanted: string): never {
   const ptr = call.ptr(i);
   const found = ptr === 0 ? 'NULL' : call.memory.describe(ptr);
-  return call.fail(new VmtableError(`${fn}: argument ${i + 1} is no ${wanted} but ${found}`));
+  return call.fail(new VmtableError(`argument ${i + 1} is no ${wanted} but ${found}`));
 }
 
 /** The task whose struct task_struct argument `i` points to. */
-export function taskArg(kernel: Kernel, call: HostCall, i: number, fn: string): KernelTask {
-  return kernel.tasks.at(call.ptr(i)) ?? wrongArg(call, fn, i, 'live task_struct');
+export function taskArg(kernel: Kernel, call: HostCall, i: number): KernelTask {
+  return kernel.tasks.at(call.ptr(i)) ?? wrongArg(call, i, 'live task_struct');
 }
 
 /** The same where NULL is allowed. */
-export function nullableTaskArg(kernel: Kernel, call: HostCall, i: number, fn: string): KernelTask | null {
-  return call.ptr(i) === 0 ? null : taskArg(kernel, call, i, fn);
+export function nullableTaskArg(kernel: Kernel, call: HostCall, i: number): KernelTask | null {
+  return call.ptr(i) === 0 ? null : taskArg(kernel, call, i);
 }
 
 /** The cgroup whose struct cgroup argument `i` points to. */
-export function cgroupArg(kernel: Kernel, call: HostCall, i: number, fn: string): KernelCgroup {
-  return kernel.cgroups.at(call.ptr(i)) ?? wrongArg(call, fn, i, 'live cgroup');
+export function cgroupArg(kernel: Kernel, call: HostCall, i: number): KernelCgroup {
+  return kernel.cgroups.at(call.ptr(i)) ?? wrongArg(call, i, 'live cgroup');
 }
 
 /** The cgroup_subsys_state that argument `i` points to: a cgroup's own, or that of its cpu controller. */
-export function cssArg(kernel: Kernel, call: HostCall, i: number, fn: string): Css {
-  return kernel.cgroups.css(call.ptr(i)) ?? wrongArg(call, fn, i, 'live cgroup_subsys_state');
+export function cssArg(kernel: Kernel, call: HostCall, i: number): Css {
+  return kernel.cgroups.css(call.ptr(i)) ?? wrongArg(call, i, 'live cgroup_subsys_state');
 }
 
 /** A readable struct cpumask. */
@@ -40,19 +40,17 @@ export function cpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr 
 }
 
 /** A struct bpf_cpumask, which the program may change. */
-export function bpfCpumaskArg(kernel: Kernel, call: HostCall, i: number, fn: string): GuestPtr {
+export function bpfCpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr {
   const ptr = call.ptr(i);
-  return kernel.model.bpfCpumasks.has(ptr) ? ptr : wrongArg(call, fn, i, 'live bpf_cpumask');
+  return kernel.model.bpfCpumasks.has(ptr) ? ptr : wrongArg(call, i, 'live bpf_cpumask');
 }
 
 /** Stops the program unless it holds a reference to what argument `i` points to, and forgets it. */
-export function releasedArg(kernel: Kernel, call: HostCall, i: number, fn: string): GuestPtr {
+export function releasedArg(kernel: Kernel, call: HostCall, i: number): GuestPtr {
   const ptr = call.ptr(i);
   if (!kernel.held.release('reference', ptr)) {
     call.fail(
-      new VmtableError(
-        `${fn}: argument ${i + 1} is no reference that the program holds but ${call.memory.describe(ptr)}`,
-      ),
+      new VmtableError(`argument ${i + 1} is no reference that the program holds but ${call.memory.describe(ptr)}`),
     );
   }
   return ptr;

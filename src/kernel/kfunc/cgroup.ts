@@ -17,14 +17,14 @@ export function registerCgroupKfuncs(kernel: Kernel): void {
     call.retPtr(cgroup.ptr);
   };
   kernel.registerKfunc('bpf_cgroup_acquire', (call) => {
-    acquire(call, cgroupArg(kernel, call, 0, 'bpf_cgroup_acquire'), 'bpf_cgroup_acquire');
+    acquire(call, cgroupArg(kernel, call, 0), 'bpf_cgroup_acquire');
   });
   kernel.registerKfunc('bpf_cgroup_release', (call) => {
-    releasedArg(kernel, call, 0, 'bpf_cgroup_release');
-    kernel.cgroups.put(cgroupArg(kernel, call, 0, 'bpf_cgroup_release'));
+    releasedArg(kernel, call, 0);
+    kernel.cgroups.put(cgroupArg(kernel, call, 0));
   });
   kernel.registerKfunc('bpf_cgroup_ancestor', (call) => {
-    const cgroup = cgroupArg(kernel, call, 0, 'bpf_cgroup_ancestor');
+    const cgroup = cgroupArg(kernel, call, 0);
     acquire(call, cgroup.ancestor(call.s32(1)), 'bpf_cgroup_ancestor');
   });
   kernel.registerKfunc('bpf_cgroup_from_id', (call) => {

@@ -27,7 +27,7 @@ export function registerCpumaskKfuncs(kernel: Kernel): void {
 
   const combine = (name: string, run: (masks: Masks, to: GuestPtr, a: GuestPtr, b: GuestPtr) => unknown) => {
     kernel.registerKfunc(name, (call) => {
-      const to = bpfCpumaskArg(kernel, call, 0, name);
+      const to = bpfCpumaskArg(kernel, call, 0);
       const any = run(kernel.cpumasks, to, cpumaskArg(kernel, call, 1), cpumaskArg(kernel, call, 2));
       call.ret(any === true ? 1 : 0);
     });
@@ -36,7 +36,7 @@ export function registerCpumaskKfuncs(kernel: Kernel): void {
   combine('bpf_cpumask_or', (masks, to, a, b) => masks.or(to, a, b));
   combine('bpf_cpumask_xor', (masks, to, a, b) => masks.xor(to, a, b));
   kernel.registerKfunc('bpf_cpumask_copy', (call) => {
-    const to = bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_copy');
+    const to = bpfCpumaskArg(kernel, call, 0);
     kernel.cpumasks.copy(to, cpumaskArg(kernel, call, 1));
   });
   kernel.registerKfunc('bpf_cpumask_weight', (call) => call.ret(kernel.cpumasks.weight(cpumaskArg(kernel, call, 0))));
@@ -52,12 +52,12 @@ function registerLifetime(kernel: Kernel): void {
     hold(call, kernel.model.bpfCpumasks.create(), 'bpf_cpumask_create');
   });
   kernel.registerKfunc('bpf_cpumask_acquire', (call) => {
-    const ptr = bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_acquire');
+    const ptr = bpfCpumaskArg(kernel, call, 0);
     kernel.model.bpfCpumasks.acquire(ptr);
     hold(call, ptr, 'bpf_cpumask_acquire');
   });
   kernel.registerKfunc('bpf_cpumask_release', (call) => {
-    kernel.model.bpfCpumasks.release(releasedArg(kernel, call, 0, 'bpf_cpumask_release'));
+    kernel.model.bpfCpumasks.release(releasedArg(kernel, call, 0));
   });
 }
 
@@ -87,7 +87,7 @@ function registerBits(kernel: Kernel): void {
   const bit = (name: string, own: boolean, run: (masks: Masks, ptr: GuestPtr, cpu: number) => void, before = false) => {
     kernel.registerKfunc(name, (call) => {
       const cpu = call.u32(0);
-      const ptr = own ? bpfCpumaskArg(kernel, call, 1, name) : cpumaskArg(kernel, call, 1);
+      const ptr = own ? bpfCpumaskArg(kernel, call, 1) : cpumaskArg(kernel, call, 1);
       const masks = kernel.cpumasks;
       if (!masks.isCpu(cpu)) return;
       const was = before && masks.test(ptr, cpu);
@@ -102,13 +102,13 @@ function registerBits(kernel: Kernel): void {
   bit('bpf_cpumask_test_and_clear_cpu', true, (masks, ptr, cpu) => masks.clear(ptr, cpu), true);
 
   kernel.registerKfunc('bpf_cpumask_setall', (call) => {
-    kernel.cpumasks.setAll(bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_setall'));
+    kernel.cpumasks.setAll(bpfCpumaskArg(kernel, call, 0));
   });
   kernel.registerKfunc('bpf_cpumask_clear', (call) => {
-    kernel.cpumasks.clearAll(bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_clear'));
+    kernel.cpumasks.clearAll(bpfCpumaskArg(kernel, call, 0));
   });
   kernel.registerKfunc('bpf_cpumask_populate', (call) => {
-    const to = bpfCpumaskArg(kernel, call, 0, 'bpf_cpumask_populate');
+    const to = bpfCpumaskArg(kernel, call, 0);
     const size = call.u32(2);
     const from = call.mem(1, size, false);
     const bytes = Math.ceil(kernel.cpus / 64) * 8;

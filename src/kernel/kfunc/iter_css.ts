@@ -26,7 +26,7 @@ export function registerCssIterator(kernel: Kernel): void {
   kernel.registerKfunc('bpf_iter_css_new', (call) => {
     needsRcu(kernel, call, 'bpf_iter_css_new');
     const iter = iterNew(kernel, call, 'css', CSS_BYTES);
-    const start = cssArg(kernel, call, 1, 'bpf_iter_css_new');
+    const start = cssArg(kernel, call, 1);
     const flags = call.u32(2);
     const { memory } = call;
     const good = flags >= DESCENDANTS_PRE && flags <= last;
@@ -124,7 +124,7 @@ export function registerCssTaskIterator(kernel: Kernel): void {
 
   kernel.registerKfunc('bpf_iter_css_task_new', (call) => {
     const iter = iterNew(kernel, call, 'css_task', CSS_TASK_BYTES, () => drop(iter));
-    const css = cssArg(kernel, call, 1, 'bpf_iter_css_task_new');
+    const css = cssArg(kernel, call, 1);
     const flags = call.u32(2);
     call.memory.setU64(iter, 0n);
     if (flags !== 0 && flags !== ITER_PROCS && flags !== (ITER_PROCS | ITER_THREADED)) {

@@ -28,7 +28,7 @@ export function registerTaskIterator(kernel: Kernel): void {
     needsRcu(kernel, call, 'bpf_iter_task_new');
     const iter = iterNew(kernel, call, 'task', BYTES, () => walks.delete(iter));
     const { memory } = call;
-    const task = nullableTaskArg(kernel, call, 1, 'bpf_iter_task_new');
+    const task = nullableTaskArg(kernel, call, 1);
     const flags = call.u32(2);
     const bad = flags > PROC_THREADS || (flags === PROC_THREADS && !task);
     const pos = bad ? undefined : flags === PROC_THREADS ? (task as KernelTask) : kernel.tasks.init;

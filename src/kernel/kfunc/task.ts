@@ -17,22 +17,22 @@ export function registerTaskKfuncs(kernel: Kernel): void {
     call.retPtr(task.ptr);
   };
   kernel.registerKfunc('bpf_task_acquire', (call) => {
-    acquire(call, taskArg(kernel, call, 0, 'bpf_task_acquire'), 'bpf_task_acquire');
+    acquire(call, taskArg(kernel, call, 0), 'bpf_task_acquire');
   });
   for (const name of ['bpf_task_from_pid', 'bpf_task_from_vpid']) {
     kernel.registerKfunc(name, (call) => acquire(call, kernel.tasks.byPid(call.s32(0)), name));
   }
   kernel.registerKfunc('bpf_task_release', (call) => {
-    releasedArg(kernel, call, 0, 'bpf_task_release');
-    kernel.tasks.put(taskArg(kernel, call, 0, 'bpf_task_release'));
+    releasedArg(kernel, call, 0);
+    kernel.tasks.put(taskArg(kernel, call, 0));
   });
   kernel.registerKfunc('bpf_task_under_cgroup', (call) => {
-    const task = taskArg(kernel, call, 0, 'bpf_task_under_cgroup');
-    call.ret(task.cgroup.isWithin(cgroupArg(kernel, call, 1, 'bpf_task_under_cgroup')) ? 1 : 0);
+    const task = taskArg(kernel, call, 0);
+    call.ret(task.cgroup.isWithin(cgroupArg(kernel, call, 1)) ? 1 : 0);
   });
   // task_get_cgroup1: no hierarchy has the number.
   kernel.registerKfunc('bpf_task_get_cgroup1', (call) => {
-    taskArg(kernel, call, 0, 'bpf_task_get_cgroup1');
+    taskArg(kernel, call, 0);
     call.retPtr(0);
   });
 }

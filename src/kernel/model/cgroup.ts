@@ -67,7 +67,7 @@ export class KernelCgroup implements TypedObject {
   }
 
   get size(): number {
-    return this.struct.size + 8 * (this.level + 1);
+    return Math.max(this.struct.size, this.struct.field('ancestors').offset + 8 * (this.level + 1));
   }
 
   get liveChildren(): KernelCgroup[] {
@@ -322,7 +322,7 @@ export class CgroupTree {
     const { objects, memory } = this.kernel;
     const id = options.id ?? this.#freeId();
     const level = parent ? parent.level + 1 : 0;
-    const ptr = this.layout.alloc('struct cgroup', 8 * (level + 1));
+    const ptr = this.layout.allocFlexible('struct cgroup', 'ancestors', level + 1, 8);
     const kn = this.#newKn(parent, name, id);
     const cssSet = this.#cssSet.alloc('struct css_set');
     const cpu = parent ? parent.taskGroup !== 0 && (options.cpu ?? true) : true;

@@ -59,26 +59,37 @@ export class Layout<Path extends string = string> {
     return this.struct.tryField(path);
   }
 
-  /** Memory of one object, zeroed; `tail` bytes of a flexible array behind it, which can be read. */
-  alloc(name: string, tail = 0): GuestPtr {
-    const { size } = this.struct;
-    const ptr = this.#memory.alloc(size + tail, { align: 64, access: ACCESS_UNMODELLED, name });
-    this.stamp(ptr, tail);
+  /** Memory of one object, zeroed. */
+  alloc(name: string): GuestPtr {
+    const ptr = this.#memory.alloc(this.struct.size, { align: 64, access: ACCESS_UNMODELLED, name });
+    this.stamp(ptr);
     return ptr;
   }
 
   /** Lays the classes over an object again, after declare or grant. */
-  stamp(ptr: GuestPtr, tail = 0): void {
-    const { size } = this.struct;
-    if (this.#pattern && tail === 0) {
+  stamp(ptr: GuestPtr): void {
+    if (this.#pattern) {
       this.#memory.stampAccess(ptr, this.#pattern);
       return;
     }
+    this.#lay(ptr);
+    this.#pattern = this.#memory.accessPattern(ptr, this.struct.size);
+  }
+
+  /** Memory of one object that ends in a flexible array: `count` elements of `bytes` at the modelled field `path`. */
+  allocFlexible(name: string, path: Path, count: number, bytes: number): GuestPtr {
+    const { offset } = this.field(path);
+    const size = Math.max(this.struct.size, offset + count * bytes);
+    const ptr = this.#memory.alloc(size, { align: 64, access: ACCESS_UNMODELLED, name });
+    this.#lay(ptr);
+    this.#memory.setAccess(ptr + offset, count * bytes, ACCESS_RO);
+    return ptr;
+  }
+
+  #lay(ptr: GuestPtr): void {
     for (const [path, access] of this.#access) {
-      const { offset, size: bytes } = this.struct.field(path);
-      if (bytes > 0) this.#memory.setAccess(ptr + offset, bytes, access);
+      const { offset, size } = this.struct.field(path);
+      if (size > 0) this.#memory.setAccess(ptr + offset, size, access);
     }
-    if (tail > 0) this.#memory.setAccess(ptr + size, tail, ACCESS_RO);
-    else this.#pattern = this.#memory.accessPattern(ptr, size);
   }
 }

@@ -1,0 +1,62 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Kernel } from '../../src/kernel/kernel.js';
+import { runText } from './run_text.js';
+
+let k: Kernel;
+beforeEach(async () => {
+  k = await Kernel.create({ cpus: 2 });
+});
+
+const run = (text: string) => runText(k, text);
+const rq = (path: string) => k.types.struct('rq').field(path).offset;
+
+describe('runqueues', () => {
+  test('has a copy for each CPU, which bpf_per_cpu_ptr and bpf_this_cpu_ptr give', () => {
+    const cpuOf = (cpu: number) =>
+      `r1 = &runqueues\nr2 = ${cpu}\ncall per_cpu_ptr\nif r0 == 0 goto +2\nr0 = *(u32 *)(r0 + ${rq('cpu')})\nexit\nr0 = -1\nexit`;
+    expect([0, 1, 2, -1].map((cpu) => run(cpuOf(cpu)))).toEqual([0, 1, -1, -1]);
+    const mine = `r1 = &runqueues\ncall this_cpu_ptr\nr0 = *(u32 *)(r0 + ${rq('cpu')})\nexit`;
+    expect(run(mine)).toBe(0);
+    k.currentCpu = 1;
+    expect(run(mine)).toBe(1);
+  });
+
+  test('holds who runs, the clock and the count that its driver keeps', () => {
+    const task = k.tasks.create({ comm: 'worker', pid: 77 });
+    const queue = k.rqs.of(1);
+    const curr = `r1 = &runqueues\nr2 = 1\ncall per_cpu_ptr\nr6 = r0\nr0 = *(u64 *)(r6 + ${rq('curr')})\n`;
+    const pid = k.types.struct('task_struct').field('pid').offset;
+    expect(run(`${curr}r0 = *(u32 *)(r0 + ${pid})\nexit`)).toBe(0);
+    queue.curr = task;
+    queue.nrRunning = 3;
+    queue.clock = 12345;
+    expect(queue.curr).toBe(task);
+    expect(run(`${curr}r0 = *(u32 *)(r0 + ${pid})\nexit`)).toBe(77);
+    expect(run(`${curr}r0 = *(u32 *)(r6 + ${rq('nr_running')})\nexit`)).toBe(3);
+    for (const path of ['clock', 'clock_task', 'clock_pelt']) {
+      expect(run(`${curr}r0 = *(u64 *)(r6 + ${rq(path)})\nexit`)).toBe(12345);
+    }
+    expect(() => run(`${curr}r0 = *(u64 *)(r6 + ${rq('nr_uninterruptible')})\nexit`)).toThrow(
+      'rq.nr_uninterruptible of the run queue of CPU 1 is not modelled',
+    );
+  });
+
+  test('is no address that can be looked at itself', () => {
+    expect(() => run(`r1 = &runqueues\nr0 = *(u32 *)(r1 + ${rq('cpu')})\nexit`)).toThrow(
+      'inside per-CPU variable runqueues',
+    );
+  });
+});
+
+test('a per-CPU variable that nobody models has copies that cannot be looked at', () => {
+  expect(() => run('r1 = &cpu_hw_events\nr2 = 1\ncall per_cpu_ptr\nr0 = *(u64 *)(r0 + 0)\nexit')).toThrow(
+    'inside cpu_hw_events of CPU 1',
+  );
+  const same =
+    'r1 = &cpu_hw_events\nr2 = 1\ncall per_cpu_ptr\nr6 = r0\nr1 = &cpu_hw_events\nr2 = 1\ncall per_cpu_ptr\nr0 -= r6\nexit';
+  expect(run(same)).toBe(0);
+});
+
+test('bpf_per_cpu_ptr takes per-CPU pointers alone', () => {
+  expect(() => run('r1 = r10\nr2 = 0\ncall per_cpu_ptr\nexit')).toThrow('argument 1 is no per-CPU pointer but');
+});
