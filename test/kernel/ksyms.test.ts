@@ -60,3 +60,32 @@ test('a per-CPU variable that nobody models has copies that cannot be looked at'
 test('bpf_per_cpu_ptr takes per-CPU pointers alone', () => {
   expect(() => run('r1 = r10\nr2 = 0\ncall per_cpu_ptr\nexit')).toThrow('argument 1 is no per-CPU pointer but');
 });
+
+test('small per-CPU variables hold what a driver keeps there', () => {
+  const read = (name: string, cpu: number, bits = 32) =>
+    run(`r1 = &${name}\nr2 = ${cpu}\ncall per_cpu_ptr\nr0 = *(u${bits} *)(r0 + 0)\nexit`);
+  expect([read('cpu_number', 0), read('cpu_number', 1)]).toEqual([0, 1]);
+  expect([read('sd_llc_id', 1), read('sd_llc_size', 1)]).toEqual([0, 2]);
+  k.model.percpu.of('sd_llc_id').set(1, 1);
+  expect([read('sd_llc_id', 0), read('sd_llc_id', 1)]).toEqual([0, 1]);
+  k.model.percpu.of('kernel_cpustat').set(1, 777, 5);
+  expect(run('r1 = &kernel_cpustat\nr2 = 1\ncall per_cpu_ptr\nr0 = *(u64 *)(r0 + 40)\nexit')).toBe(777);
+});
+
+test('the preempt count shows the sections of the program', () => {
+  const read = 'r1 = &__preempt_count\ncall this_cpu_ptr\nr6 = *(u32 *)(r0 + 0)\n';
+  const off = 'call bpf_preempt_disable\n';
+  const on = 'call bpf_preempt_enable\n';
+  expect(run(`${read}r0 = r6\nexit`) >>> 0).toBe(0x80000000);
+  expect(run(`${off}${off}${read}${on}${on}r0 = r6\nexit`) >>> 0).toBe(0x80000002);
+  expect(() => run(`${off}r0 = 0\nexit`)).toThrow('still held');
+  expect(run(`${read}r0 = r6\nexit`) >>> 0).toBe(0x80000000);
+});
+
+test('kallsyms knows the variables that the model keeps, typed or not', () => {
+  expect(k.ksyms.lookup('init_task')).toBe(k.tasks.init.ptr);
+  expect(k.cpumasks.list(k.ksyms.lookup('__cpu_possible_mask')!)).toEqual([0, 1]);
+  expect(k.memory.u32(k.ksyms.lookup('nr_cpu_ids')!)).toBe(2);
+  expect(k.ksyms.lookup('fair_sched_class')).toBe(k.tasks.schedClass('fair'));
+  expect(k.ksyms.lookup('no_such_symbol')).toBeUndefined();
+});

@@ -20,13 +20,20 @@ export function registerSectionKfuncs(kernel: Kernel): void {
   });
 
   // One thread runs all CPUs: nothing preempts or interrupts a program. The sections count, and nest as a verifier wants.
+  const count = (cpu: number, by: number) => {
+    const preemptCount = kernel.model.percpu.of('__preempt_count');
+    preemptCount.set(cpu, preemptCount.get(cpu) + by);
+  };
   kernel.registerKfunc('bpf_preempt_disable', (call) => {
-    held.acquire(call, 'preempt', 0, 'the section of bpf_preempt_disable', () => {});
+    const { cpu } = call;
+    count(cpu, 1);
+    held.acquire(call, 'preempt', 0, 'the section of bpf_preempt_disable', () => count(cpu, -1));
   });
   kernel.registerKfunc('bpf_preempt_enable', (call) => {
     if (!held.release('preempt', 0)) {
       call.fail(new VmtableError('bpf_preempt_enable without a bpf_preempt_disable before it'));
     }
+    count(call.cpu, -1);
   });
 
   // The flags word on the program's stack stands for the section (kernel: process_irq_flag, verifier.c).

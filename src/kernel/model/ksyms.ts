@@ -1,5 +1,8 @@
 import { ACCESS_RO } from '../../../assembly/abi.js';
 import type { Kernel } from '../kernel.js';
+import { PERCPU_VARS } from './percpu_vars.js';
+
+const SCHED_CLASSES = ['stop', 'dl', 'rt', 'fair', 'ext', 'idle'] as const;
 
 /** Kernel variables that the model keeps, by their names in kallsyms; made when a program names one. */
 export function provideModelKsyms(kernel: Kernel): void {
@@ -7,6 +10,10 @@ export function provideModelKsyms(kernel: Kernel): void {
   ksyms.provide('runqueues', () =>
     percpu.define('variable runqueues', kernel.rqs.layout.struct.size, (cpu) => kernel.rqs.of(cpu).ptr),
   );
+  for (const name of Object.keys(PERCPU_VARS) as (keyof typeof PERCPU_VARS)[]) {
+    ksyms.provide(name, () => kernel.model.percpu.of(name).define());
+  }
+  for (const name of SCHED_CLASSES) ksyms.provide(`${name}_sched_class`, () => kernel.tasks.schedClass(name));
   ksyms.provide('init_task', () => kernel.tasks.init.ptr);
   ksyms.provide('__cpu_possible_mask', () => kernel.cpumasks.possible);
   ksyms.provide('__cpu_present_mask', () => kernel.cpumasks.present);

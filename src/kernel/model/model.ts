@@ -2,6 +2,7 @@ import type { Kernel } from '../kernel.js';
 import { BpfCpumasks } from './bpf_cpumask.js';
 import { CgroupTree } from './cgroup.js';
 import { Cpumasks } from './cpumask.js';
+import { PercpuVars } from './percpu_vars.js';
 import { RunQueues } from './rq.js';
 import { TaskTable } from './tasks.js';
 
@@ -15,6 +16,7 @@ export class Model {
   readonly cgroups: CgroupTree;
   readonly tasks: TaskTable;
   readonly rqs: RunQueues;
+  readonly percpu: PercpuVars;
 
   constructor(kernel: Kernel) {
     const { CONFIG_NR_CPUS } = kernel.profile.behaviours.config;
@@ -24,5 +26,6 @@ export class Model {
     this.cgroups = new CgroupTree(kernel);
     this.tasks = new TaskTable(kernel, this.cpumasks, this.cgroups);
     this.rqs = new RunQueues(kernel, this.tasks);
+    this.percpu = new PercpuVars(kernel);
   }
 }

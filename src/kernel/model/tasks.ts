@@ -1,3 +1,4 @@
+import { ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import { ERRNO, ErrnoError } from '../../errno.js';
 import { InputError, VmtableError } from '../../errors.js';
 import type { AccessClass, GuestPtr } from '../../vm/types.js';
@@ -46,6 +47,8 @@ const RESERVED_PIDS = 300;
 const PID_MAX = 4194304;
 const COMM_BYTES = 15;
 
+export type SchedClass = 'stop' | 'dl' | 'rt' | 'fair' | 'ext' | 'idle';
+
 export type TaskHook = (task: KernelTask) => void;
 
 /** All tasks, by address and by pid. */
@@ -71,7 +74,7 @@ export class TaskTable {
   #lastPid = 0;
   readonly #mms: Handles;
   readonly #kthreads: Handles | undefined;
-  readonly #classes = new Map<string, GuestPtr>();
+  readonly #classes = new Map<SchedClass, GuestPtr>();
 
   constructor(
     readonly kernel: Kernel,
@@ -254,17 +257,21 @@ export class TaskTable {
     fields.loadWeight.set(ptr, weightOf(policy, nice) * 1024);
   }
 
-  /** Address that p->sched_class holds: `fair`, `ext`, `rt`, `dl`, `stop`, `idle`. */
-  schedClass(name: string): GuestPtr {
+  /** Address that p->sched_class holds. */
+  schedClass(name: SchedClass): GuestPtr {
     let ptr = this.#classes.get(name);
     if (ptr === undefined) {
-      ptr = this.kernel.ksyms.opaque(`${name}_sched_class`, this.kernel.types.tryStruct('sched_class')?.size ?? 8);
+      const { memory, types } = this.kernel;
+      ptr = memory.alloc(types.tryStruct('sched_class')?.size ?? 8, {
+        access: ACCESS_UNMODELLED,
+        name: `kernel variable ${name}_sched_class`,
+      });
       this.#classes.set(name, ptr);
     }
     return ptr;
   }
 
-  setSchedClass(task: KernelTask, name: string): void {
+  setSchedClass(task: KernelTask, name: SchedClass): void {
     this.fields.schedClass.set(task.ptr, this.schedClass(name));
   }
 
@@ -393,7 +400,7 @@ export class TaskTable {
   }
 }
 
-function classOf(policy: number): string {
+function classOf(policy: number): SchedClass {
   switch (policy) {
     case SCHED_POLICY.FIFO:
     case SCHED_POLICY.RR:
