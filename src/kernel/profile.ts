@@ -40,16 +40,18 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   arenaNonSleepable: { since: kernelVersion(7, 0, 0), evidence: 'KF_bpf_arena_alloc_pages' },
   // 6.13, kernel/bpf/range_tree.c: range_tree_find() in place of mtree_alloc_range().
   arenaBestFit: { since: kernelVersion(6, 13, 0) },
+  // 7.0, kernel/bpf/helpers.c bpf_async_update_prog_callback(): no lock, no test of map->usercnt.
+  asyncLockless: { since: kernelVersion(7, 0, 0) },
   // 6.15, kernel/bpf/hashtab.c htab_map_update_elem_in_place().
   hashOfMapsInPlace: { since: kernelVersion(6, 15, 0) },
   // 7.3, kernel/bpf/arraymap.c percpu_array_map_ops: array_map_meta_equal().
   perCpuInnerArrays: { since: kernelVersion(7, 3, 0) },
   // 7.3, kernel/bpf/verifier.c check_map_prog_compatibility(), kernel/bpf/core.c __bpf_prog_map_compatible().
   sleepableProgArrays: { since: kernelVersion(7, 3, 0) },
-  // 7.0, kernel/bpf/helpers.c bpf_async_update_prog_callback(): no lock, no test of map->usercnt.
-  asyncLockless: { since: kernelVersion(7, 0, 0) },
   // 7.0, kernel/bpf/verifier.c resolve_pseudo_ldimm64(): no test for BPF_MAX_VAR_OFF.
   directValueAnyOffset: { since: kernelVersion(7, 0, 0) },
+  // 7.3 at the latest, kernel/bpf/helpers.c bpf_bprintf_prepare(): isascii() before the test for printable ones.
+  bprintfUtf8: { since: kernelVersion(7, 3, 0) },
   // 6.19, kernel/bpf/helpers.c bpf_dynptr_read() and all others: u64 in place of u32.
   dynptrWideRanges: { since: kernelVersion(6, 19, 0), evidence: 'BPF_DYNPTR_TYPE_FILE' },
   // 6.19, kernel/bpf/ringbuf.c ringbuf_map_alloc(): overwrite_mode.
@@ -82,11 +84,12 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     perCpuElemFlags: has('perCpuElemFlags'),
     arenaNonSleepable: has('arenaNonSleepable'),
     arenaBestFit: has('arenaBestFit'),
+    asyncLockless: has('asyncLockless'),
     hashOfMapsInPlace: has('hashOfMapsInPlace'),
     perCpuInnerArrays: has('perCpuInnerArrays'),
     sleepableProgArrays: has('sleepableProgArrays'),
-    asyncLockless: has('asyncLockless'),
     directValueAnyOffset: has('directValueAnyOffset'),
+    bprintfUtf8: has('bprintfUtf8'),
     dynptrWideRanges: has('dynptrWideRanges'),
     ringbufOverwrite: has('ringbufOverwrite'),
     config,

@@ -18,6 +18,7 @@ import {
   mapUpdateElem,
 } from './map/elem.js';
 import { progLoad } from './prog/load.js';
+import { progStreamRead } from './prog/stream.js';
 import { progTestRun } from './prog/test_run.js';
 import { StatsHold } from './stats.js';
 import { progAssocStructOps } from './struct_ops/assoc.js';
@@ -77,6 +78,7 @@ const HANDLERS: Handlers = {
   PROG_BIND_MAP: progBindMap,
   PROG_ASSOC_STRUCT_OPS: progAssocStructOps,
   ENABLE_STATS: StatsHold.open,
+  PROG_STREAM_READ_BY_FD: progStreamRead,
   RAW_TRACEPOINT_OPEN: rawTracepointOpen,
   PROG_ATTACH: progAttach,
   // No link here is an iterator's.

@@ -34,16 +34,18 @@ export interface ProfileBehaviours {
   arenaNonSleepable: boolean;
   /** Arena pages come from the smallest free range that holds them, not from the lowest (6.13). */
   arenaBestFit: boolean;
+  /** Timers and workqueues need no lock: set_callback asks for no user reference, cancel not with interrupts off (7.0). */
+  asyncLockless: boolean;
   /** An update of a hash of maps replaces the pointer in its element, which keeps its place (6.15). */
   hashOfMapsInPlace: boolean;
   /** Per-CPU arrays as inner maps must have the same number of entries (7.3). */
   perCpuInnerArrays: boolean;
   /** Programs that may sleep may use LPM tries and maps of programs, which then hold such programs alone (7.3). */
   sleepableProgArrays: boolean;
-  /** Timers and workqueues need no lock: set_callback asks for no user reference, cancel not with interrupts off (7.0). */
-  asyncLockless: boolean;
   /** LD_IMM64 of a map value may be 512 MiB or more into the map (7.0). */
   directValueAnyOffset: boolean;
+  /** Formats of bpf_printk and friends may have bytes from 0x80 on in their text (7.3). */
+  bprintfUtf8: boolean;
   /** Offsets and lengths of dynptr functions are u64 (6.19). */
   dynptrWideRanges: boolean;
   /** Ring buffers know BPF_F_RB_OVERWRITE (6.19). */
@@ -157,6 +159,8 @@ export interface BpfAttr {
   ENABLE_STATS: { type: number };
   PROG_ATTACH: { target_fd?: number; attach_bpf_fd: number; attach_type: number; attach_flags?: number };
   ITER_CREATE: { link_fd: number; flags?: number };
+  /** Fills stream_buf with the oldest output of BPF_STDOUT (1) or BPF_STDERR (2) and returns its length (6.17). */
+  PROG_STREAM_READ_BY_FD: { prog_fd: number; stream_id: number; stream_buf: Uint8Array };
   RAW_TRACEPOINT_OPEN: { name?: string; prog_fd: number };
   /** Paths are names in the kernel's one flat bpffs. */
   OBJ_PIN: { pathname: string; bpf_fd: number; file_flags?: number };

@@ -15,6 +15,7 @@ import { registerPercpuHelpers } from './percpu.js';
 import { registerPrintHelpers } from './print.js';
 import { registerRingbufHelpers } from './ringbuf.js';
 import { registerStorageHelpers } from './storage.js';
+import { registerStrtox } from './strtox.js';
 import { registerTaskHelpers } from './task.js';
 import { registerTimeHelpers } from './time.js';
 
@@ -40,6 +41,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerPercpuHelpers(kernel);
   registerRingbufHelpers(kernel);
   registerDynptrHelpers(kernel);
+  registerStrtox(kernel);
   registerStorageHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));

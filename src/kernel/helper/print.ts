@@ -1,36 +1,38 @@
 import { ERRNO } from '../../errno.js';
 import type { HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
-import { bprintf, MAX_BPRINTF_VARARGS } from './bprintf.js';
-
-/** Longest line of the trace pipe (BPF_TRACE_PRINTK_SIZE). */
-const TRACE_PRINTK_SIZE = 1024;
+import { bprintf, MAX_BPRINTF_BUF, varargs } from './bprintf.js';
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** bpf_printk in its forms (kernel: kernel/trace/bpf_trace.c) and bpf_snprintf. */
 export function registerPrintHelpers(kernel: Kernel): void {
+  const print = (call: HostCall, format: string, args: readonly bigint[]) =>
+    bprintf(call.memory, format, args, kernel.profile.behaviours.bprintfUtf8);
   const trace = (call: HostCall, text: string | number) => {
     if (typeof text === 'number') {
       call.ret(text);
       return;
     }
-    const line = text.slice(0, TRACE_PRINTK_SIZE - 1);
+    const bytes = encoder.encode(text);
+    const line = decoder.decode(bytes.subarray(0, MAX_BPRINTF_BUF - 1));
     kernel.tracePrintk(line.replace(/\n$/, ''));
-    call.ret(line.length);
+    // As snprintf counts: what was cut off, too.
+    call.ret(bytes.length);
   };
 
   kernel.registerHelper('trace_printk', (call) => {
     const format = formatOf(call, 0, call.u32(1));
     if (format === undefined) call.ret(-ERRNO.EINVAL);
-    else trace(call, bprintf(call.memory, format, [call.u64(2), call.u64(3), call.u64(4)]));
+    else trace(call, print(call, format, [call.u64(2), call.u64(3), call.u64(4)]));
   });
 
   kernel.registerHelper('trace_vprintk', (call) => {
     const format = formatOf(call, 0, call.u32(1));
     const args = varargs(call, 2, call.u32(3));
     if (format === undefined || !args) call.ret(-ERRNO.EINVAL);
-    else trace(call, bprintf(call.memory, format, args));
+    else trace(call, print(call, format, args));
   });
 
   kernel.registerHelper('snprintf', (call) => {
@@ -40,7 +42,7 @@ export function registerPrintHelpers(kernel: Kernel): void {
       call.ret(-ERRNO.EINVAL);
       return;
     }
-    const text = bprintf(call.memory, call.cstring(2, 4096), args);
+    const text = print(call, call.cstring(2, 4096), args);
     if (typeof text === 'number') {
       call.ret(text);
       return;
@@ -60,13 +62,5 @@ export function registerPrintHelpers(kernel: Kernel): void {
 function formatOf(call: HostCall, arg: number, size: number): string | undefined {
   const bytes = call.memory.bytes(call.mem(arg, size, false), size);
   const end = bytes.indexOf(0);
-  return end < 0 ? undefined : String.fromCharCode(...bytes.subarray(0, end));
-}
-
-/** An array of u64 arguments, or undefined if its length cannot be. */
-function varargs(call: HostCall, arg: number, bytes: number): bigint[] | undefined {
-  if (bytes % 8 !== 0 || bytes > MAX_BPRINTF_VARARGS * 8) return undefined;
-  if (bytes === 0) return [];
-  const ptr = call.mem(arg, bytes, false);
-  return Array.from({ length: bytes / 8 }, (_, i) => call.memory.u64(ptr + i * 8));
+  return end < 0 ? undefined : decoder.decode(bytes.subarray(0, end));
 }

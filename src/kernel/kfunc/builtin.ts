@@ -1,15 +1,18 @@
 import { FN_THROW } from '../../../assembly/abi.js';
+import { registerUserMemory } from '../helper/user.js';
 import type { Kernel } from '../kernel.js';
 import { registerArenaKfuncs } from './arena.js';
-import { registerDynptrKfuncs } from './dynptr.js';
 import { registerCgroupKfuncs } from './cgroup.js';
 import { registerCpumaskKfuncs } from './cpumask.js';
+import { registerDynptrKfuncs } from './dynptr.js';
 import { registerBitsIterator } from './iter_bits.js';
 import { registerCssIterator, registerCssTaskIterator } from './iter_css.js';
 import { registerNumIterator } from './iter_num.js';
 import { registerTaskIterator } from './iter_task.js';
 import { registerMapKfuncs } from './map.js';
 import { registerSectionKfuncs } from './section.js';
+import { registerStreamKfuncs } from './stream.js';
+import { registerStringKfuncs } from './string.js';
 import { registerTaskKfuncs } from './task.js';
 
 /** Everything that this package implements of the kernel's generic kfuncs. */
@@ -17,6 +20,9 @@ export function registerKfuncs(kernel: Kernel): void {
   registerNumIterator(kernel);
   registerArenaKfuncs(kernel);
   registerDynptrKfuncs(kernel);
+  registerStringKfuncs(kernel);
+  registerStreamKfuncs(kernel);
+  registerUserMemory(kernel);
   registerMapKfuncs(kernel);
   registerSectionKfuncs(kernel);
   registerTaskKfuncs(kernel);

@@ -50,9 +50,24 @@ test.each([
   ['three l', '%llld', [1n]],
   ['a conversion at the end', '%', [1n]],
   ['text that runs into a string', '%sx', [0n]],
-  ['a character that is not ASCII', 'ä', []],
+  ['a conversion that is not ASCII', '%ä', [1n]],
   ['a control character', '\x01', []],
   ['an unknown pointer format', '%pZ', [1n]],
 ])('%s is refused', (_what, format, args) => {
   expect(print(format, ...args)).toBe(-ERRNO.EINVAL);
+});
+
+test('text beyond ASCII is for kernels that let it through', () => {
+  expect(bprintf(kernel.memory, 'größe %d', [1n], true)).toBe('größe 1');
+  expect(bprintf(kernel.memory, 'größe %d', [1n], false)).toBe(-ERRNO.EINVAL);
+});
+
+test('arguments share a buffer of 512 bytes', () => {
+  const long = text('x'.repeat(600));
+  expect(print('%s', long)).toBe('x'.repeat(511));
+  expect(print('%s%s', long, long)).toBe(-ERRNO.ENOSPC);
+  expect(print('%s %d', text('y'.repeat(505)), 1n)).toBe(`${'y'.repeat(505)} 1`);
+  expect(print('%s %d', text('y'.repeat(508)), 1n)).toBe(-ERRNO.ENOSPC);
+  expect(print('%s %ld', text('y'.repeat(503)), 1n)).toBe(`${'y'.repeat(503)} 1`);
+  expect(print('%s %ld', text('y'.repeat(504)), 1n)).toBe(-ERRNO.ENOSPC);
 });

@@ -1,0 +1,71 @@
+import { ERRNO } from '../../errno.js';
+import { MAX_BPRINTF_BUF } from '../helper/bprintf.js';
+import type { Kernel } from '../kernel.js';
+import type { BpfProg } from './prog.js';
+
+// Streams of a program (kernel: kernel/bpf/stream.c, 6.17): what it prints for whoever holds its fd.
+
+const BPF_STREAM_MAX_CAPACITY = 100_000;
+/** BPF_STDOUT and BPF_STDERR. */
+const STREAM_IDS = [1, 2];
+
+const encoder = new TextEncoder();
+
+class ProgStream {
+  readonly #pieces: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** 0, -ENOSPC when the reader is too far behind, -ENOMEM for a text that no print buffer holds. */
+  push(text: string): number {
+    const bytes = encoder.encode(text);
+    if (this.#bytes + bytes.length >= BPF_STREAM_MAX_CAPACITY) return -ERRNO.ENOSPC;
+    // The kernel has counted the bytes by now and does not take them back.
+    this.#bytes += bytes.length;
+    if (bytes.length > MAX_BPRINTF_BUF) return -ERRNO.ENOMEM;
+    this.#pieces.push(bytes);
+    return 0;
+  }
+
+  /** Takes the oldest bytes; how many. Room is free again when a piece has been read whole. */
+  read(to: Uint8Array): number {
+    let at = 0;
+    while (at < to.length) {
+      const piece = this.#pieces[0];
+      if (!piece) break;
+      const left = piece.subarray(this.#consumed);
+      const taken = Math.min(left.length, to.length - at);
+      to.set(left.subarray(0, taken), at);
+      at += taken;
+      this.#consumed += taken;
+      if (this.#consumed < piece.length) break;
+      this.#pieces.shift();
+      this.#bytes -= piece.length;
+      this.#consumed = 0;
+    }
+    return at;
+  }
+
+  #consumed = 0;
+}
+
+const streams = new WeakMap<BpfProg, ReadonlyMap<number, ProgStream>>();
+
+/** A program's streams by BPF_STDOUT and BPF_STDERR. */
+export function streamsOf(prog: BpfProg): ReadonlyMap<number, ProgStream> {
+  let own = streams.get(prog);
+  if (!own) {
+    own = new Map(STREAM_IDS.map((id) => [id, new ProgStream()]));
+    streams.set(prog, own);
+  }
+  return own;
+}
+
+/** BPF_PROG_STREAM_READ_BY_FD: bytes read (6.17). */
+export function progStreamRead(
+  kernel: Kernel,
+  attr: { prog_fd: number; stream_id: number; stream_buf: Uint8Array },
+): number {
+  const prog = kernel.fds.prog(attr.prog_fd);
+  if (typeof prog === 'number') return prog;
+  return streamsOf(prog).get(attr.stream_id)?.read(attr.stream_buf) ?? -ERRNO.ENOENT;
+}
