@@ -10,7 +10,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { initramfs } from './oracle/initramfs.mjs';
@@ -53,13 +53,16 @@ async function record(name, kernelName, { check, console: consoleFile }) {
       stdio: 'inherit',
     });
     const initrd = join(dir, 'initrd.gz');
-    writeFileSync(initrd, initramfs(suite.directories, { init: readFileSync(init), ...(await suite.files()) }));
+    writeFileSync(
+      initrd,
+      initramfs(suite.directories, { init: readFileSync(init), ...(await suite.files(kernelName)) }),
+    );
     const text = await boot({ image, initrd });
     if (consoleFile !== undefined) writeFileSync(consoleFile, text);
     const target = suite.recordings(kernel.release);
-    mkdirSync(target, { recursive: true });
     for (const [file, content] of Object.entries(await suite.record(text, kernel))) {
       const path = join(target, file);
+      mkdirSync(dirname(path), { recursive: true });
       const same = existsSync(path) && readFileSync(path, 'utf8') === content;
       if (!same) differ++;
       if (!same && !check) writeFileSync(path, content);

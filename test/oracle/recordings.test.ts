@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { RELEASES, readRecording, recordingNames } from './sched_ext/recording.js';
+import { topics as schedExtTopics } from './sched_ext/suite.mjs';
 import { type RecordedStep, readRecordings } from './struct_ops/replay/recording.js';
 import { OBJECTS, topics } from './struct_ops/suite.mjs';
 
@@ -24,4 +26,27 @@ describe.each(['7.3.4', '6.18.15'])('recordings of %s', async (release) => {
       }
     });
   }
+});
+
+describe.each(RELEASES)('callbacks recorded on %s', async (release) => {
+  const topics = await schedExtTopics();
+  test('are of the scenarios as they are written, and of no others', () => {
+    const names = topics.flatMap(({ topic, scenarios }) => scenarios.map(({ id }) => `${topic}/${id}`));
+    expect(recordingNames(release)).toEqual(names.sort());
+  });
+
+  test.each(topics)(
+    '$topic: every recording has its scenario and a scheduler that came and went',
+    ({ topic, scenarios }) => {
+      for (const scenario of scenarios) {
+        const recording = readRecording(release, topic, scenario.id)!;
+        const { id, what, scheduler, tasks } = recording;
+        expect({ id, what, scheduler, tasks }).toEqual(scenario);
+        expect(recording.kernel).toBe(release);
+        const events = new Set(recording.events.map(([, , event]) => event));
+        expect([...events]).toEqual(expect.arrayContaining(['init', 'exit']));
+        expect(recording.exit.kind).toBeGreaterThan(0);
+      }
+    },
+  );
 });
