@@ -95,7 +95,7 @@ export class ElfFile {
         throw new InputError(`${place}: symbol #${index} not found for relo #${at / REL_BYTES}`);
       }
       out.push({
-        offset: u64(view, at, `${place}: relo #${at / REL_BYTES}`),
+        offset: u64(view, at, () => `${place}: relo #${at / REL_BYTES}`),
         symbol,
         type: view.getUint32(at + 8, true),
       });
@@ -142,8 +142,8 @@ export class ElfFile {
           type === STT.SECTION && nameOffset === 0
             ? (this.sections[section]?.name ?? '')
             : names.at(nameOffset, `${place}: symbol #${index}`),
-        value: u64(view, at + 8, `${place}: value of symbol #${index}`),
-        size: u64(view, at + 16, `${place}: size of symbol #${index}`),
+        value: u64(view, at + 8, () => `${place}: value of symbol #${index}`),
+        size: u64(view, at + 16, () => `${place}: size of symbol #${index}`),
         type,
         bind: info >>> 4,
         visibility: view.getUint8(at + 5) & 3,
@@ -212,7 +212,7 @@ function checkHeader(bytes: Uint8Array): void {
   const entrySize = view.getUint16(58, true);
   const count = view.getUint16(60, true);
   const names = view.getUint16(62, true);
-  const offset = u64(view, 40, 'ELF header: section table offset');
+  const offset = u64(view, 40, () => 'ELF header: section table offset');
   if (offset === 0 || count === 0) throw new InputError('ELF header: no section table');
   if (entrySize !== SHDR_BYTES) throw new InputError(`ELF header: section headers of ${entrySize} bytes`);
   if (offset + count * SHDR_BYTES > bytes.length) {
@@ -223,8 +223,8 @@ function checkHeader(bytes: Uint8Array): void {
   if (names >= count) throw new InputError(`ELF header: no section ${names} for section names`);
   const at = offset + names * SHDR_BYTES;
   if (view.getUint32(at + 4, true) !== 3) throw new InputError(`ELF section ${names}: not a string table`);
-  const namesAt = u64(view, at + 24, `ELF section ${names}: offset`);
-  const namesSize = u64(view, at + 32, `ELF section ${names}: size`);
+  const namesAt = u64(view, at + 24, () => `ELF section ${names}: offset`);
+  const namesSize = u64(view, at + 32, () => `ELF section ${names}: size`);
   if (namesAt + namesSize > bytes.length) throw new InputError(`ELF section ${names}: section names past the end`);
   checkNames(bytes.subarray(namesAt, namesAt + namesSize), `ELF section ${names}`);
 }
@@ -263,7 +263,7 @@ function readSections(bytes: Uint8Array): ElfSection[] {
       size,
       link: raw.link,
       info: raw.info,
-      entrySize: u64(view, tableAt + index * SHDR_BYTES + 56, `${place}: entry size`),
+      entrySize: u64(view, tableAt + index * SHDR_BYTES + 56, () => `${place}: entry size`),
       data: none ? new Uint8Array(0) : bytes.subarray(offset, offset + size),
     };
   });
@@ -285,8 +285,8 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function u64(view: DataView, at: number, place: string): number {
+function u64(view: DataView, at: number, place: () => string): number {
   const value = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
-  if (!Number.isSafeInteger(value)) throw new InputError(`${place}: 0x${view.getBigUint64(at, true).toString(16)}`);
+  if (!Number.isSafeInteger(value)) throw new InputError(`${place()}: 0x${view.getBigUint64(at, true).toString(16)}`);
   return value;
 }

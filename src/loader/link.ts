@@ -31,7 +31,7 @@ interface PreparedFunction {
   insns: Uint8Array;
   poisoned: { insn: number; text: string }[];
   /** Of calls and function pointers, by insn. */
-  targets: Map<number, FunctionSpec>;
+  targets: readonly [number, FunctionSpec][];
 }
 
 /** Links the programs of one object; CO-RE relocations of a shared function are worked out once. */
@@ -115,8 +115,8 @@ export class Linker {
     return linked;
   }
 
-  #calls(spec: FunctionSpec): [number, FunctionSpec][] {
-    return [...this.#prepare(spec).targets];
+  #calls(spec: FunctionSpec): readonly [number, FunctionSpec][] {
+    return this.#prepare(spec).targets;
   }
 
   #prepare(spec: FunctionSpec): PreparedFunction {
@@ -125,7 +125,7 @@ export class Linker {
       prepared = within(`function "${spec.name}"`, () => {
         const insns = new Uint8Array(spec.insns);
         const poisoned = this.coRe ? applyCoRe(insns, spec.coRe, this.coRe) : [];
-        return { insns, poisoned, targets: this.#targets(spec) };
+        return { insns, poisoned, targets: [...this.#targets(spec)] };
       });
       this.#prepared.set(spec, prepared);
     }

@@ -14,7 +14,7 @@ export function funcInfo(functions: readonly LinkedFunction[]): Uint8Array {
     if (!spec.btfId) throw new InputError(`missing .BTF.ext function info of "${spec.name}"`);
     return [start, spec.btfId];
   });
-  return new Uint8Array(Uint32Array.from(words).buffer);
+  return new Uint8Array(new Uint32Array(words).buffer);
 }
 
 /** struct bpf_line_info: insn_off, file_name_off, line_off, line << 10 | column. Empty if the program itself has no lines. */
@@ -27,5 +27,5 @@ export function lineInfo(functions: readonly LinkedFunction[]): Uint8Array {
       words.push(start + insn, fileOffset, textOffset, ((line << 10) | (column & 0x3ff)) >>> 0);
     }
   }
-  return new Uint8Array(Uint32Array.from(words).buffer);
+  return new Uint8Array(new Uint32Array(words).buffer);
 }

@@ -27,7 +27,7 @@ function records(
     return log.fail(-ERRNO.EINVAL, `invalid ${what} rec size ${size}`);
   }
   const count = Math.floor(bytes.length / size);
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; size > known && i < count; i++) {
     if (bytes.subarray(i * size + known, (i + 1) * size).some((byte) => byte !== 0)) {
       return log.fail(-ERRNO.E2BIG, `nonzero tailing record in ${what}`);
     }

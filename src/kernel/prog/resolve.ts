@@ -94,6 +94,8 @@ export class Resolver {
   /** Subprogram that bpf_throw ends in; nothing else needs to call it. */
   exceptionCallback: number | null = null;
   readonly #view: DataView;
+  /** Indices at which an insn starts: all but second halves of LD_IMM64. */
+  readonly #starts: readonly number[];
   readonly #kfuncs = new Map<number, { btf: BtfObject; id: number; name: string } | null>();
 
   constructor(
@@ -105,6 +107,12 @@ export class Resolver {
     readonly insns: Uint8Array,
   ) {
     this.#view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength);
+    const starts: number[] = [];
+    for (let i = 0; i < this.count; i++) {
+      starts.push(i);
+      if (this.#opcode(i) === OP_LD_IMM64) i++;
+    }
+    this.#starts = starts;
   }
 
   get count(): number {
@@ -124,19 +132,11 @@ export class Resolver {
     return this.#view.getInt32(i * 8 + 4, true);
   }
 
-  /** Every insn that starts at its index, second halves of LD_IMM64 skipped. */
-  *#each(): Generator<number> {
-    for (let i = 0; i < this.count; i++) {
-      yield i;
-      if (this.#opcode(i) === OP_LD_IMM64) i++;
-    }
-  }
-
   /** Kernel: add_subprog_and_kfunc. */
   subprogsAndKfuncs(): number {
     const starts = new Set([0, this.exceptionCallback ?? 0]);
     const kfuncs = new Set<string>();
-    for (const i of this.#each()) {
+    for (const i of this.#starts) {
       const call = this.#opcode(i) === OP_CALL;
       if (call && this.#src(i) === CALL_HELPER && this.#imm(i) === HELPER_TAIL_CALL) this.hasTailCall = true;
       if (
@@ -202,7 +202,7 @@ export class Resolver {
 
   /** Kernel: resolve_pseudo_ldimm64. Every LD_IMM64 but PSEUDO_FUNC becomes a plain constant. */
   ldImm64(): number {
-    for (const i of this.#each()) {
+    for (const i of this.#starts) {
       if (this.#opcode(i) !== OP_LD_IMM64) continue;
       const next = (i + 1) * 8;
       if (
@@ -327,9 +327,7 @@ export class Resolver {
 
   /** Insns, an LD_IMM64 counted once. */
   get insnStarts(): number {
-    let count = 0;
-    for (const _ of this.#each()) count++;
-    return count;
+    return this.#starts.length;
   }
 
   /**
@@ -338,7 +336,7 @@ export class Resolver {
    */
   callTargets(filter: CallFilter = {}): Refusal | null {
     let refusal: Refusal | null = null;
-    for (const i of this.#each()) {
+    for (const i of this.#starts) {
       if (this.#opcode(i) !== OP_CALL) continue;
       const src = this.#src(i);
       if (src === CALL_KFUNC) {
