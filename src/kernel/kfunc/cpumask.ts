@@ -49,7 +49,9 @@ function registerLifetime(kernel: Kernel): void {
     call.retPtr(ptr);
   };
   kernel.registerKfunc('bpf_cpumask_create', (call) => {
-    hold(call, kernel.model.bpfCpumasks.create(), 'bpf_cpumask_create');
+    const ptr = kernel.model.bpfCpumasks.tryCreate();
+    if (ptr === 0) call.retPtr(0);
+    else hold(call, ptr, 'bpf_cpumask_create');
   });
   kernel.registerKfunc('bpf_cpumask_acquire', (call) => {
     const ptr = bpfCpumaskArg(kernel, call, 0);

@@ -1,3 +1,4 @@
+import { ErrnoError } from '../../errno.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import type { TypedObject } from '../objects.js';
@@ -25,15 +26,25 @@ export class BpfCpumasks {
     return this.#live.has(ptr);
   }
 
-  /** An empty mask with one reference. */
-  create(): GuestPtr {
-    const ptr = this.#layout.alloc('struct bpf_cpumask');
+  /** An empty mask with one reference; 0 if there is no memory for it. */
+  tryCreate(): GuestPtr {
+    const ptr = this.#alloc();
+    if (ptr === 0) return 0;
     const { struct } = this.#layout;
     const object = { ptr, size: struct.size, struct, name: 'a struct bpf_cpumask' };
     this.#live.set(ptr, object);
     this.kernel.objects.add(object);
     this.#usage.set(ptr, 1);
     return ptr;
+  }
+
+  #alloc(): GuestPtr {
+    try {
+      return this.#layout.alloc('struct bpf_cpumask');
+    } catch (error) {
+      if (error instanceof ErrnoError) return 0;
+      throw error;
+    }
   }
 
   acquire(ptr: GuestPtr): void {

@@ -6,7 +6,7 @@ import type { Kernel } from '../kernel.js';
 import type { TypedObject } from '../objects.js';
 import { RefCount } from '../refcount.js';
 import type { Field, StructType } from '../view.js';
-import { CGROUP_FIELDS, CSS_SET_FIELDS, KERNFS_FIELDS, TASK_GROUP_FIELDS } from './fields.js';
+import { CGROUP_FIELDS, CSS_SET_FIELDS, type FieldTable, KERNFS_FIELDS, TASK_GROUP_FIELDS } from './fields.js';
 import { Layout } from './layout.js';
 import type { KernelTask } from './task.js';
 
@@ -18,6 +18,8 @@ export interface CpuMax {
 }
 
 /** include/linux/cgroup-defs.h */
+/** Number of the cpu controller in the kernels that ship with the package (enum cgroup_subsys_id). */
+const CPU_CGRP_ID = 1;
 const CSS_NO_REF = 1;
 const CSS_ONLINE = 2;
 const CSS_DYING = 16;
@@ -136,11 +138,11 @@ export class CgroupTree {
 
   constructor(private readonly kernel: Kernel) {
     const { types } = kernel;
-    this.layout = new Layout(types, 'cgroup', CGROUP_FIELDS);
+    this.#cpuSubsys = Number(kernel.profile.btf.enumerator('cpu_cgrp_id') ?? BigInt(CPU_CGRP_ID));
+    this.layout = new Layout(types, 'cgroup', this.#withCpu(CGROUP_FIELDS));
     this.groupLayout = new Layout(types, 'task_group', TASK_GROUP_FIELDS);
     this.#kernfs = new Layout(types, 'kernfs_node', KERNFS_FIELDS);
-    this.#cssSet = new Layout(types, 'css_set', CSS_SET_FIELDS);
-    this.#cpuSubsys = Number(kernel.profile.btf.enumerator('cpu_cgrp_id') ?? 0n);
+    this.#cssSet = new Layout(types, 'css_set', this.#withCpu(CSS_SET_FIELDS));
     const task = types.struct('task_struct');
     this.#taskCgroups = task.field('cgroups');
     this.#taskGroup = task.field('sched_task_group');
@@ -308,6 +310,12 @@ export class CgroupTree {
     this.#addTasks(task.cgroup, -1);
   }
 
+  /** The table with the cpu controller where this kernel numbers it. */
+  #withCpu<T extends FieldTable>(fields: T): T {
+    const { [`subsys[${CPU_CGRP_ID}]`]: cpu, ...others } = fields as FieldTable;
+    return { ...others, [`subsys[${this.#cpuSubsys}]`]: cpu } as unknown as T;
+  }
+
   #addTasks(cgroup: KernelCgroup, n: number): void {
     const count = this.#cssSet.field('nr_tasks');
     count.set(cgroup.cssSet, count.get(cgroup.cssSet) + n);
@@ -355,8 +363,9 @@ export class CgroupTree {
     for (let at: KernelCgroup | null = cgroup; at; at = at.parent)
       memory.setPtr(ptr + ancestors + 8 * at.level, at.ptr);
     const effective = cgroup.cpuCgroup.taskGroup;
-    memory.setPtr(ptr + layout.field('subsys').offset + 8 * this.#cpuSubsys, taskGroup);
-    memory.setPtr(cssSet + this.#cssSet.field('subsys').offset + 8 * this.#cpuSubsys, effective);
+    const subsys = `subsys[${this.#cpuSubsys}]`;
+    layout.struct.field(subsys).set(ptr, taskGroup);
+    this.#cssSet.struct.field(subsys).set(cssSet, effective);
     this.#cssSet.field('dfl_cgrp').set(cssSet, ptr);
     this.#cssSet.field('dom_cset').set(cssSet, cssSet);
     if (taskGroup !== 0) {

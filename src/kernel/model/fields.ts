@@ -49,6 +49,7 @@ export const TASK_FIELDS = {
   tgid: 'number of the process',
   real_parent: 'who forked it, or inherited it',
   parent: 'the same: nobody is traced',
+  thread_pid: 'its struct pid',
   group_leader: 'first thread of the process',
   worker_private: 'NULL but for kernel threads, whose struct kthread is not modelled',
   utime: 'ns in user mode',
@@ -63,6 +64,16 @@ export const TASK_FIELDS = {
   cgroups: 'css_set of its cgroup',
   mempolicy: 'NULL: the default policy',
   numa_preferred_nid: '-1: none',
+} as const satisfies FieldTable;
+
+export const PID_FIELDS = {
+  level: '0: there is one pid namespace',
+  numbers: 'one struct upid: the pid, and init_pid_ns',
+} as const satisfies FieldTable;
+
+export const PID_NAMESPACE_FIELDS = {
+  level: '0',
+  'ns.inum': 'PID_NS_INIT_INO',
 } as const satisfies FieldTable;
 
 export const CRED_FIELDS = {
@@ -87,7 +98,7 @@ export const CGROUP_FIELDS = {
   level: '0 at the root',
   nr_descendants: 'live cgroups below it',
   kn: 'its directory',
-  subsys: 'states of the controllers: cpu; NULL for the others and where a controller is off',
+  'subsys[1]': 'state of the cpu controller, NULL where it is off; the other controllers are not modelled',
   dom_cgrp: 'the cgroup itself: no threaded subtrees',
   ancestors: 'from the root down to the cgroup itself',
 } as const satisfies FieldTable;
@@ -100,7 +111,7 @@ export const KERNFS_FIELDS = {
 } as const satisfies FieldTable;
 
 export const CSS_SET_FIELDS = {
-  subsys: 'states of the controllers that apply: cpu',
+  'subsys[1]': 'state of the cpu controller that applies',
   dfl_cgrp: 'the cgroup',
   dom_cset: 'itself',
   nr_tasks: 'tasks in the cgroup',
@@ -153,6 +164,8 @@ export const BPF_CPUMASK_FIELDS = {
 /** All of them, for the documentation. */
 export const MODELLED: Readonly<Record<string, FieldTable>> = {
   task_struct: TASK_FIELDS,
+  pid: PID_FIELDS,
+  pid_namespace: PID_NAMESPACE_FIELDS,
   cred: CRED_FIELDS,
   cgroup: CGROUP_FIELDS,
   kernfs_node: KERNFS_FIELDS,

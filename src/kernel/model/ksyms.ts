@@ -15,6 +15,7 @@ export function provideModelKsyms(kernel: Kernel): void {
   }
   for (const name of SCHED_CLASSES) ksyms.provide(`${name}_sched_class`, () => kernel.tasks.schedClass(name));
   ksyms.provide('init_task', () => kernel.tasks.init.ptr);
+  ksyms.provide('init_pid_ns', () => kernel.tasks.initPidNs);
   ksyms.provide('__cpu_possible_mask', () => kernel.cpumasks.possible);
   ksyms.provide('__cpu_present_mask', () => kernel.cpumasks.present);
   ksyms.provide('__cpu_online_mask', () => kernel.cpumasks.online);

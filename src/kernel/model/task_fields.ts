@@ -33,6 +33,7 @@ export class TaskFields {
   readonly tgid: Field;
   readonly realParent: Field;
   readonly parent: Field;
+  readonly threadPid: Field;
   readonly groupLeader: Field;
   readonly workerPrivate: Field | undefined;
   readonly utime: Field;
@@ -79,6 +80,7 @@ export class TaskFields {
     this.tgid = layout.field('tgid');
     this.realParent = layout.field('real_parent');
     this.parent = layout.field('parent');
+    this.threadPid = layout.field('thread_pid');
     this.groupLeader = layout.field('group_leader');
     this.workerPrivate = layout.tryField('worker_private');
     this.utime = layout.field('utime');

@@ -10,6 +10,7 @@ import { Creds } from './cred.js';
 import { TASK_FIELDS } from './fields.js';
 import { Handles } from './handles.js';
 import { Layout } from './layout.js';
+import { Pids } from './pid.js';
 import { normalPriority, weightOf } from './prio.js';
 import { EXIT_STATE, KernelTask, PF, SCHED_POLICY, TASK_STATE } from './task.js';
 import { TaskFields } from './task_fields.js';
@@ -72,6 +73,7 @@ export class TaskTable {
   #ascending = true;
   #highest = 0;
   #lastPid = 0;
+  readonly #pids: Pids;
   readonly #mms: Handles;
   readonly #kthreads: Handles | undefined;
   readonly #classes = new Map<SchedClass, GuestPtr>();
@@ -84,6 +86,7 @@ export class TaskTable {
     this.layout = new Layout(kernel.types, 'task_struct', TASK_FIELDS);
     this.fields = new TaskFields(this.layout);
     this.creds = new Creds(kernel);
+    this.#pids = new Pids(kernel);
     this.#mms = new Handles(kernel.memory, kernel.types.struct('mm_struct'));
     const kthread = kernel.types.tryStruct('kthread');
     this.#kthreads = kthread && new Handles(kernel.memory, kthread);
@@ -93,6 +96,11 @@ export class TaskTable {
   /** The idle task of CPU 0. */
   get init(): KernelTask {
     return this.idle[0] as KernelTask;
+  }
+
+  /** struct pid_namespace of all pids. */
+  get initPidNs(): GuestPtr {
+    return this.#pids.initNs;
   }
 
   /** Processes and threads that can be found by pid. */
@@ -236,6 +244,7 @@ export class TaskTable {
       const mm = this.fields.mm.get(task.ptr);
       if (mm > 0) this.#mms.free(mm);
     }
+    this.#pids.free(this.fields.threadPid.get(task.ptr));
     const kthread = task.kthread ? (this.fields.workerPrivate?.get(task.ptr) ?? 0) : 0;
     if (kthread > 0) this.#kthreads?.free(kthread);
     this.kernel.memory.free(task.ptr);
@@ -300,6 +309,7 @@ export class TaskTable {
     task.comm = comm;
     const { fields } = this;
     fields.pid.set(ptr, pid);
+    fields.threadPid.set(ptr, this.#pids.alloc(pid));
     fields.tgid.set(ptr, task.tgid);
     fields.groupLeader.set(ptr, task.leader.ptr);
     fields.realParent.set(ptr, task.realParent.ptr);

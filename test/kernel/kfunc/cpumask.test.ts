@@ -138,6 +138,19 @@ describe('references', () => {
     expect(k.model.bpfCpumasks.count).toBe(0);
   });
 
+  test('are none where memory is out: bpf_cpumask_create answers NULL', async () => {
+    k = await Kernel.create({ cpus: 4, windowBytes: 1 << 20 });
+    expect(k.model.bpfCpumasks.count).toBe(0);
+    for (let bytes = 1 << 19; bytes >= 512; bytes >>= 1) {
+      try {
+        for (;;) k.alloc(bytes, 'ballast');
+      } catch {
+        // As full as it gets with pieces of this size.
+      }
+    }
+    expect(run('call bpf_cpumask_create\nexit')).toBe(0);
+  });
+
   test('that a program ends with are named and given back', () => {
     expect(() => run('call bpf_cpumask_create\nr0 = 0\nexit')).toThrow(
       'insn 0: the cpumask of bpf_cpumask_create is still held when the program ends',

@@ -233,3 +233,16 @@ test('ten thousand tasks take no more shadow patterns than one, and their memory
   // Blocks of handles stay.
   expect(k.vm.memory.usage.liveObjects - liveObjects).toBeLessThan(50);
 });
+
+test('a program finds its number through its struct pid, as the only one of the one pid namespace', () => {
+  k.currentTask = k.tasks.create({ comm: 'x', pid: 33 }).ptr;
+  const at = (struct: string, path: string) => k.types.struct(struct).field(path).offset;
+  const pid = `call get_current_task_btf\nr6 = *(u64 *)(r0 + ${at('task_struct', 'thread_pid')})\n`;
+  expect(runText(k, `${pid}r0 = *(u32 *)(r6 + ${at('pid', 'level')})\nexit`)).toBe(0);
+  expect(runText(k, `${pid}r0 = *(u32 *)(r6 + ${at('pid', 'numbers')})\nexit`)).toBe(33);
+  const ns = `${pid}r6 = *(u64 *)(r6 + ${at('pid', 'numbers') + at('upid', 'ns')})\n`;
+  expect(runText(k, `${ns}r0 = *(u32 *)(r6 + ${at('pid_namespace', 'ns.inum')})\nexit`) >>> 0).toBe(0xeffffffc);
+  expect(() => runText(k, `${ns}r0 = *(u32 *)(r6 + ${at('pid_namespace', 'pid_allocated')})\nexit`)).toThrow(
+    'pid_namespace.pid_allocated of init_pid_ns is not modelled',
+  );
+});
