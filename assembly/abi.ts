@@ -63,6 +63,7 @@ export const FAULT_EXCEPTION = 14; // bpf_throw outside a program that can take 
 export const FAULT_BAD_POINTER = 15; // an argument of a helper or kfunc is no guest pointer
 export const FAULT_NESTING = 16; // host functions run programs inside programs too deep
 export const FAULT_BAD_MAP = 17; // a map argument is no live map
+export const FAULT_LOCKED = 19; // called a function of the core's while CUR_LOCKS is not 0
 export const FAULT_ILLEGAL_INSN = 18; // executed an insn that can only stand in dead code
 
 // ---- Memory and maps: fixed records at MEMORY_RECORDS ----------------------------------------------------------------
@@ -198,6 +199,8 @@ export const FRAMES_END = EXEC_RECORDS + 120;
 export const RESULT = EXEC_RECORDS + 128;
 /** The context of an invoke that is not done. */
 export const RESULT_CTX = EXEC_RECORDS + 340;
+/** u32, kept by the host: spin locks that the running program holds. It may call no function of the core's then. */
+export const CUR_LOCKS = EXEC_RECORDS + 344;
 /** Why loadProg refused: VERIFY_* code, insn, and a number that the reason needs (an opcode, a register, a target). */
 export const VERIFY_CODE = EXEC_RECORDS + 136;
 export const VERIFY_INSN = EXEC_RECORDS + 140;

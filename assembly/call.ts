@@ -135,6 +135,7 @@ function callHost(pc: u32, fn: u32): u32 {
 }
 
 function callCore(pc: u32, fn: u32): u32 {
+  if (load<u32>(abi.CUR_LOCKS)) return stop(abi.FAULT_LOCKED);
   const object = (load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT) != 0;
   switch (fn) {
     case abi.FN_MAP_LOOKUP_ELEM:

@@ -31,6 +31,7 @@ export {
   mapDelete,
   mapFree,
   mapGet,
+  mapGuard,
   mapLookup,
   mapNextKey,
   mapPush,

@@ -28,6 +28,7 @@ import {
   MAP_ELEMS_FREE,
   MAP_ELEMS_SIZE,
   MAP_ELEMS_USED,
+  MAP_GUARDED,
   MAP_LIMBO,
   MAP_SEQUENCE,
 } from './record';
@@ -62,6 +63,23 @@ export function layOut(map: u32, object: u32): void {
     setAccess(value, valueSize, access);
     value += cpuStride;
   }
+  guardValues(map, object);
+}
+
+/** Makes the guarded ranges of an element's values read-only. False: out of patterns. */
+export function guardValues(map: u32, object: u32): bool {
+  const guarded = load<u32>(map, MAP_GUARDED);
+  if (!guarded) return true;
+  const end = guarded + 4 + (load<u32>(guarded) << 3);
+  const cpus = load<u32>(map, MAP_CPUS);
+  let value = object + load<u32>(map, MAP_VALUE_OFFSET);
+  for (let i: u32 = 0; i < cpus; i++) {
+    for (let pair = guarded + 4; pair < end; pair += 8) {
+      if (!setAccess(value + load<u32>(pair), load<u32>(pair, 4), ACCESS_RO)) return false;
+    }
+    value += load<u32>(map, MAP_CPU_STRIDE);
+  }
+  return true;
 }
 
 /**

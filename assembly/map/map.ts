@@ -5,15 +5,18 @@ import {
   ACCESS_NONE,
   ACCESS_RO,
   ACCESS_RW,
+  MAP_COUNT,
   MAP_FLAGS,
   MAP_FOREIGN,
   MAP_ID,
   MAP_KEY_SIZE,
   MAP_MAX_ENTRIES,
+  MAP_STRIDE,
   MAP_STRUCT,
   MAP_STRUCT_MAX,
   MAP_TYPE,
   MAP_VALUE_SIZE,
+  MAP_VALUES,
 } from '../abi';
 import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
 import { arrayCheck, arrayFree, arrayInit, arrayLookup, arrayNextKey, arrayUpdate } from './array';
@@ -36,6 +39,7 @@ import {
   TYPE_QUEUE,
   TYPE_STACK,
 } from './const';
+import { guardValues } from './elem';
 import { hashCheck, hashDelete, hashFree, hashInit, hashLookup, hashNextKey, hashUpdate } from './hash';
 import { queueCheck, queueFree, queueGet, queueInit, queuePush } from './queue';
 import {
@@ -45,9 +49,11 @@ import {
   MAP_ACCESS,
   MAP_BYTES,
   MAP_CPUS,
+  MAP_ELEMS_USED,
   MAP_FIELD_COUNT,
   MAP_FIELD_FLAGS,
   MAP_FIELDS,
+  MAP_GUARDED,
   MAP_HASHES,
   mapOf,
   takeSlot,
@@ -172,6 +178,24 @@ export function mapSetFields(map: u32, pairs: u32, count: u32, flags: u32): bool
   return true;
 }
 
+/** Makes these ranges of every value read-only for programs; as mapSetFields. False: no memory, or out of patterns. */
+export function mapGuard(map: u32, pairs: u32, count: u32): bool {
+  const record = recordOf(map);
+  const copy = heapAlloc((count << 3) + 4);
+  if (!copy) return false;
+  store<u32>(copy, count);
+  memory.copy(copy + 4, pairs, count << 3);
+  heapFree(load<u32>(record, MAP_GUARDED));
+  store<u32>(record, copy, MAP_GUARDED);
+  const values = load<u32>(record, MAP_VALUES);
+  if (!values) return true;
+  const elements = load<u32>(record, isArray(record) ? MAP_COUNT : MAP_ELEMS_USED);
+  for (let i: u32 = 0; i < elements; i++) {
+    if (!guardValues(record, values + i * load<u32>(record, MAP_STRIDE))) return false;
+  }
+  return true;
+}
+
 /** Core address of the record (MAP_*). */
 export function mapRecord(map: u32): u32 {
   return recordOf(map);
@@ -227,5 +251,6 @@ export function mapFree(map: u32): void {
   freeValues(record);
   dropSlot(map);
   heapFree(load<u32>(record, MAP_FIELDS));
+  heapFree(load<u32>(record, MAP_GUARDED));
   heapFree(record);
 }

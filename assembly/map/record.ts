@@ -46,6 +46,7 @@ export const MAP_HEAD: u32 = 108; // queues and stacks: where the next element g
 export const MAP_TAIL: u32 = 112; // and the oldest is
 export const MAP_HASHES: u32 = 116; // bloom filters: hash functions
 export const MAP_LIMBO: u32 = 120; // hashes without preallocation: deleted elements that programs may still look at
+export const MAP_GUARDED: u32 = 124; // ranges that programs may read only: u32 count, then pairs of u32 offset, size
 export const MAP_BYTES: u32 = 128;
 
 /** A value holds a bpf_spin_lock: BPF_F_LOCK is allowed. */

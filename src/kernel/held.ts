@@ -25,12 +25,24 @@ export class HeldTable {
   readonly #entries: Held[] = [];
   /** Entries of all running programs. */
   count = 0;
+  /** Locks of the running program. */
+  locks = 0;
   /** Entries of the programs below the running one, which it cannot release. */
   #floor = 0;
+
+  /** `onLocks` is told whenever `locks` changes. */
+  constructor(private readonly onLocks: (locks: number) => void = () => {}) {}
+
+  #setLocks(locks: number): void {
+    if (locks === this.locks) return;
+    this.locks = locks;
+    this.onLocks(locks);
+  }
 
   acquire(call: HostCall, kind: HeldKind, key: number, what: string, undo: () => void): void {
     this.#entries.push({ kind, key, what, prog: call.prog, insn: call.insn, undo });
     this.count = this.#entries.length;
+    if (kind === 'lock') this.#setLocks(this.locks + 1);
   }
 
   /** Forgets the latest such thing of the running program, which the caller then gives back; false if it holds none. */
@@ -40,6 +52,7 @@ export class HeldTable {
       if (entry.kind !== kind || entry.key !== key) continue;
       this.#entries.splice(i, 1);
       this.count = this.#entries.length;
+      if (kind === 'lock') this.#setLocks(this.locks - 1);
       return true;
     }
     return false;
@@ -61,6 +74,7 @@ export class HeldTable {
   begin(): number {
     const outer = this.#floor;
     this.#floor = this.count;
+    this.#setLocks(0);
     return outer;
   }
 
@@ -71,6 +85,7 @@ export class HeldTable {
   leave(outer: number): Held[] | undefined {
     const left = this.count > this.#floor ? this.#takeBack() : undefined;
     this.#floor = outer;
+    this.#setLocks(this.count === 0 ? 0 : this.#entries.slice(outer).filter(({ kind }) => kind === 'lock').length);
     return left;
   }
 

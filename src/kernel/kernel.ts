@@ -1,4 +1,11 @@
-import { ACCESS_COUNT, ACCESS_RO, ACCESS_RW, ACCESS_UNMODELLED, FIRST_OWN_CLASS } from '../../assembly/abi.js';
+import {
+  ACCESS_COUNT,
+  ACCESS_RO,
+  ACCESS_RW,
+  ACCESS_UNMODELLED,
+  CUR_LOCKS,
+  FIRST_OWN_CLASS,
+} from '../../assembly/abi.js';
 import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { VmtableError } from '../errors.js';
@@ -18,6 +25,7 @@ import type {
 } from '../vm/types.js';
 import { Vm } from '../vm/vm.js';
 import { BtfObject } from './btf.js';
+import { withRules } from './call_rules.js';
 import { Clock } from './clock.js';
 import { type ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
@@ -83,7 +91,7 @@ export class Kernel {
   readonly clock = new Clock();
   readonly rcu = new Rcu();
   /** References, locks and sections that the running programs hold. */
-  readonly held = new HeldTable();
+  readonly held = new HeldTable((locks) => this.vm.memory.setU32At(CUR_LOCKS, locks));
   /** What gives kernel objects back that kptrs own. */
   readonly dtors = new Dtors();
   /** Special fields in values of maps and in programs' objects: locks, timers, kptrs, lists, trees. */
@@ -143,7 +151,7 @@ export class Kernel {
     this.memory = vm.memory;
     this.types = this.typesOf(profile.btf);
     this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
-    const addHost = (name: string, fn: HostFn) => vm.registerHost(name, fn);
+    const addHost = (name: string, fn: HostFn) => vm.registerHost(name, withRules(this, name, fn));
     this.helpers = new HelperTable(profile.btf, addHost);
     this.kfuncs = new KfuncTable(addHost);
     this.percpu = new Percpu(this.memory, this.cpus);

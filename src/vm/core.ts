@@ -44,6 +44,7 @@ export interface MemoryExports {
     hashes: number,
   ): number;
   mapSetFields(map: number, pairs: number, count: number, flags: number): number;
+  mapGuard(map: number, pairs: number, count: number): number;
   mapRecord(map: number): number;
   mapLookup(map: number, key: number, cpu: number): number;
   mapUpdate(map: number, key: number, value: number, flags: number, cpu: number, on: number): number;

@@ -129,6 +129,8 @@ function describe(code: number, fault: VmFault, place: Place, { error, thrownBy 
       return 'bpf_throw in a callback of the host';
     case abi.FAULT_NESTING:
       return `more than ${abi.MAX_NESTING} runs inside each other`;
+    case abi.FAULT_LOCKED:
+      return 'function calls are not allowed while holding a lock';
     case abi.FAULT_ILLEGAL_INSN:
       return 'an insn that may only stand in unreachable code';
     case abi.FAULT_BAD_MAP:

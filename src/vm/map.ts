@@ -234,6 +234,30 @@ export class CoreMap implements VmMap {
   setFields(fields: MapFields): void {
     this.alive();
     const { ranges } = fields;
+    const bytes = this.pairs(ranges);
+    const flags = (fields.lock ? FIELDS_LOCK : 0) | (fields.gone ? FIELDS_NOTIFY : 0);
+    this.placed(bytes, VALUE_SCRATCH, VALUE_SCRATCH_BYTES, (at) => {
+      if (!this.core.exports.mapSetFields(this.ptr, at, ranges.length, flags)) {
+        throw new ErrnoError(ERRNO.ENOMEM, `map "${this.spec.name}"`);
+      }
+    });
+    this.gone = fields.gone;
+    this.hasFields = ranges.length > 0;
+    this.hasLock = fields.lock;
+  }
+
+  /** Lets programs only read these ranges of values, under object checks. Before the first update of a hash. */
+  guard(ranges: MapFields['ranges']): void {
+    this.alive();
+    this.placed(this.pairs(ranges), VALUE_SCRATCH, VALUE_SCRATCH_BYTES, (at) => {
+      if (!this.core.exports.mapGuard(this.ptr, at, ranges.length)) {
+        throw new ErrnoError(ERRNO.ENOMEM, `map "${this.spec.name}"`);
+      }
+    });
+  }
+
+  /** Ranges as the core takes them. */
+  private pairs(ranges: MapFields['ranges']): Uint8Array {
     const bytes = new Uint8Array(ranges.length * 8);
     const view = new DataView(bytes.buffer);
     let end = 0;
@@ -245,15 +269,7 @@ export class CoreMap implements VmMap {
       view.setUint32(i * 8, offset, true);
       view.setUint32(i * 8 + 4, size, true);
     });
-    const flags = (fields.lock ? FIELDS_LOCK : 0) | (fields.gone ? FIELDS_NOTIFY : 0);
-    this.placed(bytes, VALUE_SCRATCH, VALUE_SCRATCH_BYTES, (at) => {
-      if (!this.core.exports.mapSetFields(this.ptr, at, ranges.length, flags)) {
-        throw new ErrnoError(ERRNO.ENOMEM, `map "${this.spec.name}"`);
-      }
-    });
-    this.gone = fields.gone;
-    this.hasFields = ranges.length > 0;
-    this.hasLock = fields.lock;
+    return bytes;
   }
 
   lookup(key: Uint8Array, cpu = 0): GuestPtr {

@@ -42,6 +42,8 @@ export class Asyncs {
   readonly #byField = new Map<GuestPtr, Async>();
   /** Timers whose callbacks run, the innermost last. */
   readonly #running: Async[] = [];
+  /** A callback runs that may sleep, whatever program it belongs to. */
+  sleepable = false;
   /** Where the key of an array's element lies for the callback, by nesting depth. */
   readonly #keys: GuestPtr[] = [];
   #depth = 0;
@@ -57,7 +59,7 @@ export class Asyncs {
     );
     kernel.registerHelper(
       'timer_set_callback',
-      int((call) => this.#setCallback(call, this.#at(call, 'bpf_timer_set_callback', 'bpf_timer'))),
+      int((call) => this.#setCallback(call, this.#at(call, 'bpf_timer'))),
     );
     kernel.registerHelper(
       'timer_start',
@@ -74,15 +76,15 @@ export class Asyncs {
     kernel.registerKfunc(
       'bpf_wq_init',
       int((call) => {
-        const place = this.#at(call, 'bpf_wq_init', 'bpf_wq');
-        return call.u32(2) !== 0 ? -ERRNO.EINVAL : this.#init(call, place, 'bpf_wq_init', 'workqueue', 0);
+        const place = this.#at(call, 'bpf_wq');
+        return call.u32(2) !== 0 ? -ERRNO.EINVAL : this.#init(call, place, 'workqueue', 0);
       }),
     );
     for (const suffix of ['', '_impl']) {
       kernel.registerKfunc(
         `bpf_wq_set_callback${suffix}`,
         int((call) => {
-          const place = this.#at(call, `bpf_wq_set_callback${suffix}`, 'bpf_wq');
+          const place = this.#at(call, 'bpf_wq');
           return call.u32(2) !== 0 ? -ERRNO.EINVAL : this.#setCallback(call, place);
         }),
       );
@@ -90,7 +92,7 @@ export class Asyncs {
         const name = `bpf_task_work_schedule_${mode}${suffix}`;
         kernel.registerKfunc(
           name,
-          int((call) => this.#taskWork(call, name)),
+          int((call) => this.#taskWork(call)),
         );
       }
     }
@@ -120,13 +122,13 @@ export class Asyncs {
     for (const async of [...this.#byField.values()]) if (async.map === map) this.free(async.field);
   }
 
-  #at(call: HostCall, name: string, kind: 'bpf_timer' | 'bpf_wq' | 'bpf_task_work'): Place {
-    return this.kernel.fields.holders.field(call, 0, name, kind);
+  #at(call: HostCall, kind: 'bpf_timer' | 'bpf_wq' | 'bpf_task_work'): Place {
+    return this.kernel.fields.holders.field(call, 0, kind);
   }
 
   /** Kernel: __bpf_async_init. */
-  #init(call: HostCall, place: Place, name: string, kind: Async['kind'], clockid: number): number {
-    const map = this.kernel.fields.holders.mapOf(call, 1, place, name);
+  #init(call: HostCall, place: Place, kind: Async['kind'], clockid: number): number {
+    const map = this.kernel.fields.holders.mapOf(call, 1, place);
     if (this.#byField.has(place.ptr)) return -ERRNO.EBUSY;
     // Maps with timers are held by user space, or pinned.
     if (map.usercnt === 0) return -ERRNO.EPERM;
@@ -154,23 +156,23 @@ export class Asyncs {
   // ---- Timers --------------------------------------------------------------------------------------------------------------
 
   #timerInit(call: HostCall): number {
-    const place = this.#at(call, 'bpf_timer_init', 'bpf_timer');
+    const place = this.#at(call, 'bpf_timer');
     const flags = call.u64(2);
     const clockid = Number(flags & BigInt(MAX_CLOCKS - 1));
     const known = clockid === CLOCK_MONOTONIC || clockid === CLOCK_REALTIME || clockid === CLOCK_BOOTTIME;
     if (flags >= BigInt(MAX_CLOCKS) || !known) return -ERRNO.EINVAL;
-    return this.#init(call, place, 'bpf_timer_init', 'timer', clockid);
+    return this.#init(call, place, 'timer', clockid);
   }
 
   #timerStart(call: HostCall): number {
-    const { ptr } = this.#at(call, 'bpf_timer_start', 'bpf_timer');
+    const { ptr } = this.#at(call, 'bpf_timer');
     const flags = call.u64(2);
     if ((flags & ~(BPF_F_TIMER_ABS | BPF_F_TIMER_CPU_PIN)) !== 0n) return -ERRNO.EINVAL;
     const async = this.#byField.get(ptr);
     if (!async?.prog) return -ERRNO.EINVAL;
     const absolute = (flags & BPF_F_TIMER_ABS) !== 0n;
     if (absolute && async.clockid === CLOCK_REALTIME) {
-      call.fail(new UnsupportedError('bpf_timer_start: an absolute time of CLOCK_REALTIME: wall-clock time'));
+      call.fail(new UnsupportedError('an absolute time of CLOCK_REALTIME: wall-clock time'));
     }
     const time = this.#expiry(call.u64(1), absolute);
     async.event?.cancel();
@@ -188,7 +190,7 @@ export class Asyncs {
   }
 
   #timerCancel(call: HostCall): number {
-    const { ptr } = this.#at(call, 'bpf_timer_cancel', 'bpf_timer');
+    const { ptr } = this.#at(call, 'bpf_timer');
     if (this.kernel.held.has('irq') && this.kernel.profile.behaviours.asyncLockless) return -ERRNO.EOPNOTSUPP;
     const async = this.#byField.get(ptr);
     if (!async) return -ERRNO.EINVAL;
@@ -200,7 +202,7 @@ export class Asyncs {
 
   /** Kernel: bpf_timer_cancel_async, hrtimer_try_to_cancel. The callback stays set. */
   #timerCancelAsync(call: HostCall): number {
-    const async = this.#byField.get(this.#at(call, 'bpf_timer_cancel_async', 'bpf_timer').ptr);
+    const async = this.#byField.get(this.#at(call, 'bpf_timer').ptr);
     if (!async) return -ERRNO.EINVAL;
     if (this.kernel.held.has('irq')) {
       stop(async);
@@ -224,7 +226,7 @@ export class Asyncs {
   // ---- Workqueues ------------------------------------------------------------------------------------------------------------
 
   #wqStart(call: HostCall): number {
-    const { ptr } = this.#at(call, 'bpf_wq_start', 'bpf_wq');
+    const { ptr } = this.#at(call, 'bpf_wq');
     if (call.u32(1) !== 0) return -ERRNO.EINVAL;
     const async = this.#byField.get(ptr);
     if (!async?.prog) return -ERRNO.EINVAL;
@@ -246,13 +248,13 @@ export class Asyncs {
    * bpf_task_work_schedule_signal and _resume(task, tw, map, callback): the callback runs as the task, at the next step of
    * the clock: when the task would next return to user space.
    */
-  #taskWork(call: HostCall, name: string): number {
+  #taskWork(call: HostCall): number {
     const { kernel } = this;
     const { holders } = kernel.fields;
-    const place = holders.field(call, 1, name, 'bpf_task_work');
-    const map = holders.mapOf(call, 2, place, name);
+    const place = holders.field(call, 1, 'bpf_task_work');
+    const map = holders.mapOf(call, 2, place);
     const task = kernel.tasks.at(call.ptr(0));
-    if (!task) return call.fail(new VmtableError(`${name}: argument 1 is no task`));
+    if (!task) return call.fail(new VmtableError(`argument 1 is no task`));
     if (!kernel.tasks.tryGet(task)) return -ERRNO.EBADF;
     const put = () => kernel.tasks.put(task);
     const pending = this.#byField.get(place.ptr);
@@ -307,10 +309,12 @@ export class Asyncs {
     if (!prog?.vm) return;
     const loaded = kernel.vm.own(prog.vm);
     const outerCpu = kernel.currentCpu;
+    const outerSleepable = this.sleepable;
     const args = [map.guest, this.#key(map, value), value].map((ptr) => kernel.memory.address(ptr));
     async.running = true;
     this.#depth++;
     kernel.currentCpu = cpu;
+    this.sleepable = sleepable;
     try {
       kernel.rcu.read(
         () => {
@@ -331,6 +335,7 @@ export class Asyncs {
       );
     } finally {
       kernel.currentCpu = outerCpu;
+      this.sleepable = outerSleepable;
       this.#depth--;
       async.running = false;
     }

@@ -44,11 +44,13 @@ export class Fields {
     this.asyncs.register();
   }
 
-  /** A map of the core's has its record: values that go are told of, if their fields own something. */
+  /** A map of the core's has its record: programs write no special field, and values that own something are told of when they go. */
   watch(map: BpfMap): void {
     const core = this.kernel.vm.maps.at(map.guest);
     const { record } = map;
-    if (!core || record.every(({ kind }) => INERT.has(kind))) return;
+    if (!core || record.length === 0) return;
+    core.guard(record.filter(({ kind }) => kind !== 'kptr_untrusted'));
+    if (record.every(({ kind }) => INERT.has(kind))) return;
     const lock = record.some(({ kind }) => kind === 'bpf_spin_lock');
     core.setFields({ ranges: record, lock, gone: (value) => this.free(record, value) });
   }

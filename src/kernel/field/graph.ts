@@ -43,18 +43,18 @@ export class Graph {
     const { kernel } = this;
     for (const suffix of ['', '_impl']) {
       kernel.registerKfunc(`bpf_list_push_front${suffix}`, (call) => {
-        call.ret(this.#push(call, `bpf_list_push_front${suffix}`, () => null));
+        call.ret(this.#push(call, () => null));
       });
       kernel.registerKfunc(`bpf_list_push_back${suffix}`, (call) => {
-        call.ret(this.#push(call, `bpf_list_push_back${suffix}`, (list) => list.last));
+        call.ret(this.#push(call, (list) => list.last));
       });
       kernel.registerKfunc(`bpf_rbtree_add${suffix}`, (call) => {
-        call.ret(this.#treeAdd(call, `bpf_rbtree_add${suffix}`));
+        call.ret(this.#treeAdd(call));
       });
     }
     kernel.registerKfunc('bpf_list_add', (call) => {
       const after = this.#listNodes.get(call.ptr(2));
-      call.ret(this.#push(call, 'bpf_list_add', () => after));
+      call.ret(this.#push(call, () => after));
     });
     this.#registerListReaders();
     this.#registerTreeReaders();
@@ -63,7 +63,7 @@ export class Graph {
   #registerListReaders(): void {
     const pick = (name: string, take: boolean, which: (list: List, call: HostCall) => ListNode | null | undefined) =>
       this.kernel.registerKfunc(name, (call) => {
-        const head = this.#owner(call, name, 'bpf_list_head');
+        const head = this.#owner(call, 'bpf_list_head');
         const list = this.#lists.get(head.ptr);
         const node = list && which(list, call);
         if (!node || node.owner !== head.ptr) return call.retPtr(0);
@@ -80,7 +80,7 @@ export class Graph {
     pick('bpf_list_back', false, (list) => list.last);
     const ask = (name: string, answer: (list: List | undefined, node: ListNode | undefined) => boolean) =>
       this.kernel.registerKfunc(name, (call) => {
-        const head = this.#owner(call, name, 'bpf_list_head');
+        const head = this.#owner(call, 'bpf_list_head');
         const node = name === 'bpf_list_empty' ? undefined : this.#listNodes.get(call.ptr(1));
         const own = node?.owner === head.ptr ? node : undefined;
         call.ret(answer(this.#lists.get(head.ptr), own) ? 1 : 0);
@@ -93,7 +93,7 @@ export class Graph {
   #registerTreeReaders(): void {
     const read = (name: string, which: (tree: RbTree<Linked>, call: HostCall) => TreeNode | null | undefined) =>
       this.kernel.registerKfunc(name, (call) => {
-        const tree = this.#trees.get(this.#owner(call, name, 'bpf_rb_root').ptr);
+        const tree = this.#trees.get(this.#owner(call, 'bpf_rb_root').ptr);
         call.retPtr((tree && which(tree, call)?.item.ptr) ?? 0);
       });
     read('bpf_rbtree_first', (tree) => tree.leftmost);
@@ -102,7 +102,7 @@ export class Graph {
     read('bpf_rbtree_right', (_, call) => this.#nodeOf(call)?.right);
     this.kernel.registerKfunc('bpf_rbtree_remove', (call) => {
       const name = 'bpf_rbtree_remove';
-      const root = this.#owner(call, name, 'bpf_rb_root');
+      const root = this.#owner(call, 'bpf_rb_root');
       const node = this.#nodeOf(call);
       const tree = this.#trees.get(root.ptr);
       if (!node || !tree) return call.retPtr(0);
@@ -121,31 +121,29 @@ export class Graph {
   }
 
   /** The head or root that argument 1 names, whose lock the program holds. */
-  #owner(call: HostCall, name: string, kind: 'bpf_list_head' | 'bpf_rb_root'): Place {
+  #owner(call: HostCall, kind: 'bpf_list_head' | 'bpf_rb_root'): Place {
     const { holders, locks } = this.kernel.fields;
-    const place = holders.field(call, 0, name, kind);
+    const place = holders.field(call, 0, kind);
     if (!locks.guards(place.holder)) {
-      call.fail(new VmtableError(`${name}: the lock beside the ${kind} of ${holders.describe(place)} must be held`));
+      call.fail(new VmtableError(`the lock beside the ${kind} of ${holders.describe(place)} must be held`));
     }
-    if (this.#comparing) call.fail(new VmtableError(`${name}: not allowed in the callback of bpf_rbtree_add`));
+    if (this.#comparing) call.fail(new VmtableError(`not allowed in the callback of bpf_rbtree_add`));
     return place;
   }
 
   /** The node that argument 2 names, of an object that belongs into this list or tree and that the program gives away. */
-  #given(call: HostCall, name: string, { field, ptr: owner }: Place): Linked {
+  #given(call: HostCall, { field, ptr: owner }: Place): Linked {
     const { objects, holders } = this.kernel.fields;
     const kind = field.kind === 'bpf_list_head' ? 'bpf_list_node' : 'bpf_rb_node';
-    const node = holders.field(call, 1, name, kind);
+    const node = holders.field(call, 1, kind);
     const object = objects.at(node.holder.ptr);
-    if (!object) return call.fail(new VmtableError(`${name}: argument 2 is no part of an object of bpf_obj_new`));
+    if (!object) return call.fail(new VmtableError(`argument 2 is no part of an object of bpf_obj_new`));
     const { btf, typeId, nodeOffset } = field.contains!;
     if (nodeOffset !== node.field.offset || !sameStruct(btf.view, typeId, object.btf.view, object.typeId)) {
       const wanted = `${kind} at offset ${nodeOffset} of struct ${btf.view.nameOf(typeId)}`;
-      call.fail(
-        new VmtableError(`${name}: expects the ${wanted}, not at offset ${node.field.offset} of ${object.what}`),
-      );
+      call.fail(new VmtableError(`expects the ${wanted}, not at offset ${node.field.offset} of ${object.what}`));
     }
-    objects.disown(call, object, name);
+    objects.disown(call, object);
     object.shared = true;
     return { ptr: node.ptr, object, owner };
   }
@@ -153,9 +151,9 @@ export class Graph {
   // ---- Lists ---------------------------------------------------------------------------------------------------------------
 
   /** Kernel: __bpf_list_add. `after`: the node to stand behind, null for the front, undefined if there is no such node. */
-  #push(call: HostCall, name: string, after: (list: List) => ListNode | null | undefined): number {
-    const head = this.#owner(call, name, 'bpf_list_head');
-    const given = this.#given(call, name, head);
+  #push(call: HostCall, after: (list: List) => ListNode | null | undefined): number {
+    const head = this.#owner(call, 'bpf_list_head');
+    const given = this.#given(call, head);
     const list = this.#lists.get(head.ptr) ?? { first: null, last: null };
     const prev = after(list);
     if (prev === undefined || (prev && prev.owner !== head.ptr) || this.#listNodes.has(given.ptr)) {
@@ -186,9 +184,9 @@ export class Graph {
   // ---- Trees ---------------------------------------------------------------------------------------------------------------
 
   /** Kernel: __bpf_rbtree_add. */
-  #treeAdd(call: HostCall, name: string): number {
-    const root = this.#owner(call, name, 'bpf_rb_root');
-    const given = this.#given(call, name, root);
+  #treeAdd(call: HostCall): number {
+    const root = this.#owner(call, 'bpf_rb_root');
+    const given = this.#given(call, root);
     const { memory } = this.kernel;
     const { objects } = this.kernel.fields;
     if (this.#treeNodes.has(given.ptr)) {

@@ -50,15 +50,15 @@ export class Holders {
   }
 
   /** The field of this kind that argument `i` points to. Stops the program if there is none. */
-  field(call: HostCall, i: number, name: string, ...kinds: FieldKind[]): Place {
+  field(call: HostCall, i: number, ...kinds: FieldKind[]): Place {
     const ptr = call.ptr(i);
     const holder = ptr === 0 ? undefined : this.at(ptr);
     const field = holder?.fields.find(({ offset }) => holder.ptr + offset === ptr);
     if (holder && field && kinds.includes(field.kind)) return { ptr, field, holder };
     const what = kinds.length === 1 ? `struct ${kinds[0]}` : kinds.join(' or ');
     const bad = holder?.map?.recordError;
-    if (bad) call.fail(new VmtableError(`${name}: map "${holder.map!.name}" has no valid ${what}: ${bad.reason}`));
-    return call.fail(new VmtableError(`${name}: argument ${i + 1} is no ${what} but ${call.memory.describe(ptr)}`));
+    if (bad) call.fail(new VmtableError(`map "${holder.map!.name}" has no valid ${what}: ${bad.reason}`));
+    return call.fail(new VmtableError(`argument ${i + 1} is no ${what} but ${call.memory.describe(ptr)}`));
   }
 
   /** How faults call the memory of a field: `map "queue" value`. */
@@ -67,12 +67,12 @@ export class Holders {
   }
 
   /** The map that argument `i` names, which must be the one that the field lies in. */
-  mapOf(call: HostCall, i: number, { holder }: Place, name: string): BpfMap {
+  mapOf(call: HostCall, i: number, { holder }: Place): BpfMap {
     const map = this.kernel.mapAt(call.ptr(i));
-    if (!map) call.fail(new VmtableError(`${name}: argument ${i + 1} is no map`));
-    if (!holder.map) call.fail(new UnsupportedError(`${name}: outside of a map`));
+    if (!map) call.fail(new VmtableError(`argument ${i + 1} is no map`));
+    if (!holder.map) call.fail(new UnsupportedError(`outside of a map`));
     if (map !== holder.map) {
-      call.fail(new VmtableError(`${name}: the field lies in map "${holder.map.name}", not in map "${map.name}"`));
+      call.fail(new VmtableError(`the field lies in map "${holder.map.name}", not in map "${map.name}"`));
     }
     return map;
   }

@@ -15,10 +15,10 @@ export class Kptrs {
 
   #xchg(call: HostCall): void {
     const { memory } = call;
-    const place = this.kernel.fields.holders.field(call, 0, 'bpf_kptr_xchg', 'kptr', 'percpu_kptr');
+    const place = this.kernel.fields.holders.field(call, 0, 'kptr', 'percpu_kptr');
     const given = call.ptr(1);
     const old = memory.ptr(place.ptr);
-    if (old < 0) call.fail(new VmtableError('bpf_kptr_xchg: something has written over the kptr'));
+    if (old < 0) call.fail(new VmtableError('something has written over the kptr'));
     if (given !== 0) this.#give(call, given, place);
     memory.setPtr(place.ptr, given);
     if (old !== 0) {
@@ -39,10 +39,10 @@ export class Kptrs {
       : btf.isKernel && (found === undefined || found === btf.view.nameOf(typeId));
     if (!fits) {
       const what = found ?? call.memory.describe(ptr);
-      call.fail(new VmtableError(`bpf_kptr_xchg: argument 2 is no ${structName(field)} but ${what}`));
+      call.fail(new VmtableError(`argument 2 is no ${structName(field)} but ${what}`));
     }
     if (!held.release('reference', ptr)) {
-      call.fail(new VmtableError(`bpf_kptr_xchg: the program does not own this ${structName(field)}`));
+      call.fail(new VmtableError(`the program does not own this ${structName(field)}`));
     }
     if (own) own.shared = true;
   }

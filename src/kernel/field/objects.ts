@@ -45,10 +45,10 @@ export class LocalObjects {
         call.retPtr(this.#alloc(call, `bpf_percpu_obj_new${suffix}`, true));
       });
       kernel.registerKfunc(`bpf_obj_drop${suffix}`, (call) => {
-        this.drop(this.give(call, 0, `bpf_obj_drop${suffix}`, false));
+        this.drop(this.give(call, 0, false));
       });
       kernel.registerKfunc(`bpf_percpu_obj_drop${suffix}`, (call) => {
-        this.drop(this.give(call, 0, `bpf_percpu_obj_drop${suffix}`, true));
+        this.drop(this.give(call, 0, true));
       });
       kernel.registerKfunc(`bpf_refcount_acquire${suffix}`, (call) => {
         call.retPtr(this.#refcountAcquire(call, `bpf_refcount_acquire${suffix}`));
@@ -70,14 +70,14 @@ export class LocalObjects {
     const id = call.u64n(0);
     const type = btf && id < btf.view.typeCount ? btf.view.type(id) : undefined;
     if (!btf || type?.kind !== BTF_KIND.STRUCT) {
-      return call.fail(new VmtableError(`${name}: type ID ${call.u64(0)} is no struct of the program's BTF`));
+      return call.fail(new VmtableError(`type ID ${call.u64(0)} is no struct of the program's BTF`));
     }
     const fields = btf.structRecords.get(id) ?? [];
     const what = `struct ${type.name}`;
-    if (type.size === 0) call.fail(new VmtableError(`${name}: ${what} has no bytes`));
-    if (percpu && fields.length > 0) call.fail(new VmtableError(`${name}: ${what} has special fields`));
+    if (type.size === 0) call.fail(new VmtableError(`${what} has no bytes`));
+    if (percpu && fields.length > 0) call.fail(new VmtableError(`${what} has special fields`));
     if (percpu && type.size > MAX_PERCPU_BYTES) {
-      call.fail(new VmtableError(`${name}: ${what} is larger than ${MAX_PERCPU_BYTES} bytes`));
+      call.fail(new VmtableError(`${what} is larger than ${MAX_PERCPU_BYTES} bytes`));
     }
     if (type.size > MAX_BYTES) return 0;
     const ptr = this.#memory(what, type.size, percpu);
@@ -115,21 +115,21 @@ export class LocalObjects {
   }
 
   /** The object that argument `i` is, whose reference the program gives away. */
-  give(call: HostCall, i: number, name: string, percpu: boolean): LocalObject {
+  give(call: HostCall, i: number, percpu: boolean): LocalObject {
     const ptr = call.ptr(i);
     const object = this.#objects.get(ptr);
     if (!object || object.percpu !== percpu) {
       const what = percpu ? 'a per-CPU object' : 'an object of bpf_obj_new';
-      return call.fail(new VmtableError(`${name}: argument ${i + 1} is not ${what} but ${call.memory.describe(ptr)}`));
+      return call.fail(new VmtableError(`argument ${i + 1} is not ${what} but ${call.memory.describe(ptr)}`));
     }
-    this.disown(call, object, name);
+    this.disown(call, object);
     return object;
   }
 
   /** Takes a reference off the program's account, which it gives away. */
-  disown(call: HostCall, object: LocalObject, name: string): void {
+  disown(call: HostCall, object: LocalObject): void {
     if (!this.kernel.held.release('reference', object.ptr)) {
-      call.fail(new VmtableError(`${name}: the program does not own this ${object.what}`));
+      call.fail(new VmtableError(`the program does not own this ${object.what}`));
     }
   }
 
@@ -138,7 +138,7 @@ export class LocalObjects {
     const object = this.#objects.get(ptr);
     if (!object?.fields.some(({ kind }) => kind === 'bpf_refcount')) {
       const what = object?.what ?? call.memory.describe(ptr);
-      call.fail(new VmtableError(`${name}: argument 1 is no object with a bpf_refcount but ${what}`));
+      call.fail(new VmtableError(`argument 1 is no object with a bpf_refcount but ${what}`));
     }
     if (object.refs === 0) return 0;
     object.refs++;

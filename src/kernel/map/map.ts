@@ -125,7 +125,9 @@ export abstract class BpfMap implements MapInfo {
   protected abstract freeMap(): void;
 
   /** User space has given up its last reference (kernel: ops->map_release_uref). */
-  protected releaseUref(): void {}
+  protected releaseUref(): void {
+    this.kernel.fields.asyncs.releaseUref(this);
+  }
 
   /** Guest address of `struct bpf_map`, what a program's LD_IMM64 of the map holds; 0 for maps that programs cannot name. */
   get guest(): GuestPtr {
