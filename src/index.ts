@@ -20,6 +20,7 @@ export {
   type VariableSpec,
 } from './object/index.js';
 export * as schedExt from './sched_ext/index.js';
+export * as tcp from './tcp/index.js';
 export * from './uapi.js';
 export { mapTypeName, progTypeName } from './uapi_names.js';
 export type {

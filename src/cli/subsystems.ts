@@ -1,7 +1,20 @@
+import { ErrnoError } from '../errno.js';
 import type { Kernel } from '../kernel/index.js';
 import { addSchedExt } from '../sched_ext/index.js';
+import { addTcp } from '../tcp/index.js';
 
-/** The subsystems that come with the package. */
+/** The subsystems that come with the package, as far as this kernel's BTF has what they register. */
 export function addSubsystems(kernel: Kernel): void {
   addSchedExt(kernel);
+  attempt(kernel, () => addTcp(kernel));
+}
+
+/** An initcall: what it cannot register, the kernel is without, and its log says so. */
+function attempt(kernel: Kernel, add: () => void): void {
+  try {
+    add();
+  } catch (error) {
+    if (!(error instanceof ErrnoError)) throw error;
+    kernel.printk(error.message);
+  }
 }

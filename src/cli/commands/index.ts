@@ -5,5 +5,14 @@ import { addDisasm } from './disasm.js';
 import { addInspect } from './inspect.js';
 import { addRun } from './run.js';
 import { addStructOps } from './struct_ops.js';
+import { addTcpCommand } from './tcp.js';
 
-export const COMMANDS: readonly AddCommand[] = [addInspect, addDisasm, addRun, addStructOps, addConformance, addDemo];
+export const COMMANDS: readonly AddCommand[] = [
+  addInspect,
+  addDisasm,
+  addRun,
+  addStructOps,
+  addConformance,
+  addDemo,
+  addTcpCommand,
+];

@@ -1,8 +1,8 @@
 import { BTF_KIND } from '../../../../src/btf/types.js';
 import { ERRNO } from '../../../../src/errno.js';
 import type { Kernel } from '../../../../src/kernel/kernel.js';
+import { objNameCopy } from '../../../../src/kernel/name.js';
 import type { Kdata, StructReader } from '../../../../src/kernel/types.js';
-import { objectName } from './tcp.js';
 
 const ID_LEN = 16;
 const REQUIRED = ['enqueue', 'dequeue', 'init', 'reset', 'destroy'] as const;
@@ -23,9 +23,9 @@ export function registerQdisc(kernel: Kernel): void {
       return 1;
     }
     if (member !== 'id') return 0;
-    const id = objectName(udata.bytes.subarray(idAt, idAt + ID_LEN));
-    if (id === null) return -ERRNO.EINVAL;
-    kdata.set('id', id);
+    const id = objNameCopy(udata.bytes.subarray(idAt, idAt + ID_LEN));
+    if (!id) return -ERRNO.EINVAL;
+    kernel.memory.bytes(kdata.ptr + idAt, ID_LEN).set(id);
     return 1;
   }
 

@@ -1,8 +1,8 @@
 import { ERRNO } from '../../../../src/errno.js';
 import { Kernel } from '../../../../src/kernel/kernel.js';
 import { addSchedExt } from '../../../../src/sched_ext/index.js';
+import { addTcp } from '../../../../src/tcp/index.js';
 import { registerQdisc } from './qdisc.js';
-import { TcpCongestion } from './tcp.js';
 
 /** A kernel with the struct_ops types that the recorded kernels have, as far as they are modelled, and files about them. */
 export interface System {
@@ -13,7 +13,7 @@ export interface System {
 
 export async function bootSystem(profile: string): Promise<System> {
   const kernel = await Kernel.create({ profile, cpus: 2 });
-  const tcp = new TcpCongestion(kernel);
+  const tcp = addTcp(kernel);
   registerQdisc(kernel);
   registerDummy(kernel);
   const machine = addSchedExt(kernel);
@@ -21,7 +21,7 @@ export async function bootSystem(profile: string): Promise<System> {
   // The process that the recorder is; it never runs here.
   machine.spawn({ name: 'init', pid: 1, policy: 'normal', startNs: Number.MAX_SAFE_INTEGER, steps: [{ run: 1 }] });
   const files: Record<string, () => string | undefined> = {
-    '/proc/sys/net/ipv4/tcp_available_congestion_control': () => tcp.available,
+    '/proc/sys/net/ipv4/tcp_available_congestion_control': () => tcp.algorithms.available,
     '/sys/kernel/sched_ext/state': () => scx.state,
     '/sys/kernel/sched_ext/root/ops': () => scx.sched?.name,
   };

@@ -1,0 +1,10 @@
+export { Algorithms } from './algorithms.js';
+export type { CaOps } from './ca_ops.js';
+export { CA_STATES } from './consts.js';
+export type { AckSample, RateSample, SockFields } from './fields.js';
+export { type CurvePoint, type FlowOptions, TcpFlow } from './flow.js';
+export type { PathOptions } from './path.js';
+export { formatTcp, type TcpReportOptions } from './report.js';
+export { runTcp, type TcpRunOptions, type TcpRunResult } from './run.js';
+export type { TcpSock } from './sock.js';
+export { addTcp, Tcp } from './tcp.js';
