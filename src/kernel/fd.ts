@@ -3,11 +3,12 @@ import type { BtfObject } from './btf.js';
 import type { CgroupFile, PidFile } from './files.js';
 import type { BpfLink } from './link.js';
 import type { BpfMap } from './map/map.js';
+import type { PerfEvent } from './perf_event.js';
 import type { BpfProg } from './prog/prog.js';
 import type { StatsHold } from './stats.js';
 
 /** What a file of bpf(2) can stand for. */
-export type FdObject = BpfMap | BpfProg | BpfLink | BtfObject | StatsHold | PidFile | CgroupFile;
+export type FdObject = BpfMap | BpfProg | BpfLink | BtfObject | StatsHold | PidFile | CgroupFile | PerfEvent;
 
 /** Access mode of a map file (kernel: FMODE_CAN_READ, FMODE_CAN_WRITE). */
 export const MODE_READ = 1;

@@ -52,6 +52,7 @@ import type { KernelTask } from './model/task.js';
 import type { TaskTable } from './model/tasks.js';
 import { ObjectTable } from './objects.js';
 import { Percpu } from './percpu.js';
+import { PerfEvent } from './perf_event.js';
 import { Pins } from './pin.js';
 import { loadProfile } from './profile.js';
 import type { BpfProg } from './prog/prog.js';
@@ -135,6 +136,7 @@ export class Kernel {
   readonly #types = new Map<BtfView, Types>();
   readonly #mappings = new Set<MapMapping>();
   #nextClass = FIRST_OWN_CLASS;
+  #perfEvents = 0;
   #model: Model | undefined;
   #disposed = false;
 
@@ -214,6 +216,23 @@ export class Kernel {
     return fd;
   }
 
+  /**
+   * perf_event_open(2) of a software event PERF_COUNT_SW_BPF_OUTPUT on a CPU, raw samples alone, with a ring of `pages`, a
+   * power of two: an fd, the value of perf event arrays. -EINVAL for anything else, -ENODEV without such a CPU.
+   */
+  perfEventOpen(cpu: number, pages: number): number {
+    if (!(Number.isInteger(pages) && pages > 0 && pages <= 65536 && (pages & (pages - 1)) === 0)) return -ERRNO.EINVAL;
+    if (!(Number.isInteger(cpu) && cpu >= 0 && cpu < this.cpus)) return -ERRNO.ENODEV;
+    return this.fds.open(new PerfEvent(this, ++this.#perfEvents, cpu, pages));
+  }
+
+  /** mmap(2) of a perf event: its page of positions and its ring, shared. Throws ErrnoError(EBADF). */
+  perfMmap(fd: number): Uint8Array {
+    const object = this.fds.file(fd)?.object;
+    if (!(object instanceof PerfEvent)) throw new ErrnoError(ERRNO.EBADF, `mmap of perf event fd ${fd}`);
+    return object.memory;
+  }
+
   /** poll(2) with no timeout: the ready events (POLLIN, POLLHUP, …) of an fd, or -EBADF. */
   poll(fd: number): number {
     const file = this.fds.file(fd);
@@ -224,16 +243,18 @@ export class Kernel {
       case 'map':
         return file.object.poll();
       default:
-        return POLLIN | POLLOUT;
+        return file.object instanceof PerfEvent ? file.object.poll() : POLLIN | POLLOUT;
     }
   }
 
   /** Calls `ready` whenever the file behind an fd wakes those that poll it; until the returned function is called. Throws ErrnoError. */
   onReady(fd: number, ready: () => void): () => void {
-    const map = this.fds.map(fd);
-    if (typeof map === 'number') throw new ErrnoError(-map, `poll of fd ${fd}`);
-    map.waiters.add(ready);
-    return () => map.waiters.delete(ready);
+    const object = this.fds.file(fd)?.object;
+    if (object?.fdKind !== 'map' && !(object instanceof PerfEvent)) {
+      throw new ErrnoError(object ? ERRNO.EINVAL : ERRNO.EBADF, `poll of fd ${fd}`);
+    }
+    object.waiters.add(ready);
+    return () => object.waiters.delete(ready);
   }
 
   /**

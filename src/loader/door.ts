@@ -21,6 +21,10 @@ export interface EventDoor extends KernelDoor {
   mmap(fd: number, length?: number, request?: { offset?: number; write?: boolean }): MapMemory;
   /** Ready events (POLLIN, …) of an fd, or -EBADF. */
   poll(fd: number): number;
+  /** perf_event_open(2) of a PERF_COUNT_SW_BPF_OUTPUT event with a ring of so many pages: an fd or -errno. */
+  perfEventOpen(cpu: number, pages: number): number;
+  /** mmap(2) of such an event, shared: a page of positions and the ring. */
+  perfMmap(fd: number): Uint8Array;
   /** Calls `ready` when the file wakes those that wait for it; until the returned function is called. */
   onReady(fd: number, ready: () => void): () => void;
 }

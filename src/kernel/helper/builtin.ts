@@ -12,6 +12,7 @@ import { registerDynptrHelpers } from './dynptr.js';
 import { registerMapHelpers } from './map.js';
 import { registerMemoryHelpers } from './memory.js';
 import { registerPercpuHelpers } from './percpu.js';
+import { registerPerfHelpers } from './perf.js';
 import { registerPrintHelpers } from './print.js';
 import { registerRingbufHelpers } from './ringbuf.js';
 import { registerStorageHelpers } from './storage.js';
@@ -42,6 +43,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerRingbufHelpers(kernel);
   registerDynptrHelpers(kernel);
   registerStrtox(kernel);
+  registerPerfHelpers(kernel);
   registerStorageHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));

@@ -26,6 +26,7 @@ import { localStorageAlloc, localStorageAllocCheck } from './local_storage.js';
 import { lpmTrieAlloc } from './lpm_trie.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
 import { mapInMapAlloc } from './map_in_map.js';
+import { perfEventArrayAlloc } from './perf_event_array.js';
 import { progArrayAlloc } from './prog_array.js';
 import { setMapRecord } from './record.js';
 import { ringbufMapAlloc } from './ringbuf.js';
@@ -56,6 +57,7 @@ const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
   [BPF_MAP_TYPE.LPM_TRIE, { allocCheck: () => 0, alloc: lpmTrieAlloc }],
   [BPF_MAP_TYPE.ARRAY_OF_MAPS, { allocCheck: fdArrayAllocCheck, alloc: mapInMapAlloc }],
   [BPF_MAP_TYPE.HASH_OF_MAPS, { allocCheck: fdHashAllocCheck, alloc: mapInMapAlloc }],
+  [BPF_MAP_TYPE.PERF_EVENT_ARRAY, { allocCheck: fdArrayAllocCheck, alloc: perfEventArrayAlloc }],
   [BPF_MAP_TYPE.PROG_ARRAY, { allocCheck: fdArrayAllocCheck, alloc: progArrayAlloc }],
   [BPF_MAP_TYPE.ARENA, { allocCheck: () => 0, alloc: arenaMapAlloc }],
   [BPF_MAP_TYPE.TASK_STORAGE, LOCAL_STORAGE],
@@ -67,6 +69,11 @@ const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
   [BPF_MAP_TYPE.STRUCT_OPS, { allocCheck: structOpsAllocCheck, alloc: structOpsAlloc }],
 ]);
 const LAST_TYPE = Math.max(...Object.values(BPF_MAP_TYPE));
+
+/** True for map types that can be created here. */
+export function isMapTypeModelled(type: number): boolean {
+  return TYPES.has(type);
+}
 
 /** BPF_MAP_CREATE. Throws UnsupportedError naming the type for map types that are not modelled. */
 export function mapCreate(kernel: Kernel, given: BpfAttr['MAP_CREATE']): number {
