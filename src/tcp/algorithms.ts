@@ -18,12 +18,14 @@ export function keyOf(name: string): number {
 /** The algorithms that sockets can choose, in order of registration (kernel: net/ipv4/tcp_cong.c). */
 export class Algorithms {
   readonly #list: CaOps[];
+  /** What sockets begin with (CONFIG_DEFAULT_TCP_CONG). */
+  readonly first: CaOps;
 
   constructor(private readonly kernel: Kernel) {
     this.#list = [reno(keyOf('reno')), cubic(kernel, keyOf('cubic'))];
     const builtIn = kernel.profile.behaviours.config.CONFIG_DEFAULT_TCP_CONG?.replaceAll('"', '');
-    const first = this.find(builtIn ?? 'reno');
-    if (first) first.flags |= CONG_NON_RESTRICTED;
+    this.first = this.find(builtIn ?? 'reno') ?? this.#list[0]!;
+    this.first.flags |= CONG_NON_RESTRICTED;
   }
 
   /** What /proc/sys/net/ipv4/tcp_available_congestion_control shows. */

@@ -7,7 +7,7 @@ import { TcpConsts } from './consts.js';
 import { SockLayout } from './fields.js';
 import { registerTcpHelpers } from './helpers.js';
 import { registerTcpKfuncs } from './kfuncs.js';
-import type { TcpSock } from './sock.js';
+import { TcpSock } from './sock.js';
 import { structOpsDef } from './struct_ops.js';
 
 /**
@@ -37,6 +37,11 @@ export class Tcp {
     kernel.registerStructOps(structOpsDef(this));
     registerTcpKfuncs(this);
     registerTcpHelpers(this);
+  }
+
+  /** A closed socket under the default algorithm (socket(2)); free it with its free(). */
+  socket(name: string): TcpSock {
+    return new TcpSock(this, `tcp socket "${name}"`, this.algorithms.first);
   }
 
   /** @internal */

@@ -13,7 +13,7 @@ import type {
   ShownValue,
 } from './recording.js';
 import { type Bound, Symbols } from './symbols.js';
-import type { System } from './system.js';
+import type { Socket, System } from './system.js';
 
 export type Verdict =
   | { verdict: 'agree'; steps: number; leftOut: string[] }
@@ -57,6 +57,7 @@ export class Replay {
       if (reason === undefined) throw error;
       verdict = { verdict: 'not applicable', reason };
     }
+    one.closeSockets();
     const left = this.#clean();
     if (left === '') return verdict;
     const differences = verdict.verdict === 'differ' ? verdict.differences : [];
@@ -95,6 +96,7 @@ class CaseReplay {
   readonly #leftOut: string[] = [];
   /** struct_ops value type of each map of the case. */
   readonly #valueTypes = new Map<string, string>();
+  readonly #sockets = new Map<string, Socket>();
   #steps = 0;
 
   constructor(
@@ -310,7 +312,7 @@ class CaseReplay {
     switch (step.do) {
       case 'close':
         this.#symbols.objects.get(step.fd!)!.fd = -1;
-        return kernel.close(fd);
+        return this.#closeSocket(step.fd!) ? 0 : kernel.close(fd);
       case 'dup':
         return kernel.dup(fd);
       case 'open':
@@ -345,11 +347,23 @@ class CaseReplay {
       case 'write':
         return this.#leave('bpf objects cannot be read and written as files');
       case 'socket':
+        this.#sockets.set(step.as!, this.system.socket());
+        return FIRST_SOCKET + this.#sockets.size;
       case 'congestion':
-        throw new NotApplicable('there are no sockets');
+        return this.#sockets.get(step.fd!)!.congestion(step.name!);
       default:
         throw new Error(`${this.recorded.id}: no deed ${step.do}`);
     }
+  }
+
+  #closeSocket(name: string): boolean {
+    this.#sockets.get(name)?.close();
+    return this.#sockets.delete(name);
+  }
+
+  /** What the end of the recorder's process closes. */
+  closeSockets(): void {
+    for (const name of this.#sockets.keys()) this.#closeSocket(name);
   }
 
   #leave(reason: string): number {
@@ -359,6 +373,9 @@ class CaseReplay {
 }
 
 type Check = (what: string, theirs: unknown, ours: unknown) => void;
+
+/** Sockets have no fd here; numbers from this one on stand for theirs. */
+const FIRST_SOCKET = 1000;
 
 /** Not a result of any call. */
 const SKIPPED = Number.MIN_SAFE_INTEGER;

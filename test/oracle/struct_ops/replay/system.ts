@@ -4,9 +4,18 @@ import { addSchedExt } from '../../../../src/sched_ext/index.js';
 import { addTcp } from '../../../../src/tcp/index.js';
 import { registerQdisc } from './qdisc.js';
 
+/** A TCP socket of user space. */
+export interface Socket {
+  /** setsockopt(TCP_CONGESTION): 0 or -errno. */
+  congestion(name: string): number;
+  close(): void;
+}
+
 /** A kernel with the struct_ops types that the recorded kernels have, as far as they are modelled, and files about them. */
 export interface System {
   kernel: Kernel;
+  /** A new TCP socket. */
+  socket(): Socket;
   /** Content of a file, undefined where it does not exist, null where nothing here stands for it. */
   read(path: string): string | null | undefined;
 }
@@ -25,7 +34,11 @@ export async function bootSystem(profile: string): Promise<System> {
     '/sys/kernel/sched_ext/state': () => scx.state,
     '/sys/kernel/sched_ext/root/ops': () => scx.sched?.name,
   };
-  return { kernel, read: (path) => (files[path] ? files[path]() : null) };
+  const socket = (): Socket => {
+    const sk = tcp.socket('socket');
+    return { congestion: (name) => tcp.algorithms.choose(sk, name, true), close: () => sk.free() };
+  };
+  return { kernel, socket, read: (path) => (files[path] ? files[path]() : null) };
 }
 
 /** net/bpf/bpf_dummy_struct_ops.c: a type for BPF_PROG_TEST_RUN, which no map can hold a value of. */
