@@ -60,6 +60,7 @@ import { Random } from './random.js';
 import { Rcu } from './rcu.js';
 import { StructOps } from './struct_ops/struct_ops.js';
 import { runCommand } from './syscall.js';
+import { Tracing } from './trace/tracing.js';
 import type { BpfSyscall, KernelOptions, Profile, StructOpsDef } from './types.js';
 import { type StructType, Types } from './view.js';
 
@@ -112,6 +113,8 @@ export class Kernel {
   readonly percpu: Percpu;
   readonly ksyms: Ksyms;
   readonly structOps: StructOps;
+  /** Tracepoints and functions that subsystems raise, and the programs at them. */
+  readonly tracing = new Tracing(this);
   readonly objects = new ObjectTable();
   readonly pins = new Pins(this);
   readonly cpus: number;

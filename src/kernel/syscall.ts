@@ -23,6 +23,7 @@ import { progTestRun } from './prog/test_run.js';
 import { StatsHold } from './stats.js';
 import { progAssocStructOps } from './struct_ops/assoc.js';
 import { StructOpsLink } from './struct_ops/link.js';
+import { rawTracepointOpen, traceLinkCreate } from './trace/link.js';
 import type { BpfAttr } from './types.js';
 
 // The commands of bpf(2) (kernel: __sys_bpf).
@@ -128,25 +129,10 @@ function linkCreate(kernel: Kernel, attr: BpfAttr['LINK_CREATE']): number {
   if (typeof prog === 'number') return prog;
   if (attr.attach_type > LAST_ATTACH_TYPE || attr.attach_type < 0) return -ERRNO.EINVAL;
   if (prog.type === BPF_PROG_TYPE.STRUCT_OPS || prog.type === BPF_PROG_TYPE.SYSCALL) return -ERRNO.EINVAL;
+  if (prog.type === BPF_PROG_TYPE.TRACING) return traceLinkCreate(kernel, prog, attr);
   throw new UnsupportedError(
     `LINK_CREATE for prog "${prog.name}": links of type ${progTypeName(prog.type)} are not modelled`,
   );
-}
-
-/** Program types that bpf_raw_tp_link_attach takes. */
-const RAW_TRACEPOINT_TYPES: ReadonlySet<number> = new Set([
-  BPF_PROG_TYPE.RAW_TRACEPOINT,
-  BPF_PROG_TYPE.RAW_TRACEPOINT_WRITABLE,
-  BPF_PROG_TYPE.TRACING,
-  BPF_PROG_TYPE.EXT,
-  BPF_PROG_TYPE.LSM,
-]);
-
-function rawTracepointOpen(kernel: Kernel, attr: BpfAttr['RAW_TRACEPOINT_OPEN']): number {
-  const prog = kernel.fds.prog(attr.prog_fd);
-  if (typeof prog === 'number') return prog;
-  if (!RAW_TRACEPOINT_TYPES.has(prog.type)) return -ERRNO.EINVAL;
-  throw new UnsupportedError(`RAW_TRACEPOINT_OPEN of prog "${prog.name}": tracepoints are not modelled`);
 }
 
 /** Kernel: bpf_prog_attach. */

@@ -131,7 +131,15 @@ export interface BpfAttr {
     cpu?: number;
   };
   BTF_LOAD: { btf: Uint8Array; log?: LogBuffer };
-  LINK_CREATE: { map_fd?: number; prog_fd?: number; target_fd?: number; attach_type: number; flags?: number };
+  LINK_CREATE: {
+    map_fd?: number;
+    prog_fd?: number;
+    target_fd?: number;
+    attach_type: number;
+    flags?: number;
+    /** Tracing programs: tracing.cookie. */
+    cookie?: bigint;
+  };
   LINK_UPDATE: {
     link_fd: number;
     new_map_fd?: number;
@@ -161,7 +169,7 @@ export interface BpfAttr {
   ITER_CREATE: { link_fd: number; flags?: number };
   /** Fills stream_buf with the oldest output of BPF_STDOUT (1) or BPF_STDERR (2) and returns its length (6.17). */
   PROG_STREAM_READ_BY_FD: { prog_fd: number; stream_id: number; stream_buf: Uint8Array };
-  RAW_TRACEPOINT_OPEN: { name?: string; prog_fd: number };
+  RAW_TRACEPOINT_OPEN: { name?: string; prog_fd: number; cookie?: bigint };
   /** Paths are names in the kernel's one flat bpffs. */
   OBJ_PIN: { pathname: string; bpf_fd: number; file_flags?: number };
   OBJ_GET: { pathname: string; file_flags?: number };

@@ -19,6 +19,7 @@ import { registerStorageHelpers } from './storage.js';
 import { registerStrtox } from './strtox.js';
 import { registerTaskHelpers } from './task.js';
 import { registerTimeHelpers } from './time.js';
+import { registerTraceHelpers } from './trace.js';
 
 /** Helpers that the core answers itself. */
 const CORE_HELPERS: Readonly<Record<string, number>> = {
@@ -44,6 +45,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerDynptrHelpers(kernel);
   registerStrtox(kernel);
   registerPerfHelpers(kernel);
+  registerTraceHelpers(kernel);
   registerStorageHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));
