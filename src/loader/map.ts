@@ -8,6 +8,8 @@ import { bpf, type KernelDoor, type MapMemory } from './door.js';
 import { type BtfInput, type BtfValue, decodeValue, encodeValue } from './value.js';
 
 const PAGE_BYTES = 4096;
+/** Elements that entries() asks for at a time. */
+const BATCH = 64;
 
 /** What may change between open and load, by libbpf's names in camel case. */
 export interface MapDefinition {
@@ -167,24 +169,71 @@ export class BpfMap {
   keyBytes(): Uint8Array[] {
     const kernel = this.requireLoaded();
     const keys: Uint8Array[] = [];
-    let key: Uint8Array | undefined;
-    for (;;) {
-      const next = new Uint8Array(this.#def.keySize);
-      const attr = { map_fd: this.fd, next_key: next, ...(key && { key }) };
-      const result = kernel.bpf('MAP_GET_NEXT_KEY', attr);
-      if (result === -ERRNO.ENOENT) return keys;
-      if (result < 0) throw this.#failed('next key', result);
-      keys.push(next);
+    for (let key = this.#nextKey(kernel, undefined); key; key = this.#nextKey(kernel, key)) keys.push(key);
+    return keys;
+  }
+
+  /**
+   * Keys and values, decoded, fetched a few at a time: elements that come or go meanwhile may be met or not. Those that were
+   * yielded may be deleted.
+   */
+  *entries(): IterableIterator<[BtfValue | Uint8Array, BtfValue | Uint8Array | (BtfValue | Uint8Array)[]]> {
+    for (const [key, value] of this.#elements()) {
+      yield [this.#decode(key, this.codec().key), this.#decodeValue(value)];
+    }
+  }
+
+  *#elements(): Generator<[key: Uint8Array, value: Uint8Array]> {
+    const kernel = this.requireLoaded();
+    const { keySize } = this.#def;
+    const valueBytes = this.#valueBytes(kernel);
+    let in_batch: Uint8Array | undefined;
+    for (let room = BATCH; ; ) {
+      const attr = {
+        map_fd: this.fd,
+        keys: new Uint8Array(room * keySize),
+        values: new Uint8Array(room * valueBytes),
+        out_batch: new Uint8Array(Math.max(keySize, 4)),
+        count: room,
+        ...(in_batch && { in_batch }),
+      };
+      const result = kernel.bpf('MAP_LOOKUP_BATCH', attr);
+      if (result === -ERRNO.ENOTSUPP) {
+        yield* this.#elementsByKey(kernel);
+        return;
+      }
+      if (result === -ERRNO.ENOSPC) {
+        // More elements in one bucket than there is room for.
+        room *= 2;
+        continue;
+      }
+      if (result < 0 && result !== -ERRNO.ENOENT) throw this.#failed('lookup of a batch', result);
+      for (let i = 0; i < attr.count; i++) {
+        const key = attr.keys.subarray(i * keySize, (i + 1) * keySize);
+        yield [key, attr.values.subarray(i * valueBytes, (i + 1) * valueBytes)];
+      }
+      if (result === -ERRNO.ENOENT) return;
+      in_batch = attr.out_batch;
+    }
+  }
+
+  /** For maps without batch commands. The next key is asked for first: that of a deleted key is the first again. */
+  *#elementsByKey(kernel: KernelDoor): Generator<[key: Uint8Array, value: Uint8Array]> {
+    let key = this.#nextKey(kernel, undefined);
+    while (key) {
+      const next = this.#nextKey(kernel, key);
+      const value = this.lookupBytes(key);
+      if (value) yield [key, value];
       key = next;
     }
   }
 
-  /** Keys and values, decoded; keys that vanish meanwhile are left out. */
-  *entries(): IterableIterator<[BtfValue | Uint8Array, BtfValue | Uint8Array | (BtfValue | Uint8Array)[]]> {
-    for (const key of this.keyBytes()) {
-      const value = this.lookupBytes(key);
-      if (value) yield [this.#decode(key, this.codec().key), this.#decodeValue(value)];
-    }
+  #nextKey(kernel: KernelDoor, key: Uint8Array | undefined): Uint8Array | undefined {
+    const next = new Uint8Array(this.#def.keySize);
+    const result = kernel.bpf('MAP_GET_NEXT_KEY', { map_fd: this.fd, next_key: next, ...(key && { key }) });
+    if (result === -ERRNO.ENOENT) return undefined;
+    if (result < 0) throw this.#failed('next key', result);
+    return next;
   }
 
   /** Appends to a queue, stack or bloom filter. */

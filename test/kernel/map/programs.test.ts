@@ -5,6 +5,7 @@ import { STAT_LIVE_OBJECTS } from '../../../assembly/abi.js';
 import { assemble } from '../../../src/asm/index.js';
 import { ERRNO } from '../../../src/errno.js';
 import { Kernel } from '../../../src/kernel/index.js';
+import type { BpfAttr } from '../../../src/kernel/types.js';
 import { type BpfObject, openObject } from '../../../src/loader/index.js';
 import { BPF_EXIST, BPF_MAP_TYPE, BPF_NOEXIST, BPF_PROG_TYPE } from '../../../src/uapi.js';
 
@@ -349,5 +350,42 @@ describe('what a verifier would refuse stops by name', () => {
     for (const [helper, name] of wrong) {
       expect(() => ret('forged', op(helper), at(name)), `${helper} of ${name}`).toThrow(new RegExp(`map "${name}"`));
     }
+  });
+});
+
+describe('entries() of the loader', () => {
+  test.each([
+    ['hash', 16],
+    ['loose', 16],
+    ['lru', 4],
+  ])('of %s: all of them, and those that were yielded may be deleted', (name, count) => {
+    for (let key = 0; key < count; key++) map(name).update(key, key * 2);
+    const pairs = [...map(name).entries()] as [number, bigint][];
+    expect(pairs.map(([key]) => key).sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i));
+    expect(pairs.every(([key, value]) => value === BigInt(key * 2))).toBe(true);
+    for (const [key] of map(name).entries()) map(name).delete(key as number);
+    expect([...map(name).entries()]).toEqual([]);
+  });
+
+  test('asks for a few elements at a time', () => {
+    const asked: string[] = [];
+    const spy = Object.create(kernel, {
+      bpf: {
+        value: (cmd: keyof BpfAttr, attr: never) => {
+          asked.push(cmd);
+          return kernel.bpf(cmd, attr);
+        },
+      },
+    }) as Kernel;
+    const big = openObject(OBJECT, { name: 'big' });
+    big.map('hash').define({ maxEntries: 1000 });
+    big.load(spy);
+    for (let key = 0; key < 1000; key++) big.map('hash').update(key, key);
+    asked.length = 0;
+    const [first] = big.map('hash').entries();
+    expect(first).toHaveLength(2);
+    expect(asked).toEqual(['MAP_LOOKUP_BATCH']);
+    expect([...big.map('hash').entries()].length).toBe(1000);
+    big.close();
   });
 });
