@@ -2,6 +2,8 @@
 export interface Io {
   readFile(path: string): Uint8Array;
   readStdin(): Uint8Array;
+  /** Exports of a JavaScript or TypeScript module. */
+  importModule(path: string): Promise<unknown>;
   /** Writes text to stdout as is. */
   out(text: string): void;
   err(text: string): void;

@@ -3,8 +3,11 @@ import { InputError } from '../errors.js';
 import { Kernel, type KernelOptions, type Profile, profileFromBtf } from '../kernel/index.js';
 import { type BpfObject, openObject } from '../loader/index.js';
 import { inFile, inFileAsync, objectName, positiveInteger } from './command.js';
+import { type Hooks, importHooks } from './hooks.js';
+import { runInitProg } from './init_prog.js';
 import type { Io } from './io.js';
 import { chooseObject, withObjectOption } from './object_input.js';
+import { afterLoad, beforeLoad } from './subsystems.js';
 
 /** What every command that loads an object understands. */
 export interface LoadOptions {
@@ -17,6 +20,7 @@ export interface LoadOptions {
   cpus?: string;
   set?: string[];
   initProg?: string[];
+  hooks?: string;
 }
 
 const collect = (value: string, previous: string[] = []) => [...previous, value];
@@ -33,7 +37,12 @@ export function withLoadOptions(command: Command): Command {
     .option('--faults <policy>', 'kernel (bad loads that a kernel satisfies read 0) or strict', 'kernel')
     .option('--cpus <n>', 'possible CPUs', '4')
     .option('--set <var=value>', 'set a global variable before load; repeatable', collect)
-    .option('--init-prog <prog>', 'run this SEC("syscall") program after load; repeatable', collect);
+    .option(
+      '--init-prog <prog[=ctx]>',
+      'run this SEC("syscall") program after load, on a context in hex, of @file or as JSON; repeatable',
+      collect,
+    )
+    .option('--hooks <file>', 'module with beforeLoad, afterLoad or beforeAttach(object, kernel), see docs/hooks.md');
 }
 
 function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
@@ -72,20 +81,46 @@ export function settings(options: LoadOptions): [variable: string, value: string
   });
 }
 
-/** FILE opened, `--set` applied. */
+/** FILE opened. */
 export function openInput(io: Io, file: string, options: LoadOptions): BpfObject {
   const bytes = chooseObject(io, file, options.object);
-  return inFile(file, () => {
-    const object = openObject(bytes, { name: objectName(file) });
-    for (const [variable, value] of settings(options)) object.variable(variable).set(value);
-    return object;
-  });
+  return inFile(file, () => openObject(bytes, { name: objectName(file) }));
 }
 
-/** Loads, then runs the `--init-prog` programs. */
-export function loadInput(file: string, object: BpfObject, kernel: Kernel, options: LoadOptions): void {
+/**
+ * What user space does between open and load: the part that subsystems know, then the hook file's, then `--set`. Returns the
+ * hooks that are still to come.
+ */
+export async function prepareInput(
+  io: Io,
+  file: string,
+  object: BpfObject,
+  kernel: Kernel,
+  options: LoadOptions,
+): Promise<Hooks> {
+  const hooks = options.hooks === undefined ? {} : await importHooks(io, options.hooks);
+  for (const warning of inFile(file, () => beforeLoad(object, kernel))) io.err(`vmtable: ${file}: ${warning}\n`);
+  await hooks.beforeLoad?.(object, kernel);
+  inFile(file, () => {
+    for (const [variable, value] of settings(options)) object.variable(variable).set(value);
+  });
+  return hooks;
+}
+
+/** Prepares, loads, runs the `--init-prog` programs. */
+export async function loadInput(
+  io: Io,
+  file: string,
+  object: BpfObject,
+  kernel: Kernel,
+  options: LoadOptions,
+): Promise<Hooks> {
+  const hooks = await prepareInput(io, file, object, kernel, options);
   inFile(file, () => {
     object.load(kernel);
-    for (const name of options.initProg ?? []) object.program(name).testRun();
+    afterLoad(object, kernel);
+    for (const text of options.initProg ?? []) runInitProg(io, object, text);
   });
+  await hooks.afterLoad?.(object, kernel);
+  return hooks;
 }

@@ -1,4 +1,6 @@
 import { readFileSync, writeSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import pc from 'picocolors';
 import { InputError } from '../errors.js';
 import type { Io } from './io.js';
@@ -27,9 +29,33 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
+/**
+ * Node 22.18 and newer run TypeScript as it is; before, types are stripped with the package typescript, where that is
+ * installed. A module stripped so has no place in the file system: it cannot import its neighbours, only their types.
+ */
+async function importModule(path: string): Promise<unknown> {
+  const typed = /\.[mc]?ts$/.test(path);
+  if (!typed || (process.features as { typescript?: unknown }).typescript)
+    return import(pathToFileURL(resolve(path)).href);
+  const source = new TextDecoder().decode(read(path, path));
+  const name = 'typescript';
+  let typescript: typeof import('typescript');
+  try {
+    ({ default: typescript } = await import(name));
+  } catch (error) {
+    const why = `Node ${process.versions.node} does not run TypeScript: use Node 22.18 or newer, or install typescript`;
+    throw new InputError(`${path}: ${why}`, { cause: error });
+  }
+  const { ModuleKind, ScriptTarget } = typescript;
+  const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 };
+  const { outputText } = typescript.transpileModule(source, { compilerOptions, fileName: path });
+  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+}
+
 export const nodeIo: Io = {
   readFile: (path) => read(path, path),
   readStdin: () => read('standard input', 0),
+  importModule,
   out: (text) => writeAll(1, text),
   err: (text) => writeAll(2, text),
   width: process.stdout.columns ?? 100,

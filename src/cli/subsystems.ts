@@ -1,6 +1,7 @@
 import { ErrnoError } from '../errno.js';
 import type { Kernel } from '../kernel/index.js';
-import { addSchedExt } from '../sched_ext/index.js';
+import type { BpfObject } from '../loader/index.js';
+import { addSchedExt, afterScxLoad, beforeScxLoad } from '../sched_ext/index.js';
 import { addTcp } from '../tcp/index.js';
 
 /** The subsystems that come with the package, as far as this kernel's BTF has what they register. */
@@ -17,4 +18,13 @@ function attempt(kernel: Kernel, add: () => void): void {
     if (!(error instanceof ErrnoError)) throw error;
     kernel.printk(error.message);
   }
+}
+
+/** What the user-space half of every object of a subsystem does between open and load. Returns warnings. */
+export function beforeLoad(object: BpfObject, kernel: Kernel): string[] {
+  return beforeScxLoad(object, kernel);
+}
+
+export function afterLoad(object: BpfObject, kernel: Kernel): void {
+  afterScxLoad(object, kernel);
 }

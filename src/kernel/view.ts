@@ -99,6 +99,8 @@ export class StructType {
 /** The types of one BTF over one guest memory; structs are compiled once. */
 export class Types {
   readonly #structs = new Map<number, StructType>();
+  /** Structs of which a declared list of fields is modelled, by name; of others whoever makes them knows. */
+  readonly layouts = new Map<string, { readonly modelled: readonly string[] }>();
 
   constructor(
     readonly memory: GuestMemory,
@@ -115,6 +117,12 @@ export class Types {
   tryStruct(name: string): StructType | undefined {
     const id = this.btf.find(name, BTF_KIND.STRUCT, BTF_KIND.UNION);
     return id === 0 ? undefined : this.structById(id);
+  }
+
+  /** True if anybody has asked for this struct: what nobody knows is nowhere in the kernel's memory. */
+  inUse(name: string): boolean {
+    const id = this.btf.find(name, BTF_KIND.STRUCT, BTF_KIND.UNION);
+    return id !== 0 && this.#structs.has(id);
   }
 
   structById(id: number): StructType {

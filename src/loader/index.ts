@@ -1,4 +1,5 @@
 export { BpfLink } from './attach.js';
+export { type Diagnosis, diagnose, type Finding, type ProgramOutlook } from './doctor.js';
 export type { EventDoor, KernelDoor, MapMemory } from './door.js';
 export { BpfMap, type MapDefinition } from './map.js';
 export { BpfObject, type OpenOptions, openObject } from './object.js';
@@ -7,5 +8,5 @@ export { BpfProgram, type TestRunOptions, type TestRunResult } from './program.j
 export { type Requirement, requirements } from './requirements.js';
 export { Ring, RingBuffer, type SampleCallback, UserRingBuffer, type UserSample } from './ring_buffer.js';
 export { StructOpsMap } from './struct_ops.js';
-export type { BtfInput, BtfValue } from './value.js';
+export { type BtfInput, type BtfValue, encodeBtf } from './value.js';
 export type { Variable } from './variable.js';

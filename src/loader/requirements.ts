@@ -27,6 +27,8 @@ export interface Requirement {
   found: boolean;
   /** Why it does not count as found. */
   detail?: string;
+  /** `core`: programs get to this field's memory, and do not only ask whether it is there. */
+  accessed?: boolean;
 }
 
 /**
@@ -190,6 +192,7 @@ function coReRequirements(spec: ObjectSpec, resolver: CoReResolver, users: Users
       if (!found) requirement.found = false;
       if (!found && !query) requirement.weak = false;
       if (refused) requirement.detail = result.refusal;
+      if (relo.kind === CO_RE.FIELD_BYTE_OFFSET) requirement.accessed = true;
       for (const { name } of programs) if (!requirement.usedBy.includes(name)) requirement.usedBy.push(name);
       subjects.set(subject, { requirement, root });
     }

@@ -193,6 +193,11 @@ export function encodeValue(btf: BtfView, place: Place, value: BtfInput, bytes: 
   }
 }
 
+/** Stores a value of this type at the beginning of `bytes`, see encodeValue. */
+export function encodeBtf(btf: BtfView, type: number, value: BtfInput, bytes: Uint8Array): void {
+  encodeValue(btf, { type, bitOffset: 0, bitSize: 0 }, value, bytes);
+}
+
 /** `struct task_ctx`, `char[16]`, `u64 *`: a type in C's words. */
 export function describeType(btf: BtfView, id: number): string {
   if (id === 0) return 'void';

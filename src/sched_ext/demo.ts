@@ -5,6 +5,7 @@ import type { BtfInput, StructOpsMap } from '../loader/index.js';
 import { openObject } from '../loader/index.js';
 import { Machine } from './machine.js';
 import type { TaskScript } from './task_run.js';
+import { afterScxLoad, beforeScxLoad } from './user_space.js';
 
 export interface DemoOptions {
   /** What the object is called in the result; default `object`. */
@@ -126,8 +127,10 @@ function run(kernel: Kernel, bytes: Uint8Array, options: DemoOptions): DemoResul
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
   const map = schedulerMap(object.structOps, name, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
+  beforeScxLoad(object, kernel);
   for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
   object.load(kernel);
+  afterScxLoad(object, kernel);
   for (const task of options.tasks ?? demoTasks()) machine.spawn(task);
   const link = map.attach();
   machine.run(options.durationNs ?? DEFAULT_DURATION);

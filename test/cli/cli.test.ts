@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { cli } from '../../src/cli/cli.js';
 import type { Io } from '../../src/cli/io.js';
+import { nodeIo } from '../../src/cli/node_io.js';
 import { InputError } from '../../src/errors.js';
 
 const FIFO = 'samples/scx_fifo.bpf.o';
@@ -19,6 +20,7 @@ async function run(argv: readonly string[], stdin: Uint8Array = new Uint8Array(0
       }
     },
     readStdin: () => stdin,
+    importModule: nodeIo.importModule,
     out: (text) => {
       out += text;
     },

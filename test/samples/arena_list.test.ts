@@ -97,6 +97,7 @@ it('runs from the command line', async () => {
     {
       readFile: (path) => readFileSync(path),
       readStdin: () => new Uint8Array(0),
+      importModule: () => Promise.reject(new Error('no module is asked for')),
       out: (text) => {
         out += text;
       },

@@ -2,6 +2,7 @@ import type { AddCommand } from '../command.js';
 import { addConformance } from './conformance.js';
 import { addDemo } from './demo.js';
 import { addDisasm } from './disasm.js';
+import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
 import { addRun } from './run.js';
 import { addStructOps } from './struct_ops.js';
@@ -10,6 +11,7 @@ import { addTcpCommand } from './tcp.js';
 export const COMMANDS: readonly AddCommand[] = [
   addInspect,
   addDisasm,
+  addDoctor,
   addRun,
   addStructOps,
   addConformance,

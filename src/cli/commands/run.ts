@@ -30,13 +30,13 @@ export const addRun: AddCommand = (program, io, exit) => {
     const prog = inFile(file, () => chooseProgram(object, options.prog));
     const context = options.ctx === undefined ? new Uint8Array(0) : readContext(io, options.ctx);
     // Only what is asked for has to load: another program may need what is not modelled.
-    const wanted = new Set([prog.name, ...(options.initProg ?? [])]);
+    const wanted = new Set([prog.name, ...(options.initProg ?? []).map((text) => text.replace(/=.*/s, ''))]);
     for (const other of object.programs) other.autoload = wanted.has(other.name);
     for (const map of object.structOps) map.autocreate = map.programs.some(({ program }) => wanted.has(program.name));
     const kernel = await createKernel(io, options);
     try {
       addSubsystems(kernel);
-      loadInput(file, object, kernel, options);
+      await loadInput(io, file, object, kernel, options);
       const fuel = options.fuel === undefined ? undefined : positiveInteger('--fuel', options.fuel);
       const start = performance.now();
       const result = runOnce(kernel, prog.fd, context, { ...(fuel !== undefined && { fuel }), countInsns: true });

@@ -32,7 +32,8 @@ export const addStructOps: AddCommand = (program, io) => {
     const kernel = await createKernel(io, options);
     try {
       addSubsystems(kernel);
-      loadInput(file, object, kernel, options);
+      const hooks = await loadInput(io, file, object, kernel, options);
+      await hooks.beforeAttach?.(object, kernel);
       // One at a time: many subsystems take only one implementation.
       const shown = chosen.map((map) => inFile(file, () => attachAndShow(kernel, map)));
       const document = { kernel: kernel.profile.release, maps: shown, messages: object.messages };

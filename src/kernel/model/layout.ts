@@ -21,6 +21,7 @@ export class Layout<Path extends string = string> {
     this.#memory = types.memory;
     this.struct = types.struct(struct);
     this.declare(Object.keys(fields));
+    types.layouts.set(struct, this);
   }
 
   /** Further fields that are kept as a kernel keeps them, by path. Those that this kernel's struct lacks are left out. */

@@ -1,0 +1,48 @@
+import { InputError, located, VmtableError } from '../errors.js';
+import type { Kernel } from '../kernel/index.js';
+import type { BpfObject } from '../loader/index.js';
+import type { Io } from './io.js';
+
+/**
+ * What a hook file may export, for objects whose user-space half does more than the common part. Each may return a promise.
+ * `beforeLoad` finds the object open, with the common part done and `--set` still to come; `afterLoad` finds it loaded and its
+ * `--init-prog` programs run; `beforeAttach` comes right before the struct_ops maps are attached.
+ */
+export interface Hooks {
+  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
+  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
+  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
+}
+
+const NAMES: readonly (keyof Hooks)[] = ['beforeLoad', 'afterLoad', 'beforeAttach'];
+
+/** The hooks of `file`. Throws InputError for what is no such module. */
+export async function importHooks(io: Io, file: string): Promise<Hooks> {
+  let module: Record<string, unknown>;
+  try {
+    module = (await io.importModule(file)) as Record<string, unknown>;
+  } catch (error) {
+    if (error instanceof VmtableError) throw error;
+    throw new InputError(`${file}: cannot be imported (${message(error)})`, { cause: error });
+  }
+  const hooks: Hooks = {};
+  for (const name of NAMES) {
+    const hook = module[name];
+    if (hook === undefined) continue;
+    if (typeof hook !== 'function') throw new InputError(`${file}: export ${name} is no function`);
+    hooks[name] = async (object, kernel) => {
+      try {
+        return await hook(object, kernel);
+      } catch (error) {
+        if (error instanceof VmtableError) throw located(`${file}: ${name}`, error);
+        throw new InputError(`${file}: ${name}: ${message(error)}`, { cause: error });
+      }
+    };
+  }
+  if (Object.keys(hooks).length === 0) throw new InputError(`${file}: exports none of ${NAMES.join(', ')}`);
+  return hooks;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

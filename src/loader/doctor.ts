@@ -1,0 +1,232 @@
+import { essentialName } from '../btf/core_match.js';
+import { BTF_KIND } from '../btf/types.js';
+import { VmtableError } from '../errors.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { isMapTypeModelled } from '../kernel/map/create.js';
+import { isPacketType } from '../kernel/prog/packet.js';
+import type { MapSpec, ProgramSpec } from '../object/spec.js';
+import { BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
+import { mapTypeName, progTypeName } from '../uapi_names.js';
+import type { BpfObject } from './object.js';
+import type { Requirement } from './requirements.js';
+
+/** Something that an object needs and does not get. */
+export interface Finding {
+  kind: Requirement['kind'] | 'map' | 'field' | 'program' | 'object' | 'user space';
+  /** `bpf_map_push_elem`, `scx_bpf_dsq_insert`, `task_struct.mm`, `queue`, a program, a variable. */
+  name: string;
+  /** Programs (of struct_ops and maps: their names) that ask for it. */
+  usedBy: string[];
+  /** The object copes without it, or need not have it to run. */
+  weak: boolean;
+  detail?: string;
+}
+
+/** How a program gets to run here. */
+export interface ProgramOutlook {
+  name: string;
+  section: string;
+  type: string;
+  autoload: boolean;
+  /** `struct_ops member`, `test run`, `packet`, or null if nothing here raises its event: it loads and is left alone. */
+  runs: string | null;
+}
+
+export interface Diagnosis {
+  /** Nothing that is needed is missing, and the object loads. */
+  ok: boolean;
+  /** Release of the kernel it was held against. */
+  kernel: string;
+  programs: ProgramOutlook[];
+  /** What that kernel does not have. */
+  missing: Finding[];
+  /** What that kernel has and is not modelled here. */
+  unsupported: Finding[];
+  /** How many of each kind are needed. */
+  counts: Record<string, number>;
+  /** What a load ended in, if not in success. */
+  loadError?: string;
+}
+
+/**
+ * Everything that keeps an open object from running on this kernel, at once: its demands against the kernel's BTF and
+ * configuration, against what is registered with the kernel (map types, helpers, kfuncs, struct_ops types, modelled fields), and
+ * a load. The object is loaded afterwards, or closed if it could not be.
+ */
+export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
+  const required = object.requirements(
+    kernel.profile,
+    kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : [])),
+  );
+  const missing = required.filter(({ found }) => !found).map(toFinding);
+  const unsupported = [
+    ...required.filter(({ found }) => found).flatMap((requirement) => notModelled(requirement, kernel)),
+    ...mapFindings(object),
+  ];
+  missing.push(...userSpaceFindings(object));
+  const programs = object.spec.programs.map((program) => outlook(program));
+  for (const { name, section, runs, autoload } of programs) {
+    if (runs === null && autoload)
+      unsupported.push({
+        kind: 'program',
+        name: section,
+        usedBy: [name],
+        weak: true,
+        detail: 'nothing raises it here',
+      });
+  }
+  const loadError = tryLoad(object, kernel);
+  const needed = [...missing, ...unsupported].filter(({ weak }) => !weak);
+  return {
+    ok: needed.length === 0 && loadError === undefined,
+    kernel: kernel.profile.release,
+    programs,
+    missing,
+    unsupported: merge(unsupported),
+    counts: Object.fromEntries(count(required)),
+    ...(loadError !== undefined && { loadError }),
+  };
+}
+
+function kernelBtfs({ btfs }: Kernel) {
+  return [...btfs.values()].filter((btf) => btf.isKernel);
+}
+
+function toFinding({ kind, name, usedBy, weak, detail }: Requirement): Finding {
+  return { kind, name, usedBy, weak, ...(detail !== undefined && { detail }) };
+}
+
+function count(required: readonly Requirement[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { kind } of required) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return counts;
+}
+
+/** What exists in the kernel and not here. */
+function notModelled(requirement: Requirement, kernel: Kernel): Finding[] {
+  const { kind, name, usedBy, weak } = requirement;
+  const finding = (detail: string, what: Finding['kind'] = kind): Finding[] => [
+    { kind: what, name, usedBy, weak: false, detail },
+  ];
+  switch (kind) {
+    case 'kfunc':
+      // A weak kfunc that the kernel has is one that the object calls.
+      return usedBy.length === 0 || kernel.kfuncs.has(essentialName(name)) ? [] : finding('nobody registered it');
+    case 'helper':
+      return kernel.helpers.has(name.replace(/^bpf_/, '')) ? [] : finding('nobody registered it');
+    case 'ksym':
+      return kernel.ksyms.has(name) || !isVariable(kernel, name)
+        ? []
+        : [{ kind, name, usedBy, weak: true, detail: 'it has an address, its contents are not modelled' }];
+    case 'core':
+      return requirement.accessed ? fieldFindings(requirement, kernel) : [];
+    case 'struct_ops':
+      if (name.includes('.') || weak) return [];
+      return kernelBtfs(kernel).some(({ structOps }) => structOps.some((desc) => desc.name === name))
+        ? []
+        : finding('no subsystem takes it');
+    default:
+      return [];
+  }
+}
+
+function isVariable({ profile }: Kernel, name: string): boolean {
+  return profile.btf.find(name, BTF_KIND.VAR) !== 0;
+}
+
+/** A field of a struct with a declared list must be on it; of a struct that nobody makes there is no memory at all. */
+function fieldFindings({ name, usedBy }: Requirement, { types }: Kernel): Finding[] {
+  const [, root = '', path = ''] = /^([^.[]+)\.?(.*)$/.exec(name) ?? [];
+  const struct = essentialName(root);
+  const layout = types.layouts.get(struct);
+  const finding = (weak: boolean, detail: string): Finding[] => [
+    { kind: 'field', name: path ? `${struct}.${path}` : struct, usedBy, weak, detail },
+  ];
+  if (!layout) return types.inUse(struct) ? [] : finding(true, `nothing makes a struct ${struct} here`);
+  if (path === '') return [];
+  const plain = path.replace(/\[\d+\]/g, '').replace(/<anon[^>]*>\.?/g, '');
+  const covered = layout.modelled.some(
+    (field) => field === plain || plain.startsWith(`${field}.`) || field.startsWith(`${plain}.`),
+  );
+  return covered ? [] : finding(false, `this field of ${struct} is not modelled`);
+}
+
+function mapFindings(object: BpfObject): Finding[] {
+  const findings: Finding[] = [];
+  const check = (map: MapSpec, owner: string) => {
+    if (!isMapTypeModelled(map.type)) {
+      findings.push({ kind: 'map', name: mapTypeName(map.type), usedBy: [owner], weak: false, detail: 'map type' });
+    }
+    if (map.inner) check(map.inner, owner);
+  };
+  for (const map of object.maps) if (map.autocreate) check(map.spec, map.name);
+  return findings;
+}
+
+/** Types whose size the object may leave to user space, or to nobody. */
+const SIZELESS: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE.TASK_STORAGE,
+  BPF_MAP_TYPE.CGRP_STORAGE,
+  BPF_MAP_TYPE.SK_STORAGE,
+  BPF_MAP_TYPE.INODE_STORAGE,
+  BPF_MAP_TYPE.PERF_EVENT_ARRAY,
+  BPF_MAP_TYPE.CGROUP_STORAGE,
+  BPF_MAP_TYPE.PERCPU_CGROUP_STORAGE,
+]);
+
+/** What an object's user-space half does before load and nobody did. */
+function userSpaceFindings(object: BpfObject): Finding[] {
+  const findings: Finding[] = [];
+  const say = (name: string, detail: string, weak = false) =>
+    findings.push({ kind: 'user space', name, usedBy: [], weak, detail });
+  for (const map of object.maps) {
+    const { type, maxEntries } = map.definition;
+    if (map.autocreate && maxEntries === 0 && !SIZELESS.has(type))
+      say(map.name, 'max_entries is 0: user space sets it');
+  }
+  for (const program of object.programs) {
+    const { expectedAttachType, attachTarget, type, autoload } = program;
+    const wantsTarget = type === BPF_PROG_TYPE.TRACING || type === BPF_PROG_TYPE.LSM || type === BPF_PROG_TYPE.EXT;
+    if (autoload && wantsTarget && attachTarget === '' && expectedAttachType !== 0)
+      say(program.name, 'no attach target: user space sets it');
+  }
+  for (const variable of object.variables) {
+    if (!/^__SCX_/.test(variable.name) || variable.map.spec.section !== '.rodata') continue;
+    if (BigInt(variable.get() as number | bigint) === 0n)
+      say(variable.name, 'user space fills it from an enumerator that this kernel lacks', true);
+  }
+  return findings;
+}
+
+function outlook(program: ProgramSpec): ProgramOutlook {
+  const { name, section, progType, autoload } = program;
+  return { name, section, type: progTypeName(progType), autoload, runs: runsAs(progType) };
+}
+
+function runsAs(type: number): string | null {
+  if (type === BPF_PROG_TYPE.STRUCT_OPS) return 'struct_ops member';
+  if (type === BPF_PROG_TYPE.SYSCALL) return 'test run';
+  return isPacketType(type) ? 'packet' : null;
+}
+
+function tryLoad(object: BpfObject, kernel: Kernel): string | undefined {
+  try {
+    object.load(kernel);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof VmtableError)) throw error;
+    return error.message;
+  }
+}
+
+/** One entry for each thing, with all that use it. */
+function merge(findings: readonly Finding[]): Finding[] {
+  const merged = new Map<string, Finding>();
+  for (const finding of findings) {
+    const key = `${finding.kind} ${finding.name}`;
+    const known = merged.get(key);
+    if (known) known.usedBy.push(...finding.usedBy);
+    else merged.set(key, { ...finding, usedBy: [...finding.usedBy] });
+  }
+  return [...merged.values()];
+}
