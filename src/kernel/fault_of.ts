@@ -1,4 +1,4 @@
-import type { VmFault } from '../vm/types.js';
+import type { GuestPtr, VmFault, VmProg } from '../vm/types.js';
 import { type FaultPlace, ProgramFault, placeText } from './fault.js';
 import type { Held } from './held.js';
 import type { Kernel } from './kernel.js';
@@ -18,6 +18,12 @@ export function heldFault(kernel: Kernel, left: readonly Held[]): ProgramFault {
   const words = left.map(({ what }) => what).join(', ');
   const message = `${words} ${left.length === 1 ? 'is' : 'are'} still held when the program ends`;
   return faultOf(kernel, { kind: 'held', prog, insn, registers: [], frames: [], message });
+}
+
+/** A program returned a pointer to what it does not own. */
+export function returnFault(kernel: Kernel, prog: VmProg, ptr: GuestPtr): ProgramFault {
+  const message = `the program returns what it does not own (${kernel.memory.describe(ptr)})`;
+  return faultOf(kernel, { kind: 'held', prog, insn: 0, registers: [], frames: [], message });
 }
 
 /** Where an insn stands in the program's source. */

@@ -39,7 +39,7 @@ export class HeldTable {
     this.onLocks(locks);
   }
 
-  acquire(call: HostCall, kind: HeldKind, key: number, what: string, undo: () => void): void {
+  acquire(call: Pick<HostCall, 'prog' | 'insn'>, kind: HeldKind, key: number, what: string, undo: () => void): void {
     this.#entries.push({ kind, key, what, prog: call.prog, insn: call.insn, undo });
     this.count = this.#entries.length;
     if (kind === 'lock') this.#setLocks(this.locks + 1);

@@ -73,7 +73,7 @@ export class LocalObjects {
       return call.fail(new VmtableError(`type ID ${call.u64(0)} is no struct of the program's BTF`));
     }
     const fields = btf.structRecords.get(id) ?? [];
-    const what = `struct ${type.name}`;
+    const what = `struct ${type.name || '(anon)'}`;
     if (type.size === 0) call.fail(new VmtableError(`${what} has no bytes`));
     if (percpu && fields.length > 0) call.fail(new VmtableError(`${what} has special fields`));
     if (percpu && type.size > MAX_PERCPU_BYTES) {

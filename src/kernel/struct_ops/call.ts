@@ -1,9 +1,10 @@
 import { ACCESS_RO, WINDOW_BASE } from '../../../assembly/abi.js';
+import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { InputError, located } from '../../errors.js';
 import type { GuestPtr } from '../../vm/types.js';
 import { INVOKE_DONE } from '../../vm/vm.js';
 import type { ProgramFault } from '../fault.js';
-import { heldFault } from '../fault_of.js';
+import { heldFault, returnFault } from '../fault_of.js';
 import type { Held, HeldTable } from '../held.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
@@ -16,6 +17,14 @@ import type { ArgModel, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
 interface Arg extends ArgModel {
   code: number;
   scalar: boolean;
+}
+
+/** An argument that the program is given for good: it gives it back, stores it or returns it (stub argument `__ref`). */
+interface RefArg {
+  slot: number;
+  name: string;
+  /** `sk_buff` */
+  struct: string;
 }
 
 /**
@@ -32,6 +41,9 @@ export class StructOpsCall {
   readonly #memory: Kernel['vm']['memory'];
   readonly #args: readonly Arg[];
   readonly #ret: number;
+  readonly #refs: readonly RefArg[];
+  /** The program gives or gets objects of the kernel: #refs, or a pointer that it returns. */
+  readonly #owns: boolean;
   /** RCU or RCU-tasks-trace, and RCU-tasks: what a trampoline holds. */
   readonly #section: RcuSection;
   readonly #tasks: RcuSection;
@@ -55,6 +67,10 @@ export class StructOpsCall {
     this.#args = member.model.args.map((arg) => ({ ...arg, code: kindCode(arg.kind), scalar: arg.kind !== 'struct' }));
     this.#guarded = prog.aux.priv_stack_requested;
     this.#ret = kindCode(member.model.ret);
+    this.#refs = member.model.args
+      .filter(({ tag }) => tag === 'ref')
+      .map(({ slot, name, type }) => ({ slot, name, struct: pointee(desc.btf.view, type) }));
+    this.#owns = this.#refs.length > 0 || member.model.ret === 'ptr';
     this.#section = kernel.rcu.section(prog.sleepable ? 'tasksTrace' : 'rcu');
     this.#tasks = kernel.rcu.section('tasks');
     this.#held = kernel.held;
@@ -165,7 +181,9 @@ export class StructOpsCall {
     let left: Held[] | undefined;
     let result: number | bigint | boolean | undefined;
     try {
+      if (this.#owns) this.#take(context);
       result = kernel.statsHolders > 0 ? this.#measured(context) : this.#invoke(context);
+      if (this.#owns) this.#giveBack(result as number);
     } finally {
       this.#depth--;
       if (this.#guarded) this.#active.delete(kernel.currentCpu);
@@ -175,6 +193,26 @@ export class StructOpsCall {
     }
     if (left !== undefined) throw this.#located(heldFault(kernel, left));
     return result;
+  }
+
+  /** The program owns its `__ref` arguments from now on (kernel: acquire_reference in do_check_main). */
+  #take(context: GuestPtr): void {
+    const { kernel } = this;
+    for (const { slot, name, struct } of this.#refs) {
+      const ptr = this.#memory.ptr(context + slot * 8);
+      if (ptr <= 0) continue;
+      const at = { prog: this.prog.vm!, insn: 0 };
+      this.#held.acquire(at, 'reference', ptr, `argument ${name} (struct ${struct})`, () => {
+        // A type without destructor stays its subsystem's, which hears of the fault.
+        if (kernel.dtors.has(struct)) kernel.dtors.release(struct, ptr);
+      });
+    }
+  }
+
+  /** A pointer that the program returns is NULL or one that it owns, and owns no longer (kernel: check_return_code). */
+  #giveBack(result: number): void {
+    if (this.#model.ret !== 'ptr' || result === 0 || this.#held.release('reference', result)) return;
+    throw this.#located(returnFault(this.kernel, this.prog.vm!, result));
   }
 
   #invoke(context: GuestPtr): number | bigint | boolean | undefined {
@@ -218,4 +256,10 @@ export class StructOpsCall {
     this.prog.aux.recursion_detected?.(this.prog);
     return false;
   }
+}
+
+/** Name of the struct that a pointer type points to. */
+function pointee(view: BtfView, id: number): string {
+  const type = view.type(view.resolve(id));
+  return type.kind === BTF_KIND.PTR ? view.nameOf(view.resolve(type.type)) : '';
 }
