@@ -4,7 +4,7 @@
  *   map_run TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES FLAGS EXTRA < lines
  *   map_run create < lines
  *
- * All runs on CPU 0. EXTRA is map_extra. With `create`, lines are the arguments of the first form; each answers the errno that
+ * All runs on CPU 0 until told otherwise. EXTRA is map_extra. With `create`, lines are the arguments of the first form; each answers the errno that
  * such a map is refused with, or 0.
  *
  * Lines of standard input, keys and values in hex without spaces, `-` for a NULL pointer, and what answers each:
@@ -14,6 +14,7 @@
  *   l KEY VALUE           look up, the buffer filled with VALUE: value or -errno
  *   x KEY FLAGS           look up and delete: value or -errno
  *   n KEY                 next key or -errno
+ *   c CPU                 go on on this CPU: 0
  *   L IN COUNT FLAGS      look up a batch: `errno count out keys values`, as far as they were filled
  *   X IN COUNT FLAGS      look up and delete a batch: the same
  *   U KEYS VALUES COUNT FLAGS    update a batch: `errno count`
@@ -174,6 +175,15 @@ static void batch(char op)
 	putchar('\n');
 }
 
+static int run_on(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return sched_setaffinity(0, sizeof(one), &one);
+}
+
 static void run_line(char *line)
 {
 	char *op = strtok(line, " \n");
@@ -182,6 +192,10 @@ static void run_line(char *line)
 
 	if (!op)
 		return;
+	if (*op == 'c') {
+		printf("%d\n", run_on(number()));
+		return;
+	}
 	if (strchr("LXUD", *op)) {
 		batch(*op);
 		return;
@@ -296,7 +310,6 @@ static void create_line(char *line)
 
 int main(int argc, char **argv)
 {
-	cpu_set_t one;
 	char *line = NULL;
 	size_t room = 0;
 
@@ -304,9 +317,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: map_run TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES FLAGS EXTRA < lines\n       map_run create < lines\n");
 		return 2;
 	}
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	run_on(0);
 	if (argc == 2) {
 		while (getline(&line, &room, stdin) > 0)
 			create_line(line);

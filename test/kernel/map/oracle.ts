@@ -152,6 +152,10 @@ export class Ours {
   run(line: string): string {
     const [op, ...words] = line.split(' ') as [string, ...string[]];
     if ('LXUD'.includes(op)) return this.#batch(op, words);
+    if (op === 'c') {
+      this.kernel.currentCpu = Number(words[0]);
+      return '0';
+    }
     const { kernel, fd, shape } = this;
     const key = unhex(words[0]!);
     const attr = { map_fd: fd, ...(key && { key }) };
