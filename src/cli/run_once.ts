@@ -1,7 +1,10 @@
 import { ERRNO, ErrnoError } from '../errno.js';
+import { InputError } from '../errors.js';
 import type { Kernel, ProgramFault } from '../kernel/index.js';
 import { isPacketType, PacketContext } from '../kernel/prog/packet.js';
 import type { BpfProg } from '../kernel/prog/prog.js';
+import { MAX_BPF_FUNC_ARGS, TraceContext } from '../kernel/trace/context.js';
+import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import type { GuestPtr, RunOptions } from '../vm/types.js';
 
 export interface OneRun {
@@ -24,13 +27,14 @@ interface Context {
 
 /**
  * Runs a loaded program of any type once. r1 points to a copy of `bytes` (NULL if there are none) and r2 is their length; of
- * programs on packets the bytes are the packet and r1 is the context that the program's type has.
+ * programs on packets the bytes are the packet and r1 is the context that the program's type has; of programs that trace a
+ * function or tracepoint they are its arguments, a u64 each.
  */
 export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: RunOptions): OneRun {
   const prog = kernel.fds.prog(fd);
   if (typeof prog === 'number') throw new ErrnoError(-prog, `prog fd ${fd}`);
   if (!prog.vm) throw new ErrnoError(ERRNO.EINVAL, `prog "${prog.name}": not loaded`);
-  const context = isPacketType(prog.type) ? packetContext(kernel, prog, bytes) : plainContext(kernel, prog, bytes);
+  const context = contextOf(kernel, prog, bytes);
   try {
     const args = [kernel.memory.address(context.ptr), BigInt(bytes.length)];
     const { r0, insns, fault } = kernel.tryProg(prog, { ...options, args });
@@ -44,6 +48,44 @@ export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: 
   } finally {
     context.free();
   }
+}
+
+function contextOf(kernel: Kernel, prog: BpfProg, bytes: Uint8Array): Context {
+  if (isPacketType(prog.type)) return packetContext(kernel, prog, bytes);
+  return takesArguments(prog) ? argumentContext(kernel, prog, bytes) : plainContext(kernel, prog, bytes);
+}
+
+/** Programs whose context is an array of arguments. */
+function takesArguments({ type, expectedAttachType }: BpfProg): boolean {
+  switch (type) {
+    case BPF_PROG_TYPE.TRACING:
+      return expectedAttachType !== BPF_ATTACH_TYPE.TRACE_ITER;
+    case BPF_PROG_TYPE.LSM:
+    case BPF_PROG_TYPE.RAW_TRACEPOINT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Of fexit and fmod_ret programs the last word is the function's return value. */
+function argumentContext(kernel: Kernel, prog: BpfProg, bytes: Uint8Array): Context {
+  const words = bytes.length / 8;
+  const { expectedAttachType } = prog;
+  const returns =
+    words > 0 &&
+    (expectedAttachType === BPF_ATTACH_TYPE.TRACE_FEXIT || expectedAttachType === BPF_ATTACH_TYPE.MODIFY_RETURN);
+  const count = words - (returns ? 1 : 0);
+  if (!Number.isInteger(words) || count > MAX_BPF_FUNC_ARGS) {
+    throw new InputError(
+      `prog "${prog.name}": ${bytes.length} bytes are no arguments of 8 bytes each, at most ${MAX_BPF_FUNC_ARGS}`,
+    );
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = Array.from({ length: words }, (_, i) => view.getBigUint64(i * 8, true));
+  const context = new TraceContext(kernel);
+  context.fill(values.slice(0, count), 0n, returns ? values[count] : 0n);
+  return { ptr: context.ptr, contents: () => bytes, free: () => context.free() };
 }
 
 function plainContext({ memory }: Kernel, prog: BpfProg, bytes: Uint8Array): Context {

@@ -9,6 +9,8 @@ export interface KernelDoor {
   readonly bpf: BpfSyscall;
   /** 0 or -EBADF. */
   close(fd: number): number;
+  /** Which tracepoints and functions something raises, so that programs at them run. */
+  readonly tracing?: { raises(name: string): boolean };
   /** Removes a pinned path: 0 or -ENOENT. */
   unlink(path: string): number;
   /** Memory of a map: an arena's pages or a BPF_F_MMAPABLE array's values. Throws ErrnoError as mmap(2) fails. */

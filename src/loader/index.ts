@@ -4,6 +4,7 @@ export type { EventDoor, KernelDoor, MapMemory } from './door.js';
 export { BpfMap, type MapDefinition } from './map.js';
 export { BpfObject, type OpenOptions, openObject } from './object.js';
 export { PerfBuffer, type PerfBufferCallbacks } from './perf_buffer.js';
+export { ProgLink } from './prog_link.js';
 export { BpfProgram, type TestRunOptions, type TestRunResult } from './program.js';
 export { type Requirement, requirements } from './requirements.js';
 export { Ring, RingBuffer, type SampleCallback, UserRingBuffer, type UserSample } from './ring_buffer.js';

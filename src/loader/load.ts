@@ -57,6 +57,7 @@ export function loadObject(object: Loadable, kernel: KernelDoor, fds: FdSet): vo
   const modules = () => (targetBtf ? [] : types.modules.map((module) => module.btf));
   const coRe = spec.btf && new CoReResolver(spec.btf, targetBtf ?? kernel.profile.btf, modules);
   const linker = new Linker(spec, coRe);
+  leaveOutReplacements(object);
   const programs = object.programs.filter((program) => program.autoload);
   for (const program of programs) within(`program "${program.name}"`, () => check(program, types, linker));
 
@@ -69,6 +70,18 @@ export function loadObject(object: Loadable, kernel: KernelDoor, fds: FdSet): vo
     }
   }
   for (const module of types.loadedModules) fds.close(module.fd);
+}
+
+/**
+ * `freplace` programs need a program of another object that they replace a function of. libbpf refuses the whole object if
+ * there is none; here they are left out.
+ */
+function leaveOutReplacements({ programs, say }: Loadable): void {
+  for (const program of programs) {
+    if (!program.autoload || program.type !== BPF_PROG_TYPE.EXT) continue;
+    program.overruleAutoload(false);
+    say(`program "${program.name}": replacing a function of another program is not modelled; it is left out`);
+  }
 }
 
 /** Externs; values of the configuration go into their map. */

@@ -11,6 +11,7 @@ import { type ObjectContext, requireBtf, requireLoaded } from './context.js';
 import { bpf, FdSet, type KernelDoor } from './door.js';
 import { loadObject } from './load.js';
 import { BpfMap } from './map.js';
+import { autoAttach, type ProgLink } from './prog_link.js';
 import { BpfProgram } from './program.js';
 import { type Requirement, requirements } from './requirements.js';
 import { StructOpsMap } from './struct_ops.js';
@@ -45,6 +46,8 @@ export class BpfObject {
   readonly messages: string[] = [];
   /** Links made by attach(). */
   readonly links: BpfLink[] = [];
+  /** Links of programs that attach() made. */
+  readonly programLinks: ProgLink[] = [];
   readonly #context: ObjectContext;
   #fds: FdSet | undefined;
 
@@ -145,11 +148,13 @@ export class BpfObject {
   }
 
   /**
-   * Attaches every struct_ops map that was created and whose autoattach is on. If one fails, none stays attached. These links
-   * end with the object; a link that `StructOpsMap.attach` gave is its caller's to destroy.
+   * Attaches what a skeleton would: first the programs (see `attachPrograms`), then every struct_ops map that was created and
+   * whose autoattach is on, whose links it returns. If a map fails, none stays attached. All these links end with the object;
+   * a link that `StructOpsMap.attach` gave is its caller's to destroy.
    */
   attach(): BpfLink[] {
     requireLoaded(this.#context, 'attach');
+    this.attachPrograms();
     const links: BpfLink[] = [];
     for (const map of this.structOps) {
       if (!map.created || !map.autoattach || this.links.some((link) => link.map === map)) continue;
@@ -162,6 +167,16 @@ export class BpfObject {
     }
     this.links.push(...links);
     return links;
+  }
+
+  /**
+   * Attaches the programs whose section says where to; their links are in `programLinks`. One that nothing here would ever
+   * call is no error: `messages` names it.
+   */
+  attachPrograms(): readonly ProgLink[] {
+    const kernel = requireLoaded(this.#context, 'attach');
+    autoAttach(this.programs, kernel, this.programLinks, (text) => this.messages.push(text));
+    return this.programLinks;
   }
 
   /**
@@ -185,6 +200,7 @@ export class BpfObject {
   close(): void {
     if (this.#context.state === 'closed') return;
     for (const link of this.links.splice(0).reverse()) link.destroy();
+    for (const link of this.programLinks.splice(0).reverse()) link.destroy();
     if (this.#fds) this.#release(this.#fds);
     this.#context.state = 'closed';
     this.#context.kernel = undefined;

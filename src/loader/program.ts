@@ -2,6 +2,7 @@ import { ERRNO, ErrnoError } from '../errno.js';
 import type { ProgramSpec } from '../object/spec.js';
 import { BPF_PROG_TYPE } from '../uapi.js';
 import { type ObjectContext, requireLoaded, requireOpen } from './context.js';
+import { attachProgram, type ProgLink } from './prog_link.js';
 
 export interface TestRunOptions {
   /** Context bytes (struct xdp_md, the argument of a SYSCALL program, …). */
@@ -76,6 +77,14 @@ export class BpfProgram {
   /** Loader only. */
   overruleAutoload(value: boolean): void {
     this.#autoload = value;
+  }
+
+  /** False: attach() of the object leaves it out. */
+  autoattach = true;
+
+  /** Attaches the program by its section or target. Throws ErrnoError as the kernel answers, UnsupportedError. */
+  attach(options: { cookie?: bigint } = {}): ProgLink {
+    return attachProgram(this, requireLoaded(this.context, `program "${this.name}"`), options.cookie);
   }
 
   /** Kernel function, tracepoint or hook that a tracing program attaches to: the text after `/` in its section, or as set. */
