@@ -1,6 +1,7 @@
 import { ERRNO } from '../errno.js';
 import type { BtfObject } from './btf.js';
 import type { CgroupFile, PidFile } from './files.js';
+import type { IterFile } from './iter/file.js';
 import type { BpfLink } from './link.js';
 import type { BpfMap } from './map/map.js';
 import type { PerfEvent } from './perf_event.js';
@@ -8,7 +9,7 @@ import type { BpfProg } from './prog/prog.js';
 import type { StatsHold } from './stats.js';
 
 /** What a file of bpf(2) can stand for. */
-export type FdObject = BpfMap | BpfProg | BpfLink | BtfObject | StatsHold | PidFile | CgroupFile | PerfEvent;
+export type FdObject = BpfMap | BpfProg | BpfLink | BtfObject | StatsHold | PidFile | CgroupFile | PerfEvent | IterFile;
 
 /** Access mode of a map file (kernel: FMODE_CAN_READ, FMODE_CAN_WRITE). */
 export const MODE_READ = 1;

@@ -37,6 +37,8 @@ import { HeldTable } from './held.js';
 import { registerHelpers } from './helper/builtin.js';
 import { HelperTable } from './helper/registry.js';
 import { IdTable } from './ids.js';
+import { IterFile } from './iter/file.js';
+import type { SeqBuffer } from './iter/seq.js';
 import { registerKfuncs } from './kfunc/builtin.js';
 import { KfuncTable } from './kfunc/registry.js';
 import { Ksyms } from './ksyms.js';
@@ -130,6 +132,9 @@ export class Kernel {
   arenaStretches = 0;
   /** Lines of bpf_printk, oldest first, without their newline. */
   readonly trace: string[] = [];
+  /** Files of iterators by the address of their struct seq_file, and how many were opened so far. */
+  readonly seqs = new Map<GuestPtr, SeqBuffer>();
+  iterSessions = 1;
   /** Called with each of them. */
   onPrintk: ((line: string) => void) | null = null;
   /** Lines of the kernel's own log (dmesg). */
@@ -301,6 +306,17 @@ export class Kernel {
   /** Reads a pinned path to its end: the text of a map by its BTF, or -ENOENT, -EIO (what has no text). */
   readPinned(path: string): string | number {
     return this.rcu.busy(() => this.pins.read(path));
+  }
+
+  /**
+   * read(2) of an iterator's file (ITER_CREATE): at most `size` bytes, none at the end; or -errno, -EINVAL for other files.
+   * Throws ProgramFault.
+   */
+  read(fd: number, size = 4096): Uint8Array | number {
+    const file = this.fds.file(fd);
+    if (!file) return -ERRNO.EBADF;
+    const { object } = file;
+    return object instanceof IterFile ? object.read(size) : -ERRNO.EINVAL;
   }
 
   /** unlink(2) of a pinned path: 0 or -ENOENT. */

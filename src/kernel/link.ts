@@ -1,6 +1,7 @@
 import { ERRNO } from '../errno.js';
 import type { Kernel } from './kernel.js';
 import type { BpfMap } from './map/map.js';
+import type { BpfProg } from './prog/prog.js';
 import { RefCount } from './refcount.js';
 import type { LinkInfo } from './types.js';
 
@@ -30,6 +31,8 @@ export abstract class BpfLink implements LinkInfo {
   abstract detach(): number;
   /** BPF_LINK_UPDATE with maps; -EINVAL for links that hold none. */
   abstract updateMap(next: BpfMap, expectedOld: BpfMap | null): number;
+  /** BPF_LINK_UPDATE with programs, where the link has one (kernel: ops->update_prog). */
+  updateProg?(next: BpfProg, expectedOld: BpfProg | null): number;
   /** Called once, when the last reference is gone (kernel: ops->dealloc). */
   protected abstract dealloc(): void;
   /** Fields of struct bpf_link_info beyond type, id and prog_id. */
@@ -97,6 +100,7 @@ export function linkUpdate(
   if ((flags & ~replace) !== 0) return -ERRNO.EINVAL;
   const link = kernel.fds.link(attr.link_fd);
   if (typeof link === 'number') return link;
+  if (link.updateProg) return updateLinkProg(kernel, link, attr, (flags & replace) !== 0);
   const next = kernel.fds.map(attr.new_map_fd ?? attr.new_prog_fd ?? 0);
   if (typeof next === 'number') return next;
   const oldFd = attr.old_map_fd ?? attr.old_prog_fd ?? 0;
@@ -109,6 +113,21 @@ export function linkUpdate(
     return -ERRNO.EINVAL;
   }
   return link.updateMap(next, expectedOld);
+}
+
+/** The half of link_update() for links that hold a program. */
+function updateLinkProg(
+  kernel: Kernel,
+  link: BpfLink,
+  attr: { new_map_fd?: number; new_prog_fd?: number; old_map_fd?: number; old_prog_fd?: number },
+  replaces: boolean,
+): number {
+  const next = kernel.fds.prog(attr.new_prog_fd ?? attr.new_map_fd ?? 0);
+  if (typeof next === 'number') return next;
+  const oldFd = attr.old_prog_fd ?? attr.old_map_fd ?? 0;
+  if (!replaces) return oldFd === 0 ? (link.updateProg?.(next, null) ?? -ERRNO.EINVAL) : -ERRNO.EINVAL;
+  const old = kernel.fds.prog(oldFd);
+  return typeof old === 'number' ? old : (link.updateProg?.(next, old) ?? -ERRNO.EINVAL);
 }
 
 /** BPF_LINK_DETACH. */

@@ -5,6 +5,7 @@ import { progTypeName } from '../uapi_names.js';
 import { btfLoad } from './btf.js';
 import type { IdTable } from './ids.js';
 import { objGetInfo } from './info.js';
+import { IterLink } from './iter/link.js';
 import type { Kernel } from './kernel.js';
 import { linkDetach, linkUpdate } from './link.js';
 import { mapDeleteBatch, mapLookupAndDeleteBatch, mapLookupBatch, mapUpdateBatch } from './map/batch.js';
@@ -82,11 +83,11 @@ const HANDLERS: Handlers = {
   PROG_STREAM_READ_BY_FD: progStreamRead,
   RAW_TRACEPOINT_OPEN: rawTracepointOpen,
   PROG_ATTACH: progAttach,
-  // No link here is an iterator's.
   ITER_CREATE: (kernel, attr) => {
     if ((attr.flags ?? 0) !== 0) return -ERRNO.EINVAL;
     const link = kernel.fds.link(attr.link_fd);
-    return typeof link === 'number' ? link : -ERRNO.EINVAL;
+    if (typeof link === 'number') return link;
+    return link instanceof IterLink ? link.open() : -ERRNO.EINVAL;
   },
   OBJ_PIN: (kernel, attr) => kernel.pins.pin(attr),
   OBJ_GET: (kernel, attr) => kernel.pins.get(attr),

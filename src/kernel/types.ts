@@ -139,6 +139,8 @@ export interface BpfAttr {
     flags?: number;
     /** Tracing programs: tracing.cookie. */
     cookie?: bigint;
+    /** Iterators. */
+    iter_info?: IterInfo;
   };
   LINK_UPDATE: {
     link_fd: number;
@@ -178,6 +180,13 @@ export interface BpfAttr {
   MAP_UPDATE_BATCH: BatchAttr;
   MAP_DELETE_BATCH: BatchAttr;
   PROG_ASSOC_STRUCT_OPS: { map_fd: number; prog_fd: number; flags?: number };
+}
+
+/** What an iterator goes through (union bpf_iter_link_info): the member of its target counts. */
+export interface IterInfo {
+  task?: { tid?: number; pid?: number; pid_fd?: number };
+  /** `order` of enum bpf_cgroup_iter_order. */
+  cgroup?: { order?: number; cgroup_fd?: number; cgroup_id?: number };
 }
 
 export interface BatchAttr {

@@ -4,11 +4,8 @@ import { BTF_KIND } from '../../src/btf/types.js';
 import type { Kernel } from '../../src/kernel/kernel.js';
 import type { BpfAttr } from '../../src/kernel/types.js';
 
-/**
- * Runs text with `call NAME` of helpers and kfuncs and `rN = &VARIABLE` of the kernel's variables resolved, as a sleepable syscall program over a context; r0 as a
- * signed 32-bit number.
- */
-export function runText(k: Kernel, text: string, ctx_in?: Uint8Array): number {
+/** Text with `call NAME` of helpers and kfuncs and `rN = &VARIABLE` of the kernel's variables resolved, as insns. */
+export function assembleText(k: Kernel, text: string): Uint8Array {
   const numberOf = (name: string) => [...k.helpers.names].find(([, helper]) => helper === name)?.[0] ?? 0;
   const kfuncs: [number, number][] = [];
   const variables: [number, number][] = [];
@@ -40,7 +37,13 @@ export function runText(k: Kernel, text: string, ctx_in?: Uint8Array): number {
     insns[i * 8 + 1] = (insns[i * 8 + 1]! & 0x0f) | 0x30;
     view.setInt32(i * 8 + 4, id, true);
   }
+  return insns;
+}
+
+/** Runs such text as a sleepable syscall program over a context; r0 as a signed 32-bit number. */
+export function runText(k: Kernel, text: string, ctx_in?: Uint8Array): number {
   const log = { text: '' };
+  const insns = assembleText(k, text);
   const prog_fd = k.bpf('PROG_LOAD', { prog_type: 31, prog_flags: 16, insns, license: 'GPL', log });
   if (prog_fd < 0) throw new Error(log.text);
   const attr: BpfAttr['PROG_TEST_RUN'] = { prog_fd, ...(ctx_in && { ctx_in }) };

@@ -17,6 +17,7 @@ import { registerPrintHelpers } from './print.js';
 import { registerRingbufHelpers } from './ringbuf.js';
 import { registerStorageHelpers } from './storage.js';
 import { registerStrtox } from './strtox.js';
+import { registerSeqHelpers } from './seq.js';
 import { registerTaskHelpers } from './task.js';
 import { registerTimeHelpers } from './time.js';
 import { registerTraceHelpers } from './trace.js';
@@ -41,6 +42,7 @@ export function registerHelpers(kernel: Kernel): void {
   registerPrintHelpers(kernel);
   registerTaskHelpers(kernel);
   registerPercpuHelpers(kernel);
+  registerSeqHelpers(kernel);
   registerRingbufHelpers(kernel);
   registerDynptrHelpers(kernel);
   registerStrtox(kernel);

@@ -2,7 +2,8 @@ import { ERRNO } from '../../errno.js';
 import { VmtableError } from '../../errors.js';
 import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
-import type { CgroupTree, Css } from '../model/cgroup.js';
+import type { Css } from '../model/cgroup.js';
+import { type CssOrder, cssNext } from '../model/css_walk.js';
 import type { KernelTask } from '../model/task.js';
 import { cssArg } from './args.js';
 import { iterDestroy, iterNew, iterNext, needsRcu } from './iter.js';
@@ -12,16 +13,16 @@ const CSS_BYTES = 24;
 const POS = 8;
 const FLAGS = 16;
 
-// enum bpf_cgroup_iter_order
-const DESCENDANTS_PRE = 2;
-const DESCENDANTS_POST = 3;
-const ANCESTORS_UP = 4;
-const CHILDREN = 5;
+/** By value of enum bpf_cgroup_iter_order, from 2 on: the whole of it but SELF_ONLY. */
+const ORDERS: readonly CssOrder[] = ['pre', 'post', 'up', 'children'];
 
 /** bpf_iter_css: a cgroup_subsys_state and those below or above it (kernel: kernel/bpf/cgroup_iter.c). */
 export function registerCssIterator(kernel: Kernel): void {
   const children = kernel.profile.btf.enumerator('BPF_CGROUP_ITER_CHILDREN') !== undefined;
-  const last = children ? CHILDREN : ANCESTORS_UP;
+  const orderOf = (flags: number) => {
+    const order = ORDERS[flags - 2];
+    return order === 'children' && !children ? undefined : order;
+  };
 
   kernel.registerKfunc('bpf_iter_css_new', (call) => {
     needsRcu(kernel, call, 'bpf_iter_css_new');
@@ -29,7 +30,7 @@ export function registerCssIterator(kernel: Kernel): void {
     const start = cssArg(kernel, call, 1);
     const flags = call.u32(2);
     const { memory } = call;
-    const good = flags >= DESCENDANTS_PRE && flags <= last;
+    const good = orderOf(flags) !== undefined;
     memory.setPtr(iter, good ? start.ptr : 0);
     memory.setPtr(iter + POS, 0);
     memory.setU32(iter + FLAGS, flags);
@@ -41,12 +42,13 @@ export function registerCssIterator(kernel: Kernel): void {
     const iter = iterNext(kernel, call, 'css', CSS_BYTES);
     const { memory } = call;
     const start = stateAt(kernel, call, iter);
-    if (!start) {
+    const order = orderOf(memory.u32(iter + FLAGS));
+    if (!start || !order) {
       call.retPtr(0);
       return;
     }
     const pos = stateAt(kernel, call, iter + POS);
-    const next = step(kernel.cgroups, memory.u32(iter + FLAGS), pos, start);
+    const next = cssNext(kernel.cgroups, order, pos, start);
     memory.setPtr(iter + POS, next?.ptr ?? 0);
     call.retPtr(next?.ptr ?? 0);
   });
@@ -61,51 +63,6 @@ function stateAt(kernel: Kernel, call: HostCall, at: GuestPtr): Css | undefined 
   const ptr = call.memory.ptr(at);
   if (ptr === 0) return undefined;
   return kernel.cgroups.css(ptr) ?? call.fail(new VmtableError('bpf_iter_css_next: the iterator was overwritten'));
-}
-
-function step(tree: CgroupTree, flags: number, pos: Css | undefined, start: Css): Css | undefined {
-  switch (flags) {
-    case DESCENDANTS_PRE:
-      return pos ? nextPre(tree, pos, start) : start;
-    case DESCENDANTS_POST:
-      return nextPost(tree, pos, start);
-    case CHILDREN:
-      return pos ? sibling(tree, pos) : tree.cssChildren(start)[0];
-    default:
-      return pos ? tree.cssParent(pos) : start;
-  }
-}
-
-/** css_next_child() */
-function sibling(tree: CgroupTree, css: Css): Css | undefined {
-  const parent = tree.cssParent(css);
-  if (!parent) return undefined;
-  const all = tree.cssChildren(parent);
-  return all[all.findIndex(({ ptr }) => ptr === css.ptr) + 1];
-}
-
-/** css_next_descendant_pre() */
-function nextPre(tree: CgroupTree, pos: Css, root: Css): Css | undefined {
-  const [child] = tree.cssChildren(pos);
-  if (child) return child;
-  for (let at: Css | undefined = pos; at && at.ptr !== root.ptr; at = tree.cssParent(at)) {
-    const next = sibling(tree, at);
-    if (next) return next;
-  }
-  return undefined;
-}
-
-/** css_next_descendant_post() */
-function nextPost(tree: CgroupTree, pos: Css | undefined, root: Css): Css | undefined {
-  if (!pos) return leftmost(tree, root);
-  if (pos.ptr === root.ptr) return undefined;
-  const next = sibling(tree, pos);
-  return next ? leftmost(tree, next) : tree.cssParent(pos);
-}
-
-function leftmost(tree: CgroupTree, css: Css): Css {
-  const [child] = tree.cssChildren(css);
-  return child ? leftmost(tree, child) : css;
 }
 
 /** struct bpf_iter_css_task_kern: css_it. */

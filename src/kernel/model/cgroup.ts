@@ -51,6 +51,8 @@ export class KernelCgroup implements TypedObject {
     readonly parent: KernelCgroup | null,
     readonly kn: GuestPtr,
     readonly cssSet: GuestPtr,
+    /** Grows with every cgroup. */
+    readonly serial: number,
     /** Its task_group, 0 where the cpu controller is off. */
     readonly taskGroup: GuestPtr,
   ) {}
@@ -335,7 +337,8 @@ export class CgroupTree {
     const cssSet = this.#cssSet.alloc('struct css_set');
     const cpu = parent ? parent.taskGroup !== 0 && (options.cpu ?? true) : true;
     const taskGroup = cpu ? this.groupLayout.alloc('struct task_group') : 0;
-    const cgroup = new KernelCgroup(this.layout.struct, ptr, id, name, parent, kn, cssSet, taskGroup);
+    const serial = ++this.#serial;
+    const cgroup = new KernelCgroup(this.layout.struct, ptr, id, name, parent, kn, cssSet, serial, taskGroup);
     this.#byPtr.set(ptr, cgroup);
     this.#byId.set(id, cgroup);
     if (taskGroup !== 0) this.#byGroup.set(taskGroup, cgroup);
@@ -348,7 +351,6 @@ export class CgroupTree {
       if (at !== 0) objects.add({ ptr: at, size: layout.struct.size, struct: layout.struct, name: cgroup.name });
     }
     const { layout } = this;
-    const serial = ++this.#serial;
     const flags = CSS_ONLINE | (parent ? 0 : CSS_NO_REF);
     layout.field('self.cgroup').set(ptr, ptr);
     layout.field('self.parent').set(ptr, parent ? parent.ptr : 0);

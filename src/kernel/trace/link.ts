@@ -2,6 +2,7 @@ import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../../uapi.js';
 import { progTypeName } from '../../uapi_names.js';
+import { IterLink } from '../iter/link.js';
 import type { Kernel } from '../kernel.js';
 import { BpfLink, LinkPrimer } from '../link.js';
 import type { BpfProg } from '../prog/prog.js';
@@ -123,7 +124,7 @@ export function traceLinkCreate(kernel: Kernel, prog: BpfProg, attr: BpfAttr['LI
     case BPF_ATTACH_TYPE.TRACE_RAW_TP:
       return attachRawTracepoint(kernel, prog, undefined, cookie);
     case BPF_ATTACH_TYPE.TRACE_ITER:
-      throw new UnsupportedError(`prog "${prog.name}": links of iterators are not modelled`);
+      return IterLink.create(kernel, prog, attr);
     default:
       return attachTracing(kernel, prog, cookie);
   }
