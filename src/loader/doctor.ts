@@ -1,5 +1,5 @@
 import { essentialName } from '../btf/core_match.js';
-import { BTF_KIND } from '../btf/types.js';
+import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { VmtableError } from '../errors.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { isMapTypeModelled } from '../kernel/map/create.js';
@@ -54,13 +54,18 @@ export interface Diagnosis {
  * a load. The object is loaded afterwards, or closed if it could not be.
  */
 export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
+  // Parts of the model that are made when something first asks for them.
+  void kernel.tasks;
+  void kernel.cgroups;
   const required = object.requirements(
     kernel.profile,
     kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : [])),
   );
   const missing = required.filter(({ found }) => !found).map(toFinding);
+  const present = required.filter(({ found }) => found);
+  const handed = structsHandedOut(kernel, present);
   const unsupported = [
-    ...required.filter(({ found }) => found).flatMap((requirement) => notModelled(requirement, kernel)),
+    ...present.flatMap((requirement) => notModelled(requirement, kernel, handed)),
     ...mapFindings(object),
   ];
   missing.push(...userSpaceFindings(object));
@@ -103,7 +108,7 @@ function count(required: readonly Requirement[]): Map<string, number> {
 }
 
 /** What exists in the kernel and not here. */
-function notModelled(requirement: Requirement, kernel: Kernel): Finding[] {
+function notModelled(requirement: Requirement, kernel: Kernel, handed: ReadonlySet<string>): Finding[] {
   const { kind, name, usedBy, weak } = requirement;
   const finding = (detail: string, what: Finding['kind'] = kind): Finding[] => [
     { kind: what, name, usedBy, weak: false, detail },
@@ -119,7 +124,7 @@ function notModelled(requirement: Requirement, kernel: Kernel): Finding[] {
         ? []
         : [{ kind, name, usedBy, weak: true, detail: 'it has an address, its contents are not modelled' }];
     case 'core':
-      return requirement.accessed ? fieldFindings(requirement, kernel) : [];
+      return requirement.accessed ? fieldFindings(requirement, kernel, handed) : [];
     case 'struct_ops':
       if (name.includes('.') || weak) return [];
       return kernelBtfs(kernel).some(({ structOps }) => structOps.some((desc) => desc.name === name))
@@ -134,21 +139,59 @@ function isVariable({ profile }: Kernel, name: string): boolean {
   return profile.btf.find(name, BTF_KIND.VAR) !== 0;
 }
 
+/**
+ * Structs that programs are handed by whoever is registered: arguments of struct_ops members and of kfuncs that the object calls.
+ * They have no declared list of fields; who makes them says what is modelled.
+ */
+function structsHandedOut(kernel: Kernel, present: readonly Requirement[]): Set<string> {
+  const names = new Set<string>();
+  const addSignature = (btf: BtfView, id: number) => {
+    const proto = btf.type(btf.resolve(id));
+    if (proto.kind !== BTF_KIND.FUNC_PROTO) return;
+    for (const type of [proto.returns, ...proto.params.map((param) => param.type)]) {
+      const pointer = type === 0 ? undefined : btf.type(btf.resolve(type));
+      if (pointer?.kind === BTF_KIND.PTR && pointer.type !== 0) names.add(btf.nameOf(btf.resolve(pointer.type)));
+    }
+  };
+  for (const { view, structOps } of kernelBtfs(kernel)) {
+    for (const { name } of structOps) {
+      names.add(name);
+      const struct = view.type(view.find(name, BTF_KIND.STRUCT));
+      if (struct.kind !== BTF_KIND.STRUCT) continue;
+      for (const { type } of struct.members) {
+        const pointer = view.type(view.resolve(type));
+        if (pointer.kind === BTF_KIND.PTR && pointer.type !== 0) addSignature(view, pointer.type);
+      }
+    }
+    for (const { kind, name } of present) {
+      const id = kind === 'kfunc' ? view.find(essentialName(name), BTF_KIND.FUNC) : 0;
+      const func = id === 0 ? undefined : view.type(id);
+      if (func?.kind === BTF_KIND.FUNC) addSignature(view, func.type);
+    }
+  }
+  return names;
+}
+
 /** A field of a struct with a declared list must be on it; of a struct that nobody makes there is no memory at all. */
-function fieldFindings({ name, usedBy }: Requirement, { types }: Kernel): Finding[] {
+function fieldFindings({ name, usedBy }: Requirement, { types }: Kernel, handed: ReadonlySet<string>): Finding[] {
   const [, root = '', path = ''] = /^([^.[]+)\.?(.*)$/.exec(name) ?? [];
   const struct = essentialName(root);
   const layout = types.layouts.get(struct);
-  const finding = (weak: boolean, detail: string): Finding[] => [
-    { kind: 'field', name: path ? `${struct}.${path}` : struct, usedBy, weak, detail },
-  ];
-  if (!layout) return types.inUse(struct) ? [] : finding(true, `nothing makes a struct ${struct} here`);
-  if (path === '') return [];
-  const plain = path.replace(/\[\d+\]/g, '').replace(/<anon[^>]*>\.?/g, '');
+  if (!layout) {
+    if (handed.has(struct) || types.inUse(struct)) return [];
+    return [{ kind: 'field', name: struct, usedBy, weak: true, detail: `no struct ${struct} is made here` }];
+  }
   const covered = layout.modelled.some(
-    (field) => field === plain || plain.startsWith(`${field}.`) || field.startsWith(`${plain}.`),
+    (field) => `${path}.`.startsWith(`${field}.`) || path.startsWith(`${field}[`) || /^[.[]/.test(after(field, path)),
   );
-  return covered ? [] : finding(false, `this field of ${struct} is not modelled`);
+  if (path === '' || covered) return [];
+  const detail = `this field of ${struct} is not modelled`;
+  return [{ kind: 'field', name: `${struct}.${path}`, usedBy, weak: false, detail }];
+}
+
+/** What follows `start` in `text`; '' if it begins otherwise. */
+function after(text: string, start: string): string {
+  return text.startsWith(start) ? text.slice(start.length) : '';
 }
 
 function mapFindings(object: BpfObject): Finding[] {
@@ -225,7 +268,7 @@ function merge(findings: readonly Finding[]): Finding[] {
   for (const finding of findings) {
     const key = `${finding.kind} ${finding.name}`;
     const known = merged.get(key);
-    if (known) known.usedBy.push(...finding.usedBy);
+    if (known) known.usedBy = [...new Set([...known.usedBy, ...finding.usedBy])];
     else merged.set(key, { ...finding, usedBy: [...finding.usedBy] });
   }
   return [...merged.values()];

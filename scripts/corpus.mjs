@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// npm run corpus: compiles the sched_ext and struct_ops programs of two kernels' sources and shows how far each gets here.
+//
+//   node scripts/corpus.mjs [--all] [--only SET] [--write] [NAME…]
+//
+// --all compiles every chosen program of selftests/bpf, at both instruction set versions; else a fixed forty of them. --write
+// stores the table as docs/corpus.md. NAMEs show single objects with everything that is said about them.
+// Sources and objects lie in build/corpus; nothing of them is committed. Needs apt-get, dpkg-deb, xz, python3 and clang-19.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { compileSet, SETS } from './corpus/compile.mjs';
+import { judge } from './corpus/judge.mjs';
+import { report, table } from './corpus/report.mjs';
+import { KERNELS, prepareKernel } from './corpus/sources.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values: options, positionals: names } = parseArgs({
+  allowPositionals: true,
+  options: { all: { type: 'boolean', default: false }, only: { type: 'string' }, write: { type: 'boolean' } },
+});
+const cache = join(root, 'build/corpus');
+mkdirSync(cache, { recursive: true });
+const say = (text) => console.error(text);
+const selftests = readFileSync(new URL('corpus/selftests.txt', import.meta.url), 'utf8');
+const sets = SETS.filter(({ id, onlyAll }) => (options.only ? id.startsWith(options.only) : options.all || !onlyAll));
+
+const kernels = Object.fromEntries(
+  Object.keys(KERNELS)
+    .filter((version) => sets.some(({ kernel }) => kernel === version))
+    .map((version) => [version, prepareKernel(cache, join(root, 'profiles'), version, say)]),
+);
+const results = [];
+let unexpected = 0;
+for (const set of sets) {
+  say(`${set.id}: compiling`);
+  const { objects, failed } = await compileSet(set, kernels[set.kernel], selftests, options.all);
+  const chosen = objects.filter(({ name }) => names.length === 0 || names.includes(name));
+  say(`${set.id}: ${chosen.length} objects`);
+  const judged = [];
+  for (const { name, path } of chosen) {
+    const answer = await judge({ path, kernel: set.kernel });
+    judged.push({ name, ...answer });
+    if (names.length > 0) console.log(JSON.stringify({ set: set.id, name, ...answer }, null, 2));
+  }
+  results.push({ set, judged, failed });
+  unexpected += failed.length;
+}
+unexpected += results
+  .flatMap(({ judged }) => judged)
+  .filter((answer) => Object.values(answer).some((value) => String(value).startsWith('unexpected'))).length;
+if (names.length === 0) {
+  console.log(table(results));
+  const text = report(
+    results,
+    Object.values(kernels).map((kernel) => kernel.package),
+    options.all,
+  );
+  writeFileSync(join(cache, 'corpus.md'), text);
+  if (options.write) writeFileSync(join(root, 'docs/corpus.md'), text);
+}
+process.exitCode = unexpected > 0 ? 1 : 0;

@@ -1,0 +1,172 @@
+// What the command line and the library make of one object of the corpus.
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { cli } from '../../dist/src/cli/cli.js';
+import { COMMANDS } from '../../dist/src/cli/commands/index.js';
+import { createKernel, loadInput, openInput } from '../../dist/src/cli/kernel_input.js';
+import { addSubsystems } from '../../dist/src/cli/subsystems.js';
+import { VmtableError } from '../../dist/src/errors.js';
+import { BPF_PROG_TYPE } from '../../dist/src/uapi.js';
+
+const HOOKS = fileURLToPath(new URL('hooks', import.meta.url));
+
+/** The columns of the table, in order. */
+export const STEPS = ['inspected', 'disassembled', 'doctor ok', 'loaded', 'attached', 'ran'];
+
+/** Programs that BPF_PROG_TEST_RUN runs. */
+const RUNNABLE = new Set(
+  ['SYSCALL', 'XDP', 'SCHED_CLS', 'SCHED_ACT', 'SOCKET_FILTER'].map((name) => BPF_PROG_TYPE[name]),
+);
+
+const hasSimulator = COMMANDS.some((add) => add.name === 'addSim');
+/** The command that drives a struct_ops type. */
+const DRIVERS = {
+  sched_ext_ops: hasSimulator ? ['sim', '--duration', '200ms'] : ['demo'],
+  sched_ext_ops_cid: hasSimulator ? ['sim', '--duration', '200ms'] : ['demo'],
+  tcp_congestion_ops: ['tcp', '--seconds', '1'],
+};
+
+/**
+ * For each step `true`, a reason, or undefined if the object has nothing for it. Errors that no user should see (not a
+ * VmtableError) are reasons that begin with `unexpected`.
+ */
+export async function judge({ path, kernel }) {
+  const options = ['--kernel', kernel, ...hookOptions(path)];
+  const result = {};
+  result.inspected = await command(['inspect', path, '--json']);
+  result.disassembled = await command(['disasm', path, '--source']);
+  const doctor = await commandOutput(['doctor', path, '--json', ...options]);
+  const diagnosis = parse(doctor.out);
+  result['doctor ok'] = doctor.failure ?? (diagnosis.ok || lacks(diagnosis));
+  await loadAndRun(result, path, kernel, diagnosis);
+  return { ...result, diagnosis };
+}
+
+function hookOptions(path) {
+  const file = join(HOOKS, `${basename(path, '.bpf.o')}.mjs`);
+  return existsSync(file) ? ['--hooks', file] : [];
+}
+
+function ioOf(sink) {
+  return {
+    readFile: (file) => readFileSync(file),
+    readStdin: () => new Uint8Array(0),
+    importModule: (file) => import(pathToFileURL(file).href),
+    out: (text) => {
+      sink.out += text;
+    },
+    err: (text) => {
+      sink.err += text;
+    },
+    colour: false,
+    width: 100,
+  };
+}
+
+async function commandOutput(argv) {
+  const sink = { out: '', err: '' };
+  try {
+    const status = await cli(argv, ioOf(sink));
+    const failed = status !== 0 && sink.out === '';
+    return { out: sink.out, status, ...(failed && { failure: sink.err.trim() || `status ${status}` }) };
+  } catch (error) {
+    return { out: '', status: -1, failure: `unexpected ${error.stack}` };
+  }
+}
+
+async function command(argv) {
+  const { failure, status } = await commandOutput(argv);
+  return failure ?? (status === 0 || `status ${status}`);
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { missing: [], unsupported: [] };
+  }
+}
+
+/** The needed things that are not there, by kind. */
+function lacks({ missing, unsupported, loadError }) {
+  const names = [...missing, ...unsupported].filter(({ weak }) => !weak).map(({ kind, name }) => `${kind} ${name}`);
+  return [...new Set(names)].join(', ') || loadError || 'no answer';
+}
+
+async function loadAndRun(result, path, version, diagnosis) {
+  if (diagnosis.loadError !== undefined) {
+    result.loaded = diagnosis.loadError;
+    return;
+  }
+  const sink = { out: '', err: '' };
+  const hooks = hookOptions(path)[1];
+  const options = { kernel: version, ...(hooks && { hooks }) };
+  const io = ioOf(sink);
+  const object = openInput(io, path, options);
+  const kernel = await createKernel(io, options);
+  try {
+    addSubsystems(kernel);
+    const hook = await loadInput(io, path, object, kernel, options);
+    result.loaded = true;
+    await hook.beforeAttach?.(object, kernel);
+    attachAll(result, object);
+    const runs = [];
+    for (const program of object.programs) {
+      if (program.loaded && RUNNABLE.has(program.type)) runs.push(attempt(() => testRun(program)));
+    }
+    const bad = runs.filter((run) => run !== true);
+    if (runs.length > 0) result.ran = bad.length === 0 || bad.join('; ');
+  } catch (error) {
+    if (!(error instanceof VmtableError)) throw error;
+    result.loaded = error.message;
+  } finally {
+    object.close();
+    kernel.dispose();
+  }
+  for (const { structName, name } of object.structOps) {
+    const drive = DRIVERS[structName.replace(/___.*/, '')];
+    if (!drive) continue;
+    const { status, out, failure } = await commandOutput([
+      ...drive,
+      path,
+      ...hookOptions(path),
+      '--kernel',
+      version,
+      '--map',
+      name,
+      '--json',
+    ]);
+    if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));
+  }
+}
+
+/** Why a scheduler or an algorithm did not come to a good end. */
+function outcome({ exit, fault }) {
+  if (fault) return fault.message ?? fault;
+  return exit ? [exit.reason, exit.message].filter(Boolean).join(': ') : 'failed';
+}
+
+/** Attaches every vtable, one after the other: most subsystems take only one. */
+function attachAll(result, object) {
+  const maps = object.structOps.filter((map) => map.created);
+  const failed = maps.flatMap((map) => {
+    const answer = attempt(() => map.attach().destroy());
+    return answer === true ? [] : [maps.length > 1 ? `${map.name}: ${answer}` : answer];
+  });
+  if (maps.length > 0) result.attached = failed.length === 0 || failed.join('; ');
+}
+
+function testRun(program) {
+  const packet = program.type !== BPF_PROG_TYPE.SYSCALL;
+  program.testRun(packet ? { data: new Uint8Array(64) } : {});
+}
+
+function attempt(body) {
+  try {
+    body();
+    return true;
+  } catch (error) {
+    return error instanceof VmtableError ? error.message : `unexpected ${error.stack}`;
+  }
+}
