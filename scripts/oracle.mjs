@@ -6,7 +6,7 @@
 // A suite is a folder of test/oracle with a suite.mjs. Its runner is compiled statically, packed as the initramfs of a Debian
 // kernel (downloaded once, into build/oracle/) and booted in QEMU without acceleration and with a clock that counts
 // instructions, so that a second run writes the same bytes. --check compares with the committed recordings instead of writing.
-// --console keeps what the machine's serial line said.
+// --console keeps what the machine's serial line said, in FILE.<machine>.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { initramfs } from './oracle/initramfs.mjs';
 import { KERNELS, kernelImage } from './oracle/kernels.mjs';
-import { boot } from './oracle/machine.mjs';
+import { boot, MACHINES } from './oracle/machine.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const SUITES = join(root, 'test/oracle');
@@ -41,9 +41,14 @@ function checkTools() {
 
 let differ = 0;
 
-async function record(name, kernelName, { check, console: consoleFile }) {
+async function record(name, kernelName, options) {
   const { suite } = await import(join(SUITES, name, 'suite.mjs'));
   if (!suite.kernels.includes(kernelName)) return;
+  for (const machine of suite.machines ?? ['two']) await bootAndWrite(suite, kernelName, machine, options);
+}
+
+async function bootAndWrite(suite, kernelName, machineName, { check, console: consoleFile }) {
+  const machine = MACHINES[machineName];
   const kernel = KERNELS[kernelName];
   const image = kernelImage(CACHE, kernelName);
   const dir = mkdtempSync(join(tmpdir(), 'oracle-'));
@@ -55,12 +60,12 @@ async function record(name, kernelName, { check, console: consoleFile }) {
     const initrd = join(dir, 'initrd.gz');
     writeFileSync(
       initrd,
-      initramfs(suite.directories, { init: readFileSync(init), ...(await suite.files(kernelName)) }),
+      initramfs(suite.directories, { init: readFileSync(init), ...(await suite.files(kernelName, machine)) }),
     );
-    const text = await boot({ image, initrd });
-    if (consoleFile !== undefined) writeFileSync(consoleFile, text);
+    const text = await boot({ image, initrd, cache: CACHE, machine });
+    if (consoleFile !== undefined) writeFileSync(`${consoleFile}.${machineName}`, text);
     const target = suite.recordings(kernel.release);
-    for (const [file, content] of Object.entries(await suite.record(text, kernel))) {
+    for (const [file, content] of Object.entries(await suite.record(text, kernel, machine))) {
       const path = join(target, file);
       mkdirSync(dirname(path), { recursive: true });
       const same = existsSync(path) && readFileSync(path, 'utf8') === content;

@@ -40,8 +40,8 @@ describe.each(RELEASES)('callbacks recorded on %s', async (release) => {
     ({ topic, scenarios }) => {
       for (const scenario of scenarios) {
         const recording = readRecording(release, topic, scenario.id)!;
-        const { id, what, scheduler, tasks } = recording;
-        expect({ id, what, scheduler, tasks }).toEqual(scenario);
+        const { id, what, cpus, scheduler, tasks } = recording;
+        expect({ id, what, cpus, scheduler, tasks }).toEqual(scenario);
         expect(recording.kernel).toBe(release);
         const events = new Set(recording.events.map(([, , event]) => event));
         expect([...events]).toEqual(expect.arrayContaining(['init', 'exit']));

@@ -18,7 +18,6 @@ export type RecordedEvent = [
 
 export interface Recording extends Scenario {
   kernel: string;
-  cpus: number;
   pids: Record<string, number>;
   loaded: number;
   status: number;

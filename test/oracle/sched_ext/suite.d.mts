@@ -21,6 +21,8 @@ export interface Step {
 export interface Scenario {
   id: string;
   what: string;
+  /** 2, or 4: two cores of two threads. */
+  cpus: number;
   scheduler: Scheduler;
   /** The first one is the root of the workload. */
   tasks: Record<string, Step[]>;
@@ -32,7 +34,6 @@ export interface Topic {
   scenarios: Scenario[];
 }
 
-export const CPUS: number;
 export function topics(): Promise<Topic[]>;
 export function openScheduler(scheduler: Scheduler): BpfObject;
 /** Names of the object's events by number. */

@@ -10,7 +10,6 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const OBJECT = fileURLToPath(new URL('../../../samples/scx_trace.bpf.o', import.meta.url));
 const SCHEDULER = 'trace_ops';
 const MARK = '@ ';
-export const CPUS = 2;
 
 const DEFAULTS = {
   policy: 'fifo',
@@ -41,7 +40,7 @@ export async function topics() {
       return {
         topic: file.replace('.mjs', ''),
         title,
-        scenarios: scenarios.map((one) => ({ ...one, scheduler: { ...DEFAULTS, ...one.scheduler } })),
+        scenarios: scenarios.map((one) => ({ cpus: 2, ...one, scheduler: { ...DEFAULTS, ...one.scheduler } })),
       };
     }),
   );
@@ -142,25 +141,27 @@ function format({ events, ...head }) {
 
 export const suite = {
   kernels: ['7.3', '6.18'],
+  /** Two CPUs; four, on two cores of two threads. */
+  machines: ['two', 'smt'],
   sources: ['main.c', 'load.c', 'task.c'].map((file) => join(here, 'guest', file)),
   directories: ['proc', 'sys', 'dev', 'run'],
 
   /** Further files of the guest, by path. */
-  async files(kernelName) {
-    const kernel = await Kernel.create({ profile: kernelName, cpus: CPUS });
+  async files(kernelName, { cpus }) {
+    const kernel = await Kernel.create({ profile: kernelName, cpus });
     const { profile } = kernel;
     const files = {};
     const lines = [];
     const loads = new Map();
     for (const { scenarios } of await topics()) {
-      for (const scenario of scenarios) {
+      for (const scenario of scenarios.filter((one) => one.cpus === cpus)) {
         const key = JSON.stringify(scenario.scheduler);
         const object = openScheduler(scenario.scheduler);
         if (!loads.has(key)) {
           const path = `load${loads.size}`;
           loads.set(key, path);
           files[path] = loadCalls(object, profile, {
-            cpus: CPUS,
+            cpus,
             scheduler: SCHEDULER,
             first: [(o) => o.map('events').fd, (o) => o.map('.bss').fd, (o) => o.program('mark').fd],
           });
@@ -173,11 +174,12 @@ export const suite = {
   },
 
   /** Recording files, by name, from one boot's console. */
-  async record(text, { release }) {
+  async record(text, { release }, machine) {
     const recorded = readConsole(text);
     const files = {};
     for (const { topic, scenarios } of await topics()) {
-      for (const { id, what, scheduler, tasks } of scenarios) {
+      for (const { id, what, cpus, scheduler, tasks } of scenarios) {
+        if (cpus !== machine.cpus) continue;
         const answer = recorded.get(id);
         if (!answer) throw new Error(`scenario ${id} was not run`);
         const object = openScheduler(scheduler);
@@ -202,7 +204,7 @@ export const suite = {
           kernel: release,
           id,
           what,
-          cpus: CPUS,
+          cpus,
           scheduler,
           tasks,
           pids: answer.tasks,
