@@ -1,9 +1,11 @@
-// npm run bench: the interpreter against the same C compiled natively, the cost of calling in, and loading. Samples of all
+// npm run bench: the interpreter against the same C compiled natively, the cost of calling in, maps against the machine's own
+// kernel, and loading. Samples of all
 // sides are interleaved; a figure is the best of its samples, because what disturbs a sample only ever makes it longer.
 // `-- --json` gives one JSON document.
 import { Vm } from '../dist/src/vm/vm.js';
 import { KERNELS, loadKernel } from './kernels.mjs';
 import { benchLoad, formatLoad } from './load.mjs';
+import { benchMaps, formatMaps } from './maps.mjs';
 import { buildNative, runNative } from './native.mjs';
 
 const ROUNDS = 40;
@@ -84,6 +86,8 @@ async function main() {
       if (wrong) throw new Error(`${name}: ${wrong.result} here, ${result} natively`);
     }
   }
+  progress('maps');
+  const maps = await benchMaps();
   progress('loading');
   const rows = kernels.map((kernel) => {
     const ns = best(kernel);
@@ -112,12 +116,12 @@ async function main() {
   const load = benchLoad();
   vm.dispose();
   progress('');
-  const report = { rows, geomeans, call, load, native: native !== undefined };
+  const report = { rows, geomeans, call, maps, load, native: native !== undefined };
   if (json) console.log(JSON.stringify(report));
   else print(report);
 }
 
-function print({ rows, geomeans, call, load, native }) {
+function print({ rows, geomeans, call, maps, load, native }) {
   const cell = (value, digits, width) =>
     (value === undefined || value === null ? '–' : value.toFixed(digits)).padStart(width);
   console.log('interpreter          insns     native ns    isolate ns/insn  × native    object ns/insn  × native');
@@ -134,6 +138,7 @@ function print({ rows, geomeans, call, load, native }) {
   console.log(
     `\ncalling in: ${call.invokeNs.toFixed(1)} ns for an empty program, ${call.emptyExportNs.toFixed(1)} ns for an empty Wasm export (${call.ratio.toFixed(1)} ×)`,
   );
+  console.log(`\n${formatMaps(maps).join('\n')}`);
   console.log(`\n${formatLoad(load).join('\n')}`);
 }
 
