@@ -1,7 +1,6 @@
 // npm run bench: the interpreter against the same C compiled natively, the cost of calling in, maps against the machine's own
-// kernel, and loading. Samples of all
-// sides are interleaved; a figure is the best of its samples, because what disturbs a sample only ever makes it longer.
-// `-- --json` gives one JSON document.
+// kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples, because what disturbs a
+// sample only ever makes it longer. `-- --json` gives one JSON document.
 import { Vm } from '../dist/src/vm/vm.js';
 import { KERNELS, loadKernel } from './kernels.mjs';
 import { benchLoad, formatLoad } from './load.mjs';
