@@ -14,7 +14,11 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
  */
 export function downloadPackages(dir, packages, suite) {
   for (const sub of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(dir, sub), { recursive: true });
-  const options = { 'Dir::State::lists': join(dir, 'lists'), 'Dir::Cache': join(dir, 'cache'), 'APT::Sandbox::User': '' };
+  const options = {
+    'Dir::State::lists': join(dir, 'lists'),
+    'Dir::Cache': join(dir, 'cache'),
+    'APT::Sandbox::User': '',
+  };
   if (suite) {
     const list = join(dir, 'sources.list');
     writeFileSync(list, `deb [signed-by=${KEYRING}] ${debianMirror()} ${suite} main\n`);

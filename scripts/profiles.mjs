@@ -9,25 +9,23 @@
 //
 // Needs apt-get, dpkg-deb, zstd, gzip; for --from-source also what the kernel's build needs and pahole.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { Btf, makeNameOrder } from '../dist/src/btf/index.js';
-import { debianMirror } from './debian_mirror.mjs';
+import { BACKPORTS, downloadPackages, unpackPackage } from './debian_download.mjs';
 
 /** Debian took 6.18's packages apart differently from 7.3's: kernel and config lie in one package or in two. */
 const DEBIAN = {
   7.3: {
-    suite: 'trixie-backports',
     packages: ['linux-binary-7.3.4+deb13-cloud-amd64', 'linux-base-7.3.4+deb13-cloud-amd64'],
     vmlinuz: 'usr/lib/modules/7.3.4+deb13-cloud-amd64/vmlinuz',
     config: 'usr/lib/modules/7.3.4+deb13-cloud-amd64/config',
   },
   6.18: {
-    suite: 'trixie-backports',
     packages: ['linux-image-6.18.15+deb13-cloud-amd64'],
     vmlinuz: 'boot/vmlinuz-6.18.15+deb13-cloud-amd64',
     config: 'boot/config-6.18.15+deb13-cloud-amd64',
@@ -62,25 +60,6 @@ function run(command, args, input) {
     if (error.code === 'ENOENT') throw new Error(`${command} is not installed`);
     throw error;
   }
-}
-
-/** apt on lists and a cache of its own; the system's apt configuration stays as it is. */
-function download(dir, suite, packages) {
-  mkdirSync(join(dir, 'lists/partial'), { recursive: true });
-  mkdirSync(join(dir, 'cache/archives/partial'), { recursive: true });
-  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  writeFileSync(join(dir, 'sources.list'), `deb [signed-by=${keyring}] ${debianMirror()} ${suite} main\n`);
-  const apt = [
-    ...['Dir::Etc::sourcelist=', 'Dir::State::lists=', 'Dir::Cache='].flatMap((option, i) => [
-      '-o',
-      option + join(dir, ['sources.list', 'lists', 'cache'][i]),
-    ]),
-    ...['-o', 'Dir::Etc::sourceparts=-', '-o', `APT::Sandbox::User=`, '-qq'],
-  ];
-  run('apt-get', [...apt, 'update']);
-  execFileSync('apt-get', [...apt, 'download', ...packages], { cwd: dir, stdio: 'inherit' });
-  const debs = readdirSync(dir).filter((name) => name.endsWith('.deb'));
-  for (const deb of debs) run('dpkg-deb', ['-x', join(dir, deb), join(dir, 'tree')]);
 }
 
 /** The ELF kernel inside a bzImage (Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length). */
@@ -151,8 +130,8 @@ if (options.names) {
     if (debian === undefined) throw new Error(`${version}: not one of ${Object.keys(DEBIAN).join(', ')}`);
     const dir = mkdtempSync(join(tmpdir(), 'profile-'));
     try {
-      download(dir, debian.suite, debian.packages);
       const tree = join(dir, 'tree');
+      for (const deb of downloadPackages(dir, debian.packages, BACKPORTS)) unpackPackage(deb, tree);
       emitProfile(
         version,
         unpackKernel(readFileSync(join(tree, debian.vmlinuz))),
