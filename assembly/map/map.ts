@@ -189,7 +189,7 @@ export function mapGuard(map: u32, pairs: u32, count: u32): bool {
   store<u32>(record, copy, MAP_GUARDED);
   const values = load<u32>(record, MAP_VALUES);
   if (!values) return true;
-  const elements = load<u32>(record, isArray(record) ? MAP_COUNT : MAP_ELEMS_USED);
+  const elements = isArray(record) ? load<u32>(record, MAP_COUNT) : load<u32>(record, MAP_ELEMS_USED);
   for (let i: u32 = 0; i < elements; i++) {
     if (!guardValues(record, values + i * load<u32>(record, MAP_STRIDE))) return false;
   }
