@@ -142,7 +142,8 @@ class HeaderWriter {
     this.#done.add(id);
     this.written.add(key);
     if (type.kind === KIND.STRUCT || type.kind === KIND.UNION) this.define(`${this.aggregate(type, '')};`);
-    else if ((type.kind === KIND.ENUM || type.kind === ENUM64) && type.values.length > 0) this.define(`${this.enumeration(type)};`);
+    else if ((type.kind === KIND.ENUM || type.kind === ENUM64) && type.values.length > 0)
+      this.define(`${this.enumeration(type)};`);
     else if (type.kind === KIND.TYPEDEF) this.define(`typedef ${this.declare(type.type, type.name)};`);
     else if (type.kind === FUNC) this.functions.push(`extern ${this.prototype(type)} __ksym;`);
   }
