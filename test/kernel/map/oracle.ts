@@ -1,6 +1,6 @@
 // The kernel of this machine as judge: test/oracle/map_run.c does in it what lines of text say, `ours` does the same here.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assemble } from '../../../src/asm/assemble.js';
@@ -18,7 +18,10 @@ export interface Shape {
 }
 
 /** Possible CPUs of this machine, on which LRU lists and per-CPU values depend. */
-export const CPUS = Number(/\d+$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim())![0]) + 1;
+export function possibleCpus(): number {
+  const path = '/sys/devices/system/cpu/possible';
+  return existsSync(path) ? Number(/\d+$/.exec(readFileSync(path, 'utf8').trim())![0]) + 1 : 1;
+}
 
 export const dir = mkdtempSync(join(tmpdir(), 'map-oracle-'));
 const binary = join(dir, 'map_run');
@@ -74,8 +77,8 @@ const KEY_POSITIONS: readonly number[] = [
 const PER_CPU: readonly number[] = [BPF_MAP_TYPE.PERCPU_ARRAY, BPF_MAP_TYPE.PERCPU_HASH, BPF_MAP_TYPE.LRU_PERCPU_HASH];
 
 /** Bytes of a value in element commands. */
-export function userValueSize({ type, valueSize }: Shape): number {
-  return PER_CPU.includes(type) ? Math.ceil(valueSize / 8) * 8 * CPUS : valueSize;
+export function userValueSize({ type, valueSize }: Shape, cpus: number): number {
+  return PER_CPU.includes(type) ? Math.ceil(valueSize / 8) * 8 * cpus : valueSize;
 }
 
 /** The same map here, and what its lines answer. */
@@ -159,7 +162,7 @@ export class Ours {
     const { kernel, fd, shape } = this;
     const key = unhex(words[0]!);
     const attr = { map_fd: fd, ...(key && { key }) };
-    const value = new Uint8Array(userValueSize(shape));
+    const value = new Uint8Array(userValueSize(shape, kernel.cpus));
     switch (op) {
       case 'u': {
         const bytes = unhex(words[1]!);
@@ -192,7 +195,7 @@ export class Ours {
 
   #batch(op: string, words: string[]): string {
     const { kernel, fd: map_fd, shape } = this;
-    const size = userValueSize(shape);
+    const size = userValueSize(shape, kernel.cpus);
     if (op === 'D' || op === 'U') {
       const [count, elem_flags] = words.slice(op === 'U' ? 2 : 1).map(Number) as [number, number];
       const keys = unhex(words[0]!) ?? new Uint8Array(0);

@@ -262,6 +262,38 @@ describe('maps of maps', () => {
   });
 });
 
+test('addresses in a map of maps that a program has written over change no reference', async () => {
+  const isolated = await Kernel.create({ windowBytes: 8 << 20, cpus: 2, checks: 'isolate' });
+  const own = openObject(OBJECT, { name: 'maps' }).load(isolated);
+  const fdOf = (name: string) => own.map(name).fd;
+  const at = (name: string) => isolated.fds.map(fdOf(name)) as Exclude<ReturnType<typeof isolated.fds.map>, number>;
+  for (const [name, key] of [
+    ['outer', 2],
+    ['outer_hash', 1],
+  ] as const) {
+    const slot = isolated.vm.maps.at(at(name).guest)!.lookup(u32(key));
+    for (const address of [
+      0n,
+      1n,
+      isolated.memory.address(at('hash').guest),
+      isolated.memory.address(at('hash').guest + 8),
+    ]) {
+      isolated.memory.setU64(slot, address);
+      const words = BigUint64Array.of(name === 'outer' ? 0n : 1n, BigInt(key), 0n, 0n);
+      const run = () => own.program('inner_count').testRun({ ctx: new Uint8Array(words.buffer) }).retval | 0;
+      if (address === 0n) expect(run()).toBe(-1);
+      else if (address === isolated.memory.address(at('hash').guest)) expect(run()).toBe(-2);
+      else expect(run).toThrow('is no map');
+    }
+    expect(own.map(name).lookup(key)).toBe(at('inner_b').id);
+    expect(isolated.bpf('MAP_DELETE_ELEM', { map_fd: fdOf(name), key: u32(key) })).toBe(0);
+  }
+  expect(at('inner_b').refs.count).toBe(1);
+  own.close();
+  expect(isolated.maps.size).toBe(0);
+  isolated.dispose();
+});
+
 describe('bpf_tail_call', () => {
   const run = (name: string, target = 0) => {
     object.variable('calls').set(0);
