@@ -8,6 +8,7 @@ export { ProgLink } from './prog_link.js';
 export { BpfProgram, type TestRunOptions, type TestRunResult } from './program.js';
 export { type Requirement, requirements } from './requirements.js';
 export { Ring, RingBuffer, type SampleCallback, UserRingBuffer, type UserSample } from './ring_buffer.js';
+export { dumpMap, dumpMaps, isDumpable, loadMap, loadMaps, type Restored } from './snapshot.js';
 export { StructOpsMap } from './struct_ops.js';
 export { type BtfInput, type BtfValue, encodeBtf } from './value.js';
 export type { Variable } from './variable.js';

@@ -14,6 +14,7 @@ import { BpfMap } from './map.js';
 import { autoAttach, type ProgLink } from './prog_link.js';
 import { BpfProgram } from './program.js';
 import { type Requirement, requirements } from './requirements.js';
+import { dumpMaps, isDumpable, loadMaps, type Restored } from './snapshot.js';
 import { StructOpsMap } from './struct_ops.js';
 import { findVariable, makeVariable, type Variable } from './variable.js';
 
@@ -177,6 +178,21 @@ export class BpfObject {
     const kernel = requireLoaded(this.#context, 'attach');
     autoAttach(this.programs, kernel, this.programLinks, (text) => this.messages.push(text));
     return this.programLinks;
+  }
+
+  /** The maps, global data included, as the JSON of `bpftool map dump -j`; those whose keys cannot be walked are left out. */
+  snapshot(): string {
+    const kernel = requireLoaded(this.#context, 'snapshot');
+    return dumpMaps(kernel, this.#dumpable());
+  }
+
+  /** Stores a snapshot, of this object here or of bpftool elsewhere. Throws InputError, ErrnoError. */
+  restore(json: string): Restored {
+    return loadMaps(requireLoaded(this.#context, 'restore'), this.#dumpable(), json);
+  }
+
+  #dumpable(): BpfMap[] {
+    return this.maps.filter((map) => map.created && isDumpable(map.definition.type));
   }
 
   /**
