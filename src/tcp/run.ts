@@ -76,7 +76,7 @@ function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): TcpRunR
   const tcp = addTcp(kernel);
   const name = options.name ?? 'object';
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
-  const map = algorithmMap(object.structOps, name, options.map);
+  const map = algorithmMap(object.structOps, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
   for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
   object.load(kernel);
@@ -161,7 +161,7 @@ function complete(map: StructOpsMap): boolean {
   return members.has('ssthresh') && members.has('undo_cwnd') && grows;
 }
 
-function algorithmMap(maps: readonly StructOpsMap[], object: string, wanted: string | undefined): StructOpsMap {
+function algorithmMap(maps: readonly StructOpsMap[], wanted: string | undefined): StructOpsMap {
   const all = maps.filter((map) => /^tcp_congestion_ops(___|$)/.test(map.structName));
   const usable = all.filter(complete);
   const candidates = usable.length > 0 ? usable : all;
@@ -169,10 +169,10 @@ function algorithmMap(maps: readonly StructOpsMap[], object: string, wanted: str
   const found = wanted === undefined ? candidates[0] : all.find((map) => map.name === wanted);
   if (!found) {
     const what = `no algorithm${wanted === undefined ? '' : ` "${wanted}"`}`;
-    throw new InputError(`${object}: ${what} (tcp_congestion_ops${names ? `: ${names}` : ''})`);
+    throw new InputError(`${what} (tcp_congestion_ops${names ? `: ${names}` : ''})`);
   }
   if (candidates.length > 1 && wanted === undefined) {
-    throw new InputError(`${object}: several algorithms, name one of ${names}`);
+    throw new InputError(`several algorithms, name one of ${names}`);
   }
   return found;
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type BpfObject, type GuestPtr, type Kdata, Kernel, openObject } from '../../src/index.js';
+import { type BpfObject, Kernel, openObject } from '../../src/index.js';
 import { Machine } from '../../src/sched_ext/index.js';
 import { MS, PROFILES } from '../sched_ext/harness.js';
 
@@ -53,92 +53,6 @@ describe.each(PROFILES)('scx_vtime, a weighted fair scheduler, on %s', (profile)
     expect(sleeper.runNs).toBeLessThanOrEqual(24 * MS);
     const late = (object.map('stats').lookup(0) as { late: bigint }[]).reduce((sum, cpu) => sum + Number(cpu.late), 0);
     expect(late).toBe(1);
-  });
-});
-
-// The BTF of 6.12 has no struct module, without which that kernel registers no tcp_congestion_ops.
-describe.each(['7.3', '6.18'])('tcp_aimd, congestion control, on %s', (profile) => {
-  /** A sender of one packet train each round trip, and the struct_ops type that governs it. */
-  class Sender {
-    kdata: Kdata | null = null;
-    readonly sock: GuestPtr;
-    readonly #type;
-
-    constructor(readonly kernel: Kernel) {
-      this.#type = kernel.types.struct('tcp_sock');
-      const cc = kernel.newAccessClass();
-      const ca = 'inet_conn.icsk_ca_priv';
-      this.sock = kernel.newObject(this.#type, {
-        name: 'tcp socket',
-        modelled: ['snd_cwnd', 'snd_cwnd_cnt', 'snd_ssthresh', ca],
-        writable: { snd_cwnd: cc, snd_cwnd_cnt: cc, snd_ssthresh: cc, [ca]: cc },
-      });
-      kernel.registerStructOps({
-        name: 'tcp_congestion_ops',
-        write_classes: () => 1 << cc,
-        stubs: { init: {}, ssthresh: {}, cong_avoid: {}, undo_cwnd: {} },
-        init_member: (member, kdata, udata) => {
-          if (member !== 'name') return 0;
-          kdata.set('name', udata.get('name'));
-          return 1;
-        },
-        reg: (kdata) => {
-          this.kdata = kdata;
-          return 0;
-        },
-        unreg: () => {
-          this.kdata = null;
-        },
-      });
-    }
-
-    get cwnd(): number {
-      return this.#type.field('snd_cwnd').get(this.sock);
-    }
-
-    start(cwnd: number, ssthresh: number): void {
-      this.#type.field('snd_cwnd').set(this.sock, cwnd);
-      this.#type.field('snd_ssthresh').set(this.sock, ssthresh);
-      this.kdata?.ops.init?.({ ptr: this.sock });
-    }
-
-    /** All packets of a window arrive, acknowledged one by one. */
-    roundTrip(): number {
-      const sent = this.cwnd;
-      for (let ack = 1; ack <= sent; ack++) this.kdata?.ops.cong_avoid?.({ ptr: this.sock }, ack, 1);
-      return this.cwnd;
-    }
-
-    lose(): number {
-      const ssthresh = Number(this.kdata?.ops.ssthresh?.({ ptr: this.sock }));
-      this.#type.field('snd_ssthresh').set(this.sock, ssthresh);
-      this.#type.field('snd_cwnd').set(this.sock, ssthresh);
-      return ssthresh;
-    }
-  }
-
-  async function attached(): Promise<{ sender: Sender; object: BpfObject }> {
-    const kernel = await kernelOf(profile);
-    const sender = new Sender(kernel);
-    const object = (await open('tcp_aimd')).load(kernel);
-    object.attach();
-    return { sender, object };
-  }
-
-  it('doubles up to the threshold, then adds one packet a round trip', async () => {
-    const { sender } = await attached();
-    sender.start(2, 16);
-    const curve = Array.from({ length: 7 }, () => sender.roundTrip());
-    expect(curve).toEqual([4, 8, 16, 17, 18, 19, 20]);
-  });
-
-  it('halves at a loss, never below two packets, and takes that back when it was none', async () => {
-    const { sender, object } = await attached();
-    sender.start(20, 20);
-    expect(sender.lose()).toBe(10);
-    expect(sender.kdata?.ops.undo_cwnd?.({ ptr: sender.sock })).toBe(20);
-    expect([sender.lose(), sender.lose(), sender.lose()]).toEqual([5, 2, 2]);
-    expect(object.variable('losses').get()).toBe(4);
   });
 });
 
