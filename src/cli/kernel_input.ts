@@ -21,6 +21,7 @@ export interface LoadOptions {
   set?: string[];
   initProg?: string[];
   hooks?: string;
+  loadMaps?: string;
 }
 
 const collect = (value: string, previous: string[] = []) => [...previous, value];
@@ -41,6 +42,10 @@ export function withLoadOptions(command: Command): Command {
       '--init-prog <prog[=ctx]>',
       'run this SEC("syscall") program after load, on a context in hex, of @file or as JSON; repeatable',
       collect,
+    )
+    .option(
+      '--load-maps <file>',
+      'store a snapshot of maps (bpftool map dump -j of several, or --dump-maps) after load',
     )
     .option('--hooks <file>', 'module with beforeLoad, afterLoad or beforeAttach(object, kernel), see docs/hooks.md');
 }
@@ -107,7 +112,7 @@ export async function prepareInput(
   return hooks;
 }
 
-/** Prepares, loads, runs the `--init-prog` programs. */
+/** Prepares, loads, runs the `--init-prog` programs, stores the snapshot of `--load-maps`. */
 export async function loadInput(
   io: Io,
   file: string,
@@ -121,6 +126,14 @@ export async function loadInput(
     afterLoad(object, kernel);
     for (const text of options.initProg ?? []) runInitProg(io, object, text);
   });
+  if (options.loadMaps !== undefined) restoreMaps(io, options.loadMaps, object);
   await hooks.afterLoad?.(object, kernel);
   return hooks;
+}
+
+/** Maps of the snapshot that the object has no place for are told, as they may be what matters. */
+function restoreMaps(io: Io, file: string, object: BpfObject): void {
+  const text = new TextDecoder().decode(io.readFile(file));
+  const { skipped } = inFile(file, () => object.restore(text));
+  for (const [name, why] of Object.entries(skipped)) io.err(`vmtable: ${file}: map "${name}" is not stored: ${why}\n`);
 }

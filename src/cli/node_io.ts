@@ -1,4 +1,4 @@
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import pc from 'picocolors';
@@ -10,6 +10,16 @@ function read(name: string, from: string | number): Uint8Array {
     return readFileSync(from);
   } catch (error) {
     throw new InputError(`${name}: cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`, {
+      cause: error,
+    });
+  }
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new InputError(`${path}: cannot be written (${(error as NodeJS.ErrnoException).code ?? error})`, {
       cause: error,
     });
   }
@@ -55,6 +65,7 @@ async function importModule(path: string): Promise<unknown> {
 export const nodeIo: Io = {
   readFile: (path) => read(path, path),
   readStdin: () => read('standard input', 0),
+  writeFile: write,
   importModule,
   out: (text) => writeAll(1, text),
   err: (text) => writeAll(2, text),

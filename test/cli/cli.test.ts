@@ -21,6 +21,7 @@ async function run(argv: readonly string[], stdin: Uint8Array = new Uint8Array(0
     },
     readStdin: () => stdin,
     importModule: nodeIo.importModule,
+    writeFile: nodeIo.writeFile,
     out: (text) => {
       out += text;
     },

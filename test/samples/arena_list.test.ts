@@ -97,6 +97,9 @@ it('runs from the command line', async () => {
     {
       readFile: (path) => readFileSync(path),
       readStdin: () => new Uint8Array(0),
+      writeFile: () => {
+        throw new Error('no file is asked for');
+      },
       importModule: () => Promise.reject(new Error('no module is asked for')),
       out: (text) => {
         out += text;

@@ -12,6 +12,7 @@ interface RunOptions extends LoadOptions {
   ctx?: string;
   fuel?: string;
   maps?: boolean;
+  dumpMaps?: string;
   json?: boolean;
 }
 
@@ -24,6 +25,7 @@ export const addRun: AddCommand = (program, io, exit) => {
     .option('--ctx <hex|@file>', 'context memory that r1 points to; of programs on packets, the packet')
     .option('--fuel <n>', 'stop after this many back-edges and calls')
     .option('--maps', 'show the maps afterwards')
+    .option('--dump-maps <file>', 'write the maps afterwards as bpftool map dump -j prints several')
     .option('--json', 'one JSON document');
   withLoadOptions(command).action(async (file: string, options: RunOptions) => {
     const object = openInput(io, file, options);
@@ -41,6 +43,7 @@ export const addRun: AddCommand = (program, io, exit) => {
       const start = performance.now();
       const result = runOnce(kernel, prog.fd, context, { ...(fuel !== undefined && { fuel }), countInsns: true });
       const ns = Math.round((performance.now() - start) * 1e6);
+      if (options.dumpMaps !== undefined) io.writeFile(options.dumpMaps, object.snapshot());
       const document = {
         r0: result.r0,
         insns: result.insns,

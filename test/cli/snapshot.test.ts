@@ -1,0 +1,58 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { cli } from '../../src/cli/cli.js';
+import type { Io } from '../../src/cli/io.js';
+import { nodeIo } from '../../src/cli/node_io.js';
+
+const OBJECT = 'test/loader/fixtures/snapshot.bpf.o';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'snapshot-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function run(...argv: string[]) {
+  let err = '';
+  const io: Io = {
+    ...nodeIo,
+    out: () => {},
+    err: (text) => {
+      err += text;
+    },
+    colour: false,
+  };
+  const status = await cli(['run', OBJECT, '--cpus', '2', '--ctx', '00'.repeat(64), ...argv], io);
+  return { status, err };
+}
+
+test('--dump-maps writes what --load-maps stores: a second run goes on where the first ended', async () => {
+  const [first, second] = [join(folder, 'first.json'), join(folder, 'second.json')];
+  expect((await run('--set', 'counter=40', '--dump-maps', first)).status).toBe(0);
+  expect((await run('--load-maps', first, '--dump-maps', second)).status).toBe(0);
+  const counter = (file: string) => {
+    const maps = JSON.parse(readFileSync(file, 'utf8')) as {
+      name: string;
+      elements: { formatted: { value: unknown } }[];
+    }[];
+    return maps.find(({ name }) => name === 'snapshot.data')!.elements[0]!.formatted.value;
+  };
+  expect(counter(first)).toEqual({ '.data': [{ counter: 41 }, { name: 'state' }] });
+  expect(counter(second)).toEqual({ '.data': [{ counter: 42 }, { name: 'state' }] });
+});
+
+test('maps that the object lacks are told, what is no snapshot is bad input', async () => {
+  const file = join(folder, 'other.json');
+  writeFileSync(file, '[{"id":1,"type":"hash","name":"gone","flags":0,"elements":[]}]');
+  const { status, err } = await run('--load-maps', file);
+  expect(status).toBe(0);
+  expect(err).toContain('map "gone" is not stored: the object has no such map');
+  writeFileSync(file, '{}');
+  const bad = await run('--load-maps', file);
+  expect(bad.status).toBe(2);
+  expect(bad.err).toMatch(/^vmtable: .*other\.json: snapshot: an array of maps expected\n$/);
+  expect((await run('--load-maps', join(folder, 'none.json'))).status).toBe(2);
+  expect((await run('--dump-maps', join(folder, 'no', 'such', 'folder'))).status).toBe(2);
+});
