@@ -5,6 +5,10 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct ack_sample;
+struct bpf_list_head;
+struct bpf_list_node;
+struct bpf_rb_node;
+struct bpf_rb_root;
 struct cgroup;
 struct cpumask;
 struct kernfs_node;
@@ -57,8 +61,15 @@ enum bpf_func_id {
 	BPF_FUNC_get_smp_processor_id = 8,
 	BPF_FUNC_map_push_elem = 87,
 	BPF_FUNC_map_pop_elem = 88,
+	BPF_FUNC_spin_lock = 93,
+	BPF_FUNC_spin_unlock = 94,
 	BPF_FUNC_probe_read_kernel_str = 115,
 	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_timer_init = 169,
+	BPF_FUNC_timer_set_callback = 170,
+	BPF_FUNC_timer_start = 171,
+	BPF_FUNC_timer_cancel = 172,
+	BPF_FUNC_kptr_xchg = 194,
 };
 
 struct sched_ext_entity {
@@ -266,6 +277,34 @@ struct tcp_congestion_ops {
 	void (*release)(struct sock *);
 };
 
+struct bpf_spin_lock {
+	__u32 val;
+};
+
+struct bpf_timer {
+	__u64 __opaque[2];
+};
+
+struct bpf_refcount {
+	__u32 __opaque[1];
+};
+
+struct bpf_list_head {
+	__u64 __opaque[2];
+};
+
+struct bpf_list_node {
+	__u64 __opaque[3];
+};
+
+struct bpf_rb_root {
+	__u64 __opaque[2];
+};
+
+struct bpf_rb_node {
+	__u64 __opaque[4];
+};
+
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;
@@ -293,5 +332,14 @@ extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
 extern void __arena *bpf_arena_alloc_pages(void *p__map, void __arena *addr__ign, u32 page_cnt, int node_id, u64 flags) __ksym;
 extern void bpf_arena_free_pages(void *p__map, void __arena *ptr__ign, u32 page_cnt) __ksym;
+extern void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign) __ksym;
+extern void bpf_obj_drop_impl(void *p__alloc, void *meta__ign) __ksym;
+extern void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign) __ksym;
+extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta__ign, u64 off) __ksym;
+extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta__ign, u64 off) __ksym;
+extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node, bool (*less)(struct bpf_rb_node *, const struct bpf_rb_node *), void *meta__ign, u64 off) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
 
 #endif
