@@ -38,7 +38,7 @@ export function dynptrArg(call: HostCall, i: number): Dynptr {
   const word = memory.u32(ptr + 8);
   return {
     ptr,
-    // Only a forged one points out of the window: what uses it then faults.
+    // Only a forged one points out of the window, where there is nothing: it counts as null.
     data: Math.max(memory.ptr(ptr), 0),
     size: word & SIZE_MASK,
     offset: memory.u32(ptr + 12),
