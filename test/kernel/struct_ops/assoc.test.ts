@@ -93,8 +93,8 @@ test('is only to be asked for from a program or inside RCU', () => {
   const prog = t.syscall(RETURN_0);
   expect(() => t.kernel.structOps.assocOf(progOf(prog))).toThrow(VmtableError);
   const seen: unknown[] = [];
-  t.kernel.registerHelper('get_current_cgroup_id', (call) => seen.push(t.kernel.structOps.assocOf(call)?.mapName));
-  const caller = t.syscall('call 80\nr0 = 0\nexit\n');
+  t.kernel.registerHelper('skb_vlan_push', (call) => seen.push(t.kernel.structOps.assocOf(call)?.mapName));
+  const caller = t.syscall('call 18\nr0 = 0\nexit\n');
   const map = t.map('m');
   assoc(caller, map);
   expect(t.kernel.bpf('PROG_TEST_RUN', { prog_fd: caller })).toBe(0);

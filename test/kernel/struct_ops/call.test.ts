@@ -27,11 +27,11 @@ const slot = (i: number) => `r0 = *(u64 *)(r1 + ${8 * i})\nexit\n`;
 describe('arguments', () => {
   test('fill u64 slots, extended as their type says', () => {
     const seen = (member: string, i: number, ...args: never[]): bigint => {
-      const text = `r6 = r1\nr1 = *(u64 *)(r6 + ${8 * i})\ncall 80\nr0 = 0\nexit\n`;
+      const text = `r6 = r1\nr1 = *(u64 *)(r6 + ${8 * i})\ncall 18\nr0 = 0\nexit\n`;
       return probe(member, text, args);
     };
     let value = 0n;
-    t.kernel.registerHelper('get_current_cgroup_id', (call) => {
+    t.kernel.registerHelper('skb_vlan_push', (call) => {
       value = call.u64(0);
     });
     const probe = (member: string, text: string, args: unknown[]) => {
@@ -114,8 +114,8 @@ describe('a call', () => {
 
   test('runs inside the read sections of a trampoline', () => {
     const seen: string[] = [];
-    t.kernel.registerHelper('get_current_cgroup_id', () => seen.push(t.kernel.rcu.describe()));
-    const { ops } = vtable({ sum: 'call 80\nr0 = 0\nexit\n', fork: 'call 80\nr0 = 0\nexit\n' }, { fork: 16 });
+    t.kernel.registerHelper('skb_vlan_push', () => seen.push(t.kernel.rcu.describe()));
+    const { ops } = vtable({ sum: 'call 18\nr0 = 0\nexit\n', fork: 'call 18\nr0 = 0\nexit\n' }, { fork: 16 });
     ops.sum!(0, 0);
     ops.fork!(0);
     expect(seen).toEqual(['readers of rcu, tasks, 0 waiting', 'readers of tasks, tasksTrace, 0 waiting']);
@@ -125,12 +125,12 @@ describe('a call', () => {
   test('may drop the last reference to its own vtable: nothing is freed until it is over', () => {
     const fds: number[] = [];
     const seen: boolean[] = [];
-    t.kernel.registerHelper('get_current_cgroup_id', () => {
+    t.kernel.registerHelper('skb_vlan_push', () => {
       for (const fd of fds) t.kernel.close(fd);
       seen.push(t.kernel.maps.size === 0, t.kernel.memory.canAccess(kdata.ptr, 8, false));
     });
     const map = t.map('m');
-    const sum = t.prog('sum', 'call 80\nr0 = 3\nexit\n');
+    const sum = t.prog('sum', 'call 18\nr0 = 3\nexit\n');
     t.update(map, { sum });
     fds.push(t.link(map), map, sum);
     const kdata = t.toy.registered[0]!;
@@ -143,13 +143,13 @@ describe('a call', () => {
 
   test('into a program that is running already has a context of its own', () => {
     let depth = 0;
-    t.kernel.registerHelper('get_current_cgroup_id', (call) => {
+    t.kernel.registerHelper('skb_vlan_push', (call) => {
       depth++;
       call.ret(depth < 4 ? Number(t.toy.registered[0]!.ops.fork!(depth)) : 0);
       depth--;
     });
     const { ops } = vtable({
-      fork: 'r6 = *(u64 *)(r1 + 0)\nr7 = r1\ncall 80\nr1 = *(u64 *)(r7 + 0)\nr0 += r1\nexit\n',
+      fork: 'r6 = *(u64 *)(r1 + 0)\nr7 = r1\ncall 18\nr1 = *(u64 *)(r7 + 0)\nr0 += r1\nexit\n',
     });
     expect(ops.fork!(100)).toBe(100 + 1 + 2 + 3);
   });
@@ -178,8 +178,8 @@ describe('a private stack (6.13)', () => {
       return 0;
     };
     const detected: string[] = [];
-    t.kernel.registerHelper('get_current_cgroup_id', (call) => call.ret(Number(t.toy.registered[0]!.ops.fork!(1))));
-    const { ops } = vtable({ fork: 'call 80\nr0 += 1\nexit\n' });
+    t.kernel.registerHelper('skb_vlan_push', (call) => call.ret(Number(t.toy.registered[0]!.ops.fork!(1))));
+    const { ops } = vtable({ fork: 'call 18\nr0 += 1\nexit\n' });
     return { ops, detected };
   };
 
