@@ -5,6 +5,7 @@ import { registerArenaKfuncs } from './arena.js';
 import { registerCgroupKfuncs } from './cgroup.js';
 import { registerCpumaskKfuncs } from './cpumask.js';
 import { registerDynptrKfuncs } from './dynptr.js';
+import { registerDynptrCopies } from './dynptr_copy.js';
 import { registerBitsIterator } from './iter_bits.js';
 import { registerCssIterator, registerCssTaskIterator } from './iter_css.js';
 import { registerNumIterator } from './iter_num.js';
@@ -20,6 +21,7 @@ export function registerKfuncs(kernel: Kernel): void {
   registerNumIterator(kernel);
   registerArenaKfuncs(kernel);
   registerDynptrKfuncs(kernel);
+  registerDynptrCopies(kernel);
   registerStringKfuncs(kernel);
   registerStreamKfuncs(kernel);
   registerUserMemory(kernel);

@@ -3,6 +3,7 @@ import { UnsupportedError } from '../../errors.js';
 import { BPF_PROG_TYPE } from '../../uapi.js';
 import { progTypeName } from '../../uapi_names.js';
 import type { Kernel } from '../kernel.js';
+import { MAX_BPF_FUNC_ARGS, TraceContext } from '../trace/context.js';
 import type { BpfAttr } from '../types.js';
 import { PacketContext } from './packet.js';
 import type { BpfProg } from './prog.js';
@@ -42,6 +43,8 @@ export function progTestRun(kernel: Kernel, attr: Attr): number {
     case BPF_PROG_TYPE.SCHED_ACT:
     case BPF_PROG_TYPE.SOCKET_FILTER:
       return runPacket(kernel, prog, attr);
+    case BPF_PROG_TYPE.RAW_TRACEPOINT:
+      return runRawTracepoint(kernel, prog, attr);
     default:
       if (WITHOUT_TEST_RUN.has(prog.type)) return -ERRNO.ENOTSUPP;
       throw new UnsupportedError(
@@ -67,6 +70,30 @@ function runSyscall(kernel: Kernel, prog: BpfProg, attr: Attr): number {
     if (ctx && bytes > 0) ctx.set(memory.bytes(ptr, bytes));
   } finally {
     if (ptr !== 0) memory.free(ptr);
+  }
+  return 0;
+}
+
+const BPF_F_TEST_RUN_ON_CPU = 1;
+
+/** Kernel: bpf_prog_test_run_raw_tp: ctx_in holds the arguments of the tracepoint, a u64 each. */
+function runRawTracepoint(kernel: Kernel, prog: BpfProg, attr: Attr): number {
+  const { ctx_in: ctx = new Uint8Array(0), flags = 0, cpu = 0 } = attr;
+  if (attr.data_in || attr.data_out || attr.ctx_out || attr.duration || attr.repeat) return -ERRNO.EINVAL;
+  if (ctx.length > MAX_BPF_FUNC_ARGS * 8) return -ERRNO.EINVAL;
+  if ((flags & ~BPF_F_TEST_RUN_ON_CPU) !== 0 || (flags === 0 && cpu !== 0)) return -ERRNO.EINVAL;
+  if (cpu >= kernel.cpus || cpu < 0) return -ERRNO.ENXIO;
+  const words = new Uint8Array(Math.ceil(ctx.length / 8) * 8);
+  words.set(ctx);
+  const context = new TraceContext(kernel);
+  const here = kernel.currentCpu;
+  try {
+    context.fill([...new BigUint64Array(words.buffer)], 0n);
+    if (flags !== 0) kernel.currentCpu = cpu;
+    attr.retval = Number(kernel.runProg(prog, [kernel.memory.address(context.ptr)]) & 0xffffffffn);
+  } finally {
+    kernel.currentCpu = here;
+    context.free();
   }
   return 0;
 }

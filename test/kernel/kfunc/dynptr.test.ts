@@ -127,6 +127,31 @@ describe('kfuncs', () => {
   });
 });
 
+describe('copies from memory that need not be there', () => {
+  test('of the kernel', () => {
+    const { ptr, data } = dynptr();
+    const text = memory([0x68, 0x69, 0, 9], 'text').at;
+    expect(run(call('bpf_probe_read_kernel_dynptr', ptr, 1, 4, text))).toBe(0);
+    expect(data.read()).toEqual([0, 0x68, 0x69, 0, 9, 5, 6, 7]);
+    expect(run(call('bpf_probe_read_kernel_str_dynptr', ptr, 3, 5, text))).toBe(3);
+    expect(data.read()).toEqual([0, 0x68, 0x69, 0x68, 0x69, 0, 6, 7]);
+    expect(run(call('bpf_probe_read_kernel_str_dynptr', ptr, 6, 2, text))).toBe(2);
+    expect(data.read().slice(6)).toEqual([0x68, 0]);
+    expect(run(call('bpf_probe_read_kernel_dynptr', ptr, 0, 4, '0xffffc90000000000'))).toBe(-ERRNO.EFAULT);
+    expect(run(call('bpf_probe_read_kernel_dynptr', ptr, 0, 4, 0))).toBe(-ERANGE);
+    expect(run(call('bpf_probe_read_kernel_dynptr', ptr, 6, 4, text))).toBe(-E2BIG);
+  });
+
+  test('of user space, where there is none', () => {
+    const { ptr } = dynptr();
+    for (const name of ['bpf_probe_read_user_dynptr', 'bpf_copy_from_user_dynptr', 'bpf_copy_from_user_str_dynptr']) {
+      expect(run(call(name, ptr, 0, 4, 0x400000))).toBe(-ERRNO.EFAULT);
+      expect(run(call(name, ptr, 0, 0, 0x400000))).toBe(0);
+      expect(run(call(name, ptr, 0, 9, 0x400000))).toBe(-E2BIG);
+    }
+  });
+});
+
 describe('what a verifier would refuse', () => {
   test('a forged dynptr reaches no further than the program itself', () => {
     const { struct } = dynptr();

@@ -211,3 +211,15 @@ describe('run on raw arguments', () => {
     expect(run('writes_context', words(1n)).fault?.message).toMatch(/arguments of a traced function/);
   });
 });
+
+test('BPF_PROG_TEST_RUN of a raw tracepoint takes its arguments, and a CPU to run on', () => {
+  load('on_newtask', 'a_raw_tracepoint');
+  const prog_fd = object.program('on_newtask').fd;
+  expect(kernel.bpf('PROG_TEST_RUN', { prog_fd, ctx_in: words(1n, 33n) })).toBe(0);
+  expect(kernel.bpf('PROG_TEST_RUN', { prog_fd, ctx_in: words(1n, 34n), flags: 1, cpu: 1 })).toBe(0);
+  expect(log()).toEqual([33n, 0n, 34n, 0n]);
+  expect(kernel.bpf('PROG_TEST_RUN', { prog_fd, cpu: 1 })).toBe(-ERRNO.EINVAL);
+  expect(kernel.bpf('PROG_TEST_RUN', { prog_fd, flags: 1, cpu: 2 })).toBe(-ERRNO.ENXIO);
+  expect(kernel.bpf('PROG_TEST_RUN', { prog_fd, repeat: 2 })).toBe(-ERRNO.EINVAL);
+  expect(kernel.bpf('PROG_TEST_RUN', { prog_fd, ctx_in: new Uint8Array(13 * 8) })).toBe(-ERRNO.EINVAL);
+});
