@@ -83,7 +83,7 @@ export async function compileSet(set, kernel, list, all) {
   mkdirSync(into, { recursive: true });
   const flags = await flagsOf(set, kernel);
   const key = createHash('sha256')
-    .update(`${kernel.package}\n${flags.join('\n')}`)
+    .update(`${kernel.package}\n${flags.join('\n').replaceAll(kernel.dir, '')}`)
     .digest('hex');
   const stamp = join(into, '.flags');
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== key) {

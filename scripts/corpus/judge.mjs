@@ -2,12 +2,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import * as asm from '../../dist/src/asm/index.js';
 import { cli } from '../../dist/src/cli/cli.js';
 import { COMMANDS } from '../../dist/src/cli/commands/index.js';
 import { createKernel, loadInput, openInput } from '../../dist/src/cli/kernel_input.js';
 import { addSubsystems } from '../../dist/src/cli/subsystems.js';
 import { VmtableError } from '../../dist/src/errors.js';
 import { BPF_PROG_TYPE } from '../../dist/src/uapi.js';
+import { compare, objdump } from './objdump.mjs';
 
 const HOOKS = fileURLToPath(new URL('hooks', import.meta.url));
 
@@ -36,6 +38,8 @@ export async function judge({ path, kernel }) {
   const result = {};
   result.inspected = await command(['inspect', path, '--json']);
   result.disassembled = await command(['disasm', path, '--source']);
+  const differing = compare(objdump(path), asm);
+  if (differing.length > 0) result.disassembled = `unexpected text: ${differing.join(', ')}`;
   const doctor = await commandOutput(['doctor', path, '--json', ...options]);
   const diagnosis = parse(doctor.out);
   result['doctor ok'] = doctor.failure ?? (diagnosis.ok || lacks(diagnosis));
