@@ -3,6 +3,7 @@ import { Kernel } from '../kernel/kernel.js';
 import type { KernelOptions } from '../kernel/types.js';
 import type { BtfInput, StructOpsMap } from '../loader/index.js';
 import { openObject } from '../loader/index.js';
+import { opOf } from './forms.js';
 import { Machine } from './machine.js';
 import type { TaskScript } from './task_run.js';
 import { afterScxLoad, beforeScxLoad } from './user_space.js';
@@ -71,26 +72,8 @@ export function demoTasks(): TaskScript[] {
   ];
 }
 
-/** Ops that this machine calls when a scheduler has them (machine.ts and enable.ts). */
-const CALLED = new Set([
-  'select_cpu',
-  'enqueue',
-  'dequeue',
-  'dispatch',
-  'runnable',
-  'running',
-  'stopping',
-  'quiescent',
-  'set_weight',
-  'set_cpumask',
-  'update_idle',
-  'init_task',
-  'exit_task',
-  'enable',
-  'disable',
-  'init',
-  'exit',
-]);
+/** Ops that this machine has no occasion to call: it has no tick, no other classes, no cgroups, no hotplug. */
+const NEVER_CALLED = /^(tick|yield|core_sched_before|cpu_|cid_|cgroup_|cpuctl_|sub_)/;
 
 /** Host time is asked of warm code: runs before it, until this much time has gone. */
 const WARM_UP_MS = 300;
@@ -132,15 +115,26 @@ function run(kernel: Kernel, bytes: Uint8Array, options: DemoOptions): DemoResul
   object.load(kernel);
   afterScxLoad(object, kernel);
   for (const task of options.tasks ?? demoTasks()) machine.spawn(task);
+  const hostNs = new Map<string, number[]>();
+  machine.scx.calls.observer = (op, _sched, ns) => {
+    const times = hostNs.get(op);
+    if (times) times.push(ns);
+    else hostNs.set(op, [ns]);
+  };
   const link = map.attach();
   machine.run(options.durationNs ?? DEFAULT_DURATION);
   link.destroy();
-  const result = resultOf(machine, name, map);
+  const result = resultOf(machine, name, map, hostNs);
   object.close();
   return result;
 }
 
-function resultOf(machine: Machine, object: string, map: StructOpsMap): DemoResult {
+function resultOf(
+  machine: Machine,
+  object: string,
+  map: StructOpsMap,
+  hostNs: ReadonlyMap<string, readonly number[]>,
+): DemoResult {
   const { kernel } = machine;
   const gone = machine.scx.lastExit;
   if (!gone) throw new VmtableError(`scheduler "${map.name}": detached, but it is still there`);
@@ -150,7 +144,7 @@ function resultOf(machine: Machine, object: string, map: StructOpsMap): DemoResu
   for (const [op, callable] of Object.entries(sched.kdata.ops)) {
     if (!callable) continue;
     callbacks[op] = { program: callable.prog.fullName, count: callable.stats.runs, insns: callable.stats.insns };
-    const times = [...(sched.hostNs[op] ?? [])].sort((a, b) => a - b);
+    const times = [...(hostNs.get(opOf(op)) ?? [])].sort((a, b) => a - b);
     host[op] = { ns: times.reduce((sum, ns) => sum + ns, 0), medianNs: times[times.length >> 1] ?? 0 };
   }
   return {
@@ -158,15 +152,21 @@ function resultOf(machine: Machine, object: string, map: StructOpsMap): DemoResu
     kernel: kernel.profile.release,
     scheduler: sched.name,
     map: map.name,
-    exit: { ...exit, code: jsonInteger(exit.code) },
+    exit: {
+      kind: exit.kind,
+      kindName: exit.kindName,
+      code: jsonInteger(exit.code),
+      reason: exit.reason,
+      message: exit.message,
+    },
     ...(fault === undefined ? {} : { fault: (fault as Error).message }),
     simulatedNs: machine.now,
     callbacks,
-    neverCalled: Object.keys(callbacks).filter((op) => !CALLED.has(op)),
+    neverCalled: Object.keys(callbacks).filter((op) => NEVER_CALLED.test(op)),
     tasks: machine.runs.map((run) => ({
       name: run.script.name,
       pid: run.task.pid,
-      weight: run.task.wantedWeight,
+      weight: run.script.weight ?? 100,
       runNs: run.runNs,
       waitNs: run.waitNs,
       wakeups: run.wakeups,
@@ -186,7 +186,7 @@ function resultOf(machine: Machine, object: string, map: StructOpsMap): DemoResu
 }
 
 function schedulerMap(maps: readonly StructOpsMap[], object: string, wanted: string | undefined): StructOpsMap {
-  const schedulers = maps.filter((map) => /^sched_ext_ops(___|$)/.test(map.structName));
+  const schedulers = maps.filter((map) => /^sched_ext_ops(_cid)?(___|$)/.test(map.structName));
   const names = schedulers.map((map) => map.name).join(', ');
   const found = wanted === undefined ? schedulers[0] : schedulers.find((map) => map.name === wanted);
   if (!found) {

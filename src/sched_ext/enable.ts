@@ -1,177 +1,175 @@
-import { ERRNO } from '../errno.js';
-import { disallowUnsupported, exitInfoObject, exitTaskArgs, initTaskArgs } from './objects.js';
-import type { ScxSched } from './sched.js';
+import { ERRNO, ErrnoError } from '../errno.js';
+import { CidTables } from './cid.js';
+import { QUEUE } from './core.js';
+import type { OpName, ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
-import type { ScxTask } from './task.js';
+import { CLASS } from './task.js';
+import { errnoOf } from './task_states.js';
 
-const MAX_ERRNO = 4095;
+const HOTPLUG_OPS: readonly OpName[] = ['cpu_online', 'cpu_offline'];
+/** Called by their pointer in the vtable, whatever has become live; see Disable for ops.exit. */
+const ALWAYS_OPS: readonly OpName[] = ['init', 'init_cids'];
 
-/** DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK (kernel/sched/sched.h): taken off a queue to be put back. */
-const REQUEUE_FLAGS = 0xen;
+/** How a scheduler comes (scx_root_enable_workfn; on 6.12 scx_ops_enable_workfn). */
+export class Enable {
+  constructor(private readonly scx: SchedExt) {}
 
-/**
- * reg() (scx_root_enable, on 6.12 scx_ops_enable). Once the scheduler counts as being enabled the result is 0: a failure
- * becomes its exit, and ops.exit says why.
- */
-export function enableScheduler(host: SchedExt, sched: ScxSched): number {
-  host.sched = sched;
-  host.state = 'enabling';
-  sched.idle.reset((cpu) => !host.consts.idleMasksFirst && host.rqs.current(cpu) === null);
-  if (initialize(host, sched)) switchTasks(host, sched);
-  if (sched.exit) {
-    disableScheduler(host);
+  /**
+   * 0 once the scheduler counts as being enabled: a failure becomes its exit, and ops.exit says why.
+   */
+  run(sched: ScxSched): number {
+    const { disabling, consts } = this.scx;
+    this.scx.root = sched;
+    this.scx.state = 'enabling';
+    this.scx.nrRejected = 0;
+    sched.onClaim = () => disabling.claimed(sched);
+    for (const rq of this.scx.rqs) {
+      rq.cpuperfTarget = consts.cpuperfOne;
+      rq.local.sched = sched;
+    }
+    const err = this.#enable(sched);
+    if (err !== 0) {
+      const name = consts.globalDsqHash ? 'scx_ops_enable' : consts.subScheds ? 'scx_root_enable' : 'scx_enable';
+      sched.error(`${name}() failed (${err})`);
+      disabling.flush(sched);
+    }
     return 0;
   }
-  host.state = 'enabled';
-  host.kernel.printk(`sched_ext: BPF scheduler "${sched.name}" enabled${host.switchedAll ? '' : ' (partial)'}`);
-  return 0;
-}
 
-/** Up to the point from where enabling cannot fail. False if it did. */
-function initialize(host: SchedExt, sched: ScxSched): boolean {
-  if (sched.has('init')) {
-    const result = errnoOf(sched, 'init', sched.call('init', 0, []));
-    if (result !== 0) return fail(sched, `ops.init() failed (${result})`);
-    sched.initialized = true;
+  #enable(sched: ScxSched): number {
+    const { consts, disabling, watchdog } = this.scx;
+    if (consts.subScheds) watchdog.start(sched);
+    this.scx.idle.enable(sched);
+    for (const op of ALWAYS_OPS) if (sched.ops[op]) sched.live[op] = sched.ops[op];
+    const err = this.#initialize(sched);
+    if (err !== 0) return err;
+    if (!consts.subScheds) watchdog.start(sched);
+    disabling.bypass(true);
+    this.#makeLive(sched, (op) => op !== 'exit' && !HOTPLUG_OPS.includes(op));
+    sched.cpuPreempt = sched.ops.cpu_acquire !== undefined || sched.ops.cpu_release !== undefined;
+    this.scx.initTaskEnabled = true;
+    const refused = this.#initTasks(sched);
+    if (refused !== 0) {
+      // The disable work takes it up again.
+      disabling.bypass(false);
+      return refused;
+    }
+    this.#switchTasks(sched);
+    disabling.bypass(false);
+    if (sched.exit) return -ERRNO.EBUSY;
+    this.scx.state = 'enabled';
+    this.scx.switchedAll = this.scx.switchingAll;
+    this.scx.kernel.printk(
+      `sched_ext: BPF scheduler "${sched.name}" enabled${this.scx.switchedAll ? '' : ' (partial)'}`,
+    );
+    this.scx.enableSeq++;
+    return 0;
   }
-  if (!hotplugSeqMatches(host, sched)) return false;
-  const invalid = invalidOps(host, sched);
-  if (invalid !== null) return fail(sched, invalid);
-  for (const task of host.tasks) {
-    const result = initTask(host, sched, task);
-    if (result !== 0) return fail(sched, `ops.init_task() failed (${result}) for ${task.label}`);
-    task.state = host.consts.task.ready;
-    if (task.disallow) disallowUnsupported(task);
+
+  #makeLive(sched: ScxSched, which: (op: OpName) => boolean): void {
+    for (const [name, op] of Object.entries(sched.ops)) {
+      if (op && which(name as OpName)) sched.live[name as OpName] = op;
+    }
   }
-  return sched.exit === null;
-}
 
-/** check_hotplug_seq: CPUs came or went since the scheduler looked at them. */
-function hotplugSeqMatches(host: SchedExt, sched: ScxSched): boolean {
-  const expected = BigInt(sched.kdata.get('hotplug_seq'));
-  if (expected === 0n || expected === host.hotplugSeq) return true;
-  const { exit, codeRestartHotplug } = host.consts;
-  const message = `expected hotplug seq ${expected} did not match actual ${host.hotplugSeq}`;
-  sched.claimExit(exit.unregKern, codeRestartHotplug, message);
-  return false;
-}
-
-/** scx_validate_ops, on 6.12 validate_ops: what is wrong with the ops and flags together, or null. */
-function invalidOps(host: SchedExt, sched: ScxSched): string | null {
-  const { consts, kernel } = host;
-  const { enqLast, builtinIdlePerNode } = consts.ops;
-  if ((sched.flags & enqLast) !== 0n && !sched.has('enqueue')) {
-    return 'SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented';
+  /** CPU ids, ops.init, and what can be seen to be wrong; CPUs neither come nor go meanwhile. */
+  #initialize(sched: ScxSched): number {
+    const { consts, core, calls, cidMasks } = this.scx;
+    if (consts.subScheds) {
+      const shardSize = Number(sched.kdata.get('cid_shard_size'));
+      const tables = new CidTables(core.topology, (cpu) => core.online(cpu), shardSize);
+      sched.cids = tables;
+      if (sched.form === 'cid' && sched.live.init_cids) {
+        const err = errnoOf(sched, 'init_cids', calls.call(sched, 'init_cids', null, null, null));
+        if (err !== 0) return this.#fail(sched, `ops.init_cids() failed (${err})`, err);
+      }
+      this.scx.cids = tables;
+      try {
+        cidMasks.allocate(sched);
+      } catch (error) {
+        if (!(error instanceof ErrnoError)) throw error;
+        return -error.errno;
+      }
+    }
+    if (sched.live.init) {
+      const err = errnoOf(sched, 'init', calls.call(sched, 'init', null, null, null));
+      if (err !== 0) return this.#fail(sched, `ops.init() failed (${err})`, err);
+      if (sched.fault !== undefined) return -ERRNO.EFAULT;
+      sched.initialized = true;
+    }
+    this.#makeLive(sched, (op) => HOTPLUG_OPS.includes(op));
+    if (!this.#hotplugSeqMatches(sched) && consts.subScheds) return -ERRNO.EBUSY;
+    const invalid = this.#invalidOps(sched);
+    return invalid === null ? 0 : this.#fail(sched, invalid, -ERRNO.EINVAL);
   }
-  if ((sched.flags & builtinIdlePerNode) !== 0n && !sched.idle.enabled) {
-    return 'SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled';
+
+  #fail(sched: ScxSched, message: string, err: number): number {
+    sched.error(message);
+    return err;
   }
-  if (!consts.subScheds || sched.form === 'cid') return null;
-  if (sched.has('cpu_acquire') || sched.has('cpu_release')) {
-    kernel.printk('ops->cpu_acquire/release() are deprecated, use sched_switch TP instead');
+
+  /** check_hotplug_seq: CPUs came or went since the scheduler looked at them. */
+  #hotplugSeqMatches(sched: ScxSched): boolean {
+    const expected = BigInt(sched.kdata.get('hotplug_seq'));
+    if (expected === 0n || expected === this.scx.hotplugSeq) return true;
+    const { exit, codeRestartHotplug } = this.scx.consts;
+    const message = `expected hotplug seq ${expected} did not match actual ${this.scx.hotplugSeq}`;
+    sched.claimExit(exit.unregKern, codeRestartHotplug, message, this.scx.kernel.currentCpu);
+    return false;
   }
-  if (!sched.has('sub_attach') && !sched.has('sub_detach')) return null;
-  return 'sub_attach/sub_detach requires cid-form struct_ops';
-}
 
-function fail(sched: ScxSched, message: string): false {
-  sched.error(message);
-  return false;
-}
-
-function initTask(host: SchedExt, sched: ScxSched, task: ScxTask): number {
-  if (!sched.has('init_task')) return 0;
-  const args = initTaskArgs(host.kernel, false);
-  const result = errnoOf(sched, 'init_task', sched.call('init_task', 0, [task], task, args));
-  args.free();
-  return result;
-}
-
-/** Anything that is no errno is an error of its own (ops_sanitize_err). */
-function errnoOf(sched: ScxSched, op: string, result: unknown): number {
-  if (result === undefined || result === 0) return 0;
-  const value = Number(result);
-  if (value < 0 && value >= -MAX_ERRNO) return value;
-  sched.error(`ops.${op}() returned an invalid errno ${value}`);
-  return -ERRNO.EPROTO;
-}
-
-function switchTasks(host: SchedExt, sched: ScxSched): void {
-  host.switchedAll = (sched.flags & host.consts.ops.switchPartial) === 0n;
-  for (const task of host.tasks) {
-    task.slice = host.consts.sliceDefault;
-    if (!host.switchedAll && !task.wantsExt) continue;
-    task.state = host.consts.task.enabled;
-    task.weight = task.wantedWeight;
-    sched.call('enable', 0, [task], task);
-    sched.call('set_weight', 0, [task], task, task.weight);
-    sched.call('set_cpumask', 0, [task], task, { ptr: task.cpusPtr });
+  /** scx_validate_ops, on 6.12 validate_ops: what is wrong with the ops and flags together, or null. */
+  #invalidOps(sched: ScxSched): string | null {
+    const { consts, kernel } = this.scx;
+    const { enqLast, builtinIdlePerNode, keepBuiltinIdle } = consts.ops;
+    if (sched.wants(enqLast) && !sched.ops.enqueue) {
+      return 'SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented';
+    }
+    const perNode = builtinIdlePerNode !== 0 && sched.wants(builtinIdlePerNode);
+    if (perNode && sched.ops.update_idle && !sched.wants(keepBuiltinIdle)) {
+      return 'SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled';
+    }
+    if (!consts.subScheds || sched.form === 'cid') return null;
+    if (sched.ops.cpu_acquire || sched.ops.cpu_release) {
+      kernel.printk('ops->cpu_acquire/release() are deprecated, use sched_switch TP instead');
+    }
+    if (!sched.ops.sub_attach && !sched.ops.sub_detach) return null;
+    return 'sub_attach/sub_detach requires cid-form struct_ops';
   }
-  for (let cpu = 0; cpu < host.cpus; cpu++) {
-    if (host.rqs.current(cpu) !== null) continue;
-    sched.idle.set(cpu, true);
-    if (host.consts.idleMasksFirst) sched.call('update_idle', cpu, [], cpu, true);
+
+  /** ops.cgroup_init and ops.init_task; forks and cgroup changes are locked out. */
+  #initTasks(sched: ScxSched): number {
+    const { consts, states, cgroups } = this.scx;
+    const err = cgroups.init(sched);
+    if (err !== 0) return err;
+    for (const task of this.scx.tasks) {
+      if (consts.task.initBegin !== 0) states.setState(task, consts.task.initBegin);
+      const refused = states.initTask(sched, task, false);
+      if (refused !== 0) {
+        states.setState(task, consts.task.none);
+        sched.error(`ops.init_task() failed (${refused}) for ${task.label}`);
+        return refused;
+      }
+      states.setState(task, consts.task.init);
+      task.sched = sched;
+      states.setState(task, consts.task.ready);
+    }
+    return 0;
   }
-}
 
-/** scx_root_disable (on 6.12 scx_ops_disable_workfn): bypass, every task out, ops.exit. */
-export function disableScheduler(host: SchedExt): void {
-  const { sched } = host;
-  if (!sched?.exit) return;
-  host.state = 'disabling';
-  sched.bypassing = true;
-  for (let cpu = 0; cpu < host.cpus; cpu++) {
-    for (const task of [...host.rqs.waiting(cpu)].reverse()) requeueForBypass(host, sched, task);
+  /** From here on enabling cannot fail: every task gets the class that its policy has now. */
+  #switchTasks(sched: ScxSched): void {
+    const { consts, states, enqueue } = this.scx;
+    this.scx.switchingAll = !sched.wants(consts.ops.switchPartial);
+    this.scx.enabled = true;
+    for (const task of this.scx.tasks) {
+      if (states.stateOf(task) !== consts.task.ready) continue;
+      const cls = task.cls === CLASS.stop ? CLASS.stop : states.classFor(task);
+      const flags = QUEUE.save | QUEUE.move | enqueue.classFlag(cls !== task.cls);
+      enqueue.change(task, flags, () => {
+        task.slice = sched.sliceDefault;
+        return cls;
+      });
+    }
   }
-  for (const task of host.tasks) leave(host, sched, task);
-  sched.idle.enabled = false;
-  host.switchedAll = false;
-  logDisable(host, sched);
-  const info = exitInfoObject(host.kernel, sched);
-  sched.call('exit', 0, [], info);
-  info.free();
-  sched.dead = true;
-  host.state = 'disabled';
-  host.lastExit = { sched, exit: sched.exit, fault: sched.fault };
-  host.sched = null;
-}
-
-/** scx_log_sched_disable */
-function logDisable({ kernel, consts }: SchedExt, { name, exit }: ScxSched): void {
-  if (!exit) return;
-  kernel.printk(`sched_ext: BPF scheduler "${name}" disabled (${exit.reason})`);
-  if (exit.kind >= consts.exit.error && exit.message !== '') kernel.printk(`sched_ext: ${name}: ${exit.message}`);
-}
-
-/** Entering bypass takes every waiting task off its queue and puts it on one of the kernel's own (scx_bypass). */
-function requeueForBypass(host: SchedExt, sched: ScxSched, task: ScxTask): void {
-  takeOff(host, sched, task);
-  sched.call('runnable', task.cpu, [task], task, REQUEUE_FLAGS);
-}
-
-function takeOff(host: SchedExt, sched: ScxSched, task: ScxTask): void {
-  const flags = REQUEUE_FLAGS | host.consts.deqSchedChange;
-  sched.dequeue(task, flags);
-  if (task.running) sched.call('stopping', task.cpu, [task], task, false);
-  sched.call('quiescent', task.cpu, [task], task, flags);
-}
-
-/** A task leaves sched_ext: out of its queue, disable, exit_task (scx_disable_and_exit_task). */
-export function leave(host: SchedExt, sched: ScxSched, task: ScxTask): void {
-  const { ready, enabled } = host.consts.task;
-  if (task.queued) {
-    takeOff(host, sched, task);
-    task.clearFlags(host.consts.task.queued);
-  }
-  exitTask(host, sched, task, task.state === enabled, task.state === enabled || task.state === ready);
-}
-
-function exitTask(host: SchedExt, sched: ScxSched, task: ScxTask, wasEnabled: boolean, wasReady: boolean): void {
-  if (wasEnabled) sched.call('disable', task.cpu, [task], task);
-  if (wasReady && sched.has('exit_task')) {
-    const args = exitTaskArgs(host.kernel, false);
-    sched.call('exit_task', task.cpu, [task], task, args);
-    args.free();
-  }
-  task.state = 0;
 }

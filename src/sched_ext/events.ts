@@ -1,46 +1,43 @@
-/** What is due when, in order of time and, at one time, in order of arrival. */
-export class EventQueue<T> {
-  readonly #heap: { time: number; order: number; event: T }[] = [];
-  #order = 0;
+/**
+ * Event counters of a scheduler (kernel: struct scx_event_stats, 6.14). The names of this kernel's members, without SCX_EV_,
+ * are those that count; others are not counted, as that kernel does not.
+ */
+export class Events {
+  readonly #counts = new Map<string, number>();
 
-  add(time: number, event: T): void {
-    const heap = this.#heap;
-    const entry = { time, order: this.#order++, event };
-    let at = heap.length;
-    heap.push(entry);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!before(entry, heap[parent]!)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = entry;
+  /** Names of the struct's members. */
+  constructor(names: readonly string[]) {
+    for (const name of names) this.#counts.set(name.slice(PREFIX.length), 0);
   }
 
-  /** Time of the next event; Infinity if there is none. */
-  get nextTime(): number {
-    return this.#heap[0]?.time ?? Number.POSITIVE_INFINITY;
+  add(name: EventName, count = 1): void {
+    const before = this.#counts.get(name);
+    if (before !== undefined) this.#counts.set(name, before + count);
   }
 
-  take(): T | undefined {
-    const heap = this.#heap;
-    const first = heap[0];
-    const last = heap.pop();
-    if (first === undefined || last === undefined || heap.length === 0) return first?.event;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-      if (!before(heap[child]!, last)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = last;
-    return first.event;
+  /** In the order of the kernel's struct, by the members' names. */
+  entries(): [name: string, count: number][] {
+    return [...this.#counts].map(([name, count]) => [PREFIX + name, count]);
+  }
+
+  get(name: EventName): number {
+    return this.#counts.get(name) ?? 0;
   }
 }
 
-function before(a: { time: number; order: number }, b: { time: number; order: number }): boolean {
-  return a.time !== b.time ? a.time < b.time : a.order < b.order;
-}
+const PREFIX = 'SCX_EV_';
+
+export type EventName =
+  | 'SELECT_CPU_FALLBACK'
+  | 'DISPATCH_LOCAL_DSQ_OFFLINE'
+  | 'DISPATCH_KEEP_LAST'
+  | 'ENQ_SKIP_EXITING'
+  | 'ENQ_SKIP_MIGRATION_DISABLED'
+  | 'REENQ_IMMED'
+  | 'REENQ_REPEAT'
+  | 'REFILL_SLICE_DFL'
+  | 'SLICE_CLAMPED'
+  | 'BYPASS_DURATION'
+  | 'BYPASS_DISPATCH'
+  | 'BYPASS_ACTIVATE'
+  | 'INSERT_NOT_OWNED';

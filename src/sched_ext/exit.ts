@@ -6,24 +6,29 @@ export interface ExitInfo {
   /** `UNREG`, `ERROR_BPF`… : enum scx_exit_kind without its prefix. */
   kindName: string;
   code: bigint;
+  /** CPU that the exit was claimed on, -1 where the kernel does not know. */
+  cpu: number;
   reason: string;
   message: string;
+  /** The debug dump of an error, '' before it is made. */
+  dump: string;
 }
 
 const MESSAGE_LEN = 1024;
 
-/** Reasons by kind (scx_exit_reason, kernel/sched/ext.c). */
-export function exitInfo(consts: ScxConsts, kind: number, code: bigint, message: string): ExitInfo {
-  const { exit } = consts;
-  const known: Record<number, [string, string]> = {
-    [exit.unreg]: ['UNREG', 'unregistered from user space'],
-    [exit.unregBpf]: ['UNREG_BPF', 'unregistered from BPF'],
-    [exit.unregKern]: ['UNREG_KERN', 'unregistered from the main kernel'],
-    [exit.sysrq]: ['SYSRQ', 'disabled by sysrq-S'],
-    [exit.error]: ['ERROR', 'runtime error'],
-    [exit.errorBpf]: ['ERROR_BPF', 'scx_bpf_error'],
-    [exit.errorStall]: ['ERROR_STALL', 'runnable task stall'],
-  };
-  const [kindName, reason] = known[kind] ?? ['UNKNOWN', '<UNKNOWN>'];
-  return { kind, kindName, code, reason, message: message.slice(0, MESSAGE_LEN - 1) };
+/** Names and reasons by kind (scx_exit_reason). */
+const REASONS: readonly (readonly [keyof ScxConsts['exit'], string, string])[] = [
+  ['unreg', 'UNREG', 'unregistered from user space'],
+  ['unregBpf', 'UNREG_BPF', 'unregistered from BPF'],
+  ['unregKern', 'UNREG_KERN', 'unregistered from the main kernel'],
+  ['sysrq', 'SYSRQ', 'disabled by sysrq-S'],
+  ['error', 'ERROR', 'runtime error'],
+  ['errorBpf', 'ERROR_BPF', 'scx_bpf_error'],
+  ['errorStall', 'ERROR_STALL', 'runnable task stall'],
+  ['errorReenq', 'ERROR_REENQ', 'reenqueue limit'],
+];
+
+export function exitInfo(consts: ScxConsts, kind: number, code: bigint, message: string, cpu = -1): ExitInfo {
+  const [, kindName, reason] = REASONS.find(([name]) => consts.exit[name] === kind) ?? ['', 'UNKNOWN', '<UNKNOWN>'];
+  return { kind, kindName, code, cpu, reason, message: message.slice(0, MESSAGE_LEN - 1), dump: '' };
 }

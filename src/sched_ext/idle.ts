@@ -1,62 +1,314 @@
+import type { Cpumasks } from '../kernel/model/cpumask.js';
+import type { GuestPtr } from '../vm/types.js';
+import type { ScxRq } from './rq.js';
+import type { ScxSched } from './sched.js';
+import type { SchedExt } from './sched_ext.js';
 import type { ScxTask } from './task.js';
 
-/**
- * The built-in tracking of idle CPUs (kernel: ext_idle.c; on 6.12 part of ext.c) of a machine with one node and one last-level
- * cache and without SMT: each CPU is a core of its own, so the core mask equals the CPU mask.
- */
-export class IdleCpus {
-  readonly #idle: boolean[];
+/** Idle CPUs, and those whose whole core is idle: struct cpumasks that programs read. */
+interface IdleMasks {
+  readonly cpu: GuestPtr;
+  readonly smt: GuestPtr;
+}
+
+export const NUMA_NO_NODE = -1;
+
+/** Built-in tracking of idle CPUs, and the default choice of one (kernel: ext_idle.c, on 6.12 part of ext.c). */
+export class Idle {
+  /** The kernel keeps the masks (scx_builtin_idle_enabled). */
+  enabled = false;
+  /** …one for each node (scx_builtin_idle_per_node). */
+  perNode = false;
+  readonly #masks: Cpumasks;
+  readonly #global: IdleMasks;
+  readonly #nodes: readonly IdleMasks[];
+  /** CPUs of the LLC and of the node of each CPU that are online. */
+  readonly #llc: readonly GuestPtr[];
+  readonly #node: readonly GuestPtr[];
+  readonly #scratch: { allowed: GuestPtr; llc: GuestPtr; numa: GuestPtr };
   /** Where each CPU's last search ended (distribute_cpu_mask_prev, lib/cpumask.c). */
   readonly #lastPick: number[];
-  enabled = true;
+  #useLlc = false;
+  #useNuma = false;
+  #smt = false;
 
-  constructor(readonly cpus: number) {
-    this.#idle = new Array<boolean>(cpus).fill(false);
-    this.#lastPick = new Array<number>(cpus).fill(0);
+  constructor(private readonly scx: SchedExt) {
+    const { cpumasks } = scx.kernel;
+    const { topology } = scx.core;
+    this.#masks = cpumasks;
+    const pair = (name: string) => ({ cpu: cpumasks.alloc(`${name}.cpu`), smt: cpumasks.alloc(`${name}.smt`) });
+    this.#global = pair('idle_masks');
+    this.#nodes = Array.from({ length: topology.nrNodes }, (_, node) => pair(`idle_masks of node ${node}`));
+    this.#llc = topology.places.map((_, cpu) => cpumasks.alloc(`CPUs of the cache of CPU ${cpu}`));
+    this.#node = topology.places.map((_, cpu) => cpumasks.alloc(`CPUs of the node of CPU ${cpu}`));
+    this.#scratch = {
+      allowed: cpumasks.alloc('local_idle_cpumask'),
+      llc: cpumasks.alloc('local_llc_idle_cpumask'),
+      numa: cpumasks.alloc('local_numa_idle_cpumask'),
+    };
+    this.#lastPick = new Array<number>(topology.cpus).fill(0);
   }
 
-  reset(idle: (cpu: number) => boolean): void {
-    for (let cpu = 0; cpu < this.cpus; cpu++) this.#idle[cpu] = idle(cpu);
+  masks(node: number): IdleMasks {
+    return node === NUMA_NO_NODE ? this.#global : this.#nodes[node]!;
   }
 
-  set(cpu: number, idle: boolean): void {
-    this.#idle[cpu] = idle;
+  /** A struct cpumask of whole idle cores: the CPU mask where cores have one thread. */
+  cores(node: number): GuestPtr {
+    return this.#smt ? this.masks(node).smt : this.masks(node).cpu;
+  }
+
+  /** The node whose masks hold a CPU (scx_cpu_node_if_enabled). */
+  nodeOf(cpu: number): number {
+    return this.perNode ? this.scx.core.topology.node(cpu) : NUMA_NO_NODE;
+  }
+
+  // ---- Enabling
+
+  /** scx_idle_enable */
+  enable(sched: ScxSched): void {
+    const { consts } = this.scx;
+    this.enabled = !sched.ops.update_idle || sched.wants(consts.ops.keepBuiltinIdle);
+    this.perNode = consts.ops.builtinIdlePerNode !== 0 && sched.wants(consts.ops.builtinIdlePerNode);
+    this.updateTopology(sched);
+    for (const { cpu, smt } of [this.#global, ...this.#nodes]) {
+      this.#masks.clearAll(cpu);
+      this.#masks.clearAll(smt);
+    }
+    if (consts.idleStartsBusy) return;
+    for (const { cpu } of this.scx.rqs) {
+      if (!this.scx.core.online(cpu)) continue;
+      const masks = this.masks(this.nodeOf(cpu));
+      this.#masks.set(masks.cpu, cpu);
+      this.#masks.set(masks.smt, cpu);
+    }
+  }
+
+  disable(): void {
+    this.enabled = false;
+    this.perNode = false;
+  }
+
+  /** Which CPUs share what, after a hotplug event, too (scx_idle_update_selcpu_topology). */
+  updateTopology(sched: ScxSched): void {
+    const { topology } = this.scx.core;
+    const online = (cpu: number) => this.scx.core.online(cpu);
+    const cpus = [...topology.places.keys()];
+    const weights = cpus.map((cpu) => {
+      const llc = topology.llcCpus[cpu]!.filter(online);
+      const node = topology.nodeCpus[cpu]!.filter(online);
+      this.#masks.assign(this.#llc[cpu]!, llc);
+      this.#masks.assign(this.#node[cpu]!, node);
+      // Domains of one CPU, and of a single node, do not come to be.
+      return { llc: llc.length > 1 ? llc.length : 0, numa: topology.nrNodes > 1 ? node.length : 0 };
+    });
+    this.#smt = cpus.some((cpu) => online(cpu) && topology.siblings[cpu]!.filter(online).length > 1);
+    const first = weights[cpus.find(online) ?? 0]!;
+    const count = cpus.filter(online).length;
+    this.#useLlc = first.llc > 0 && first.llc < count;
+    const mismatch = cpus.some((cpu) => online(cpu) && weights[cpu]!.llc !== weights[cpu]!.numa);
+    const { builtinIdlePerNode } = this.scx.consts.ops;
+    const perNode = builtinIdlePerNode !== 0 && sched.wants(builtinIdlePerNode);
+    this.#useNuma = !perNode && first.numa > 0 && first.numa < count && mismatch;
+  }
+
+  // ---- What the idle class tells
+
+  /**
+   * scx_update_idle: the CPU begins (put_prev_task of another class, set_next_task_idle) or ceases (put_prev_task_idle) to
+   * idle; without `transition` it merely chose to idle on (pick_task_idle).
+   */
+  update(rq: ScxRq, idle: boolean, transition: boolean): void {
+    const { consts, root } = this.scx;
+    if (!this.scx.enabled || !root) return;
+    const reachesMasks = consts.idleStartsBusy || transition || rq.curr === rq.idle;
+    if (consts.idleMasksFirst && this.enabled && reachesMasks) this.#track(rq.cpu, idle);
+    const { rootIdleRenotify } = consts.rq;
+    const owed = idle && rq.hasFlags(rootIdleRenotify);
+    if (transition || owed) {
+      rq.flags &= ~rootIdleRenotify;
+      if (!rq.bypassing) this.scx.calls.call(root, 'update_idle', rq, null, null, this.scx.cpuArg(rq.cpu), idle);
+    }
+    if (!consts.idleMasksFirst && this.enabled && reachesMasks) this.#track(rq.cpu, idle);
+  }
+
+  /** update_builtin_idle */
+  #track(cpu: number, idle: boolean): void {
+    const masks = this.masks(this.nodeOf(cpu));
+    if (idle) this.#masks.set(masks.cpu, cpu);
+    else this.#masks.clear(masks.cpu, cpu);
+    if (!this.#smt) return;
+    const siblings = this.#siblings(cpu);
+    if (!idle) for (const sibling of siblings) this.#masks.clear(masks.smt, sibling);
+    else if (siblings.every((sibling) => this.#masks.test(masks.cpu, sibling))) {
+      for (const sibling of siblings) this.#masks.set(masks.smt, sibling);
+    }
+  }
+
+  /** cpu_smt_mask(): an offline CPU is not even its own sibling. */
+  #siblings(cpu: number): number[] {
+    return this.scx.core.topology.siblings[cpu]!.filter((sibling) => this.scx.core.online(sibling));
   }
 
   isIdle(cpu: number): boolean {
-    return this.#idle[cpu] === true;
+    return this.#masks.test(this.masks(this.nodeOf(cpu)).cpu, cpu);
   }
 
-  /** Claims a CPU: of those who ask, one gets it. */
+  // ---- Claiming
+
+  /** Claims a CPU: of those who ask, one gets it. Its core is not wholly idle any more, whoever gets it. */
   testAndClear(cpu: number): boolean {
-    const was = this.isIdle(cpu);
-    this.#idle[cpu] = false;
+    const masks = this.masks(this.nodeOf(cpu));
+    if (this.#smt) {
+      for (const sibling of this.#siblings(cpu)) this.#masks.clear(masks.smt, sibling);
+      this.#masks.clear(masks.smt, cpu);
+    }
+    const was = this.#masks.test(masks.cpu, cpu);
+    if (was) this.#masks.clear(masks.cpu, cpu);
     return was;
   }
 
-  /** Claims one of the allowed idle CPUs; -1 if there is none. */
-  pick(allowed: (cpu: number) => boolean, callerCpu: number): number {
-    const cpu = this.distribute((candidate) => this.isIdle(candidate) && allowed(candidate), callerCpu);
-    if (cpu >= 0) this.#idle[cpu] = false;
-    return cpu;
+  /** pick_idle_cpu_in_node: claims an idle CPU of `allowed`, of a whole idle core if there is one; -1 if there is none. */
+  #pickInNode(allowed: GuestPtr, node: number, coreOnly: boolean): number {
+    const masks = this.masks(node);
+    for (;;) {
+      let cpu = this.#smt ? this.anyAnd(masks.smt, allowed) : -1;
+      if (cpu < 0) {
+        if (this.#smt && coreOnly) return -1;
+        cpu = this.anyAnd(masks.cpu, allowed);
+        if (cpu < 0) return -1;
+      }
+      if (this.testAndClear(cpu)) return cpu;
+    }
   }
 
-  /** One of the wanted CPUs, each caller CPU going round (cpumask_any_and_distribute); -1 if there is none. */
-  distribute(wanted: (cpu: number) => boolean, callerCpu: number): number {
-    const from = this.#lastPick[callerCpu] ?? 0;
-    for (let step = 1; step <= this.cpus; step++) {
-      const cpu = (from + step) % this.cpus;
-      if (!wanted(cpu)) continue;
-      this.#lastPick[callerCpu] = cpu;
-      return cpu;
+  /** scx_pick_idle_cpu: from the node on to the others, nearest first; all of them are equally far here. -1 for none. */
+  pick(allowed: GuestPtr, node: number, flags: number): number {
+    const { core, inNode } = this.scx.consts.pickIdle;
+    const coreOnly = (flags & core) !== 0;
+    const cpu = this.#pickInNode(allowed, node, coreOnly);
+    if (cpu >= 0 || node === NUMA_NO_NODE || (flags & inNode) !== 0) return cpu;
+    for (let other = 0; other < this.#nodes.length; other++) {
+      if (other === node) continue;
+      const found = this.#pickInNode(allowed, other, coreOnly);
+      if (found >= 0) return found;
     }
     return -1;
   }
 
-  /** Default CPU selection (scx_select_cpu_dfl) for a wakeup that is not synchronous: the previous CPU, else any; or -1. */
-  selectDefault(task: ScxTask, prevCpu: number, callerCpu: number): number {
-    if (task.allows(prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
-    if (task.allowedCount === 1) return -1;
-    return this.pick((cpu) => task.allows(cpu), callerCpu);
+  /** One CPU of both masks, each calling CPU going round (cpumask_any_and_distribute); -1 if there is none. */
+  anyAnd(a: GuestPtr, b: GuestPtr): number {
+    const here = this.scx.kernel.currentCpu;
+    const start = this.#lastPick[here]! + 1;
+    let cpu = start < this.scx.cpus ? this.#masks.nextAnd(a, b, start) : -1;
+    if (cpu < 0) cpu = this.#masks.nextAnd(a, b, 0);
+    if (cpu >= 0) this.#lastPick[here] = cpu;
+    return cpu;
+  }
+
+  /** cpumask_any_distribute; with a node, only of that. */
+  anyOf(allowed: GuestPtr, node = NUMA_NO_NODE): number {
+    const within = node === NUMA_NO_NODE ? allowed : this.#node[this.#firstOf(node)]!;
+    return this.anyAnd(allowed, within);
+  }
+
+  #firstOf(node: number): number {
+    return this.scx.core.topology.places.findIndex((place) => place.node === node);
+  }
+
+  // ---- The default choice
+
+  /** select_cpu_restricted: of a task that can use one CPU only, that one if it idles; -1 if not. */
+  selectOnly(task: ScxTask, prevCpu: number, cpusAllowed: GuestPtr, flags: number): number {
+    const cpu = task.migrationDisabled ? task.cpu : this.#masks.next(task.cpusPtr);
+    if (cpu < 0 || !task.allows(cpu)) return -1;
+    if (cpusAllowed !== 0 && !this.#masks.test(cpusAllowed, cpu)) return -1;
+    if ((flags & this.scx.consts.pickIdle.inNode) !== 0 && this.nodeOf(cpu) !== this.nodeOf(prevCpu)) return -1;
+    return this.testAndClear(cpu) ? cpu : -1;
+  }
+
+  /**
+   * scx_select_cpu_dfl: claims the idle CPU that suits the task best, -1 if there is none. `cpusAllowed` (0 for none) narrows
+   * the task's own CPUs; `flags` are SCX_PICK_IDLE_*.
+   */
+  selectDefault(task: ScxTask, prevCpu: number, wakeFlags: number, cpusAllowed: GuestPtr, flags: number): number {
+    return this.scx.consts.topologyAware
+      ? this.#selectNear(task, prevCpu, wakeFlags, cpusAllowed, flags)
+      : this.#selectPlain(task, prevCpu, wakeFlags);
+  }
+
+  /** 6.12: one mask for the whole machine. */
+  #selectPlain(task: ScxTask, prevCpu: number, wakeFlags: number): number {
+    const { consts, kernel } = this.scx;
+    const allowed = task.cpusPtr;
+    if ((wakeFlags & consts.wake.sync) !== 0 && this.#wakerHasRoom(NUMA_NO_NODE) && task.allows(kernel.currentCpu)) {
+      return kernel.currentCpu;
+    }
+    if (this.#smt) {
+      if (this.#masks.test(this.#global.smt, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
+      const core = this.pick(allowed, NUMA_NO_NODE, consts.pickIdle.core);
+      if (core >= 0) return core;
+    }
+    return this.testAndClear(prevCpu) ? prevCpu : this.pick(allowed, NUMA_NO_NODE, 0);
+  }
+
+  /** The waking CPU has nothing waiting, though some CPU idles; and its task stays to be woken by. */
+  #wakerHasRoom(node: number): boolean {
+    const { kernel } = this.scx;
+    const rq = this.scx.rq(kernel.currentCpu);
+    return !kernel.current.exiting && rq.local.nr === 0 && !this.#masks.empty(this.masks(node).cpu);
+  }
+
+  #selectNear(task: ScxTask, prevCpu: number, wakeFlags: number, cpusAllowed: GuestPtr, flags: number): number {
+    const { consts, kernel, core } = this.scx;
+    const { topology } = core;
+    const own = task.cpusPtr;
+    const everywhere = task.allowedCount >= this.scx.cpus;
+    const node = this.nodeOf(prevCpu);
+    let allowed = own;
+    if (cpusAllowed !== 0 && cpusAllowed !== own) {
+      if (everywhere) allowed = cpusAllowed;
+      else if (this.#masks.and(this.#scratch.allowed, cpusAllowed, own)) allowed = this.#scratch.allowed;
+      else return -1;
+    }
+    const prevAllowed = this.#masks.test(allowed, prevCpu);
+    const span = (use: boolean, cpus: GuestPtr, scratch: GuestPtr): GuestPtr => {
+      if (!use) return 0;
+      if (allowed === own && everywhere) return cpus;
+      return this.#masks.and(scratch, allowed, cpus) ? scratch : 0;
+    };
+    const numa = span(this.#useNuma, this.#node[prevCpu]!, this.#scratch.numa);
+    const llc = span(this.#useLlc, this.#llc[prevCpu]!, this.#scratch.llc);
+
+    if ((wakeFlags & consts.wake.sync) !== 0) {
+      const waker = kernel.currentCpu;
+      if (prevAllowed && topology.llcCpus[waker]!.includes(prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
+      const wakerNode = this.nodeOf(waker);
+      const near = (flags & consts.pickIdle.inNode) === 0 || wakerNode === node;
+      if (near && this.#wakerHasRoom(wakerNode) && this.#masks.test(allowed, waker)) {
+        this.testAndClear(waker);
+        return waker;
+      }
+    }
+    if (this.#smt) {
+      if (prevAllowed && this.#masks.test(this.masks(node).smt, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
+      for (const cpus of [llc, numa]) {
+        const cpu = cpus === 0 ? -1 : this.#pickInNode(cpus, node, true);
+        if (cpu >= 0) return cpu;
+      }
+      const cpu = this.pick(allowed, node, flags | consts.pickIdle.core);
+      if (cpu >= 0 || (flags & consts.pickIdle.core) !== 0) return cpu;
+    }
+    if (prevAllowed && this.testAndClear(prevCpu)) return prevCpu;
+    if (this.#smt && consts.idleSiblingFirst) {
+      for (const cpu of this.#siblings(prevCpu)) {
+        if (cpu !== prevCpu && this.#masks.test(allowed, cpu) && this.testAndClear(cpu)) return cpu;
+      }
+    }
+    for (const cpus of [llc, numa]) {
+      const cpu = cpus === 0 ? -1 : this.#pickInNode(cpus, node, false);
+      if (cpu >= 0) return cpu;
+    }
+    return this.pick(allowed, node, flags);
   }
 }

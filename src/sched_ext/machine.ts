@@ -1,34 +1,28 @@
 import { InputError, UnsupportedError, VmtableError } from '../errors.js';
+import type { ClockEvent } from '../kernel/clock.js';
 import type { Kernel } from '../kernel/kernel.js';
-import { Dsq } from './dsq.js';
-import { leave } from './enable.js';
-import { EventQueue } from './events.js';
-import { newTask } from './objects.js';
-import type { RunQueues } from './sched.js';
+import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
+import { QUEUE, type SchedCore } from './core.js';
+import type { ScxRq } from './rq.js';
 import { SchedExt } from './sched_ext.js';
-import type { ScxTask } from './task.js';
+import { CLASS, type ScxTask } from './task.js';
 import { type Step, TaskRun, type TaskScript } from './task_run.js';
+import { Topology } from './topology.js';
 
-// A small machine: CPUs without SMT on one node with one cache, scripted tasks that run and sleep, simulated time in ns. The
-// order of callbacks is the kernel's (spec and recorded traces of 6.12, 6.18 and 7.3). Not modelled: the tick (a slice ends
-// to the nanosecond, ops.tick is not called), the time that callbacks take, fork, other scheduling classes, cgroups, hotplug.
+// A small machine: CPUs without SMT on one node with one cache, scripted tasks that run and sleep, simulated time in ns. It calls
+// the class methods of sched_ext in the order of the kernel's core. Not modelled: the tick (a slice ends to the nanosecond,
+// ops.tick is not called), the time that callbacks take, fork under a scheduler, tasks of other classes that
+// run, cgroups, hotplug.
 
-/** What waking and sleeping pass as enq_flags and deq_flags (kernel/sched/sched.h): WAKEUP or SLEEP, and NOCLOCK. */
-const ENQUEUE_WAKEUP = 0x9n;
-const DEQUEUE_SLEEP = 0x9n;
-
-/** From scx_bpf_kick_cpu to the other CPU's answer: an inter-processor interrupt. */
-const KICK_NS = 1000;
+/** From asking for an interrupt to its arrival; without it schedulers that kick CPUs in circles would stop time. */
+const IRQ_NS = 1000;
 
 /** More choices than this at one instant are a scheduler that goes round in circles. */
 const MAX_CHOICES = 10_000;
-
-type Event =
-  | { kind: 'wake'; run: TaskRun }
-  /** The running task's work or slice is used up, unless the CPU has switched since (`epoch`). */
-  | { kind: 'stop'; cpu: number; epoch: number }
-  | { kind: 'kick'; cpu: number; flags: number }
-  | { kind: 'watchdog' };
+const DEFAULT_WEIGHT = 100;
+const MAX_WEIGHT = 10_000;
+/** Load weight of nice 0, and how much finer task_struct has it. */
+const NICE_0 = 1024;
 
 /** A stretch of time that a CPU spent on one task. */
 export interface Span {
@@ -38,39 +32,30 @@ export interface Span {
 }
 
 class Cpu {
-  readonly local: Dsq;
-  current: ScxTask | null = null;
-  /** Counts switches. */
-  epoch = 0;
+  /** When the running task's work or slice is used up. */
+  alarm: ClockEvent | null = null;
   /** Until when the current task's time is accounted for. */
   accounted = 0;
   busyNs = 0;
   readonly spans: Span[] = [];
-
-  constructor(
-    readonly id: number,
-    localId: bigint,
-  ) {
-    this.local = new Dsq(localId, id);
-  }
 }
 
-export class Machine implements RunQueues {
+export class Machine implements SchedCore {
+  readonly topology: Topology;
   readonly scx: SchedExt;
   readonly runs: TaskRun[] = [];
   readonly #cpus: Cpu[];
   readonly #byTask = new Map<ScxTask, TaskRun>();
-  readonly #events = new EventQueue<Event>();
   readonly #resched = new Set<number>();
-  /** Waiting tasks of all CPUs, in the order in which they began to wait. */
-  readonly #waiting = new Set<ScxTask>();
+  readonly #helper: (() => void)[] = [];
   #nextPid = 101;
   #choices = 0;
+  #choicesAt = 0;
 
   constructor(readonly kernel: Kernel) {
+    this.topology = Topology.flat(kernel.cpus);
+    this.#cpus = Array.from({ length: kernel.cpus }, () => new Cpu());
     this.scx = new SchedExt(kernel, this);
-    const { localOn } = this.scx.consts.dsq;
-    this.#cpus = Array.from({ length: kernel.cpus }, (_, id) => new Cpu(id, localOn | BigInt(id)));
   }
 
   get cpus(): number {
@@ -81,332 +66,273 @@ export class Machine implements RunQueues {
     return this.kernel.clock.now;
   }
 
-  local(cpu: number): Dsq {
-    return this.#cpu(cpu).local;
+  busyNs(cpu: number): number {
+    return this.#cpus[cpu]!.busyNs;
   }
 
-  current(cpu: number): ScxTask | null {
-    return this.#cpu(cpu).current;
+  spans(cpu: number): readonly Span[] {
+    return this.#cpus[cpu]!.spans;
   }
 
-  waiting(cpu: number): readonly ScxTask[] {
-    return [...this.#waiting].filter((task) => task.cpu === cpu);
+  // ---- What sched_ext asks (SchedCore)
+
+  online(cpu: number): boolean {
+    return cpu < this.cpus;
+  }
+
+  active(cpu: number): boolean {
+    return cpu < this.cpus;
   }
 
   resched(cpu: number): void {
     this.#resched.add(cpu);
   }
 
-  kick(cpu: number, flags: number): void {
-    this.#events.add(this.now + KICK_NS, { kind: 'kick', cpu, flags });
+  reschedNext(cpu: number): void {
+    this.#resched.add(cpu);
   }
 
-  invoke(cpu: number, op: () => unknown): unknown {
-    const { currentCpu, currentTask } = this.kernel;
-    this.kernel.currentCpu = cpu;
-    this.kernel.currentTask = this.current(cpu)?.ptr ?? 0;
-    try {
-      return op();
-    } finally {
-      this.kernel.currentCpu = currentCpu;
-      this.kernel.currentTask = currentTask;
-    }
+  irqWork(cpu: number, work: () => void): void {
+    this.#at(this.now + IRQ_NS, () => this.#on(cpu, work));
   }
 
-  busyNs(cpu: number): number {
-    return this.#cpu(cpu).busyNs;
+  kthreadWork(work: () => void): void {
+    this.#helper.push(work);
   }
 
-  spans(cpu: number): readonly Span[] {
-    return this.#cpu(cpu).spans;
+  updateCurr(id: number): number {
+    const cpu = this.#cpus[id]!;
+    const { curr } = this.scx.rq(id);
+    const ran = this.now - cpu.accounted;
+    cpu.accounted = this.now;
+    const run = this.#byTask.get(curr);
+    if (!run || ran === 0) return 0;
+    run.ran(ran);
+    cpu.busyNs += ran;
+    const last = cpu.spans[cpu.spans.length - 1];
+    if (last && last.pid === curr.pid && last.end === this.now - ran) last.end = this.now;
+    else cpu.spans.push({ pid: curr.pid, start: this.now - ran, end: this.now });
+    return ran;
   }
 
-  #cpu(cpu: number): Cpu {
-    return this.#cpus[cpu] as Cpu;
+  clock(): number {
+    return this.now;
   }
+
+  cpuperfChanged(): void {}
+
+  capacity(): number {
+    return this.scx.consts.cpuperfOne;
+  }
+
+  frequency(): number {
+    return this.scx.consts.cpuperfOne;
+  }
+
+  /** The other CPU chooses at this very instant: nobody has to wait for it. */
+  waitFor(): void {}
+
+  // Tasks of other classes wait on no queue: they are asleep, or run until the class changes back.
+  enqueueOther(): void {}
+  dequeueOther(): void {}
+  putPrevOther(): void {}
+  setNextOther(): void {}
+  migrated(): void {}
+
+  // ---- Tasks and time
 
   /** Adds a sleeping task; before a scheduler is attached, for this machine has no fork. Throws InputError. */
   spawn(script: TaskScript): TaskRun {
-    if (this.scx.sched)
-      throw new InputError(`task ${script.name}: this machine cannot fork while a scheduler is loaded`);
-    const task = newTask(this.scx, script.pid ?? this.#nextPid++, script);
+    const { name, weight = DEFAULT_WEIGHT } = script;
+    const { tasks } = this.kernel;
+    if (this.scx.root) throw new InputError(`task ${name}: this machine cannot fork while a scheduler is loaded`);
+    if (!Number.isInteger(weight) || weight < 1 || weight > MAX_WEIGHT) {
+      throw new InputError(`task ${name}: weight ${weight} is not within 1 to ${MAX_WEIGHT}`);
+    }
+    TaskRun.check(script);
+    const pid = script.pid ?? this.#nextPid++;
+    const policy = script.policy === 'normal' ? SCHED_POLICY.NORMAL : SCHED_POLICY.EXT;
+    const { cpus } = script;
+    // It was on one of its CPUs before.
+    const places = cpus?.length ? cpus : this.kernel.cpumasks.all;
+    const options = { comm: name, pid, policy, cpu: places[pid % places.length]!, ...(cpus ? { cpus } : {}) };
+    const known = tasks.byPid(pid);
+    const kernelTask = known && !this.scx.taskAt(known.ptr) ? known : tasks.create(options);
+    tasks.fields.loadWeight.set(kernelTask.ptr, Math.round((weight * NICE_0) / DEFAULT_WEIGHT) * NICE_0);
+    kernelTask.state = TASK_STATE.INTERRUPTIBLE;
+    const task = this.scx.newTask(kernelTask, CLASS.fair);
+    this.scx.states.fork(task);
+    this.scx.states.postFork(task);
     const run = new TaskRun(task, script);
-    this.scx.add(task);
     this.runs.push(run);
     this.#byTask.set(task, run);
-    this.#events.add(this.now + (script.startNs ?? 0), { kind: 'wake', run });
+    this.#at(this.now + (script.startNs ?? 0), () => this.#wake(run));
     return run;
   }
 
   /** Runs until every task has exited, the scheduler has gone, or the time is up (ns from now). */
   run(durationNs: number): void {
+    const { clock } = this.kernel;
     const end = this.now + durationNs;
-    const watchdog = this.#watchdogInterval();
-    this.#events.add(this.now + watchdog, { kind: 'watchdog' });
     for (;;) {
       this.#settle();
-      const time = this.#events.nextTime;
-      if (!this.scx.sched || this.runs.every((run) => run.exited)) break;
-      if (time > end) {
-        this.kernel.clock.advanceTo(end);
-        break;
-      }
-      if (time > this.now) this.#choices = 0;
-      this.kernel.clock.advanceTo(time);
-      this.#handle(this.#events.take() as Event, watchdog);
+      if (!this.scx.root || this.runs.every((run) => run.exited)) break;
+      const time = clock.nextEvent;
+      clock.advanceTo(Math.min(time, end));
+      if (time > end) break;
     }
-    for (const cpu of this.#cpus) this.#account(cpu);
+    for (const rq of this.scx.rqs) this.#account(rq);
   }
 
-  #handle(event: Event, watchdog: number): void {
-    switch (event.kind) {
-      case 'wake':
-        this.#wake(event.run);
-        return;
-      case 'stop': {
-        const cpu = this.#cpu(event.cpu);
-        if (cpu.epoch === event.epoch) this.#stop(cpu);
-        return;
-      }
-      case 'kick':
-        this.#arrive(event.cpu, event.flags);
-        return;
-      case 'watchdog':
-        this.#checkStalls(2 * watchdog);
-        this.#events.add(this.now + watchdog, event);
+  #at(time: number, action: () => void): ClockEvent {
+    return this.kernel.clock.schedule(time, () => {
+      action();
+      this.#settle();
+    });
+  }
+
+  /** Something that happens on a CPU, in the context of what runs there. */
+  #on(cpu: number, body: () => void): void {
+    const { kernel } = this;
+    const { currentCpu, currentTask } = kernel;
+    kernel.currentCpu = cpu;
+    kernel.currentTask = this.scx.rq(cpu).curr.ptr;
+    try {
+      body();
+    } finally {
+      kernel.currentCpu = currentCpu;
+      kernel.currentTask = currentTask;
     }
   }
 
-  /** CPUs choose, lowest first, until none is asked to any more; a scheduler that wants to go goes at once. */
+  /** The helper's work, then CPUs that are to choose, lowest first, until nothing is left to do. */
   #settle(): void {
+    if (this.now > this.#choicesAt) this.#choices = 0;
+    this.#choicesAt = this.now;
     for (;;) {
-      const { sched } = this.scx;
-      if (sched?.exit) this.scx.disable();
-      if (!this.scx.sched) this.#resched.clear();
+      const work = this.#helper.shift();
+      if (work) {
+        work();
+        continue;
+      }
+      if (!this.scx.root) this.#resched.clear();
       if (this.#resched.size === 0) return;
       if (++this.#choices > MAX_CHOICES) {
         throw new VmtableError(`at ${this.now} ns: the scheduler makes CPUs choose anew without end`);
       }
       const cpu = Math.min(...this.#resched);
       this.#resched.delete(cpu);
-      this.#schedule(this.#cpu(cpu));
+      this.#on(cpu, () => this.#schedule(this.scx.rq(cpu)));
     }
   }
 
-  // ---- wakeup (try_to_wake_up, select_task_rq_scx, enqueue_task_scx)
+  // ---- Wakeup (try_to_wake_up)
 
   #wake(run: TaskRun): void {
-    const { sched } = this.scx;
-    if (!sched) return;
     const { task } = run;
-    if (task.state !== this.scx.consts.task.enabled) {
+    if (!this.scx.root) return;
+    if (task.cls !== CLASS.ext) {
       throw new UnsupportedError(`${task.label} woke outside of sched_ext: this machine has no other classes`);
     }
-    const waker = task.cpu;
-    let flags = ENQUEUE_WAKEUP;
-    if (task.allowedCount > 1) {
-      task.cpu = this.#selectCpu(task, waker);
-      flags |= this.scx.consts.enq.cpuSelected;
-    } else {
-      task.cpu = task.cpus[0] as number;
-    }
-    run.woken(this.now);
-    this.#markWaiting(task);
-    task.setFlags(this.scx.consts.task.queued);
-    sched.call('runnable', waker, [task], task, flags);
-    sched.enqueue(task, flags);
-    // The chosen CPU is told of a task that waits, unless it is busy with another one.
-    if (this.current(task.cpu) === null) this.resched(task.cpu);
+    this.#on(task.cpu, () => {
+      const { pick, enqueue, consts } = this.scx;
+      let flags = QUEUE.wakeup | QUEUE.noclock;
+      let { cpu } = task;
+      if (task.allowedCount > 1) {
+        cpu = pick.selectTaskRq(task, cpu, consts.wake.ttwu);
+        flags |= consts.enq.cpuSelected;
+      }
+      if (!task.allows(cpu)) cpu = this.kernel.cpumasks.next(task.cpusPtr);
+      if (cpu !== task.cpu) {
+        task.cpu = cpu;
+        flags |= enqueue.migratedFlag;
+      }
+      run.woken(this.now);
+      task.kernelTask.state = TASK_STATE.RUNNING;
+      const rq = this.scx.rq(cpu);
+      enqueue.enqueueTask(rq, task, flags);
+      task.onRq = true;
+      enqueue.wakeupPreempt(rq, task);
+      enqueue.woken(rq);
+    });
   }
 
-  #selectCpu(task: ScxTask, prevCpu: number): number {
-    const { sched, consts } = this.scx;
-    if (!sched) return prevCpu;
-    if (sched.has('select_cpu')) {
-      const answer = Number(sched.call('select_cpu', prevCpu, [task], task, prevCpu, consts.wakeTtwu) ?? prevCpu);
-      const cpu = sched.validCpu(answer, 'from ops.select_cpu()') ? answer : prevCpu;
-      return task.allows(cpu) ? cpu : this.#fallbackCpu(task, prevCpu);
-    }
-    const cpu = sched.idle.enabled ? sched.idle.selectDefault(task, prevCpu, prevCpu) : -1;
-    if (cpu >= 0) {
-      task.verdict = { dsqId: consts.dsq.local, enqFlags: 0n, slice: consts.sliceDefault, vtime: undefined };
-    }
-    return cpu >= 0 ? cpu : this.#fallbackCpu(task, prevCpu);
+  // ---- The end of a stretch of running
+
+  /** update_curr of the class that the current task is in. */
+  #account(rq: ScxRq): void {
+    if (rq.curr.cls === CLASS.ext) this.scx.pick.updateCurr(rq);
+    else this.updateCurr(rq.cpu);
   }
 
-  #fallbackCpu(task: ScxTask, prevCpu: number): number {
-    return task.allows(prevCpu) ? prevCpu : (task.cpus[0] as number);
-  }
-
-  /** set_task_runnable */
-  #markWaiting(task: ScxTask): void {
-    (this.#byTask.get(task) as TaskRun).runnableAt = this.now;
-    task.clearFlags(this.scx.consts.task.resetRunnableAt);
-    this.#waiting.add(task);
-  }
-
-  // ---- the end of a stretch of running
-
-  #account(cpu: Cpu): void {
-    const task = cpu.current;
-    const ran = this.now - cpu.accounted;
-    cpu.accounted = this.now;
-    if (!task || ran === 0) return;
-    (this.#byTask.get(task) as TaskRun).ran(ran);
-    task.charge(ran);
-    cpu.busyNs += ran;
-    const last = cpu.spans[cpu.spans.length - 1];
-    if (last && last.pid === task.pid && last.end === this.now - ran) last.end = this.now;
-    else cpu.spans.push({ pid: task.pid, start: this.now - ran, end: this.now });
-  }
-
-  #stop(cpu: Cpu): void {
-    this.#account(cpu);
-    const task = cpu.current as ScxTask;
-    const run = this.#byTask.get(task) as TaskRun;
+  #stop(rq: ScxRq): void {
+    this.#account(rq);
+    const run = this.#byTask.get(rq.curr)!;
     if (run.remaining > 0) {
-      this.resched(cpu.id);
+      this.resched(rq.cpu);
       return;
     }
     const step = run.next();
-    if (step && 'run' in step) this.#arm(cpu);
-    else this.#sleep(cpu, task, run, step);
+    if (step && 'run' in step) this.#arm(rq);
+    else this.#sleep(rq, rq.curr, run, step);
   }
 
-  /** The running task goes to sleep, or for good (dequeue_task_scx, then __schedule). */
-  #sleep(cpu: Cpu, task: ScxTask, run: TaskRun, step: Step | undefined): void {
-    const { sched, consts } = this.scx;
-    if (!sched) return;
-    sched.dequeue(task, DEQUEUE_SLEEP);
-    sched.call('stopping', cpu.id, [task], task, false);
-    sched.call('quiescent', cpu.id, [task], task, DEQUEUE_SLEEP);
-    task.setFlags(consts.task.dequeuedForSleep);
-    task.clearFlags(consts.task.queued);
-    if (step) this.#events.add(this.now + run.sleepNs, { kind: 'wake', run });
-    this.#resched.delete(cpu.id);
-    this.#schedule(cpu);
-    if (step || !this.scx.sched) return;
+  /** The running task goes to sleep, or for good (__schedule, try_to_block_task). */
+  #sleep(rq: ScxRq, task: ScxTask, run: TaskRun, step: Step | undefined): void {
+    const { tasks } = this.kernel;
+    task.kernelTask.state = step ? TASK_STATE.INTERRUPTIBLE : TASK_STATE.DEAD;
+    if (!step) tasks.exit(task.kernelTask);
+    this.scx.enqueue.dequeueTask(rq, task, QUEUE.sleep | QUEUE.noclock);
+    task.onRq = false;
+    if (step) this.#at(this.now + run.sleepNs, () => this.#wake(run));
+    this.#resched.delete(rq.cpu);
+    this.#schedule(rq);
+    if (step) return;
     run.exited = true;
-    leave(this.scx, sched, task);
-    this.scx.remove(task);
+    this.scx.states.dead(task);
+    this.#byTask.delete(task);
+    this.scx.forget(task);
+    tasks.reap(task.kernelTask);
   }
 
-  // ---- the choice (balance_one, pick_task_scx, put_prev_task_scx, set_next_task_scx)
+  // ---- The choice (__schedule)
 
-  #schedule(cpu: Cpu): void {
-    const { sched } = this.scx;
-    if (!sched) return;
-    this.#account(cpu);
-    const prev = cpu.current;
-    const next = this.#pick(cpu, prev);
-    if (next === prev) {
-      if (prev) this.#arm(cpu);
-      return;
+  #schedule(rq: ScxRq): void {
+    const { pick, idle, consts } = this.scx;
+    this.#account(rq);
+    const prev = rq.curr;
+    if (!consts.dispatchInPick) pick.balance(rq);
+    const found = pick.pickTask(rq);
+    const next = found ?? rq.idle;
+    if (!found) idle.update(rq, true, false);
+    if (next !== prev) {
+      if (prev === rq.idle) idle.update(rq, false, true);
+      else this.#putPrev(rq, prev, next);
+      if (found) this.#setNext(rq, found);
+      else idle.update(rq, true, true);
+      pick.setCurr(rq, next);
     }
-    if (prev) this.#putPrev(cpu, prev, next);
-    this.#setNext(cpu, prev, next);
-    // Putting the previous task back may have filled the local queue of a CPU that was about to idle.
-    if (next === null && cpu.local.tasks.length > 0) this.resched(cpu.id);
+    this.#arm(rq);
   }
 
-  #pick(cpu: Cpu, prev: ScxTask | null): ScxTask | null {
-    const { sched, consts } = this.scx;
-    if (!sched) return prev;
-    if (prev?.queued && prev.slice > 0n) return prev;
-    for (let loop = 0; loop < consts.maxDispatchLoops; loop++) {
-      if (cpu.local.tasks.length > 0 || sched.consume(sched.globalDsq, cpu.id)) return this.#head(cpu);
-      if (!sched.has('dispatch')) break;
-      sched.call('dispatch', cpu.id, prev ? [prev] : [], cpu.id, prev ?? { ptr: 0 });
-      const dispatched = sched.flush(cpu.id);
-      if (prev?.queued && prev.slice > 0n) return prev;
-      if (cpu.local.tasks.length > 0 || sched.consume(sched.globalDsq, cpu.id)) return this.#head(cpu);
-      if (!dispatched) break;
-      if (loop === consts.maxDispatchLoops - 1) this.kick(cpu.id, 0);
-    }
-    if (!prev?.queued || (sched.flags & consts.ops.enqLast) !== 0n) return null;
-    if (prev.slice === 0n) prev.slice = consts.sliceDefault;
-    return prev;
+  #putPrev(rq: ScxRq, prev: ScxTask, next: ScxTask): void {
+    if (prev.onRq) this.#byTask.get(prev)?.preempted(this.now);
+    if (prev.cls === CLASS.ext) this.scx.pick.putPrevTask(rq, prev, next);
   }
 
-  #head(cpu: Cpu): ScxTask {
-    const task = cpu.local.tasks[0] as ScxTask;
-    if (task.slice === 0n) task.slice = this.scx.consts.sliceDefault;
-    return task;
-  }
-
-  #putPrev(cpu: Cpu, prev: ScxTask, next: ScxTask | null): void {
-    const { sched, consts } = this.scx;
-    prev.running = false;
-    if (!sched || !prev.queued) return;
-    sched.call('stopping', cpu.id, [prev], prev, true);
-    (this.#byTask.get(prev) as TaskRun).preempted(this.now);
-    this.#markWaiting(prev);
-    if (prev.slice > 0n) cpu.local.insertFifo(prev, true);
-    else sched.enqueue(prev, next === null ? consts.enq.last : 0n);
-  }
-
-  #setNext(cpu: Cpu, prev: ScxTask | null, next: ScxTask | null): void {
-    const { sched, consts } = this.scx;
-    if (!sched) return;
-    cpu.epoch++;
-    cpu.current = next;
-    if ((prev === null) !== (next === null)) this.#updateIdle(cpu.id, next === null);
-    if (!next) return;
-    cpu.local.remove(next);
-    this.#waiting.delete(next);
-    next.running = true;
-    (this.#byTask.get(next) as TaskRun).scheduled(this.now, cpu.id);
-    sched.call('running', cpu.id, [next], next);
-    next.setFlags(consts.task.resetRunnableAt);
-    this.#arm(cpu);
+  #setNext(rq: ScxRq, next: ScxTask): void {
+    this.scx.pick.setNextTask(rq, next);
+    this.#byTask.get(next)!.scheduled(this.now, rq.cpu);
   }
 
   /** Sets the alarm for the end of work or slice. */
-  #arm(cpu: Cpu): void {
-    const task = cpu.current as ScxTask;
-    const { remaining } = this.#byTask.get(task) as TaskRun;
-    const slice = task.slice === this.scx.consts.sliceInfinite ? Number.POSITIVE_INFINITY : Number(task.slice);
-    cpu.epoch++;
-    this.#events.add(this.now + Math.min(remaining, slice), { kind: 'stop', cpu: cpu.id, epoch: cpu.epoch });
-  }
-
-  #updateIdle(cpu: number, idle: boolean): void {
-    const { sched, consts } = this.scx;
-    if (!sched) return;
-    if (consts.idleMasksFirst) sched.idle.set(cpu, idle);
-    sched.call('update_idle', cpu, [], cpu, idle);
-    if (!consts.idleMasksFirst) sched.idle.set(cpu, idle);
-  }
-
-  // ---- interrupts
-
-  #arrive(cpu: number, flags: number): void {
-    const { idle, preempt } = this.scx.consts.kick;
-    const { current } = this.#cpu(cpu);
-    if ((flags & idle) !== 0 && current !== null) return;
-    if ((flags & preempt) !== 0 && current !== null) {
-      this.#account(this.#cpu(cpu));
-      current.slice = 0n;
-    }
-    this.resched(cpu);
-  }
-
-  #watchdogInterval(): number {
-    const { sched, consts } = this.scx;
-    const timeoutMs = Number(sched?.kdata.get('timeout_ms') ?? 0) || consts.maxTimeoutMs;
-    return (timeoutMs / 2) * 1_000_000;
-  }
-
-  /** check_rq_for_timeouts */
-  #checkStalls(timeoutNs: number): void {
-    const { sched, consts } = this.scx;
-    for (const task of this.#waiting) {
-      const waited = this.now - (this.#byTask.get(task) as TaskRun).runnableAt;
-      if (waited <= timeoutNs) continue;
-      const ms = Math.floor(waited / 1_000_000);
-      const text = `${Math.floor(ms / 1000)}.${String(ms % 1000).padStart(3, '0')}s`;
-      sched?.claimExit(consts.exit.errorStall, 0n, `${task.label} failed to run for ${text}`);
-    }
+  #arm(rq: ScxRq): void {
+    const cpu = this.#cpus[rq.cpu]!;
+    cpu.alarm?.cancel();
+    const run = this.#byTask.get(rq.curr);
+    if (!run) return;
+    const ns = Math.min(run.remaining, rq.curr.slice);
+    cpu.alarm = this.#at(this.now + ns, () => this.#on(rq.cpu, () => this.#stop(rq)));
   }
 }
 

@@ -51,7 +51,7 @@ function checkMember(host: SchedExt, op: string, prog: ProgInfo): number {
   if (prog.sleepable && !mayGoToSleep) return -ERRNO.EINVAL;
   if (consts.subScheds && NESTING.has(op)) {
     prog.aux.priv_stack_requested = true;
-    prog.aux.recursion_detected = () => host.sched?.error(`${op} recursion detected`);
+    prog.aux.recursion_detected = () => host.root?.error(`${op} recursion detected`);
   }
   return 0;
 }

@@ -1,114 +1,240 @@
 import { ERRNO } from '../errno.js';
 import type { Kernel } from '../kernel/kernel.js';
-import type { Kdata, MapInfo } from '../kernel/types.js';
+import { ArenaMap } from '../kernel/map/arena.js';
+import type { KernelTask } from '../kernel/model/task.js';
+import type { Kdata, MapInfo, OpArg } from '../kernel/types.js';
 import type { AccessClass, GuestPtr, HostCall } from '../vm/types.js';
+import { OpCalls } from './call.js';
+import { CgroupHooks } from './cgroup.js';
+import type { CidTables } from './cid.js';
+import { CidMasks } from './cid_masks.js';
 import { ScxConsts } from './consts.js';
-import { disableScheduler, enableScheduler } from './enable.js';
+import type { SchedCore } from './core.js';
+import { Deferred } from './deferred.js';
+import { Disable } from './disable.js';
+import { Dispatch } from './dispatch.js';
+import { DsqTable } from './dsq_table.js';
+import { DumpWriter } from './dump.js';
+import { Enable } from './enable.js';
+import { Enqueue } from './enqueue.js';
 import type { ExitInfo } from './exit.js';
 import type { ScxForm } from './forms.js';
+import { Hotplug } from './hotplug.js';
+import { Idle } from './idle.js';
 import { registerScxKfuncs } from './kfuncs.js';
+import { Kicks } from './kick.js';
 import { structOpsDef } from './ops.js';
-import { type RunQueues, ScxSched } from './sched.js';
-import { type ScxTask, TaskLayout } from './task.js';
+import { Pick } from './pick.js';
+import { ScxRq } from './rq.js';
+import { type OpName, ScxSched } from './sched.js';
+import { CLASS, type SchedClass, ScxTask } from './task.js';
+import { TaskStates } from './task_states.js';
+import { Watchdog } from './watchdog.js';
 
-/** sched_ext on one kernel: the struct_ops type, its kfuncs, and the scheduler that is loaded, if any. */
+/**
+ * sched_ext on one kernel (kernel/sched/ext.c, 7.x kernel/sched/ext/): the struct_ops types, the kfuncs, and the scheduling
+ * class of the scheduler that is loaded, if any. A machine drives it: it implements SchedCore, makes the tasks known, and
+ * calls the methods of the parts below where the kernel's core calls those of ext_sched_class.
+ */
 export class SchedExt {
   readonly consts: ScxConsts;
-  readonly layout: TaskLayout;
-  /** Access class of the fields of a task that scheduler programs may write. */
-  readonly taskClass: AccessClass;
-  /** The same of scx.disallow. */
-  readonly disallowClass: AccessClass;
-  sched: ScxSched | null = null;
+  readonly calls = new OpCalls();
+  readonly rqs: readonly ScxRq[];
+
+  /** enqueue_task, dequeue_task, and what leads to them: fork, wakeup, class changes. */
+  readonly enqueue: Enqueue;
+  /** Queues: inserts, moves, consumption. */
+  readonly dispatch: Dispatch;
+  /** pick_task, put_prev_task, set_next_task, tick, yield. */
+  readonly pick: Pick;
+  /** Built-in idle tracking and CPU selection. */
+  readonly idle: Idle;
+  readonly deferred: Deferred;
+  readonly kicks: Kicks;
+  /** init_task, enable, disable, exit_task; fork and exit. */
+  readonly states: TaskStates;
+  readonly cgroups: CgroupHooks;
+  readonly hotplug: Hotplug;
+  readonly watchdog: Watchdog;
+  readonly dump: DumpWriter;
+  readonly enabling: Enable;
+  readonly disabling: Disable;
+  readonly cidMasks: CidMasks;
+
+  /** The scheduler that is loaded or being so (scx_root). */
+  root: ScxSched | null = null;
   /** enum scx_enable_state, as /sys/kernel/sched_ext/state tells it. */
   state: 'disabled' | 'enabling' | 'enabled' | 'disabling' = 'disabled';
-  /** Every task that can be is under the scheduler (no SCX_OPS_SWITCH_PARTIAL). */
+  /** __scx_enabled: tasks may be in this class. */
+  enabled = false;
+  /** Every task that can be goes under the scheduler (scx_switching_all). */
+  switchingAll = false;
+  /** …and is (scx_switched_all, /sys/kernel/sched_ext/switch_all). */
   switchedAll = false;
+  /** Forks run ops.init_task (scx_init_task_enabled). */
+  initTaskEnabled = false;
   /** Hotplug events so far (/sys/kernel/sched_ext/hotplug_seq). */
   hotplugSeq = 0n;
-  /** The scheduler that a vtable was registered as, until it is unregistered (ops->priv). */
-  readonly #bound = new Map<GuestPtr, ScxSched>();
+  /** Schedulers enabled so far, and tasks that ops.init_task of the last one kept out. */
+  enableSeq = 0;
+  nrRejected = 0;
+  /** User queues of kernels where they belong to no scheduler [12]; they go with any. */
+  readonly kernelDsqs = new DsqTable();
+  /** Published when a root scheduler has its layout, gone with it. */
+  cids: CidTables | null = null;
   /** How the last scheduler went. */
   lastExit: { sched: ScxSched; exit: ExitInfo; fault: unknown } | null = null;
-  /** Every task of the machine, by the address of its task_struct, in order of creation. */
+  /** Called with each scheduler that has gone. */
+  onExit: ((sched: ScxSched) => void) | null = null;
+
+  /** The scheduler that a vtable was registered as, until it is unregistered (ops->priv). */
+  readonly #bound = new Map<GuestPtr, ScxSched>();
+  readonly #taskClass: AccessClass;
+  readonly #disallowClass: AccessClass;
   readonly #tasks = new Map<GuestPtr, ScxTask>();
 
-  /** Registers sched_ext_ops and the kfuncs with the kernel. */
+  /** Registers the struct_ops types and kfuncs with the kernel. */
   constructor(
     readonly kernel: Kernel,
-    readonly rqs: RunQueues,
+    readonly core: SchedCore,
   ) {
     this.consts = new ScxConsts(kernel.profile);
-    this.layout = new TaskLayout(kernel.types.struct('task_struct'));
-    this.taskClass = kernel.newAccessClass();
-    this.disallowClass = kernel.newAccessClass();
+    this.#taskClass = kernel.newAccessClass();
+    this.#disallowClass = kernel.newAccessClass();
+    kernel.tasks.grant(['scx.slice', 'scx.dsq_vtime'], this.#taskClass);
+    kernel.tasks.grant(['scx.disallow'], this.#disallowClass);
+    this.rqs = kernel.rqs.list.map((rq) => {
+      const scxRq = new ScxRq(rq.cpu, this.#newTask(rq.idle, CLASS.idle), rq, kernel.rqs);
+      scxRq.flags = this.consts.rq.online;
+      return scxRq;
+    });
+    this.enqueue = new Enqueue(this);
+    this.dispatch = new Dispatch(this);
+    this.pick = new Pick(this);
+    this.idle = new Idle(this);
+    this.deferred = new Deferred(this);
+    this.kicks = new Kicks(this);
+    this.states = new TaskStates(this);
+    this.cgroups = new CgroupHooks(this);
+    this.hotplug = new Hotplug(this);
+    this.watchdog = new Watchdog(this);
+    this.dump = new DumpWriter(this);
+    this.enabling = new Enable(this);
+    this.disabling = new Disable(this);
+    this.cidMasks = new CidMasks(this);
     registerScxKfuncs(this, (name, fn) => kernel.registerKfunc(name, fn));
     kernel.registerStructOps(structOpsDef(this, 'cpu'));
     if (this.consts.subScheds) kernel.registerStructOps(structOpsDef(this, 'cid'));
   }
 
   get cpus(): number {
-    return this.rqs.cpus;
+    return this.rqs.length;
   }
 
-  /** Simulated time in ns. */
-  get now(): number {
-    return this.kernel.clock.now;
+  rq(cpu: number): ScxRq {
+    return this.rqs[cpu]!;
   }
 
-  get tasks(): ScxTask[] {
-    return [...this.#tasks.values()];
+  /** jiffies: the tick counter. */
+  get jiffies(): number {
+    return Math.floor(this.core.now / this.consts.jiffyNs);
+  }
+
+  // ---- Tasks
+
+  #newTask(kernelTask: KernelTask, cls: SchedClass): ScxTask {
+    const { fields } = this.kernel.tasks;
+    const task = new ScxTask(kernelTask, this.kernel.memory, fields, fields.scx!, cls);
+    this.#tasks.set(task.ptr, task);
+    return task;
+  }
+
+  /** Makes a task known, before its fork; it is not among `tasks` until postFork. */
+  newTask(kernelTask: KernelTask, cls: SchedClass): ScxTask {
+    return this.#newTask(kernelTask, cls);
+  }
+
+  /** Forgets a task: after it is dead. */
+  forget(task: ScxTask): void {
+    this.#tasks.delete(task.ptr);
   }
 
   taskAt(ptr: GuestPtr): ScxTask | undefined {
     return this.#tasks.get(ptr);
   }
 
-  add(task: ScxTask): void {
-    this.#tasks.set(task.ptr, task);
+  /** Every task but idle ones, in the order of their birth (scx_tasks). */
+  get tasks(): readonly ScxTask[] {
+    return this.states.tasks;
   }
 
-  /** Forgets a task and frees its task_struct. */
-  remove(task: ScxTask): void {
-    this.#tasks.delete(task.ptr);
-    this.kernel.freeObject(task.ptr);
+  /** Changes a task's class in the task_struct, too. */
+  setClass(task: ScxTask, cls: SchedClass): void {
+    task.cls = cls;
+    this.kernel.tasks.setSchedClass(task.kernelTask, CLASS_NAMES[cls]!);
   }
+
+  // ---- Calls of ops
+
+  /** An op for one task, under its run queue's lock. */
+  callTask(sched: ScxSched, op: OpName, rq: ScxRq | null, task: ScxTask, a1?: OpArg, a2?: OpArg) {
+    return this.calls.call(sched, op, rq, task, null, task.ptr, a1, a2);
+  }
+
+  /** A CPU as ops of this scheduler name it: a cid in the cid form (scx_cpu_arg). */
+  cpuArg(cpu: number): number {
+    return this.root?.form === 'cid' && this.cids ? this.cids.cpuToCid[cpu]! : cpu;
+  }
+
+  /** The CPU that an op names; below 0, with an error, for none (scx_cpu_ret). */
+  cpuRet(sched: ScxSched, cpu: number): number {
+    if (cpu < 0 || this.root?.form !== 'cid') return cpu;
+    return this.cidToCpu(sched, cpu);
+  }
+
+  /** -EINVAL, and an error if the tables exist, for a cid that does not (scx_cid_to_cpu). */
+  cidToCpu(sched: ScxSched, cid: number): number {
+    if (cid >= 0 && cid < this.cpus) return this.cids ? this.cids.cidToCpu[cid]! : -ERRNO.EINVAL;
+    sched.error(`invalid cid ${cid}`);
+    return -ERRNO.EINVAL;
+  }
+
+  // ---- struct_ops
 
   /** Kernel bytes that member programs may write: in the cid form scx.disallow alone (bpf_scx_cid_btf_struct_access). */
   writeClasses(form: ScxForm): number {
-    return (1 << this.disallowClass) | (form === 'cpu' ? 1 << this.taskClass : 0);
+    return (1 << this.#disallowClass) | (form === 'cpu' ? 1 << this.#taskClass : 0);
   }
 
   /** reg(): scx_enable. The arena is that of a cid-form scheduler. */
   register(kdata: Kdata, form: ScxForm, arena: MapInfo | null): number {
     const { consts } = this;
-    const child = consts.subScheds && BigInt(kdata.get('sub_cgroup_id')) > 1n;
-    if (child && this.state !== 'enabled') return -ERRNO.ENODEV;
+    const group = consts.subScheds ? BigInt(kdata.get('sub_cgroup_id')) : 0n;
+    const child = group > 1n;
+    if (child && !this.enabled) return -ERRNO.ENODEV;
     if (!child && this.state !== 'disabled') return -ERRNO.EBUSY;
     if (consts.privBinds && this.#bound.has(kdata.ptr)) return -ERRNO.EBUSY;
-    if (child) return this.#refuseChild();
-    const sched = new ScxSched(kdata, consts, this.rqs, form, arena);
+    if (child) return this.#refuseChild(group);
+    const dsqs = consts.globalDsqHash ? this.kernelDsqs : new DsqTable();
+    const sched = new ScxSched(kdata, consts, this.core.topology, dsqs, form, arena instanceof ArenaMap ? arena : null);
+    sched.errorCpu = () => this.kernel.currentCpu;
     this.#bound.set(kdata.ptr, sched);
-    return enableScheduler(this, sched);
+    return this.enabling.run(sched);
   }
 
-  /** Only the root cgroup exists; were there others, no scheduler here takes children (scx_sub_enable_workfn). */
-  #refuseChild(): number {
-    return -ERRNO.ENOENT;
+  /** Sub-schedulers are not modelled: every root refuses them as one without ops.sub_attach does (find_parent_sched). */
+  #refuseChild(group: bigint): number {
+    const found = group <= BigInt(Number.MAX_SAFE_INTEGER) && this.kernel.cgroups.byId(Number(group));
+    return found ? -ERRNO.EOPNOTSUPP : -ERRNO.ENOENT;
   }
 
   /** unreg(): bpf_scx_unreg. A scheduler that has gone by itself left nothing to do. */
   unregister(kdata: Kdata): void {
     const sched = this.#bound.get(kdata.ptr);
     this.#bound.delete(kdata.ptr);
-    if (!sched || sched !== this.sched) return;
+    if (!sched || sched !== this.root) return;
     sched.claimExit(this.consts.exit.unreg, 0n, '');
-    this.disable();
-  }
-
-  /** Lets the loaded scheduler go, for the reason that its `exit` says. */
-  disable(): void {
-    disableScheduler(this);
+    this.disabling.flush(sched);
   }
 
   /**
@@ -117,7 +243,7 @@ export class SchedExt {
    * associations all programs did.
    */
   schedOf(call: HostCall): ScxSched | null {
-    const root = this.sched;
+    const { root } = this;
     if (!this.kernel.profile.behaviours.structOpsAssociation) return root;
     const kdata = this.kernel.structOps.assocOf(call);
     if (kdata) {
@@ -125,7 +251,7 @@ export class SchedExt {
       return sched && !sched.dead ? sched : null;
     }
     if (!root || root.dead) return null;
-    if (!root.has('sub_attach')) return root;
+    if (!root.ops.sub_attach) return root;
     if (!root.warnedUnassociated) {
       root.warnedUnassociated = true;
       const { name, id } = this.kernel.callerOf(call);
@@ -134,3 +260,6 @@ export class SchedExt {
     return null;
   }
 }
+
+/** Names of struct sched_class, by CLASS. */
+const CLASS_NAMES = ['stop', 'dl', 'rt', 'fair', 'ext', 'idle'] as const;

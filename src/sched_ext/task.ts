@@ -1,166 +1,263 @@
-import type { Field, StructType } from '../kernel/view.js';
-import type { GuestPtr } from '../vm/types.js';
-import type { ScxConsts } from './consts.js';
-import type { Dsq } from './dsq.js';
+import type { KernelTask } from '../kernel/model/task.js';
+import type { ScxEntityFields, TaskFields } from '../kernel/model/task_fields.js';
+import type { GuestMemory, GuestPtr } from '../vm/types.js';
+import { type Dsq, DsqLink } from './dsq.js';
+import type { ScxRq } from './rq.js';
+import type { ScxSched } from './sched.js';
+import { rankOf, type VtimeNode } from './vtime_tree.js';
 
-/** Fields of task_struct that are kept as a kernel keeps them; programs that read others fault by the field's name. */
-export const TASK_FIELDS = [
-  'pid',
-  'tgid',
-  'comm',
-  'flags',
-  'nr_cpus_allowed',
-  'cpus_ptr',
-  'cpus_mask',
-  'scx.flags',
-  'scx.weight',
-  'scx.slice',
-  'scx.dsq_vtime',
-  'scx.tid',
-  'scx.disallow',
-] as const;
+/** Scheduling classes, highest first, as the linker lays them out (sched_class_above). */
+export const CLASS = { stop: 0, dl: 1, rt: 2, fair: 3, ext: 4, idle: 5 } as const;
+export type SchedClass = (typeof CLASS)[keyof typeof CLASS];
 
-/** Those of them that scheduler programs may write (bpf_scx_btf_struct_access). */
-export const WRITABLE_FIELDS = ['scx.slice', 'scx.dsq_vtime', 'scx.disallow'] as const;
+export function classAbove(a: SchedClass, b: SchedClass): boolean {
+  return a < b;
+}
 
-/** The fields, compiled once for all tasks. */
-export class TaskLayout {
-  readonly flags: Field;
-  readonly weight: Field;
-  readonly slice: Field;
-  readonly vtime: Field;
-  readonly disallow: Field;
-  readonly cpusPtr: Field;
+/** SCX_OPSS_*: where a task stands between the BPF scheduler and a queue. */
+export const OPSS_NONE = 0;
+export const OPSS_QUEUEING = 1;
+export const OPSS_QUEUED = 2;
+export const OPSS_DISPATCHING = 3;
 
-  constructor(readonly struct: StructType) {
-    this.flags = struct.field('scx.flags');
-    this.weight = struct.field('scx.weight');
-    this.slice = struct.field('scx.slice');
-    this.vtime = struct.field('scx.dsq_vtime');
-    this.disallow = struct.field('scx.disallow');
-    this.cpusPtr = struct.field('cpus_ptr');
+/** Where an insert of select_cpu or enqueue goes, carried out when the op has returned (p->scx.ddsp_*). */
+export class Verdict {
+  /** False: there is none (ddsp_dsq_id is SCX_DSQ_INVALID). */
+  set = false;
+  dsqHi = 0;
+  dsqLo = 0;
+  enqFlags = 0;
+  /** 0 keeps the task's slice. */
+  slice = 0;
+  vtimeHi = 0;
+  vtimeLo = 0;
+  byVtime = false;
+  /** The slice is the default one, which does not undo a scx_bpf_task_set_slice (SCX_ENQ_SLICE_DFL). */
+  refill = false;
+
+  clear(): void {
+    this.set = false;
+    this.enqFlags = 0;
+    this.byVtime = false;
+    this.refill = false;
   }
 
-  /** The paths of TASK_FIELDS that this kernel's task_struct has. */
-  get modelled(): string[] {
-    return TASK_FIELDS.filter((path) => this.struct.tryField(path) !== undefined);
+  copy(from: Verdict): void {
+    this.set = from.set;
+    this.dsqHi = from.dsqHi;
+    this.dsqLo = from.dsqLo;
+    this.enqFlags = from.enqFlags;
+    this.slice = from.slice;
+    this.vtimeHi = from.vtimeHi;
+    this.vtimeLo = from.vtimeLo;
+    this.byVtime = from.byVtime;
+    this.refill = from.refill;
   }
 }
 
-/** Where a task stands between enqueue and a queue (kernel: SCX_OPSS_*, ext_internal.h). */
-export type OpsState = 'none' | 'queueing' | 'queued' | 'dispatching';
+/** High half of SCX_DSQ_INVALID and of every built-in queue's id (SCX_DSQ_FLAG_BUILTIN); its low half is 0. */
+const DSQ_INVALID_HI = 0x80000000;
 
-/** An insert from select_cpu or enqueue, carried out when the op has returned (p->scx.ddsp_*). */
-export interface Verdict {
-  dsqId: bigint;
-  enqFlags: bigint;
-  slice: bigint;
-  vtime: bigint | undefined;
-}
+/** SCX_SLICE_INF as a Number. */
+export const SLICE_INF = 2 ** 64;
 
-/** A task as sched_ext sees it: its task_struct in guest memory and the host's record of where it is. */
+let ranks = 0;
+
+/**
+ * A task as the scheduling classes see it (kernel: p->scx and what of task_struct the run queue code uses). What programs
+ * read or write lives in its task_struct; what only the kernel looks at lives here.
+ */
 export class ScxTask {
-  /** CPU whose run queue it is on, or was on last. */
-  cpu = 0;
-  running = false;
+  readonly ptr: GuestPtr;
+  readonly pid: number;
+  /** p->sched_class; whoever drives the machine and the class switches here keep it. */
+  cls: SchedClass;
+  /** TASK_ON_RQ_QUEUED: on the run queue of its CPU, running or not. */
+  onRq = false;
+  /** TASK_ON_RQ_MIGRATING: on its way from one to another inside of sched_ext. */
+  migrating = false;
+  /** Whose task it is, null before init_task and after exit_task. */
+  sched: ScxSched | null = null;
+
+  readonly link: DsqLink = new DsqLink(this);
+  readonly node: VtimeNode;
   dsq: Dsq | null = null;
-  /** Key in a queue ordered by vtime. */
-  queuedVtime = 0n;
-  opsState: OpsState = 'none';
-  verdict: Verdict | null = null;
+  dsqSeq = 0;
+  onPriq = false;
+
+  opsState = OPSS_NONE;
+  /** Counts enqueues: an insert that was recorded for an earlier one is void. */
+  qseq = 0;
+  readonly verdict = new Verdict();
+  /** Waits on its run queue's list of verdicts for other CPUs' local queues. */
+  deferred = false;
+
+  /** rq->scx.runnable_list; null while it is on none. */
+  runnableOn: ScxRq | null = null;
+  runnablePrev: ScxTask | null = null;
+  runnableNext: ScxTask | null = null;
+  /** Jiffies since when it waits. */
+  runnableAt = 0;
+  /** Re-enqueues since it ran last. */
+  reenqueues = 0;
+  /** A slice that somebody without the run queue's lock asked for, -1 for none. */
+  sliceRequest = -1;
+  sticky = -1;
+  selected = -1;
+  /** ptr of the cgroup that it is being moved from, 0 for none. */
+  movingFrom: GuestPtr = 0;
 
   constructor(
-    readonly ptr: GuestPtr,
-    readonly pid: number,
-    readonly comm: string,
-    /** Allowed CPUs, ascending. */
-    readonly cpus: readonly number[],
-    /** What scx.weight becomes when a scheduler takes the task: 1 to 10000, 100 for nice 0. */
-    readonly wantedWeight: number,
-    /** Its policy is SCHED_EXT; otherwise SCHED_NORMAL. */
-    readonly wantsExt: boolean,
-    private readonly layout: TaskLayout,
-    private readonly consts: ScxConsts,
-  ) {}
+    readonly kernelTask: KernelTask,
+    private readonly memory: GuestMemory,
+    private readonly task: TaskFields,
+    private readonly fields: ScxEntityFields,
+    cls: SchedClass,
+  ) {
+    this.ptr = kernelTask.ptr;
+    this.pid = kernelTask.pid;
+    this.cls = cls;
+    this.node = { left: null, right: null, parent: null, rank: rankOf(++ranks), hi: 0, lo: 0 };
+  }
+
+  get comm(): string {
+    return this.kernelTask.comm;
+  }
 
   /** `comm[pid]`, as the kernel's messages name a task. */
   get label(): string {
-    return `${this.comm}[${this.pid}]`;
+    return this.kernelTask.label;
+  }
+
+  /** CPU whose run queue it is on, or was on last. */
+  get cpu(): number {
+    return this.task.infoCpu.get(this.ptr);
+  }
+
+  set cpu(cpu: number) {
+    this.task.infoCpu.set(this.ptr, cpu);
   }
 
   allows(cpu: number): boolean {
-    return this.cpus.includes(cpu);
+    return this.kernelTask.allows(cpu);
   }
 
   get allowedCount(): number {
-    return this.cpus.length;
-  }
-
-  get queued(): boolean {
-    return this.hasFlags(this.consts.task.queued);
-  }
-
-  hasFlags(bits: number): boolean {
-    return (this.layout.flags.get(this.ptr) & bits) !== 0;
-  }
-
-  setFlags(bits: number): void {
-    this.layout.flags.set(this.ptr, this.layout.flags.get(this.ptr) | bits);
-  }
-
-  clearFlags(bits: number): void {
-    this.layout.flags.set(this.ptr, this.layout.flags.get(this.ptr) & ~bits);
-  }
-
-  /** One of the states of ScxConsts.task, 0 for a task that the scheduler does not know. */
-  get state(): number {
-    return this.layout.flags.get(this.ptr) & this.consts.task.stateMask;
-  }
-
-  set state(state: number) {
-    this.clearFlags(this.consts.task.stateMask);
-    this.setFlags(state);
-  }
-
-  /** Nanoseconds that it may still run. */
-  get slice(): bigint {
-    return this.layout.slice.big(this.ptr);
-  }
-
-  set slice(ns: bigint) {
-    this.layout.slice.setBig(this.ptr, ns);
-  }
-
-  get vtime(): bigint {
-    return this.layout.vtime.big(this.ptr);
-  }
-
-  set vtime(value: bigint) {
-    this.layout.vtime.setBig(this.ptr, value);
-  }
-
-  get weight(): number {
-    return this.layout.weight.get(this.ptr);
-  }
-
-  set weight(weight: number) {
-    this.layout.weight.set(this.ptr, weight);
+    return this.task.nrCpusAllowed.get(this.ptr);
   }
 
   /** The allowed CPUs as a struct cpumask. */
   get cpusPtr(): GuestPtr {
-    return this.layout.cpusPtr.get(this.ptr);
+    return this.task.cpusPtr.get(this.ptr);
+  }
+
+  get migrationDisabled(): boolean {
+    return (this.task.migrationDisabled?.get(this.ptr) ?? 0) !== 0;
+  }
+
+  get exiting(): boolean {
+    return this.kernelTask.exiting;
+  }
+
+  // ---- scx.flags
+
+  has(bits: number): boolean {
+    return (this.fields.flags.get(this.ptr) & bits) !== 0;
+  }
+
+  setFlags(bits: number): void {
+    this.fields.flags.set(this.ptr, this.fields.flags.get(this.ptr) | bits);
+  }
+
+  clearFlags(bits: number): void {
+    this.fields.flags.set(this.ptr, this.fields.flags.get(this.ptr) & ~bits);
+  }
+
+  get flags(): number {
+    return this.fields.flags.get(this.ptr);
+  }
+
+  set flags(flags: number) {
+    this.fields.flags.set(this.ptr, flags);
+  }
+
+  // ---- What scheduler programs write
+
+  /** ns that it may still run; SLICE_INF for ever. */
+  get slice(): number {
+    return this.fields.slice.get(this.ptr);
+  }
+
+  set slice(ns: number) {
+    this.fields.slice.set(this.ptr, ns >= SLICE_INF ? -1 : ns);
+  }
+
+  get vtimeHi(): number {
+    return this.memory.u32(this.ptr + this.fields.dsqVtime.offset + 4);
+  }
+
+  get vtimeLo(): number {
+    return this.memory.u32(this.ptr + this.fields.dsqVtime.offset);
+  }
+
+  setVtime(hi: number, lo: number): void {
+    const at = this.ptr + this.fields.dsqVtime.offset;
+    this.memory.setU32(at, lo >>> 0);
+    this.memory.setU32(at + 4, hi >>> 0);
+  }
+
+  get vtime(): bigint {
+    return this.fields.dsqVtime.big(this.ptr);
   }
 
   get disallow(): boolean {
-    return this.layout.disallow.get(this.ptr) !== 0;
+    return this.fields.disallow.get(this.ptr) !== 0;
   }
 
-  /** Runtime off the slice; an infinite one stays (update_curr_scx). */
-  charge(ns: number): void {
-    const { slice } = this;
-    if (slice === this.consts.sliceInfinite) return;
-    const used = BigInt(ns);
-    this.slice = slice > used ? slice - used : 0n;
+  set disallow(disallow: boolean) {
+    this.fields.disallow.set(this.ptr, disallow ? 1 : 0);
+  }
+
+  // ---- What they only read
+
+  get weight(): number {
+    return this.fields.weight.get(this.ptr);
+  }
+
+  set weight(weight: number) {
+    this.fields.weight.set(this.ptr, weight);
+  }
+
+  /** What ops.select_cpu chose. */
+  set selectedCpu(cpu: number) {
+    this.selected = cpu;
+    this.fields.selectedCpu?.set(this.ptr, cpu);
+  }
+
+  get tid(): number {
+    return this.fields.tid?.get(this.ptr) ?? 0;
+  }
+
+  set tid(tid: number) {
+    this.fields.tid?.set(this.ptr, tid);
+  }
+
+  /** `jiffies` counts from boot, the task_struct's from INITIAL_JIFFIES on. */
+  setRunnableAt(jiffies: number, initial: number): void {
+    this.runnableAt = jiffies;
+    this.fields.runnableAt.set(this.ptr, initial + jiffies);
+  }
+
+  set stickyCpu(cpu: number) {
+    this.sticky = cpu;
+    this.fields.stickyCpu.set(this.ptr, cpu);
+  }
+
+  publishVerdict(): void {
+    const { verdict, fields, memory } = this;
+    const at = this.ptr + fields.ddspDsqId.offset;
+    memory.setU32(at, verdict.set ? verdict.dsqLo : 0);
+    memory.setU32(at + 4, verdict.set ? verdict.dsqHi : DSQ_INVALID_HI);
+    fields.ddspEnqFlags.set(this.ptr, verdict.enqFlags);
   }
 }

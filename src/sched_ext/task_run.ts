@@ -34,8 +34,6 @@ export class TaskRun {
   switches = 0;
   wakeups = 0;
   migrations = 0;
-  /** Since when the watchdog counts. */
-  runnableAt = 0;
   /** How long the last sleep step takes. */
   sleepNs = 0;
   #step = -1;
@@ -46,7 +44,10 @@ export class TaskRun {
   constructor(
     readonly task: ScxTask,
     readonly script: TaskScript,
-  ) {
+  ) {}
+
+  /** Throws InputError for a script that no task can follow. */
+  static check(script: TaskScript): void {
     const lengths = script.steps.map((step) => ('run' in step ? step.run : step.sleep));
     const first = script.steps[0];
     if (!first || !('run' in first) || lengths.some((ns) => !Number.isSafeInteger(ns) || ns <= 0)) {

@@ -4,7 +4,7 @@ import type { Kdata, OpArg, StructOpsCallable } from '../../src/kernel/types.js'
 import { registerScxKfuncs } from '../../src/sched_ext/kfuncs.js';
 import { Machine } from '../../src/sched_ext/machine.js';
 import { structOpsDef } from '../../src/sched_ext/ops.js';
-import type { ScxTask } from '../../src/sched_ext/task.js';
+import { ScxTask } from '../../src/sched_ext/task.js';
 import type { HostCall, HostFn } from '../../src/vm/types.js';
 
 // A machine whose scheduler is written in TypeScript: ops are functions, kfuncs are called by name. What a compiled scheduler
@@ -12,6 +12,33 @@ import type { HostCall, HostFn } from '../../src/vm/types.js';
 
 export const MS = 1_000_000;
 export const PROFILES = ['7.3', '6.18', '6.12'] as const;
+
+/** How arguments of ops are logged, where it is not as a plain number: flags, pointers. */
+const ARGS: Readonly<Record<string, readonly (string | undefined)[]>> = {
+  enqueue: ['*', '0x'],
+  dequeue: ['*', '0x'],
+  runnable: ['*', '0x'],
+  quiescent: ['*', '0x'],
+  dispatch: [undefined, '*'],
+  yield: ['*', '*'],
+  set_cpumask: ['*', '*'],
+  init_task: ['*', '*'],
+  exit_task: ['*', '*'],
+  exit: ['*'],
+  dump: ['*'],
+  dump_cpu: ['*'],
+  dump_task: ['*', '*'],
+  cpu_acquire: [undefined, '*'],
+  cpu_release: [undefined, '*'],
+  cgroup_init: ['*', '*'],
+  cgroup_exit: ['*'],
+  cgroup_prep_move: ['*', '*', '*'],
+  cgroup_move: ['*', '*', '*'],
+  cgroup_cancel_move: ['*', '*', '*'],
+  cgroup_set_weight: ['*'],
+  cgroup_set_bandwidth: ['*'],
+  cgroup_set_idle: ['*'],
+};
 
 export type Op = (...args: never[]) => unknown;
 
@@ -33,7 +60,7 @@ export class Bench {
     registerScxKfuncs(
       machine.scx,
       (name, fn) => this.#kfuncs.set(name, fn),
-      () => machine.scx.sched,
+      () => machine.scx.root,
     );
   }
 
@@ -69,17 +96,22 @@ export class Bench {
     const stats = { runs: 0, insns: 0, ns: 0 };
     const call = (...args: OpArg[]) => {
       stats.runs++;
-      this.log.push(`${this.machine.now / MS} ${name}${args.map((arg) => ` ${this.#show(arg)}`).join('')}`);
-      return (op as (...args: unknown[]) => number | undefined)(...args) ?? undefined;
+      // What the kernel passes as an address a test gets as the task that is there.
+      while (args.length > 0 && args[args.length - 1] === undefined) args.pop();
+      const given = args.map((arg) => (typeof arg === 'number' && this.machine.scx.taskAt(arg)) || arg);
+      const shown = given.map((arg, i) => ` ${this.#show(arg, ARGS[name]?.[i])}`);
+      this.log.push(`${this.machine.now / MS} ${name}${shown.join('')}`);
+      return (op as (...args: unknown[]) => number | undefined)(...given) ?? undefined;
     };
     const prog = { id: 1, name, sleepable: false, aux: { used_maps: [], arena: null } };
     return Object.assign(call, { prog, stats }) as unknown as StructOpsCallable;
   }
 
-  #show(arg: OpArg): string {
-    if (typeof arg === 'bigint') return `0x${arg.toString(16)}`;
-    if (typeof arg !== 'object') return String(arg);
-    return arg.ptr === 0 ? '-' : (this.machine.scx.taskAt(arg.ptr)?.comm ?? '*');
+  #show(arg: OpArg | ScxTask, kind: string | undefined): string {
+    if (arg instanceof ScxTask) return arg.comm;
+    if (kind === '0x') return `0x${BigInt(arg as number | bigint).toString(16)}`;
+    if (kind === '*') return arg === 0 ? '-' : '*';
+    return String(arg);
   }
 
   /** Attaches a scheduler as a link does; what reg() returns. */
@@ -140,6 +172,15 @@ class FakeCall {
   u64(i: number): bigint {
     return this.#args[i] ?? 0n;
   }
+  u64n(i: number): number {
+    return Number(this.u64(i));
+  }
+  lo(i: number): number {
+    return Number(BigInt.asUintN(32, this.u64(i)));
+  }
+  hi(i: number): number {
+    return Number(this.u64(i) >> 32n);
+  }
   u32(i: number): number {
     return Number(BigInt.asUintN(32, this.u64(i)));
   }
@@ -160,6 +201,9 @@ class FakeCall {
   }
   retU64(value: bigint): void {
     this.r0 = value;
+  }
+  retPtr(ptr: number): void {
+    this.r0 = this.memory.address(ptr);
   }
   fail(error: Error): never {
     throw error;

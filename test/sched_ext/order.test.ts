@@ -15,7 +15,7 @@ function fifo(bench: Bench, more: Record<string, Op> = {}): Record<string, Op> {
       if (isIdle) bench.kf('scx_bpf_dsq_insert', p, bench.machine.scx.consts.dsq.local, 5 * MS, 0);
       return Number(cpu);
     },
-    enqueue: (p: ScxTask, flags: bigint) => {
+    enqueue: (p: ScxTask, flags: number) => {
       bench.kf('scx_bpf_dsq_insert', p, SHARED, 5 * MS, flags);
     },
     dispatch: () => {
@@ -37,6 +37,9 @@ function fifo(bench: Bench, more: Record<string, Op> = {}): Record<string, Op> {
     ...more,
   };
 }
+
+/** When bypass is lifted every CPU chooses anew (scx_bypass: resched_cpu). */
+const FIRST_CHOICES = [0, 1, 2, 3].map((cpu) => `0 dispatch ${cpu} -`);
 
 describe.each(PROFILES)('order of callbacks on %s', (profile) => {
   it('enables every task before the first one runs, and takes them out before exit', async () => {
@@ -70,6 +73,7 @@ describe.each(PROFILES)('order of callbacks on %s', (profile) => {
     bench.machine.run(100 * MS);
     const wake = profile === '7.3' ? '0x100009' : '0x409';
     expect(bench.log).toEqual([
+      ...FIRST_CHOICES,
       '0 select_cpu a 2 8',
       `0 runnable a ${wake}`,
       '0 running a',
@@ -96,6 +100,7 @@ describe.each(PROFILES)('order of callbacks on %s', (profile) => {
     bench.machine.run(100 * MS);
     const custody = (task: string, time: number) => (profile === '7.3' ? [`${time} dequeue ${task} 0x0`] : []);
     expect(bench.log).toEqual([
+      ...FIRST_CHOICES,
       '0 runnable x 0x9',
       '0 enqueue x 0x9',
       '0 dispatch 1 -',
@@ -137,15 +142,17 @@ describe.each(PROFILES)('order of callbacks on %s', (profile) => {
     bench.log.length = 0;
     bench.detach(kdata);
     const off = profile === '7.3' ? '0x20000000e' : '0xe';
+    // DEQUEUE_CLASS came with 6.19.
+    const leaving = profile === '7.3' ? '0x20000004e' : '0xe';
     expect(bench.log).toEqual([
       ...(profile === '7.3' ? [`2 dequeue y ${off}`] : []),
       `2 quiescent y ${off}`,
       '2 runnable y 0xe',
       '2 stopping x false',
-      `2 quiescent x ${off}`,
+      `2 quiescent x ${leaving}`,
       '2 disable x',
       '2 exit_task x *',
-      `2 quiescent y ${off}`,
+      `2 quiescent y ${leaving}`,
       '2 disable y',
       '2 exit_task y *',
       '2 exit *',
@@ -172,6 +179,7 @@ describe('the choice of a CPU', () => {
     bench.machine.run(100 * MS);
     // 5 ms given by the scheduler, then 20 ms of the kernel's at a time.
     expect(bench.log.filter((line) => / (dispatch|stopping|enqueue) /.test(line))).toEqual([
+      ...FIRST_CHOICES,
       '5 dispatch 1 a',
       '25 dispatch 1 a',
       '30 stopping a false',
@@ -183,7 +191,7 @@ describe('the choice of a CPU', () => {
     const bench = await Bench.create();
     const { consts } = bench.machine.scx;
     bench.machine.spawn({ name: 'a', steps: [{ run: 8 * MS }], cpus: [0] });
-    const toLocal = (p: ScxTask, flags: bigint) => {
+    const toLocal = (p: ScxTask, flags: number) => {
       bench.kf('scx_bpf_dsq_insert', p, consts.dsq.local, 5 * MS, flags);
     };
     bench.attach(bench.kdata(fifo(bench, { enqueue: toLocal }), { flags: consts.ops.enqLast }));
@@ -206,7 +214,7 @@ describe('the choice of a CPU', () => {
     for (const name of ['a', 'b']) bench.machine.spawn({ name, steps: [{ run: 6 * MS }], cpus: [0] });
     const once = new Set(['a']);
     const more = (p: ScxTask, runnable: boolean) => {
-      if (runnable && once.delete(p.comm)) p.slice = BigInt(1 * MS);
+      if (runnable && once.delete(p.comm)) p.slice = 1 * MS;
     };
     bench.attach(bench.kdata(fifo(bench, { stopping: more })));
     bench.machine.run(100 * MS);
@@ -223,7 +231,7 @@ describe('the choice of a CPU', () => {
     bench.attach(
       bench.kdata(
         fifo(bench, {
-          enqueue: (p: ScxTask, flags: bigint) => {
+          enqueue: (p: ScxTask, flags: number) => {
             bench.kf('scx_bpf_dsq_insert_vtime', p, SHARED, 5 * MS, vtimes[p.comm] ?? -100n, flags);
           },
           running: (p: ScxTask) => {
@@ -245,14 +253,14 @@ describe('the choice of a CPU', () => {
     bench.attach(
       bench.kdata(
         fifo(bench, {
-          enqueue: (p: ScxTask, flags: bigint) => {
+          enqueue: (p: ScxTask, flags: number) => {
             const urgent = p.comm === 'urgent';
             bench.kf(
               'scx_bpf_dsq_insert',
               p,
               urgent ? consts.dsq.local : SHARED,
               5 * MS,
-              flags | (urgent ? consts.enq.preempt : 0n),
+              flags + (urgent ? consts.enq.preempt : 0),
             );
             if (p.comm === 'kicker') bench.kf('scx_bpf_kick_cpu', 0, consts.kick.preempt);
           },
@@ -283,7 +291,7 @@ describe('the choice of a CPU', () => {
     const bench = await Bench.create();
     for (const name of ['a', 'b']) bench.machine.spawn({ name, steps: [{ run: 4 * MS }], cpus: [0] });
     const noTime = (p: ScxTask) => {
-      p.slice = 0n;
+      p.slice = 0;
     };
     bench.attach(bench.kdata(fifo(bench, { running: noTime })));
     expect(() => bench.machine.run(100 * MS)).toThrow('at 0 ns: the scheduler makes CPUs choose anew without end');

@@ -1,80 +1,128 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Dsq, vtimeBefore } from '../../src/sched_ext/dsq.js';
-import { EventQueue } from '../../src/sched_ext/events.js';
+import { before64 } from '../../src/sched_ext/bits.js';
+import { DSQ_USER, Dsq, DsqCursor, DsqLink } from '../../src/sched_ext/dsq.js';
 import type { ScxTask } from '../../src/sched_ext/task.js';
+import { rankOf } from '../../src/sched_ext/vtime_tree.js';
 
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+const hi = (value: bigint) => Number(value >> 32n);
+const lo = (value: bigint) => Number(value & 0xffffffffn);
 
-function task(comm: string): ScxTask {
-  return { comm, dsq: null, queuedVtime: 0n } as ScxTask;
+/** As much of a task as a queue looks at. */
+class FakeTask {
+  readonly link: DsqLink;
+  readonly node;
+  dsq: Dsq | null = null;
+  dsqSeq = 0;
+  onPriq = false;
+
+  constructor(
+    readonly comm: string,
+    readonly vtime: bigint,
+    rank: number,
+  ) {
+    this.link = new DsqLink(this as unknown as ScxTask);
+    this.node = { left: null, right: null, parent: null, rank: rankOf(rank), hi: 0, lo: 0 };
+  }
+  get vtimeHi(): number {
+    return hi(this.vtime);
+  }
+  get vtimeLo(): number {
+    return lo(this.vtime);
+  }
 }
+
+let ranks = 0;
+function task(comm: string, vtime = 0n): ScxTask {
+  return new FakeTask(comm, vtime, ++ranks) as unknown as ScxTask;
+}
+
+function put(dsq: Dsq, one: ScxTask, how: 'tail' | 'head' | 'vtime' = 'tail'): void {
+  if (how === 'vtime') dsq.insertByVtime(one);
+  else if (how === 'head') dsq.pushHead(one);
+  else dsq.pushTail(one);
+  one.dsqSeq = ++dsq.seq;
+  one.dsq = dsq;
+  dsq.nr++;
+}
+
+const names = (dsq: Dsq) => [...dsq].map(({ comm }) => comm);
 
 describe('vtime', () => {
   it('is before what lies up to 2^63 ahead, also across the wrap', () => {
     fc.assert(
       fc.property(u64, fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), (at, ahead) => {
         const later = BigInt.asUintN(64, at + ahead);
-        expect(vtimeBefore(at, later)).toBe(true);
-        expect(vtimeBefore(later, at)).toBe(false);
-        expect(vtimeBefore(at, at)).toBe(false);
+        expect(before64(hi(at), lo(at), hi(later), lo(later))).toBe(true);
+        expect(before64(hi(later), lo(later), hi(at), lo(at))).toBe(false);
+        expect(before64(hi(at), lo(at), hi(at), lo(at))).toBe(false);
       }),
     );
   });
 });
 
 describe('a dispatch queue', () => {
-  it('sorts by vtime and keeps equal ones in order of arrival', () => {
+  it('sorts by vtime, keeps equal ones in order of arrival, whatever leaves meanwhile', () => {
     fc.assert(
-      fc.property(u64, fc.array(fc.nat(5), { minLength: 1 }), (base, offsets) => {
-        const dsq = new Dsq(1n);
-        offsets.forEach((offset, i) => {
-          dsq.insertByVtime(task(`${offset} ${i}`), BigInt.asUintN(64, base + BigInt(offset)));
+      fc.property(u64, fc.array(fc.tuple(fc.nat(5), fc.boolean()), { minLength: 1 }), (base, offsets) => {
+        const dsq = new Dsq(DSQ_USER, 0, 1);
+        const model: [offset: number, name: string][] = [];
+        offsets.forEach(([offset, leave], i) => {
+          put(dsq, task(`${offset} ${i}`, BigInt.asUintN(64, base + BigInt(offset))), 'vtime');
+          const at = model.findIndex(([other]) => other > offset);
+          model.splice(at < 0 ? model.length : at, 0, [offset, `${offset} ${i}`]);
+          if (!leave) return;
+          dsq.unlink([...dsq][i % model.length]!);
+          model.splice(i % model.length, 1);
         });
-        const expected = offsets.map((offset, i) => [offset, i] as const).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-        expect(dsq.tasks.map((t) => t.comm)).toEqual(expected.map(([offset, i]) => `${offset} ${i}`));
+        expect(names(dsq)).toEqual(model.map(([, name]) => name));
+        expect(dsq.nr).toBe(model.length);
       }),
     );
   });
 
   it('changes its kind when it was empty', () => {
-    const dsq = new Dsq(1n);
-    const a = task('a');
-    dsq.insertByVtime(a, 5n);
-    expect(dsq.prioritised).toBe(true);
-    dsq.remove(a);
-    expect(a.dsq).toBeNull();
-    dsq.insertFifo(a, false);
-    expect(dsq.prioritised).toBe(false);
+    const dsq = new Dsq(DSQ_USER, 0, 1);
+    const a = task('a', 5n);
+    put(dsq, a, 'vtime');
+    expect(dsq.tree.empty).toBe(false);
+    dsq.unlink(a);
+    expect([dsq.first, dsq.tree.empty]).toEqual([null, true]);
+    put(dsq, a);
+    expect([dsq.first, dsq.tree.empty]).toEqual([a, true]);
   });
 });
 
-describe('the event queue', () => {
-  it('gives events by time, those of one time in order of arrival', () => {
-    fc.assert(
-      fc.property(fc.array(fc.nat(20)), fc.nat(10), (times, early) => {
-        const queue = new EventQueue<string>();
-        const added = times.map((time, i) => ({ time, name: `${time} ${i}` }));
-        const taken: string[] = [];
-        // Some are taken before the rest comes.
-        for (const [i, { time, name }] of added.entries()) {
-          queue.add(time, name);
-          if (i === early) taken.push(queue.take() as string);
-        }
-        const first = taken[0];
-        const rest = added.filter(({ name }) => name !== first).sort((a, b) => a.time - b.time);
-        for (const { time, name } of rest) {
-          expect(queue.nextTime).toBe(time);
-          expect(queue.take()).toBe(name);
-        }
-        expect(queue.nextTime).toBe(Number.POSITIVE_INFINITY);
-        expect(queue.take()).toBeUndefined();
-        if (first !== undefined) expect(first).toBe(smallest(added.slice(0, early + 1)));
-      }),
-    );
+describe('a walk over a queue', () => {
+  it('sees each task once that was there when it began, forward or backward', () => {
+    const dsq = new Dsq(DSQ_USER, 0, 1);
+    for (const name of ['a', 'b', 'c']) put(dsq, task(name));
+    const walk = (reverse: boolean) => {
+      const cursor = new DsqCursor(dsq, reverse);
+      const seen: string[] = [];
+      for (let one = cursor.next(); one; one = cursor.next()) seen.push(one.comm);
+      cursor.close();
+      return seen.join('');
+    };
+    expect([walk(false), walk(true)]).toEqual(['abc', 'cba']);
+  });
+
+  it('does not see what is queued later, and goes on where its task has left', () => {
+    const dsq = new Dsq(DSQ_USER, 0, 1);
+    for (const name of ['a', 'b', 'c']) put(dsq, task(name));
+    const cursor = new DsqCursor(dsq, false);
+    const first = cursor.next()!;
+    put(dsq, task('late'));
+    put(dsq, task('first in line'), 'head');
+    dsq.unlink(first);
+    first.dsq = null;
+    expect(cursor.lost(first)).toBe(true);
+    expect([cursor.next()?.comm, cursor.next()?.comm, cursor.next()]).toEqual(['b', 'c', null]);
+    expect(names(dsq)).toEqual(['first in line', 'b', 'c', 'late']);
+    // A task that comes back is a new one.
+    put(dsq, first);
+    expect(cursor.lost(first)).toBe(true);
+    cursor.close();
   });
 });
-
-function smallest(events: { time: number; name: string }[]): string | undefined {
-  return [...events].sort((a, b) => a.time - b.time)[0]?.name;
-}

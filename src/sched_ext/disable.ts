@@ -1,0 +1,146 @@
+import { QUEUE } from './core.js';
+import { exitInfoObject } from './objects.js';
+import type { ScxRq } from './rq.js';
+import type { ScxSched } from './sched.js';
+import type { SchedExt } from './sched_ext.js';
+import { CLASS, type ScxTask } from './task.js';
+
+/** How a scheduler goes, and bypass, which keeps tasks running without it. */
+export class Disable {
+  /** scx_bypass() calls that have not been undone. */
+  bypassDepth = 0;
+  /** Schedulers whose exit was claimed: the dump is due, then the disable work. */
+  readonly #dumpDue = new Set<ScxSched>();
+  readonly #workDue = new Set<ScxSched>();
+
+  constructor(private readonly scx: SchedExt) {}
+
+  /** The exit of a scheduler was claimed: an interrupt dumps its state and wakes the helper that disables it. */
+  claimed(sched: ScxSched): void {
+    this.#dumpDue.add(sched);
+    this.scx.core.irqWork(this.scx.kernel.currentCpu, () => this.#interrupt(sched));
+  }
+
+  /** scx_disable_irq_workfn */
+  #interrupt(sched: ScxSched): void {
+    if (!this.#dumpDue.delete(sched)) return;
+    const { exit } = sched;
+    if (exit && exit.kind >= this.scx.consts.exit.error) exit.dump = this.scx.dump.dump(sched, exit, sched.exitDumpLen);
+    this.#workDue.add(sched);
+    this.scx.core.kthreadWork(() => this.#work(sched));
+  }
+
+  #work(sched: ScxSched): void {
+    if (!this.#workDue.delete(sched)) return;
+    this.#disable(sched);
+  }
+
+  /** scx_flush_disable_work: waits for what a claim has set going. */
+  flush(sched: ScxSched): void {
+    this.#interrupt(sched);
+    this.#work(sched);
+  }
+
+  // ---- Bypass
+
+  /**
+   * scx_bypass: from the first call on, until the last is undone, tasks run without the BPF scheduler, first come first
+   * served. Those that wait are queued anew.
+   */
+  bypass(bypass: boolean): void {
+    const { root, consts, core } = this.scx;
+    this.bypassDepth += bypass ? 1 : -1;
+    if (this.bypassDepth !== (bypass ? 1 : 0)) return;
+    if (root) this.#accountBypass(root, bypass);
+    for (const rq of this.scx.rqs) {
+      const was = rq.bypassing;
+      rq.bypassing = bypass;
+      if (consts.rq.bypassing !== 0)
+        rq.flags = bypass ? rq.flags | consts.rq.bypassing : rq.flags & ~consts.rq.bypassing;
+      if (was && !bypass) rq.flags |= consts.rq.rootIdleRenotify;
+      if (!this.scx.enabled) continue;
+      for (const task of rq.runnable.reverse()) this.scx.enqueue.change(task, QUEUE.save | QUEUE.move, () => undefined);
+      if (core.online(rq.cpu)) core.resched(rq.cpu);
+    }
+  }
+
+  #accountBypass(root: ScxSched, bypass: boolean): void {
+    const { consts, core } = this.scx;
+    root.sliceDefault = bypass ? consts.sliceBypass : consts.sliceDefault;
+    if (bypass) {
+      root.bypassedSince = core.now;
+      root.events.add('BYPASS_ACTIVATE');
+    } else {
+      root.events.add('BYPASS_DURATION', core.now - root.bypassedSince);
+    }
+  }
+
+  // ---- The disable work
+
+  /** scx_disable_workfn, scx_root_disable; on 6.12 scx_ops_disable_workfn. */
+  #disable(sched: ScxSched): void {
+    const { exit } = sched;
+    if (!exit || sched.exitDone) return;
+    sched.exitDone = true;
+    const { kernel, calls, idle, cgroups, watchdog } = this.scx;
+    this.bypass(true);
+    this.scx.state = 'disabling';
+    this.scx.switchedAll = false;
+    this.scx.switchingAll = false;
+    cgroups.exit(sched);
+    this.scx.initTaskEnabled = false;
+    for (const task of this.scx.tasks) this.#takeOut(sched, task);
+    sched.dumpDisabled = true;
+    this.scx.enabled = false;
+    // What is live is cleared after the tasks have gone: ops.exit is looked up in the vtable.
+    const { exit: exitOp } = sched.ops;
+    for (const op of Object.keys(sched.live)) delete sched.live[op as keyof typeof sched.live];
+    idle.disable();
+    this.#log(sched);
+    if (exitOp) {
+      sched.live.exit = exitOp;
+      const info = exitInfoObject(kernel, sched, exit);
+      calls.call(sched, 'exit', null, null, null, info.ptr);
+      info.free();
+      delete sched.live.exit;
+    }
+    sched.dead = true;
+    watchdog.stop();
+    this.#discardRequests();
+    for (const dsq of sched.dsqs.values()) sched.dsqs.remove(dsq);
+    this.scx.cids = null;
+    this.scx.cidMasks.release();
+    this.scx.state = 'disabled';
+    this.bypass(false);
+    this.scx.root = null;
+    this.scx.lastExit = { sched, exit, fault: sched.fault };
+    this.scx.onExit?.(sched);
+  }
+
+  /** A task goes back to its own class, and out of the scheduler's knowledge. */
+  #takeOut(sched: ScxSched, task: ScxTask): void {
+    const { states, enqueue } = this.scx;
+    const cls = task.cls === CLASS.stop ? CLASS.stop : states.classFor(task);
+    const flags = QUEUE.save | QUEUE.move | enqueue.classFlag(cls !== task.cls);
+    enqueue.change(task, flags, () => cls);
+    if (task.sched === sched) states.exitTask(sched, task);
+  }
+
+  /** scx_log_sched_disable */
+  #log({ name, exit }: ScxSched): void {
+    if (!exit) return;
+    const { kernel, consts } = this.scx;
+    kernel.printk(`sched_ext: BPF scheduler "${name}" disabled (${exit.reason})`);
+    if (exit.kind >= consts.exit.error && exit.message !== '') kernel.printk(`sched_ext: ${name}: ${exit.message}`);
+  }
+
+  #discardRequests(): void {
+    const clear = (rq: ScxRq) => {
+      rq.deferredReenq = 0;
+      rq.deferredReenqUsers.clear();
+      rq.cpuReleased = false;
+      for (const set of [rq.toKick, rq.toKickIfIdle, rq.toPreempt, rq.toWait]) set.clear();
+    };
+    for (const rq of this.scx.rqs) clear(rq);
+  }
+}

@@ -1,0 +1,39 @@
+import { TWO_32 } from './bits.js';
+import type { Dsq } from './dsq.js';
+
+/** High halves below this make ids that are exact as Numbers. */
+const SMALL_HI = 0x200000;
+
+/** User queues by id: a scheduler's own, on 6.12 the kernel's one table. */
+export class DsqTable {
+  readonly #small = new Map<number, Dsq>();
+  readonly #large = new Map<bigint, Dsq>();
+
+  find(hi: number, lo: number): Dsq | undefined {
+    return hi < SMALL_HI ? this.#small.get(hi * TWO_32 + lo) : this.#large.get(bigId(hi, lo));
+  }
+
+  add(dsq: Dsq): void {
+    if (dsq.hi < SMALL_HI) this.#small.set(dsq.hi * TWO_32 + dsq.lo, dsq);
+    else this.#large.set(bigId(dsq.hi, dsq.lo), dsq);
+  }
+
+  /** Nothing may be inserted into it any more. */
+  remove(dsq: Dsq): void {
+    if (dsq.hi < SMALL_HI) this.#small.delete(dsq.hi * TWO_32 + dsq.lo);
+    else this.#large.delete(bigId(dsq.hi, dsq.lo));
+    dsq.destroyed = true;
+  }
+
+  get size(): number {
+    return this.#small.size + this.#large.size;
+  }
+
+  values(): Dsq[] {
+    return [...this.#small.values(), ...this.#large.values()];
+  }
+}
+
+function bigId(hi: number, lo: number): bigint {
+  return (BigInt(hi) << 32n) | BigInt(lo);
+}
