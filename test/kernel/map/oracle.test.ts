@@ -260,7 +260,6 @@ const OTHER: readonly number[] = [
   BPF_MAP_TYPE.STRUCT_OPS,
   BPF_MAP_TYPE.ARENA,
   BPF_MAP_TYPE.INSN_ARRAY,
-  BPF_MAP_TYPE.PERF_EVENT_ARRAY,
 ];
 const types = Object.values(BPF_MAP_TYPE).filter((type) => !OTHER.includes(type));
 
