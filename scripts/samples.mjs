@@ -15,9 +15,9 @@ import { kernelHeader } from './vmlinux_h.mjs';
 
 const PROFILE = 'profiles/7.3.btf.gz';
 const FLAGS = [
-  ...['--target=bpfel', '-mcpu=v3', '-O2', '-g', '-Iinclude'],
+  ...['--target=bpfel', '-mcpu=v3', '-O2', '-g', '-Isamples/include'],
   ...['-Wall', '-Wextra', '-Werror', '-Wno-unused-parameter'],
-  ...['-fno-addrsig', '-fdebug-compilation-dir=samples'],
+  ...['-fno-addrsig', '-fdebug-compilation-dir=.'],
 ];
 
 const { values: options, positionals } = parseArgs({
@@ -55,7 +55,11 @@ process.exitCode = differ > 0 ? 1 : 0;
 
 function compile(file) {
   const object = join(scratch, 'out.o');
-  execFileSync('clang-19', [...FLAGS, '-c', file, '-o', object], { cwd: samples, stdio: 'inherit' });
+  // In the root, because the compiler looks for the lines it puts into BTF under the name that the object tells.
+  execFileSync('clang-19', [...FLAGS, `-ffile-prefix-map=${root}=`, '-c', join(samples, file), '-o', object], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   // DWARF names the compiler and is of no use to a loader; BTF stays.
   execFileSync('llvm-strip-19', ['-g', object]);
   return readFileSync(object);
