@@ -19,6 +19,7 @@ export {
   type SubprogramSpec,
   type VariableSpec,
 } from './object/index.js';
+export * as qdisc from './qdisc/index.js';
 export * as schedExt from './sched_ext/index.js';
 export * as tcp from './tcp/index.js';
 export * from './uapi.js';

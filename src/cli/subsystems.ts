@@ -1,6 +1,8 @@
 import { ErrnoError } from '../errno.js';
+import { UnsupportedError } from '../errors.js';
 import type { Kernel } from '../kernel/index.js';
 import type { BpfObject } from '../loader/index.js';
+import { addQdisc } from '../qdisc/index.js';
 import { addSchedExt, afterScxLoad, beforeScxLoad } from '../sched_ext/index.js';
 import { addTcp } from '../tcp/index.js';
 
@@ -8,6 +10,7 @@ import { addTcp } from '../tcp/index.js';
 export function addSubsystems(kernel: Kernel): void {
   addSchedExt(kernel);
   attempt(kernel, () => addTcp(kernel));
+  attempt(kernel, () => addQdisc(kernel));
 }
 
 /** An initcall: what it cannot register, the kernel is without, and its log says so. */
@@ -15,7 +18,7 @@ function attempt(kernel: Kernel, add: () => void): void {
   try {
     add();
   } catch (error) {
-    if (!(error instanceof ErrnoError)) throw error;
+    if (!(error instanceof ErrnoError || error instanceof UnsupportedError)) throw error;
     kernel.printk(error.message);
   }
 }

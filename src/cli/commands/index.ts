@@ -4,6 +4,7 @@ import { addDemo } from './demo.js';
 import { addDisasm } from './disasm.js';
 import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
+import { addQdiscCommand } from './qdisc.js';
 import { addRun } from './run.js';
 import { addStructOps } from './struct_ops.js';
 import { addTcpCommand } from './tcp.js';
@@ -17,4 +18,5 @@ export const COMMANDS: readonly AddCommand[] = [
   addConformance,
   addDemo,
   addTcpCommand,
+  addQdiscCommand,
 ];

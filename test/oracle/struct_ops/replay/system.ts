@@ -1,8 +1,8 @@
 import { ERRNO } from '../../../../src/errno.js';
 import { Kernel } from '../../../../src/kernel/kernel.js';
+import { addQdisc } from '../../../../src/qdisc/index.js';
 import { addSchedExt } from '../../../../src/sched_ext/index.js';
 import { addTcp } from '../../../../src/tcp/index.js';
-import { registerQdisc } from './qdisc.js';
 
 /** A TCP socket of user space. */
 export interface Socket {
@@ -23,7 +23,7 @@ export interface System {
 export async function bootSystem(profile: string): Promise<System> {
   const kernel = await Kernel.create({ profile, cpus: 2 });
   const tcp = addTcp(kernel);
-  registerQdisc(kernel);
+  addQdisc(kernel);
   registerDummy(kernel);
   const machine = addSchedExt(kernel);
   const { scx } = machine;
