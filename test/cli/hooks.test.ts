@@ -1,0 +1,117 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { cli } from '../../src/cli/cli.js';
+import { nodeIo } from '../../src/cli/node_io.js';
+
+const SETUP = 'samples/setup.bpf.o';
+const RUN = ['run', SETUP, '--prog', 'fill_squares', '--ctx', '00'.repeat(16), '--maps', '--json'];
+const folder = mkdtempSync(join(tmpdir(), 'hooks-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+async function run(argv: readonly string[]) {
+  const text = { out: '', err: '' };
+  const status = await cli(argv, {
+    ...nodeIo,
+    out: (more) => {
+      text.out += more;
+    },
+    err: (more) => {
+      text.err += more;
+    },
+  });
+  return { status, ...text };
+}
+
+/** Values of the map that the sample's program fills. */
+async function squares(argv: readonly string[]): Promise<number[]> {
+  const { status, out, err } = await run([...RUN, ...argv]);
+  expect(err).toBe('');
+  expect(status).toBe(0);
+  return JSON.parse(out).maps.squares.map(({ value }: { value: string }) => Number(value));
+}
+
+describe('--hooks', () => {
+  it('the example of the docs makes the map smaller and fills it', async () => {
+    expect(await squares(['--hooks', 'docs/hooks/squares.mjs'])).toEqual([100, 121, 144, 169, 196]);
+    expect(readFileSync('docs/hooks.md', 'utf8')).toContain(readFileSync('docs/hooks/squares.mjs', 'utf8'));
+  });
+
+  it('may be TypeScript', { timeout: 60_000 }, async () => {
+    const path = file(
+      'hooks.ts',
+      `import type { BpfObject } from 'vmtable';
+       export const beforeLoad = (object: BpfObject): void => { object.map('squares').define({ maxEntries: 2 as number }); };`,
+    );
+    expect(await squares(['--hooks', path])).toEqual([0, 0]);
+  });
+
+  it('runs around load and before --set, whose values win', async () => {
+    const path = file(
+      'order.mjs',
+      `export function beforeLoad(object) { object.variable('ticks_per_second').set(1); }
+       export async function afterLoad(object) {
+         await null;
+         if (object.variable('ticks_per_second').get() !== 2) throw new Error('--set came first');
+         if (object.state !== 'loaded') throw new Error(object.state);
+       }`,
+    );
+    expect(await squares(['--hooks', path, '--set', 'ticks_per_second=2'])).toHaveLength(256);
+  });
+
+  it('beforeAttach comes before struct_ops maps are attached', async () => {
+    const path = file('attach.mjs', `export function beforeAttach() { throw new Error('stopped right before'); }`);
+    const { status, err } = await run(['struct_ops', 'samples/scx_fifo.bpf.o', '--hooks', path]);
+    expect(status).toBe(2);
+    expect(err).toBe(`vmtable: ${path}: beforeAttach: stopped right before\n`);
+  });
+
+  it.each([
+    ['none.mjs', 'export const other = 1;', 'exports none of beforeLoad, afterLoad, beforeAttach'],
+    ['number.mjs', 'export const beforeLoad = 1;', 'export beforeLoad is no function'],
+    ['syntax.mjs', 'export const = ;', 'cannot be imported'],
+    ['throws.mjs', 'export function beforeLoad() { throw new TypeError("broken"); }', 'beforeLoad: broken'],
+    ['refused.mjs', 'export function beforeLoad(object) { object.map("nope"); }', 'beforeLoad: no map "nope"'],
+  ])('%s is refused by name', async (name, text, why) => {
+    const path = file(name, text);
+    const { status, err, out } = await run([...RUN, '--hooks', path]);
+    expect(out).toBe('');
+    expect(err).toContain(`${path}: ${why}`);
+    expect([1, 2]).toContain(status);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('--init-prog', () => {
+  it.each([
+    ['JSON for the argument', 'fill_squares={"first": 3, "count": 2}'],
+    ['hex bytes', 'fill_squares=03000000020000000000000000000000'],
+  ])('takes its context as %s', async (_, text) => {
+    expect((await squares(['--init-prog', text])).slice(0, 3)).toEqual([9, 16, 0]);
+  });
+
+  it('takes it from a file', async () => {
+    const path = join(folder, 'request');
+    writeFileSync(path, new Uint8Array(Uint32Array.of(1, 3, 0, 0).buffer));
+    expect((await squares(['--init-prog', `fill_squares=@${path}`])).slice(0, 4)).toEqual([1, 4, 9, 0]);
+  });
+
+  it('fails with a negative result', async () => {
+    const { status, err } = await run([...RUN, '--init-prog', 'fill_squares={"count": 1000}']);
+    expect(status).toBe(1);
+    expect(err).toBe(`vmtable: ${SETUP}: --init-prog fill_squares: returned -22\n`);
+  });
+
+  it('refuses a member that the struct does not have, and bytes that are none', async () => {
+    expect((await run([...RUN, '--init-prog', 'fill_squares={"last": 1}'])).err).toContain('no member "last"');
+    expect((await run([...RUN, '--init-prog', 'fill_squares=xyz'])).err).toContain('the context is not hex bytes');
+    expect((await run([...RUN, '--init-prog', 'nope'])).err).toContain('no program "nope"');
+  });
+});
