@@ -34,9 +34,9 @@ export function cssArg(kernel: Kernel, call: HostCall, i: number): Css {
   return kernel.cgroups.css(call.ptr(i)) ?? wrongArg(call, i, 'live cgroup_subsys_state');
 }
 
-/** A readable struct cpumask. */
+/** A struct cpumask, readable as far as operations look. */
 export function cpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr {
-  return call.mem(i, kernel.cpumasks.size, false);
+  return call.mem(i, kernel.cpumasks.bytes, false);
 }
 
 /** A struct bpf_cpumask, which the program may change. */

@@ -14,6 +14,8 @@ export class Cpumasks {
   readonly size: number;
   /** Bits that operations look at: nr_cpu_ids, or NR_CPUS in a kernel whose mask is one long (small_cpumask_bits). */
   readonly bits: number;
+  /** Bytes that they look at: whole longs. */
+  readonly bytes: number;
   /** __cpu_possible_mask, __cpu_online_mask, … of this machine. */
   readonly possible: GuestPtr;
   readonly present: GuestPtr;
@@ -21,6 +23,8 @@ export class Cpumasks {
   readonly active: GuestPtr;
   /** All possible CPUs, ascending. */
   readonly all: readonly number[];
+  /** The kernel's mask is one long. */
+  readonly #small: boolean;
   /** Words of 32 bits that hold them, up to a whole long. */
   readonly #words: number;
 
@@ -35,9 +39,11 @@ export class Cpumasks {
     this.size = types.struct('cpumask').size;
     const nrCpus = configured ?? this.size * 8;
     if (cpus > nrCpus) throw new InputError(`${cpus} CPUs: this kernel is built for at most ${nrCpus}`);
-    this.bits = nrCpus <= BITS_PER_LONG ? nrCpus : cpus;
+    this.#small = nrCpus <= BITS_PER_LONG;
+    this.bits = this.#small ? nrCpus : cpus;
     this.all = Array.from({ length: cpus }, (_, cpu) => cpu);
     this.#words = 2 * Math.ceil(this.bits / BITS_PER_LONG);
+    this.bytes = 4 * this.#words;
     this.possible = this.alloc('__cpu_possible_mask');
     this.present = this.alloc('__cpu_present_mask');
     this.online = this.alloc('__cpu_online_mask');
@@ -89,16 +95,16 @@ export class Cpumasks {
 
   /** cpumask_setall: of a mask of one long nr_cpu_ids bits, of longer ones whole longs. */
   setAll(mask: GuestPtr): void {
-    if (this.#words > 2 || this.bits === BITS_PER_LONG) this.memory.bytes(mask, 4 * this.#words).fill(0xff);
+    if (!this.#small) this.memory.bytes(mask, this.bytes).fill(0xff);
     else for (let i = 0; i < this.#words; i++) this.memory.setU32(mask + 4 * i, lowBits(this.cpus - 32 * i));
   }
 
   clearAll(mask: GuestPtr): void {
-    this.memory.bytes(mask, 4 * this.#words).fill(0);
+    this.memory.bytes(mask, this.bytes).fill(0);
   }
 
   copy(to: GuestPtr, from: GuestPtr): void {
-    this.memory.bytes(to, 4 * this.#words).set(this.memory.bytes(from, 4 * this.#words));
+    this.memory.bytes(to, this.bytes).set(this.memory.bytes(from, this.bytes));
   }
 
   /** to = a & b; true if that holds a CPU. `to` may be a or b, here and below. */

@@ -128,6 +128,39 @@ test('bpf_cpumask_populate takes whole longs and no fewer than nr_cpu_ids needs'
   expect(withMasks([1], [], `${populate(16)}\nr1 = r6\ncall bpf_cpumask_weight`)).toBe(3);
 });
 
+test('bits behind the last CPU can be there, and count nowhere', () => {
+  const junk = (mask: string) =>
+    `
+    r1 = 0
+    *(u64 *)(r10 - 16) = r1
+    r1 = 0xffffffffffffffc0 ll
+    *(u64 *)(r10 - 8) = r1
+    r1 = ${mask}
+    r2 = r10
+    r2 += -16
+    r3 = 16
+    call bpf_cpumask_populate`.trim();
+  const over = (call: string) => withMasks([], [], `${junk('r6')}\n${junk('r7')}\n${call}`);
+  expect(over('r0 = *(u64 *)(r6 + 8)')).toBe(-64);
+  expect(over('r1 = r8\nr2 = r6\nr3 = r7\ncall bpf_cpumask_and')).toBe(0);
+  expect(over('r1 = r8\nr2 = r6\nr3 = r7\ncall bpf_cpumask_and\nr0 = *(u64 *)(r8 + 8)')).toBe(0);
+  expect(over('r1 = r8\nr2 = r6\nr3 = r7\ncall bpf_cpumask_or\nr0 = *(u64 *)(r8 + 8)')).toBe(-64);
+  expect(over('r1 = r6\ncall bpf_cpumask_weight')).toBe(0);
+  expect(over('r1 = r6\ncall bpf_cpumask_empty')).toBe(1);
+  expect(over('r1 = r6\ncall bpf_cpumask_first')).toBe(CPUS);
+  expect(over('r1 = r6\nr2 = r8\ncall bpf_cpumask_equal')).toBe(1);
+});
+
+test('bpf_cpumask_setall fills whole longs, but of a mask of one long the CPUs that are possible', async () => {
+  const word = (offset: number) => withMasks([], [], `r1 = r6\ncall bpf_cpumask_setall\nr0 = *(u64 *)(r6 + ${offset})`);
+  expect([word(0), word(8)]).toEqual([-1, -1]);
+  expect(word(16)).toBe(0);
+  k = await Kernel.create({ cpus: 4 });
+  expect(word(0)).toBe(-1);
+  k = await Kernel.create({ cpus: 4, profile: '6.12' });
+  expect(word(0)).toBe(0xf);
+});
+
 describe('references', () => {
   test('are counted, and the mask is freed with the last', () => {
     expect(

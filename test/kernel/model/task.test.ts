@@ -83,6 +83,7 @@ test('nothing of a user task but the address of its mm can be looked at, and ker
   expect(mm(other.ptr)).not.toBe(mm(user.ptr));
   expect(mm(kthread.ptr)).toBe(0);
   expect(kthread.flags & PF.KTHREAD).not.toBe(0);
+  expect(k.tasks.create({ comm: 'kworker', leader: kthread }).flags & PF.KTHREAD).not.toBe(0);
   const { offset } = k.types.struct('task_struct').field('mm');
   for (const at of [0, 64, k.types.struct('mm_struct').size - 8]) {
     k.currentTask = user.ptr;
