@@ -1,0 +1,76 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { Kernel } from '../../src/kernel/kernel.js';
+import { type Diagnosis, diagnose, openObject } from '../../src/loader/index.js';
+import { addSchedExt, beforeScxLoad } from '../../src/sched_ext/index.js';
+import { fixture } from './fixtures.js';
+
+const kernels: Kernel[] = [];
+afterEach(() => {
+  for (const kernel of kernels.splice(0)) kernel.dispose();
+});
+
+async function examine(change: (kernel: Kernel) => void = addSchedExt, name = 'user_space'): Promise<Diagnosis> {
+  const kernel = await Kernel.create({ profile: '7.3' });
+  kernels.push(kernel);
+  change(kernel);
+  const object = openObject(fixture(name));
+  beforeScxLoad(object, kernel);
+  return diagnose(object, kernel);
+}
+
+const names = (list: Diagnosis['missing'], weak: boolean) =>
+  list.filter((finding) => finding.weak === weak).map(({ kind, name }) => `${kind} ${name}`);
+
+describe('diagnose', () => {
+  it('names everything at once, what is needed apart from what is not', async () => {
+    const { ok, missing, unsupported, loadError } = await examine();
+    expect(ok).toBe(false);
+    expect(names(missing, false)).toEqual(['core task_struct.no_such_field', 'user space unsized']);
+    expect(names(missing, true)).toEqual([
+      'kfunc no_such_kfunc',
+      'kfunc scx_bpf_no_such_kfunc___v2',
+      'user space __SCX_NOT_THERE',
+    ]);
+    expect(names(unsupported, false)).toEqual(['helper bpf_sock_map_update', 'field task_struct.nivcsw']);
+    expect(names(unsupported, true)).toEqual(['field vm_struct', 'program tp_btf/sched_switch']);
+    expect(loadError).toContain('map "unsized": failed to create: EINVAL');
+  });
+
+  it('says who asks and why', async () => {
+    const { unsupported, missing } = await examine();
+    expect(unsupported.find(({ kind }) => kind === 'helper')).toEqual({
+      kind: 'helper',
+      name: 'bpf_sock_map_update',
+      usedBy: ['fix_enqueue'],
+      weak: false,
+      detail: 'nobody registered it',
+    });
+    expect(missing.find(({ name }) => name === 'unsized')?.detail).toBe('max_entries is 0: user space sets it');
+  });
+
+  it('asks the registries: what somebody registers is no longer missing', async () => {
+    const { unsupported } = await examine((kernel) => {
+      addSchedExt(kernel);
+      kernel.registerHelper('bpf_sock_map_update', () => {});
+      kernel.tasks.layout.declare(['nivcsw']);
+    });
+    expect(names(unsupported, false)).toEqual([]);
+  });
+
+  it('a struct_ops type that no subsystem takes is named', async () => {
+    const { unsupported } = await examine(() => {});
+    expect(names(unsupported, false)).toContain('struct_ops sched_ext_ops');
+  });
+
+  it('tells how each program gets to run', async () => {
+    const { programs, counts } = await examine();
+    expect(Object.fromEntries(programs.map(({ name, runs }) => [name, runs]))).toEqual({
+      fix_select_cpu: 'struct_ops member',
+      fix_enqueue: 'struct_ops member',
+      fix_set_idle: 'struct_ops member',
+      fix_setup: 'test run',
+      fix_switch: null,
+    });
+    expect(counts).toMatchObject({ helper: 1, kfunc: 2, attach: 1 });
+  });
+});
