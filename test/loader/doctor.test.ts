@@ -31,7 +31,7 @@ describe('diagnose', () => {
       'kfunc scx_bpf_no_such_kfunc___v2',
       'user space __SCX_NOT_THERE',
     ]);
-    expect(names(unsupported, false)).toEqual(['helper bpf_sock_map_update', 'field task_struct.nivcsw']);
+    expect(names(unsupported, false)).toEqual(['helper bpf_sock_map_update', 'field task_struct.pdeath_signal']);
     expect(names(unsupported, true)).toEqual(['field vm_struct', 'program tp_btf/sched_switch']);
     expect(loadError).toContain('map "unsized": failed to create: EINVAL');
   });
@@ -52,7 +52,7 @@ describe('diagnose', () => {
     const { unsupported } = await examine((kernel) => {
       addSchedExt(kernel);
       kernel.registerHelper('bpf_sock_map_update', () => {});
-      kernel.tasks.layout.declare(['nivcsw']);
+      kernel.tasks.layout.declare(['pdeath_signal']);
     });
     expect(names(unsupported, false)).toEqual([]);
   });
