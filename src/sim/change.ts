@@ -1,0 +1,139 @@
+import type { KernelCgroup } from '../kernel/model/cgroup.js';
+import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
+import { QUEUE } from '../sched_ext/core.js';
+import { CLASS, type SchedClass } from '../sched_ext/task.js';
+import type { SimMachine } from './machine.js';
+import type { SimTask } from './sim_task.js';
+
+/** A move that a stopper carries out; whoever asked for it may sleep until it is done. */
+export interface PendingMove {
+  done: boolean;
+  waiter: SimTask | null;
+}
+
+/** Changes of a task from outside: policy, nice value, CPUs, cgroup. */
+export class Changes {
+  constructor(private readonly machine: SimMachine) {}
+
+  /** The sched_change pattern, for all classes. */
+  #change(task: SimTask, flags: number, body: () => SchedClass | undefined): void {
+    const { machine } = this;
+    const cpu = machine.cpuOf(task);
+    cpu.rq.kernelRq.clock = machine.now;
+    if (cpu.task === task) machine.schedule.updateCurr(cpu);
+    machine.scx.enqueue.change(task.scx, flags, body);
+    task.kt.onRq = task.scx.onRq;
+  }
+
+  // ---- Policy and nice value
+
+  /** sched_setscheduler(2): 0 or -errno. */
+  setPolicy(task: SimTask, policy: number, rtPriority: number): number {
+    const { kernel, scx } = this.machine;
+    const { kt } = task;
+    const refused = scx.states.checkSetscheduler(task.scx, policy);
+    if (refused !== 0) return refused;
+    const before = kt.prio;
+    const same = kt.policy === policy && kernel.tasks.fields.rtPriority.get(kt.ptr) === rtPriority;
+    if (same) return 0;
+    const realTime = policy === SCHED_POLICY.FIFO || policy === SCHED_POLICY.RR;
+    const cls: SchedClass = realTime ? CLASS.rt : scx.states.shouldBeExt(policy) ? CLASS.ext : CLASS.fair;
+    const samePrio = !realTime && before >= 100;
+    const flags =
+      QUEUE.save |
+      (samePrio ? 0 : QUEUE.move) |
+      (cls !== task.scx.cls && scx.consts.switchedFromFirst ? QUEUE.class : 0);
+    this.#change(task, flags, () => {
+      kernel.tasks.setSched(kt, policy, kt.nice, rtPriority);
+      if (cls === CLASS.ext && task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
+      return cls;
+    });
+    return 0;
+  }
+
+  /** setpriority(2) */
+  setNice(task: SimTask, nice: number): void {
+    const { kernel, scx } = this.machine;
+    const { kt } = task;
+    if (kt.nice === nice) return;
+    const rtPriority = kernel.tasks.fields.rtPriority.get(kt.ptr);
+    const set = () => kernel.tasks.setSched(kt, kt.policy, nice, rtPriority);
+    if (rtPriority > 0) {
+      set();
+      return;
+    }
+    this.#change(task, QUEUE.save, () => {
+      set();
+      if (task.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
+      return undefined;
+    });
+  }
+
+  // ---- CPUs
+
+  /** sched_setaffinity(2): the move that the task is to make, null if it can stay. */
+  setCpus(task: SimTask, cpus: readonly number[]): PendingMove | null {
+    const { machine } = this;
+    this.forceCpus(task, cpus);
+    const { scx } = task;
+    if (machine.wakeups.allowed(task, scx.cpu)) return null;
+    const cpu = machine.cpuOf(task);
+    const to = cpus.find((id) => machine.cpus[id]!.active) ?? cpus[0]!;
+    if (cpu.task === task) return this.stopAndMove(task, to);
+    if (scx.onRq) machine.wakeups.moveQueued(task, to);
+    return null;
+  }
+
+  /** do_set_cpus_allowed() */
+  forceCpus(task: SimTask, cpus: readonly number[]): void {
+    const { kernel, scx } = this.machine;
+    this.#change(task, QUEUE.save, () => {
+      kernel.tasks.setCpus(task.kt, cpus);
+      if (task.ext) scx.states.cpusChanged(scx.rq(task.scx.cpu), task.scx);
+      return undefined;
+    });
+  }
+
+  /** migration_cpu_stop() on the CPU where the task runs. */
+  stopAndMove(task: SimTask, to: number): PendingMove {
+    const { machine } = this;
+    const pending: PendingMove = { done: false, waiter: null };
+    const cpu = machine.cpuOf(task);
+    machine.kthreads.stopWork(cpu, () => {
+      if (machine.cpuOf(task) === cpu && task.kt.state !== TASK_STATE.DEAD) {
+        if (task.scx.onRq) machine.wakeups.moveQueued(task, to);
+        else task.scx.cpu = to;
+      }
+      pending.done = true;
+      if (pending.waiter) machine.wakeups.wake(pending.waiter);
+    });
+    return pending;
+  }
+
+  // ---- Groups
+
+  /** sched_move_task(): the task's group changes in `body`. */
+  regroup(task: SimTask, body: () => void): void {
+    const { machine } = this;
+    const cpu = machine.cpuOf(task);
+    this.#change(task, QUEUE.save | QUEUE.move, () => {
+      body();
+      return undefined;
+    });
+    if (cpu.task === task) machine.resched(cpu.id);
+    else if (task.scx.onRq) machine.wakeups.preempt(cpu, task);
+  }
+
+  /** Writes a task to a cgroup's cgroup.procs: 0 or -errno. */
+  enterCgroup(task: SimTask, to: KernelCgroup): number {
+    const { kernel, scx } = this.machine;
+    const from = task.kt.cgroup;
+    if (from === to) return 0;
+    const err = scx.cgroups.canAttach([task.scx], to);
+    if (err !== 0) return err;
+    kernel.cgroups.move(task.kt, to);
+    if (from.cpuCgroup === to.cpuCgroup) return 0;
+    this.regroup(task, () => scx.cgroups.moved(task.scx));
+    return 0;
+  }
+}

@@ -1,0 +1,109 @@
+import { TASK_STATE } from '../kernel/model/task.js';
+import { CLASS } from '../sched_ext/task.js';
+import type { SimCpu } from './cpu.js';
+import type { SimTask } from './sim_task.js';
+
+// The classes beside sched_ext, as far as they take the CPU from it and give it back: stop, RT by priority, fair by weighted
+// virtual run time, without groups, load balancing and priority inheritance.
+
+const MS = 1_000_000;
+/** RR_TIMESLICE and sysctl_sched_base_slice. */
+const RR_TURN = 100 * MS;
+const FAIR_SLICE = 3 * MS;
+const NICE_0 = 1024;
+const SCHED_RR = 2;
+
+function remove(queue: SimTask[], task: SimTask): void {
+  const at = queue.indexOf(task);
+  if (at >= 0) queue.splice(at, 1);
+}
+
+export class OtherClasses {
+  enqueue(cpu: SimCpu, task: SimTask): void {
+    const queue = this.#queue(cpu, task);
+    if (queue.includes(task)) return;
+    if (queue === cpu.fairQueue) {
+      // A task that slept must not have saved up for a monopoly.
+      const least = Math.min(...cpu.fairQueue.map(({ vruntime }) => vruntime));
+      if (Number.isFinite(least)) task.vruntime = Math.max(task.vruntime, least - FAIR_SLICE);
+    }
+    if (queue === cpu.rtQueue) task.turn = RR_TURN;
+    queue.push(task);
+  }
+
+  dequeue(cpu: SimCpu, task: SimTask): void {
+    remove(cpu.stopQueue, task);
+    remove(cpu.rtQueue, task);
+    remove(cpu.fairQueue, task);
+  }
+
+  #queue(cpu: SimCpu, task: SimTask): SimTask[] {
+    if (task.scx.cls === CLASS.stop) return cpu.stopQueue;
+    return task.scx.cls === CLASS.rt || task.scx.cls === CLASS.dl ? cpu.rtQueue : cpu.fairQueue;
+  }
+
+  /** pick_task of stop and RT. */
+  pickHigh(cpu: SimCpu): SimTask | null {
+    if (cpu.stopQueue.length > 0) return cpu.stopQueue[0]!;
+    let best: SimTask | null = null;
+    for (const task of cpu.rtQueue) if (!best || task.kt.prio < best.kt.prio) best = task;
+    return best;
+  }
+
+  /** pick_task_fair. The first of equals has waited longest. */
+  pickFair(cpu: SimCpu): SimTask | null {
+    let best: SimTask | null = null;
+    for (const task of cpu.fairQueue) {
+      if (!best || (task.noise && !best.noise) || (task.noise === best.noise && task.vruntime < best.vruntime))
+        best = task;
+    }
+    return best;
+  }
+
+  /** update_curr of these classes. */
+  charge(task: SimTask, ns: number): void {
+    task.stint += ns;
+    if (task.scx.cls === CLASS.fair) task.vruntime += (ns * NICE_0) / task.kt.weight;
+    else task.turn -= ns;
+  }
+
+  /** task_tick: true if the CPU should choose anew. */
+  tick(cpu: SimCpu, task: SimTask): boolean {
+    if (task.scx.cls === CLASS.fair) return cpu.fairQueue.length > 1 && task.stint >= FAIR_SLICE && !task.noise;
+    if (task.kt.policy !== SCHED_RR || task.turn > 0) return false;
+    task.turn = RR_TURN;
+    return this.#toTail(cpu.rtQueue, task);
+  }
+
+  #toTail(queue: SimTask[], task: SimTask): boolean {
+    const rivals = queue.some((other) => other !== task && other.kt.prio === task.kt.prio);
+    if (!rivals) return false;
+    remove(queue, task);
+    queue.push(task);
+    return true;
+  }
+
+  /** yield_task */
+  yieldTask(cpu: SimCpu, task: SimTask): void {
+    if (task.scx.cls === CLASS.rt) this.#toTail(cpu.rtQueue, task);
+    else if (task.scx.cls === CLASS.fair) {
+      const most = Math.max(...cpu.fairQueue.map(({ vruntime }) => vruntime));
+      task.vruntime = Math.max(task.vruntime, most) + 1;
+    }
+  }
+
+  /** wakeup_preempt within one class. */
+  preempts(cpu: SimCpu, task: SimTask): boolean {
+    const curr = cpu.task;
+    if (!curr) return true;
+    if (task.scx.cls === CLASS.rt) return task.kt.prio < curr.kt.prio;
+    if (task.scx.cls !== CLASS.fair) return false;
+    if (task.noise) return !curr.noise;
+    return !curr.noise && task.vruntime + FAIR_SLICE / 2 < curr.vruntime;
+  }
+
+  /** Is the task one that no class has on a queue? */
+  static asleep(task: SimTask): boolean {
+    return task.kt.state !== TASK_STATE.RUNNING && !task.scx.onRq;
+  }
+}

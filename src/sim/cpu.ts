@@ -1,0 +1,43 @@
+import type { ClockEvent } from '../kernel/clock.js';
+import type { ScxRq } from '../sched_ext/rq.js';
+import type { SimTask } from './sim_task.js';
+
+/** A CPU of the machine. Its run queue, as programs and sched_ext see it, is `rq`. */
+export class SimCpu {
+  online = true;
+  active = true;
+  /** What it runs; null for its idle task. */
+  task: SimTask | null = null;
+  /** TIF_NEED_RESCHED of what it runs. */
+  needResched = false;
+  /** …of what a switch in progress has settled on. */
+  reschedNext = false;
+  /** An interrupt that makes it look is on its way. */
+  ipiPending = false;
+  /** Work that waits for interrupts to be on. */
+  readonly irqWork: (() => void)[] = [];
+  /** It spins until these hold (SCX_KICK_WAIT). */
+  waits: (() => boolean)[] = [];
+  /** Time until which a hypervisor keeps the CPU from whatever is not in an interrupt. */
+  heldUntil = 0;
+  /** When its task comes to its next point, and the tick. */
+  point: ClockEvent | null = null;
+  tick: ClockEvent | null = null;
+  /** Until when its task's progress is accounted for. */
+  since = 0;
+  /** …and its run time: rq->curr->se.exec_start. */
+  execStart = 0;
+
+  /** Runnable tasks of the other classes, the running one among them. */
+  readonly stopQueue: SimTask[] = [];
+  readonly rtQueue: SimTask[] = [];
+  readonly fairQueue: SimTask[] = [];
+
+  busyNs = 0;
+  switches = 0;
+
+  constructor(
+    readonly id: number,
+    readonly rq: ScxRq,
+  ) {}
+}

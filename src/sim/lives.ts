@@ -1,0 +1,156 @@
+import { TASK_STATE } from '../kernel/model/task.js';
+import type { TaskOptions } from '../kernel/model/tasks.js';
+import { QUEUE } from '../sched_ext/core.js';
+import { CLASS } from '../sched_ext/task.js';
+import { WF } from './flags.js';
+import type { SimMachine } from './machine.js';
+import { BLOCK, type Program, type SimTask } from './sim_task.js';
+
+/** fork(2), wait(2), exit(2). */
+export class Lives {
+  constructor(private readonly machine: SimMachine) {}
+
+  /**
+   * copy_process() up to the point where the child exists: the child, or -errno of ops.init_task. It inherits what the parent
+   * has of policy, nice value, CPUs and cgroup; wake_up_new_task follows.
+   */
+  fork(parent: SimTask, name: string, program: (child: SimTask) => Program, pid?: number): SimTask | number {
+    const { kt } = parent;
+    const { allowedCount } = kt;
+    return this.spawn(
+      name,
+      {
+        comm: kt.comm,
+        parent: kt,
+        cpu: this.machine.here.id,
+        policy: kt.policy,
+        nice: kt.nice,
+        rtPriority: this.machine.kernel.tasks.fields.rtPriority.get(kt.ptr),
+        cgroup: kt.cgroup,
+        uid: kt.uid,
+        gid: kt.gid,
+        ...(allowedCount < this.machine.kernel.cpus && { cpus: kt.cpus }),
+        ...(pid !== undefined && { pid }),
+      },
+      program,
+      parent,
+    );
+  }
+
+  /** The same, of a task whose parent is none of the machine's. */
+  spawn(
+    name: string,
+    options: TaskOptions,
+    program: (child: SimTask) => Program,
+    parent: SimTask | null = null,
+  ): SimTask | number {
+    const { machine } = this;
+    const { states } = machine.scx;
+    const child = machine.adopt(name, options, CLASS.fair);
+    machine.scx.setClass(child.scx, states.classFor(child.scx));
+    const err = states.fork(child.scx);
+    if (err !== 0) {
+      machine.forget(child);
+      machine.kernel.tasks.remove(child.kt);
+      return err;
+    }
+    states.postFork(child.scx);
+    child.parent = parent;
+    parent?.children.add(child);
+    child.frames.push(program(child));
+    return child;
+  }
+
+  /** wait(2) for every child: sleeps while there are some that live. */
+  *wait(task: SimTask): Program {
+    const { machine } = this;
+    for (;;) {
+      for (const child of task.children) if (child.zombie) this.#reap(child);
+      if (task.children.size === 0) return;
+      yield machine.toward(task, 'block', machine.costs.syscall);
+      if ([...task.children].some(({ zombie }) => zombie)) continue;
+      task.waiting = true;
+      task.kt.state = TASK_STATE.INTERRUPTIBLE;
+      yield BLOCK;
+      task.waiting = false;
+      if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
+    }
+  }
+
+  /** release_task() */
+  #reap(child: SimTask): void {
+    const { machine } = this;
+    child.parent?.children.delete(child);
+    child.parent = null;
+    machine.kernel.tasks.reap(child.kt);
+    this.#gone(child);
+  }
+
+  /** do_exit() */
+  *exit(task: SimTask, status: number): Program {
+    const { machine } = this;
+    const { kernel, costs, wakeups } = machine;
+    yield machine.toward(task, 'exit', costs.exit);
+    task.timer?.cancel();
+    task.exitStatus = status;
+    task.zombie = true;
+    kernel.tasks.exit(task.kt, status);
+    machine.onExit?.(task);
+    yield machine.toward(task, 'exit-release', costs.exitRelease);
+    // sched_autogroup_exit_task(): whether it is in an autogroup or not.
+    machine.changes.regroup(task, () => {});
+    yield machine.toward(task, 'exit-notify', costs.exitNotify);
+    for (const child of task.children) {
+      child.parent = null;
+      if (child.dead) this.#orphan(child);
+    }
+    task.children.clear();
+    if (task.parent?.waiting) wakeups.wake(task.parent, WF.sync);
+    yield machine.toward(task, 'exit-dead', costs.exitDead);
+    task.kt.state = TASK_STATE.DEAD;
+    for (;;) yield BLOCK;
+  }
+
+  /** Somebody else's child: init waits for it at once. */
+  #orphan(task: SimTask): void {
+    this.machine.kernel.tasks.reap(task.kt);
+    this.#gone(task);
+  }
+
+  /** finish_task_switch() of a task that has run for the last time. */
+  bury(task: SimTask): void {
+    const { machine } = this;
+    task.dead = true;
+    // Since 7.0 sched_ext forgets it here, before that with its task_struct.
+    if (machine.scx.consts.task.dead !== 0) machine.scx.states.dead(task.scx);
+    if (!task.parent && task.kt.hashed) machine.kernel.tasks.reap(task.kt);
+    this.#gone(task);
+  }
+
+  /** Nobody refers to it any more when it has been waited for and has run for the last time. */
+  #gone(task: SimTask): void {
+    const { machine } = this;
+    if (!task.dead || task.kt.hashed) return;
+    machine.onGone?.(task);
+    const end = () => {
+      if (machine.scx.consts.task.dead === 0) machine.scx.states.dead(task.scx);
+      machine.kernel.tasks.buried(task.kt);
+      machine.forget(task);
+    };
+    if (machine.scx.consts.task.dead !== 0) end();
+    else machine.at(machine.timing.freed(task), () => machine.interrupt(machine.cpuOf(task), end));
+  }
+
+  /** sched_exec() and what follows it: a CPU may be chosen anew. */
+  exec(task: SimTask): { done: boolean; waiter: SimTask | null } | null {
+    const { machine } = this;
+    if (task.ext) {
+      machine.scx.pick.selectTaskRq(task.scx, task.scx.cpu, WF.exec);
+      return null;
+    }
+    return null;
+  }
+
+  /** DEQUEUE_SAVE | DEQUEUE_MOVE */
+  static readonly REGROUP = QUEUE.save | QUEUE.move;
+}

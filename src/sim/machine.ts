@@ -1,0 +1,342 @@
+import type { ClockEvent } from '../kernel/clock.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { TaskOptions } from '../kernel/model/tasks.js';
+import type { SchedCore } from '../sched_ext/core.js';
+import { SchedExt } from '../sched_ext/sched_ext.js';
+import { CLASS, type SchedClass, type ScxTask } from '../sched_ext/task.js';
+import { Topology } from '../sched_ext/topology.js';
+import type { GuestPtr } from '../vm/types.js';
+import { Changes } from './change.js';
+import { OtherClasses } from './classes.js';
+import { type Costs, DEFAULT_COSTS } from './costs.js';
+import { SimCpu } from './cpu.js';
+import { type QueueFlags, queueFlags } from './flags.js';
+import { CpuHotplug } from './hotplug.js';
+import { Kthreads } from './kthreads.js';
+import { Lives } from './lives.js';
+import { Schedule } from './schedule.js';
+import { Signals } from './signals.js';
+import { BLOCK, SCHEDULE, SimTask } from './sim_task.js';
+import { CostTiming, type Point, type Timing } from './timing.js';
+import { Wakeups } from './wakeup.js';
+
+export interface SimOptions {
+  /** Places of the CPUs; as many as the kernel has. Default: cores of one thread that share a cache. */
+  topology?: Topology;
+  /** arch_scale_cpu_capacity and arch_scale_freq_capacity of each CPU, of 1024; default 1024. */
+  capacities?: readonly number[];
+  frequencies?: readonly number[];
+  costs?: Partial<Costs>;
+  /** Answers in place of the cost table's. */
+  timing?: (machine: SimMachine) => Timing;
+}
+
+const FULL = 1024;
+
+/**
+ * A machine: CPUs with ticks and interrupts, and the scheduler core of the kernel above sched_ext (kernel/sched/core.c). It
+ * moves tasks through their programs in simulated time. Everything that happens comes from kernel.clock; kernel code takes no
+ * time by itself: tasks are charged for what they do at the points of their programs.
+ */
+export class SimMachine implements SchedCore {
+  readonly topology: Topology;
+  readonly scx: SchedExt;
+  readonly cpus: readonly SimCpu[];
+  readonly costs: Costs;
+  readonly timing: Timing;
+  readonly flags: QueueFlags;
+  readonly classes = new OtherClasses();
+  readonly schedule: Schedule;
+  readonly wakeups: Wakeups;
+  readonly lives: Lives;
+  readonly changes: Changes;
+  readonly signals: Signals;
+  readonly hotplug: CpuHotplug;
+  readonly kthreads: Kthreads;
+  /** Told of each task that has exited and has been waited for. */
+  onGone: ((task: SimTask) => void) | null = null;
+  /** Told of each switch, wake-up and exit. */
+  onSwitch: ((cpu: SimCpu, before: SimTask | null, after: SimTask | null) => void) | null = null;
+  onWake: ((task: SimTask) => void) | null = null;
+  onExit: ((task: SimTask) => void) | null = null;
+
+  readonly #byPtr = new Map<GuestPtr, SimTask>();
+  readonly #points: readonly (() => void)[];
+  readonly #ticks: readonly (() => void)[];
+  readonly #capacities: readonly number[];
+  readonly #frequencies: readonly number[];
+  /** CPU whose context this is, -1 outside of any. */
+  #inside = -1;
+
+  constructor(
+    readonly kernel: Kernel,
+    options: SimOptions = {},
+  ) {
+    this.topology = options.topology ?? Topology.flat(kernel.cpus);
+    const full = new Array<number>(kernel.cpus).fill(FULL);
+    this.#capacities = options.capacities ?? full;
+    this.#frequencies = options.frequencies ?? full;
+    this.costs = { ...DEFAULT_COSTS, ...options.costs };
+    this.scx = new SchedExt(kernel, this);
+    this.flags = queueFlags(this.scx.consts);
+    this.cpus = this.scx.rqs.map((rq) => new SimCpu(rq.cpu, rq));
+    this.#points = this.cpus.map((cpu) => () => this.interrupt(cpu, () => {}));
+    this.#ticks = this.cpus.map((cpu) => () => this.#tick(cpu));
+    this.timing = options.timing?.(this) ?? new CostTiming(kernel.clock, this.costs, this.scx.consts.jiffyNs);
+    this.schedule = new Schedule(this);
+    this.wakeups = new Wakeups(this);
+    this.lives = new Lives(this);
+    this.changes = new Changes(this);
+    this.signals = new Signals(this);
+    this.hotplug = new CpuHotplug(this);
+    this.kthreads = new Kthreads(this);
+  }
+
+  // ---- Tasks
+
+  /** Makes a task of the kernel model one of the machine's: TASK_NEW, on no queue. */
+  adopt(name: string, options: TaskOptions, cls: SchedClass): SimTask {
+    const kt = this.kernel.tasks.create(options);
+    const scx = this.scx.newTask(kt, cls);
+    this.scx.setClass(scx, cls);
+    const task = new SimTask(name, kt, scx);
+    this.#byPtr.set(kt.ptr, task);
+    return task;
+  }
+
+  forget(task: SimTask): void {
+    this.#byPtr.delete(task.kt.ptr);
+    this.scx.forget(task.scx);
+  }
+
+  of(task: ScxTask): SimTask {
+    return this.#byPtr.get(task.ptr)!;
+  }
+
+  cpuOf(task: SimTask): SimCpu {
+    return this.cpus[task.scx.cpu]!;
+  }
+
+  // ---- Time
+
+  get now(): number {
+    return this.kernel.clock.now;
+  }
+
+  clock(_cpu: number): number {
+    return this.kernel.clock.now;
+  }
+
+  at(time: number, action: () => void): ClockEvent {
+    return this.kernel.clock.schedule(Math.max(Math.ceil(time), this.now), action);
+  }
+
+  /** Lets simulated time pass until then, or until `done` says so after an event. */
+  runUntil(time: number, done?: () => boolean): void {
+    const { clock } = this.kernel;
+    while (clock.nextEvent <= time) {
+      clock.advanceTo(clock.nextEvent);
+      if (done?.()) return;
+    }
+    clock.advanceTo(time);
+  }
+
+  /** The CPU whose context this is. */
+  get here(): SimCpu {
+    return this.cpus[this.kernel.currentCpu]!;
+  }
+
+  /** An interrupt of a CPU, and what its task goes on to do. */
+  interrupt(cpu: SimCpu, body: () => void): void {
+    const { kernel } = this;
+    const { currentCpu, currentTask } = kernel;
+    const outside = this.#inside;
+    this.#inside = cpu.id;
+    kernel.currentCpu = cpu.id;
+    kernel.currentTask = cpu.rq.curr.ptr;
+    this.progress(cpu);
+    body();
+    this.#goOn(cpu);
+    this.#inside = outside;
+    kernel.currentCpu = currentCpu;
+    kernel.currentTask = currentTask;
+  }
+
+  /** The current task has used the CPU until now. */
+  progress(cpu: SimCpu): void {
+    const { now } = this;
+    const { task } = cpu;
+    if (task) {
+      const used = now - cpu.since;
+      if (cpu.waits.length === 0) task.remaining = Math.max(0, task.remaining - used);
+      cpu.busyNs += used;
+    }
+    cpu.since = now;
+  }
+
+  /** Interrupts that were held back, then the choice of a task, then its program, until it wants time to pass. */
+  #goOn(cpu: SimCpu): void {
+    for (;;) {
+      const work = cpu.irqWork.shift();
+      if (work) {
+        work();
+        continue;
+      }
+      if (cpu.waits.length > 0) {
+        cpu.waits = cpu.waits.filter((done) => !done());
+        if (cpu.waits.length > 0) break;
+      }
+      if (cpu.heldUntil > this.now) break;
+      if (cpu.needResched) {
+        this.schedule.run(cpu, true);
+        continue;
+      }
+      const { task } = cpu;
+      if (!task) break;
+      if (task.user && this.signals.pending(task)) this.signals.deliver(task);
+      if (task.remaining > 0) break;
+      this.#step(cpu, task);
+    }
+    this.#arm(cpu);
+  }
+
+  #step(cpu: SimCpu, task: SimTask): void {
+    const { done, value } = task.frames[task.frames.length - 1]!.next();
+    if (done) {
+      task.frames.pop();
+      const below = task.interrupted.pop();
+      if (below) Object.assign(task, below);
+    } else if (value === BLOCK || value === SCHEDULE) {
+      this.schedule.run(cpu, false);
+    } else {
+      task.remaining = Math.max(0, Math.round(this.timing.until(task, task.point, value)));
+    }
+  }
+
+  /** For programs: `ns` of CPU time until this point. */
+  toward(task: SimTask, point: Point, ns: number, user = false): number {
+    task.point = point;
+    task.user = user;
+    return ns;
+  }
+
+  #arm(cpu: SimCpu): void {
+    const { task } = cpu;
+    const { now } = this;
+    let time = task && cpu.waits.length === 0 ? now + task.remaining : -1;
+    if (cpu.heldUntil > now) time = cpu.heldUntil;
+    if (cpu.point?.pending && cpu.point.time === time) return;
+    cpu.point?.cancel();
+    cpu.point = time < 0 ? null : this.at(time, this.#points[cpu.id]!);
+  }
+
+  // ---- The tick: while the CPU is not idle (NO_HZ_IDLE)
+
+  startTick(cpu: SimCpu): void {
+    if (cpu.tick?.pending) return;
+    cpu.tick = this.at(this.timing.tick(cpu.id), this.#ticks[cpu.id]!);
+  }
+
+  stopTick(cpu: SimCpu): void {
+    cpu.tick?.cancel();
+    cpu.tick = null;
+  }
+
+  /** sched_tick() */
+  #tick(cpu: SimCpu): void {
+    this.interrupt(cpu, () => {
+      cpu.tick = null;
+      const { task, rq } = cpu;
+      rq.kernelRq.clock = this.now;
+      if (task?.ext) this.scx.pick.taskTick(rq);
+      else if (task) {
+        this.schedule.updateCurr(cpu);
+        if (this.classes.tick(cpu, task)) cpu.needResched = true;
+      }
+      this.scx.watchdog.tick();
+      if (cpu.task) this.startTick(cpu);
+    });
+  }
+
+  // ---- What sched_ext asks (SchedCore)
+
+  online(cpu: number): boolean {
+    return this.cpus[cpu]?.online ?? cpu < this.kernel.cpus;
+  }
+
+  active(cpu: number): boolean {
+    return this.cpus[cpu]?.active ?? cpu < this.kernel.cpus;
+  }
+
+  resched(id: number): void {
+    const cpu = this.cpus[id]!;
+    if (cpu.needResched || !cpu.online) return;
+    cpu.needResched = true;
+    if (id !== this.#inside) this.sendIpi(cpu);
+  }
+
+  /** smp_send_reschedule(): the CPU takes an interrupt, and sees what there is to see. */
+  sendIpi(cpu: SimCpu): void {
+    if (cpu.ipiPending) return;
+    cpu.ipiPending = true;
+    this.at(this.timing.ipi(cpu.id), () => {
+      cpu.ipiPending = false;
+      this.interrupt(cpu, () => {});
+    });
+  }
+
+  reschedNext(id: number): void {
+    this.cpus[id]!.reschedNext = true;
+  }
+
+  irqWork(id: number, work: () => void): void {
+    const cpu = this.cpus[id]!;
+    cpu.irqWork.push(work);
+    if (id !== this.#inside) this.sendIpi(cpu);
+  }
+
+  kthreadWork(work: () => void): void {
+    this.kthreads.helpWork(work);
+  }
+
+  updateCurr(id: number): number {
+    return this.schedule.account(this.cpus[id]!);
+  }
+
+  cpuperfChanged(): void {}
+
+  capacity(cpu: number): number {
+    return this.#capacities[cpu] ?? FULL;
+  }
+
+  frequency(cpu: number): number {
+    return this.#frequencies[cpu] ?? FULL;
+  }
+
+  waitFor(caller: number, _cpu: number, done: () => boolean): void {
+    this.cpus[caller]!.waits.push(done);
+  }
+
+  enqueueOther(task: ScxTask, _flags: number): void {
+    const sim = this.of(task);
+    this.classes.enqueue(this.cpuOf(sim), sim);
+  }
+
+  dequeueOther(task: ScxTask, _flags: number): void {
+    const sim = this.of(task);
+    this.classes.dequeue(this.cpuOf(sim), sim);
+  }
+
+  putPrevOther(task: ScxTask): void {
+    this.schedule.updateCurr(this.cpus[task.cpu]!);
+  }
+
+  setNextOther(_task: ScxTask): void {}
+
+  migrated(_task: ScxTask, _from: number, _to: number): void {}
+
+  /** Is this class one whose tasks sched_ext does not queue? */
+  static other(cls: SchedClass): boolean {
+    return cls !== CLASS.ext && cls !== CLASS.idle;
+  }
+}

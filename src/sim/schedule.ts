@@ -1,0 +1,158 @@
+import { TASK_STATE } from '../kernel/model/task.js';
+import { QUEUE } from '../sched_ext/core.js';
+import type { ScxRq } from '../sched_ext/rq.js';
+import { CLASS, type SchedClass, type ScxTask } from '../sched_ext/task.js';
+import type { SimCpu } from './cpu.js';
+import type { SimMachine } from './machine.js';
+import type { SimTask } from './sim_task.js';
+
+/** TASK_STOPPED, TASK_TRACED and TASK_DEAD: states that wake-ups by condition do not end (is_special_task_state). */
+const SPECIAL = TASK_STATE.STOPPED | TASK_STATE.TRACED | TASK_STATE.DEAD;
+
+/** __schedule() and what belongs to it: who runs next on a CPU. */
+export class Schedule {
+  constructor(private readonly machine: SimMachine) {}
+
+  /** Accounts the run time of the CPU's task since the last call (update_curr_common); so many ns. */
+  account(cpu: SimCpu): number {
+    const { now } = this.machine;
+    const ran = now - cpu.execStart;
+    cpu.execStart = now;
+    const { task } = cpu;
+    if (!task || ran <= 0) return 0;
+    task.kt.sumExecRuntime += ran;
+    return ran;
+  }
+
+  /** update_curr of the current task's class. */
+  updateCurr(cpu: SimCpu): void {
+    const { task } = cpu;
+    if (task?.ext) {
+      this.machine.scx.pick.updateCurr(cpu.rq);
+      return;
+    }
+    const ran = this.account(cpu);
+    if (task && ran > 0) this.machine.classes.charge(task, ran);
+  }
+
+  /** __schedule(); `preempt`: the current task goes on being runnable whatever its state says. */
+  run(cpu: SimCpu, preempt: boolean): void {
+    const { rq } = cpu;
+    const prev = rq.curr;
+    this.machine.progress(cpu);
+    rq.kernelRq.clock = this.machine.now;
+    if (!preempt && cpu.task && prev.kernelTask.state !== TASK_STATE.RUNNING) this.#block(cpu, cpu.task);
+    const next = this.#pick(cpu);
+    cpu.needResched = false;
+    if (next === prev) {
+      rq.nextClass = next.cls;
+      return;
+    }
+    this.#switch(cpu, prev, next);
+  }
+
+  /** try_to_block_task */
+  #block(cpu: SimCpu, task: SimTask): void {
+    const { signals, flags } = this.machine;
+    const { state } = task.kt;
+    if (signals.interrupts(task, state)) {
+      task.kt.state = TASK_STATE.RUNNING;
+      return;
+    }
+    this.dequeue(cpu, task, QUEUE.sleep | QUEUE.noclock | ((state & SPECIAL) !== 0 ? flags.special : 0));
+  }
+
+  enqueue(cpu: SimCpu, task: SimTask, flags: number): void {
+    if (task.ext) this.machine.scx.enqueue.enqueueTask(cpu.rq, task.scx, flags);
+    else this.machine.classes.enqueue(cpu, task);
+    task.scx.onRq = true;
+    task.kt.onRq = true;
+    cpu.rq.kernelRq.nrRunning++;
+  }
+
+  dequeue(cpu: SimCpu, task: SimTask, flags: number): void {
+    if (task.ext) this.machine.scx.enqueue.dequeueTask(cpu.rq, task.scx, flags);
+    else {
+      if (cpu.task === task) this.updateCurr(cpu);
+      this.machine.classes.dequeue(cpu, task);
+    }
+    task.scx.onRq = false;
+    task.kt.onRq = false;
+    cpu.rq.kernelRq.nrRunning--;
+  }
+
+  // ---- The choice
+
+  #pick(cpu: SimCpu): ScxTask {
+    const { scx, classes } = this.machine;
+    const { rq } = cpu;
+    if (scx.enabled && !scx.consts.dispatchInPick) this.#balance(cpu, rq);
+    if (cpu.task && !cpu.task.ext) this.updateCurr(cpu);
+    const other = classes.pickHigh(cpu) ?? classes.pickFair(cpu);
+    if (other) return other.scx;
+    const task = scx.enabled ? scx.pick.pickTask(rq) : null;
+    if (task) return task;
+    if (!scx.consts.dispatchInPick || rq.curr === rq.idle) scx.idle.update(rq, true, false);
+    return rq.idle;
+  }
+
+  /**
+   * prev_balance(), before 7.0: classes from that of the current task downwards see whether they have tasks, until one has;
+   * sched_ext is always asked, unless a class from there on down to it has some.
+   */
+  #balance(cpu: SimCpu, rq: ScxRq): void {
+    const { scx } = this.machine;
+    scx.pick.balancePending(rq);
+    const { cls } = rq.curr;
+    const start: SchedClass = cls > CLASS.ext ? CLASS.ext : cls;
+    const stop = cpu.stopQueue.length > 0;
+    const high = stop || cpu.rtQueue.length > 0;
+    if (start <= CLASS.stop && stop) return;
+    if (start <= CLASS.rt && high) return;
+    if (start <= CLASS.fair && cpu.fairQueue.length > 0) return;
+    scx.pick.balance(rq);
+  }
+
+  #switch(cpu: SimCpu, prev: ScxTask, next: ScxTask): void {
+    const { machine } = this;
+    const { scx, kernel } = machine;
+    const { rq } = cpu;
+    const before = cpu.task;
+    const after = next === rq.idle ? null : machine.of(next);
+    cpu.reschedNext = false;
+    if (prev === rq.idle) scx.idle.update(rq, false, true);
+    else if (prev.cls === CLASS.ext) scx.pick.putPrevTask(rq, prev, next);
+    cpu.execStart = machine.now;
+    if (next === rq.idle) scx.idle.update(rq, true, true);
+    else if (next.cls === CLASS.ext) scx.pick.setNextTask(rq, next);
+    scx.pick.setCurr(rq, next);
+    cpu.needResched = cpu.reschedNext;
+    cpu.task = after;
+    cpu.switches++;
+    rq.kernelRq.nrSwitches++;
+    kernel.currentTask = next.ptr;
+    if (after) {
+      const migrated = after.lastCpu >= 0 && after.lastCpu !== cpu.id;
+      after.stint = 0;
+      after.lastCpu = cpu.id;
+      if (after.remaining > 0) {
+        after.remaining = Math.max(
+          0,
+          Math.round(machine.timing.resumed(after, after.point, after.remaining, migrated)),
+        );
+      }
+      machine.startTick(cpu);
+    } else {
+      machine.stopTick(cpu);
+    }
+    machine.onSwitch?.(cpu, before, after);
+    if (before?.kt.state === TASK_STATE.DEAD) machine.lives.bury(before);
+    this.#release();
+  }
+
+  /** CPUs that wait for another one to go through a cycle look again. */
+  #release(): void {
+    for (const cpu of this.machine.cpus)
+      if (cpu.waits.length > 0 && cpu !== this.machine.here) this.machine.sendIpi(cpu);
+  }
+}

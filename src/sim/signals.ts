@@ -1,0 +1,78 @@
+import { TASK_STATE } from '../kernel/model/task.js';
+import { WF } from './flags.js';
+import type { SimMachine } from './machine.js';
+import { BLOCK, type Program, SIGNAL, type SimTask } from './sim_task.js';
+
+/** kill(2) and what it does to its target: SIGKILL, SIGSTOP and SIGCONT. */
+export class Signals {
+  constructor(private readonly machine: SimMachine) {}
+
+  /** A signal that the task must see before it goes on in user space. */
+  pending(task: SimTask): boolean {
+    return !task.zombie && (task.fatal || task.stopping || task.continued);
+  }
+
+  /** signal_pending_state(): the signal keeps the task from going to sleep. */
+  interrupts(task: SimTask, state: number): boolean {
+    return !task.zombie && state === TASK_STATE.INTERRUPTIBLE && (task.fatal || task.stopping);
+  }
+
+  /** kill(2) (send_signal_locked, prepare_signal, complete_signal). */
+  send(task: SimTask, signal: number): void {
+    if (task.zombie) return;
+    const { kt } = task;
+    const stopped = kt.state === TASK_STATE.STOPPED;
+    if (signal === SIGNAL.CONT) {
+      task.stopping = false;
+      if (!stopped) return;
+      task.continued = true;
+      this.machine.wakeups.wake(task);
+      return;
+    }
+    if (signal === SIGNAL.KILL) task.fatal = true;
+    else task.stopping = true;
+    const asleep = kt.state === TASK_STATE.INTERRUPTIBLE || (stopped && task.fatal);
+    if (asleep && this.machine.wakeups.wake(task)) return;
+    this.#kick(task);
+  }
+
+  /** kick_process(): a task that runs in user space enters the kernel. */
+  #kick(task: SimTask): void {
+    const cpu = this.machine.cpuOf(task);
+    if (cpu.task === task && cpu !== this.machine.here) this.machine.sendIpi(cpu);
+  }
+
+  /** get_signal(): what the task does about it comes before what it was at. */
+  deliver(task: SimTask): void {
+    const { lives } = this.machine;
+    task.interrupted.push({ remaining: task.remaining, point: task.point, user: task.user });
+    task.remaining = 0;
+    task.user = false;
+    if (task.fatal) {
+      task.fatal = false;
+      task.frames.push(lives.exit(task, SIGNAL.KILL));
+    } else {
+      task.frames.push(this.#stop(task));
+    }
+  }
+
+  /** do_signal_stop(), and the parent's notice of the continuation. */
+  *#stop(task: SimTask): Program {
+    if (task.continued) this.#tellParent(task);
+    task.continued = false;
+    while (task.stopping) {
+      task.stopping = false;
+      task.kt.state = TASK_STATE.STOPPED;
+      this.#tellParent(task);
+      yield BLOCK;
+      if (task.fatal) return;
+      if (task.continued) this.#tellParent(task);
+      task.continued = false;
+    }
+  }
+
+  /** do_notify_parent_cldstop() wakes a parent that waits. */
+  #tellParent(task: SimTask): void {
+    if (task.parent?.waiting) this.machine.wakeups.wake(task.parent, WF.sync);
+  }
+}

@@ -1,0 +1,65 @@
+import type { ClockEvent } from '../kernel/clock.js';
+import type { KernelTask } from '../kernel/model/task.js';
+import type { ScxTask } from '../sched_ext/task.js';
+import { CLASS } from '../sched_ext/task.js';
+import type { Point } from './timing.js';
+
+/** What a program yields when it does not use the CPU for some ns: it sleeps (its state is set), or it calls schedule(). */
+export const BLOCK = -1;
+export const SCHEDULE = -2;
+
+/** What a task does: a generator of ns to use the CPU for, BLOCK and SCHEDULE. It ends only by exiting. */
+export type Program = Generator<number, void, void>;
+
+/** Signals of kill(2) that the machine knows. */
+export const SIGNAL = { KILL: 9, CONT: 18, STOP: 19 } as const;
+
+/** A task of the machine, and where it stands. What programs can see of it is in its task_struct. */
+export class SimTask {
+  /** Innermost last: a signal interrupts what the task was at. */
+  readonly frames: Program[] = [];
+  /** CPU time until the next point of the innermost program. */
+  remaining = 0;
+  point: Point = 'step';
+  /** That point lies in user space: signals are seen at once. */
+  user = false;
+  /** What was left of points that signals interrupted. */
+  readonly interrupted: { remaining: number; point: Point; user: boolean }[] = [];
+
+  parent: SimTask | null = null;
+  readonly children = new Set<SimTask>();
+  /** It sleeps in wait(2). */
+  waiting = false;
+  /** Pending signals. */
+  fatal = false;
+  stopping = false;
+  continued = false;
+  exitStatus = 0;
+  /** It has called do_exit(), and has been switched away from for the last time. */
+  zombie = false;
+  dead = false;
+  timer: ClockEvent | null = null;
+
+  /** Number of the step that it is at. */
+  step = -1;
+  /** Input of the machine rather than part of the workload: it is not counted, and preempts its class. */
+  noise = false;
+  /** Fair class: virtual run time. */
+  vruntime = 0;
+  /** CPU time since it was put on a CPU. */
+  stint = 0;
+  /** RT class, round robin: what is left of its turn. */
+  turn = 0;
+  lastCpu = -1;
+
+  constructor(
+    /** Of the workload; several tasks may share one. */
+    readonly name: string,
+    readonly kt: KernelTask,
+    readonly scx: ScxTask,
+  ) {}
+
+  get ext(): boolean {
+    return this.scx.cls === CLASS.ext;
+  }
+}

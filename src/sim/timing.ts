@@ -1,0 +1,67 @@
+import type { Costs } from './costs.js';
+import type { SimTask } from './sim_task.js';
+
+/**
+ * Points that the program of a task comes to, one after the other: it begins a step, what the step does happens, it goes to
+ * sleep, and the stations of fork and exit.
+ */
+export type Point =
+  | 'step'
+  | 'effect'
+  | 'block'
+  | 'fork'
+  | 'fork-wake'
+  | 'exit'
+  | 'exit-release'
+  | 'exit-notify'
+  | 'exit-dead'
+  | 'kthread';
+
+/** When things happen. The machine asks; the answers of a recording can stand in for those of the cost table. */
+export interface Timing {
+  /** CPU time until a task comes to its next point; `ns` is what the costs say. */
+  until(task: SimTask, point: Point, ns: number): number;
+  /** The same, of a task that is put on a CPU with `ns` to go. `migrated`: it was on another one. */
+  resumed(task: SimTask, point: Point, ns: number, migrated: boolean): number;
+  /** Time at which the timer of a task that sleeps for `ns` fires. */
+  timer(task: SimTask, ns: number): number;
+  /** Time at which a CPU notices an interrupt that another one sends now. */
+  ipi(cpu: number): number;
+  /** Time of a CPU's first tick after now. */
+  tick(cpu: number): number;
+  /** Time at which the task_struct of a task goes that nobody holds any more. */
+  freed(task: SimTask): number;
+}
+
+/** The cost table's answers. Ticks of all CPUs come at the same time. */
+export class CostTiming implements Timing {
+  constructor(
+    private readonly clock: { readonly now: number },
+    private readonly costs: Costs,
+    private readonly tickNs: number,
+  ) {}
+
+  until(_task: SimTask, _point: Point, ns: number): number {
+    return ns;
+  }
+
+  resumed(_task: SimTask, _point: Point, ns: number, migrated: boolean): number {
+    return ns + this.costs.contextSwitch + (migrated ? this.costs.migration : 0);
+  }
+
+  timer(_task: SimTask, ns: number): number {
+    return this.clock.now + ns;
+  }
+
+  ipi(_cpu: number): number {
+    return this.clock.now + this.costs.ipi;
+  }
+
+  tick(_cpu: number): number {
+    return (Math.floor(this.clock.now / this.tickNs) + 1) * this.tickNs;
+  }
+
+  freed(_task: SimTask): number {
+    return this.clock.now + this.costs.gracePeriod;
+  }
+}

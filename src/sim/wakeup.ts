@@ -1,0 +1,120 @@
+import { TASK_STATE } from '../kernel/model/task.js';
+import { QUEUE } from '../sched_ext/core.js';
+import { CLASS } from '../sched_ext/task.js';
+import type { SimCpu } from './cpu.js';
+import { WF } from './flags.js';
+import type { SimMachine } from './machine.js';
+import type { SimTask } from './sim_task.js';
+
+/** try_to_wake_up() and the choice of a CPU for it. */
+export class Wakeups {
+  constructor(private readonly machine: SimMachine) {}
+
+  /** Wakes a task; false if it did not sleep. `flags`: WF.sync where the waker is about to sleep. */
+  wake(task: SimTask, flags = 0): boolean {
+    const { kt, scx } = task;
+    if (kt.state === TASK_STATE.RUNNING || task.dead || kt.state === TASK_STATE.DEAD) return false;
+    if (scx.onRq) {
+      // It has not gone to sleep yet (ttwu_runnable).
+      kt.state = TASK_STATE.RUNNING;
+      return true;
+    }
+    const { machine } = this;
+    let wakeFlags = WF.ttwu | flags;
+    let enqueue = QUEUE.wakeup | QUEUE.noclock;
+    const prev = scx.cpu;
+    const { cpu: id, selected } = this.selectCpu(task, prev, wakeFlags);
+    if (selected) enqueue |= machine.flags.rqSelected;
+    if (id !== prev) {
+      scx.cpu = id;
+      enqueue |= machine.flags.migrated;
+      wakeFlags |= 0;
+    }
+    const cpu = machine.cpus[id]!;
+    cpu.rq.kernelRq.clock = machine.now;
+    machine.schedule.enqueue(cpu, task, enqueue);
+    this.preempt(cpu, task);
+    kt.state = TASK_STATE.RUNNING;
+    if (task.ext) machine.scx.enqueue.woken(cpu.rq);
+    machine.onWake?.(task);
+    return true;
+  }
+
+  /** select_task_rq(): `selected` tells whether the class was asked. */
+  selectCpu(task: SimTask, prev: number, wakeFlags: number): { cpu: number; selected: boolean } {
+    const { scx, kernel } = this.machine;
+    const selected = task.scx.allowedCount > 1 && !task.scx.migrationDisabled;
+    let cpu: number;
+    if (!selected) cpu = kernel.cpumasks.next(task.scx.cpusPtr);
+    else if (task.ext) cpu = scx.pick.selectTaskRq(task.scx, prev, wakeFlags);
+    else cpu = this.#selectOther(task, prev);
+    if (!this.allowed(task, cpu)) cpu = this.fallback(task, task.scx.cpu);
+    return { cpu, selected };
+  }
+
+  /** Fair and RT: where it was, unless that CPU is busy and another one is not. */
+  #selectOther(task: SimTask, prev: number): number {
+    const { cpus } = this.machine;
+    const free = (cpu: SimCpu) => cpu.task === null && !cpu.needResched && this.allowed(task, cpu.id);
+    if (this.allowed(task, prev) && free(cpus[prev]!)) return prev;
+    return cpus.find(free)?.id ?? prev;
+  }
+
+  /** is_cpu_allowed() */
+  allowed(task: SimTask, id: number): boolean {
+    const cpu = this.machine.cpus[id];
+    if (!cpu || !task.scx.allows(id)) return false;
+    return task.kt.kthread ? cpu.online : cpu.active;
+  }
+
+  /** select_fallback_rq(): a CPU of the same node, then any; if none is left, its affinity goes. */
+  fallback(task: SimTask, near: number): number {
+    const { cpus, topology, changes } = this.machine;
+    const node = topology.nodeCpus[near]!;
+    const allowed = cpus.filter(({ id }) => this.allowed(task, id)).map(({ id }) => id);
+    const found = allowed.find((id) => node.includes(id)) ?? allowed[0];
+    if (found !== undefined) return found;
+    changes.forceCpus(
+      task,
+      cpus.filter(({ active }) => active).map(({ id }) => id),
+    );
+    return cpus.find(({ active }) => active)!.id;
+  }
+
+  /** wakeup_preempt() */
+  preempt(cpu: SimCpu, task: SimTask): void {
+    const { scx, classes } = this.machine;
+    const curr = cpu.rq.curr.cls;
+    if (task.scx.cls === curr && curr !== CLASS.ext) {
+      if (classes.preempts(cpu, task)) this.machine.resched(cpu.id);
+      return;
+    }
+    scx.enqueue.wakeupPreempt(cpu.rq, task.scx);
+  }
+
+  /** wake_up_new_task() */
+  wakeNew(task: SimTask): void {
+    const { machine } = this;
+    task.kt.state = TASK_STATE.RUNNING;
+    const { cpu: id } = this.selectCpu(task, task.scx.cpu, WF.fork);
+    task.scx.cpu = id;
+    const cpu = machine.cpus[id]!;
+    cpu.rq.kernelRq.clock = machine.now;
+    machine.schedule.enqueue(cpu, task, QUEUE.noclock | machine.flags.initial);
+    this.preempt(cpu, task);
+    if (task.ext) machine.scx.enqueue.woken(cpu.rq);
+  }
+
+  /** Moves a task that waits on a run queue to another one (move_queued_task). */
+  moveQueued(task: SimTask, to: number): void {
+    const { machine } = this;
+    const from = machine.cpuOf(task);
+    task.scx.migrating = true;
+    machine.schedule.dequeue(from, task, QUEUE.noclock);
+    task.scx.cpu = to;
+    const cpu = machine.cpus[to]!;
+    machine.schedule.enqueue(cpu, task, machine.flags.migrated);
+    task.scx.migrating = false;
+    this.preempt(cpu, task);
+  }
+}

@@ -1,0 +1,215 @@
+import { Kernel } from '../../../../src/kernel/kernel.js';
+import { TASK_STATE } from '../../../../src/kernel/model/task.js';
+import { QUEUE } from '../../../../src/sched_ext/core.js';
+import { CLASS } from '../../../../src/sched_ext/task.js';
+import { BLOCK, type Program, SimMachine, type SimTask, type SimTasks, Workload } from '../../../../src/sim/index.js';
+import type { RecordedEvent, Recording } from '../recording.js';
+import { eventNames, openScheduler } from '../suite.mjs';
+import { type Noise, noiseOf, otherTasks } from './noise.js';
+import { RecordedTiming } from './recorded_timing.js';
+
+const HELPER = 'sched_ext_helpe';
+const EVENT_BYTES = 56;
+const MAX_EVENTS = 16384;
+/** The workload is given so much longer than it took. */
+const GRACE_NS = 100_000_000;
+
+export interface Replay {
+  events: RecordedEvent[];
+  exit: { kind: number; code: number; reason: string; message: string } | null;
+}
+
+/** Wrong rules, for controls: what the machine does differently. */
+export type Mutation = (machine: SimMachine) => void;
+
+/** Runs a recording's workload under the same object on the simulated machine. */
+export async function replay(recording: Recording, mutate?: Mutation): Promise<Replay> {
+  const profile = recording.kernel.replace(/\.\d+$/, '');
+  const kernel = await Kernel.create({ profile, cpus: recording.cpus, windowBytes: 1 << 26 });
+  try {
+    return new Run(kernel, recording, mutate).run();
+  } finally {
+    kernel.dispose();
+  }
+}
+
+class Run {
+  readonly #machine: SimMachine;
+  readonly #others = new Map<number, SimTask>();
+
+  readonly #timing: RecordedTiming;
+
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly recording: Recording,
+    mutate?: Mutation,
+  ) {
+    let timing!: RecordedTiming;
+    this.#machine = new SimMachine(kernel, {
+      timing: (machine) => {
+        timing = new RecordedTiming(recording, kernel.clock, machine.scx.consts.jiffyNs);
+        return timing;
+      },
+    });
+    this.#timing = timing;
+    mutate?.(this.#machine);
+  }
+
+  run(): Replay {
+    const { kernel, recording } = this;
+    const machine = this.#machine;
+    for (const [pid, comm] of otherTasks(recording)) this.#addOther(pid, comm);
+    machine.kthreads.start();
+    const object = openScheduler(recording.scheduler);
+    object.load(kernel);
+    const workload = new Workload(machine, recording.tasks as unknown as SimTasks);
+    workload.pids = Object.fromEntries(Object.entries(recording.pids).filter(([, pid]) => pid > 0));
+    const mark = object.program('mark');
+    workload.onStep = (_task, step) => {
+      mark.testRun({ ctx: new Uint8Array(Uint32Array.of(step).buffer) });
+    };
+    const link = object.structOpsMap('trace_ops').attach();
+    for (const { cpu, from, to } of this.#timing.holds()) {
+      machine.at(from, () => {
+        machine.cpus[cpu]!.heldUntil = to;
+      });
+    }
+    for (const noise of noiseOf(recording)) machine.at(noise.from, () => this.#disturb(noise));
+    this.#launch(workload);
+    const end = this.#lastOfWorkload();
+    machine.runUntil(end + 1_000_000);
+    machine.runUntil(end + GRACE_NS, () => workload.done);
+    link.destroy();
+    machine.runUntil(machine.now + 1_000_000);
+    const events = this.#read(object);
+    const { lastExit } = machine.scx;
+    const exit = lastExit && {
+      kind: lastExit.exit.kind,
+      code: Number(lastExit.exit.code),
+      reason: lastExit.exit.reason,
+      message: lastExit.exit.message,
+    };
+    return { events, exit };
+  }
+
+  #lastOfWorkload(): number {
+    const { events, tasks } = this.recording;
+    return Math.max(0, ...events.filter((e) => e[3] in tasks).map(([ns]) => ns));
+  }
+
+  // ---- The root task comes from init, which is no part of the workload
+
+  #launch(workload: Workload): void {
+    const { events, tasks } = this.recording;
+    const machine = this.#machine;
+    const name = Object.keys(tasks)[0]!;
+    const born = events.find((e) => e[2] === 'init_task' && e[3] === name);
+    const woken = events.find((e) => e[2] === 'tp_wakeup_new' && e[3] === name);
+    const first = events.find((e) => e[2] === 'tp_switch' && e[4] === name);
+    const at = born?.[0] ?? woken?.[0] ?? 0;
+    const cpu = machine.cpus[(born ?? woken)?.[1] ?? 0]!;
+    let root: SimTask | number = 0;
+    machine.at(at, () =>
+      machine.interrupt(cpu, () => {
+        root = workload.root({ cpu: cpu.id });
+      }),
+    );
+    machine.at(woken?.[0] ?? at, () => {
+      if (typeof root === 'number') return;
+      const task: SimTask = root;
+      // Where fair puts a new task is not this machine's business.
+      if (!task.ext && first) task.scx.cpu = first[1];
+      machine.interrupt(cpu, () => {
+        if (task.ext) return machine.wakeups.wakeNew(task);
+        task.kt.state = TASK_STATE.RUNNING;
+        const to = machine.cpuOf(task);
+        machine.schedule.enqueue(to, task, QUEUE.noclock | machine.flags.initial);
+        machine.wakeups.preempt(to, task);
+      });
+    });
+  }
+
+  // ---- Noise
+
+  #addOther(pid: number, comm: string): void {
+    const machine = this.#machine;
+    if (comm.startsWith('swapper')) return;
+    const stopper = /^migration\/(\d+)$/.exec(comm);
+    if (stopper) {
+      machine.kthreads.stopper(machine.cpus[Number(stopper[1])]!, pid);
+      return;
+    }
+    if (comm === HELPER) {
+      machine.kthreads.helper(pid);
+      return;
+    }
+    const task = machine.kthreads.make(comm, CLASS.fair, 0, 0, undefined, pid);
+    task.noise = true;
+    task.frames.push(this.#noise(task));
+    this.#others.set(pid, task);
+  }
+
+  readonly #ends = new Map<SimTask, number>();
+
+  *#noise(task: SimTask): Program {
+    const machine = this.#machine;
+    for (;;) {
+      while ((this.#ends.get(task) ?? 0) > machine.now) {
+        yield machine.toward(task, 'kthread', (this.#ends.get(task) ?? 0) - machine.now);
+      }
+      task.kt.state = TASK_STATE.INTERRUPTIBLE;
+      yield BLOCK;
+    }
+  }
+
+  #disturb({ pid, cpu: id, to, waits }: Noise): void {
+    const machine = this.#machine;
+    const task = this.#others.get(pid);
+    const cpu = machine.cpus[id]!;
+    if (!task || !cpu.online) return;
+    this.#ends.set(task, to);
+    if (task.scx.onRq) return;
+    machine.interrupt(cpu, () => {
+      if (task.ext) {
+        machine.wakeups.wake(task);
+        return;
+      }
+      task.scx.cpu = id;
+      task.kt.state = TASK_STATE.RUNNING;
+      machine.schedule.enqueue(cpu, task, QUEUE.wakeup | QUEUE.noclock);
+      if (!waits) machine.resched(id);
+    });
+  }
+
+  // ---- What the tracing scheduler wrote down
+
+  #read(object: ReturnType<typeof openScheduler>): RecordedEvent[] {
+    const names = eventNames(object.spec.btf);
+    const count = Math.min(Number(object.variable('nr_events').get()), MAX_EVENTS);
+    const mapping = this.kernel.mmap(object.map('events').fd, count * EVENT_BYTES || EVENT_BYTES);
+    const bytes = mapping.read(0, count * EVENT_BYTES);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const label = new Map(Object.entries(this.recording.pids).map(([name, pid]) => [pid, name]));
+    const number = (at: number) => {
+      const value = view.getBigUint64(at, true);
+      return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : `0x${value.toString(16)}`;
+    };
+    const text = (at: number) => new TextDecoder().decode(bytes.subarray(at, at + 16)).replace(/\0.*$/s, '');
+    return Array.from({ length: count }, (_, i) => {
+      const at = i * EVENT_BYTES;
+      const pid = view.getInt32(at + 16, true);
+      const other = view.getInt32(at + 20, true);
+      const task = pid === -1 ? '-' : (label.get(pid) ?? `${text(at + 40)}/${pid}`);
+      const event = names.get(view.getUint32(at + 8, true)) ?? '?';
+      return [
+        Number(number(at)),
+        view.getInt32(at + 12, true),
+        event,
+        task,
+        label.get(other) ?? other,
+        number(at + 24),
+        number(at + 32),
+      ];
+    });
+  }
+}

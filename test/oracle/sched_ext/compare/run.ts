@@ -1,0 +1,35 @@
+import { RELEASES, readRecording, recordingNames } from '../recording.js';
+import { compare } from './compare.js';
+
+/** npm run fidelity: every recording, or those whose name contains a word of `only`. */
+export async function fidelity(only: readonly string[], say: (line: string) => void): Promise<boolean> {
+  let agree = 0;
+  let disagree = 0;
+  for (const release of RELEASES) {
+    for (const name of recordingNames(release)) {
+      const [topic, id] = name.split('/') as [string, string];
+      const title = `${release} ${name}`;
+      if (only.length > 0 && !only.some((word) => title.includes(word))) continue;
+      try {
+        const { differences } = await compare(readRecording(release, topic, id)!);
+        if (differences.length === 0) {
+          agree++;
+          say(`agree     ${title}`);
+          continue;
+        }
+        disagree++;
+        say(`disagree  ${title}`);
+        for (const { task, at, kernel, machine } of differences) {
+          say(`    ${task}, event ${at}`);
+          say(`      kernel   ${kernel.join(' | ')}`);
+          say(`      machine  ${machine.join(' | ')}`);
+        }
+      } catch (error) {
+        disagree++;
+        say(`disagree  ${title}\n    ${(error as Error).stack}`);
+      }
+    }
+  }
+  say(`${agree} agree, ${disagree} disagree, 0 not measured`);
+  return disagree === 0;
+}
