@@ -27,6 +27,8 @@ export class ScxConsts {
     rescue: number;
     reenq: number;
     last: number;
+    /** An internal one that ops.runnable sees of a running task that is changed; 0 before [N]. */
+    ignoreCaps: bigint;
   };
   readonly deq: {
     sleep: number;
@@ -179,6 +181,7 @@ export class ScxConsts {
       rescue: optional('SCX_ENQ_RESCUE'),
       reenq: number('SCX_ENQ_REENQ'),
       last: number('SCX_ENQ_LAST'),
+      ignoreCaps: btf.enumerator('SCX_ENQ_IGNORE_CAPS') ?? 0n,
     };
     this.deq = {
       sleep: number('SCX_DEQ_SLEEP'),

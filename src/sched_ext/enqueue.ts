@@ -40,12 +40,17 @@ export class Enqueue {
     if (sticky >= 0) task.stickyCpu = -1;
     if ((flags & QUEUE.wakeup) !== 0) rq.flags |= consts.rq.inWakeup;
     // A running task that is restored goes on running: it must not get into the BPF scheduler's hands.
-    if ((flags & QUEUE.restore) !== 0 && rq.curr === task) sticky = rq.cpu;
+    const restored = (flags & QUEUE.restore) !== 0 && rq.curr === task;
+    if (restored) sticky = rq.cpu;
     if (!task.has(consts.task.queued)) {
       this.setRunnable(rq, task);
       task.setFlags(consts.task.queued);
       rq.nrRunning++;
-      if (!task.migrating) this.scx.callTask(sched, 'runnable', rq, task, enqFlags);
+      if (!task.migrating) {
+        const { ignoreCaps } = consts.enq;
+        const shown = restored && ignoreCaps !== 0n ? BigInt(enqFlags) | ignoreCaps : enqFlags;
+        this.scx.callTask(sched, 'runnable', rq, task, shown);
+      }
       this.doEnqueue(rq, task, enqFlags, sticky);
     }
     rq.flags &= ~consts.rq.inWakeup;
