@@ -19,10 +19,11 @@ export class IterFile {
   readonly #ctx: GuestPtr;
   readonly #setObject: (ptr: GuestPtr) => void;
   readonly #setSeqNum: (seqNum: number) => void;
+  readonly #undo: (() => void)[] = [];
   #seqNum = 0;
   #doneStop = false;
 
-  /** Takes over the caller's reference to the program. */
+  /** Gives a reference to the program back when it is closed. Throws ErrnoError(ENOMEM), and has taken nothing then. */
   constructor(
     private readonly kernel: Kernel,
     private readonly prog: BpfProg,
@@ -31,14 +32,21 @@ export class IterFile {
     ctx: string,
     sessionId: number,
   ) {
-    this.#seq = new SeqBuffer(kernel);
     const meta = kernel.types.struct('bpf_iter_meta');
     const modelled = ['seq', 'session_id', 'seq_num'];
-    this.#meta = kernel.newObject(meta, { name: 'the meta of an iterator', modelled });
+    const struct = kernel.types.struct(ctx);
+    this.#seq = new SeqBuffer(kernel);
+    try {
+      this.#meta = kernel.newObject(meta, { name: 'the meta of an iterator', modelled });
+      this.#undo.push(() => kernel.freeObject(this.#meta));
+      this.#ctx = kernel.newObject(struct, { name: 'the context of an iterator', modelled: ['meta', target.member] });
+      this.#undo.push(() => kernel.freeObject(this.#ctx));
+    } catch (error) {
+      this.#free();
+      throw error;
+    }
     meta.field('seq').set(this.#meta, this.#seq.ptr);
     meta.field('session_id').set(this.#meta, sessionId);
-    const struct = kernel.types.struct(ctx);
-    this.#ctx = kernel.newObject(struct, { name: 'the context of an iterator', modelled: ['meta', target.member] });
     struct.field('meta').set(this.#ctx, this.#meta);
     const object = struct.field(target.member);
     const seqNum = meta.field('seq_num');
@@ -108,10 +116,13 @@ export class IterFile {
     return BigInt.asIntN(32, r0) === 0n ? 0 : -ERRNO.EAGAIN;
   }
 
-  release(): void {
+  #free(): void {
     this.#seq.free();
-    this.kernel.freeObject(this.#meta);
-    this.kernel.freeObject(this.#ctx);
+    for (const undo of this.#undo) undo();
+  }
+
+  release(): void {
+    this.#free();
     this.prog.put();
   }
 }

@@ -47,9 +47,9 @@ export class IterLink extends BpfLink {
   /** ITER_CREATE (kernel: bpf_iter_new_fd): an fd to read. */
   open(): number {
     const prog = this.#prog;
-    prog.inc();
     const ctx = `bpf_iter__${prog.aux.attachFuncName.slice(PREFIX.length)}`;
     const file = new IterFile(this.kernel, prog, this.target, this.source.open(), ctx, this.kernel.iterSessions++);
+    prog.inc();
     const fd = this.kernel.fds.open(file);
     if (fd < 0) file.release();
     return fd;

@@ -253,6 +253,25 @@ describe('links of iterators', () => {
     expect(k.read(open)).toEqual(new Uint8Array([1, 255]));
   });
 
+  test('open no file where memory is out, and keep nothing of the attempt', async () => {
+    k = await Kernel.create({ cpus: 2, windowBytes: 1 << 20 });
+    const prog_fd = load('task', 'r0 = 0\nexit');
+    const link_fd = link(prog_fd);
+    k.tasks.create({ comm: 'x' });
+    for (let bytes = 1 << 19; bytes >= 16; bytes >>= 1) {
+      try {
+        for (;;) k.alloc(bytes, 'ballast');
+      } catch {
+        // As full as it gets with pieces of this size.
+      }
+    }
+    const { liveObjects } = k.vm.memory.usage;
+    expect(k.bpf('ITER_CREATE', { link_fd })).toBe(-ERRNO.ENOMEM);
+    expect(k.vm.memory.usage.liveObjects).toBe(liveObjects);
+    for (const fd of [link_fd, prog_fd]) k.close(fd);
+    expect(k.progs.values()).toEqual([]);
+  });
+
   test('and their files give everything back', () => {
     k.tasks.create({ comm: 'x' });
     const { liveObjects } = k.vm.memory.usage;

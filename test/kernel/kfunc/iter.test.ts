@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ERRNO } from '../../../src/errno.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
-import { runText } from '../run_text.js';
+import type { BpfProg } from '../../../src/kernel/prog/prog.js';
+import { assembleText, runText } from '../run_text.js';
 
 let k: Kernel;
 let seen: number[];
@@ -189,7 +190,11 @@ describe('bpf_iter_css_task', () => {
       if (task.hashed) k.tasks.remove(task);
       alive.push(k.tasks.at(task.ptr) === task);
     });
-    run(loop('css_task', `r2 = ${at(k.cgroups.root.ptr)}\nr3 = 0`, 'r1 = r6\ncall skb_vlan_pop', false));
+    // Outside of a system call, which would itself keep them.
+    const text = loop('css_task', `r2 = ${at(k.cgroups.root.ptr)}\nr3 = 0`, 'r1 = r6\ncall skb_vlan_pop', false);
+    const insns = assembleText(k, text);
+    const prog = k.fds.prog(k.bpf('PROG_LOAD', { prog_type: 31, prog_flags: 16, insns, license: 'GPL' }));
+    expect(k.runProg(prog as BpfProg, [0n])).toBe(0n);
     expect(alive).toEqual([true]);
     expect(k.tasks.at(task.ptr)).toBeUndefined();
   });
