@@ -9,10 +9,9 @@ import { CLASS, type ScxTask } from './task.js';
 import { type Step, TaskRun, type TaskScript } from './task_run.js';
 import { Topology } from './topology.js';
 
-// A small machine: CPUs without SMT on one node with one cache, scripted tasks that run and sleep, simulated time in ns. It calls
-// the class methods of sched_ext in the order of the kernel's core. Not modelled: the tick (a slice ends to the nanosecond,
-// ops.tick is not called), the time that callbacks take, fork under a scheduler, tasks of other classes that
-// run, cgroups, hotplug.
+// A small machine: scripted tasks that run and sleep, simulated time in ns. It calls the class methods of sched_ext in the order
+// of the kernel's core. Not modelled: the tick (a slice ends to the nanosecond, ops.tick is not called), the time that callbacks
+// take, fork under a scheduler, tasks of other classes that run, cgroups, hotplug.
 
 /** From asking for an interrupt to its arrival; without it schedulers that kick CPUs in circles would stop time. */
 const IRQ_NS = 1000;
@@ -41,7 +40,6 @@ class Cpu {
 }
 
 export class Machine implements SchedCore {
-  readonly topology: Topology;
   readonly scx: SchedExt;
   readonly runs: TaskRun[] = [];
   readonly #cpus: Cpu[];
@@ -52,8 +50,10 @@ export class Machine implements SchedCore {
   #choices = 0;
   #choicesAt = 0;
 
-  constructor(readonly kernel: Kernel) {
-    this.topology = Topology.flat(kernel.cpus);
+  constructor(
+    readonly kernel: Kernel,
+    readonly topology = Topology.flat(kernel.cpus),
+  ) {
     this.#cpus = Array.from({ length: kernel.cpus }, () => new Cpu());
     this.scx = new SchedExt(kernel, this);
   }
@@ -176,7 +176,8 @@ export class Machine implements SchedCore {
     const end = this.now + durationNs;
     for (;;) {
       this.#settle();
-      if (!this.scx.root || this.runs.every((run) => run.exited)) break;
+      const { root } = this.scx;
+      if (!root || (!root.exit && this.runs.every((run) => run.exited))) break;
       const time = clock.nextEvent;
       clock.advanceTo(Math.min(time, end));
       if (time > end) break;
@@ -310,8 +311,8 @@ export class Machine implements SchedCore {
       else this.#putPrev(rq, prev, next);
       if (found) this.#setNext(rq, found);
       else idle.update(rq, true, true);
-      pick.setCurr(rq, next);
     }
+    pick.setCurr(rq, next);
     this.#arm(rq);
   }
 

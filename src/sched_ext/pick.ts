@@ -22,11 +22,12 @@ type DispatchResult = typeof NONE | typeof LOCAL | typeof PREV;
 export class Pick {
   constructor(private readonly scx: SchedExt) {}
 
-  /** Tells what the CPU runs from now on (rq->curr, rq->next_class, p->on_cpu). */
+  /** Tells what the CPU has chosen, the task that runs already or another (rq->curr, rq->next_class, p->on_cpu). */
   setCurr(rq: ScxRq, task: ScxTask): void {
+    rq.nextClass = task.cls;
+    if (rq.curr === task) return;
     rq.curr.kernelTask.onCpu = false;
     rq.curr = task;
-    rq.nextClass = task.cls;
     rq.kernelRq.curr = task.kernelTask;
     task.kernelTask.onCpu = true;
   }

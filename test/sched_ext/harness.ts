@@ -5,6 +5,7 @@ import { registerScxKfuncs } from '../../src/sched_ext/kfuncs.js';
 import { Machine } from '../../src/sched_ext/machine.js';
 import { structOpsDef } from '../../src/sched_ext/ops.js';
 import { ScxTask } from '../../src/sched_ext/task.js';
+import { type CpuPlace, Topology } from '../../src/sched_ext/topology.js';
 import type { HostCall, HostFn } from '../../src/vm/types.js';
 
 // A machine whose scheduler is written in TypeScript: ops are functions, kfuncs are called by name. What a compiled scheduler
@@ -64,10 +65,15 @@ export class Bench {
     );
   }
 
-  static async create(profile: string = '7.3'): Promise<Bench> {
-    const kernel = await Kernel.create({ profile, windowBytes: 1 << 24 });
+  static async create(profile: string = '7.3', places?: readonly CpuPlace[]): Promise<Bench> {
+    const kernel = await Kernel.create({ profile, windowBytes: 1 << 24, ...(places ? { cpus: places.length } : {}) });
     kernels.push(kernel);
-    return new Bench(kernel, new Machine(kernel));
+    return new Bench(kernel, places ? new Machine(kernel, new Topology(places)) : new Machine(kernel));
+  }
+
+  /** A struct cpumask of these CPUs, as a kfunc's argument. */
+  mask(...cpus: number[]): bigint {
+    return this.kernel.memory.address(this.kernel.cpumasks.of(cpus, 'test mask'));
   }
 
   /** A vtable; ops that are not given are logged and do nothing if they are named in `logged`. */
@@ -195,6 +201,11 @@ class FakeCall {
   }
   cstring(i: number, max: number): string {
     return this.memory.cstring(this.ptr(i), max);
+  }
+  readonly prog = undefined;
+  readonly insn = 0;
+  access(ptr: number): number {
+    return ptr;
   }
   ret(value: number): void {
     this.r0 = BigInt(value);
