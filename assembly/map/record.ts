@@ -24,8 +24,6 @@ import { heapAllocZeroed } from '../alloc';
 import { setAccess, setGranules } from '../shadow';
 import { mapSlots } from '../window';
 
-export { MAP_BUCKET_MASK } from '../abi';
-
 export const GUEST_BASE: u64 = (GUEST_BASE_HI as u64) << 32;
 
 // Fields behind those that abi.ts names.

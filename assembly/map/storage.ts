@@ -13,6 +13,7 @@ import {
   FAULT_NONE,
   FAULT_OUT_OF_WINDOW,
   FOREIGN_STORAGE_GET,
+  MAP_BUCKET_MASK,
   MAP_COUNT,
   MAP_FOREIGN,
   MAP_STRUCT,
@@ -27,7 +28,7 @@ import {
 import { heapAllocZeroed, heapFree } from '../alloc';
 import { checkArg } from './call';
 import { foreignMap } from './host';
-import { GUEST_BASE, MAP_BUCKET_MASK, MAP_BUCKETS, mapOf } from './record';
+import { GUEST_BASE, MAP_BUCKETS, mapOf } from './record';
 
 const ENTRY_SHIFT: u32 = 3;
 const FIRST_ENTRIES: u32 = 16;
