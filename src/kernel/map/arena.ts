@@ -1,3 +1,4 @@
+import { ACCESS_RO, ACCESS_UNMODELLED, MAP_STRUCT_MAX } from '../../../assembly/abi.js';
 import { ERRNO, ErrnoError } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_MAP_FLAG } from '../../uapi.js';
@@ -28,6 +29,11 @@ export function arenaMapAlloc(kernel: Kernel, attr: MapCreateAttr): BpfMap | num
   if (bytes > TWO_32) return -ERRNO.E2BIG;
   if (start >> 32n !== BigInt.asUintN(64, start + bytes - 1n) >> 32n) return -ERRNO.ERANGE;
   return new ArenaMap(kernel, attr);
+}
+
+/** Bytes of `struct bpf_arena` in this kernel, as far as a map's struct may go. */
+function structBytes(kernel: Kernel): number {
+  return Math.min(kernel.types.tryStruct('bpf_arena')?.size ?? guestMapBytes(kernel), MAP_STRUCT_MAX);
 }
 
 /** Programs reach an arena by address only: the verifier refuses keys of no bytes. */
@@ -61,7 +67,7 @@ export class ArenaMap extends BpfMap {
         valueSize: 0,
         maxEntries: attr.max_entries,
         flags: attr.map_flags,
-        mapStructBytes: guestMapBytes(kernel),
+        mapStructBytes: structBytes(kernel),
       },
       { lookup: () => noElements(name), update: () => noElements(name), delete: () => noElements(name) },
     );
@@ -73,6 +79,7 @@ export class ArenaMap extends BpfMap {
       throw error;
     }
     fillGuestMap(kernel, this.#struct.ptr, this);
+    this.#showPlace();
   }
 
   #place(start: bigint, pages: number, name = this.name): void {
@@ -82,6 +89,25 @@ export class ArenaMap extends BpfMap {
     this.#pages = this.kernel.vm.createArena({ name, userVmStart, pages });
     this.#userStart = start;
     this.#userEnd = start + BigInt(pages) * BigInt(PAGE);
+    this.#showPlace();
+  }
+
+  /** Programs look up an arena's address in its `struct bpf_arena`, of which `struct bpf_map` is the first member. */
+  #showPlace(): void {
+    const { memory, types } = this.kernel;
+    const { ptr } = this.#struct;
+    const map = guestMapBytes(this.kernel);
+    const bytes = structBytes(this.kernel);
+    if (bytes > map) memory.setAccess(ptr + map, bytes - map, ACCESS_UNMODELLED);
+    const struct = types.tryStruct('bpf_arena');
+    const show = (path: string, address: bigint) => {
+      const field = struct?.tryField(path);
+      if (!field || field.offset + field.size > bytes) return;
+      field.setBig(ptr, address);
+      memory.setAccess(ptr + field.offset, field.size, ACCESS_RO);
+    };
+    show('user_vm_start', this.#userStart);
+    show('user_vm_end', this.#userEnd);
   }
 
   override published(): void {

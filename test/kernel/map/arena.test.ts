@@ -251,6 +251,19 @@ describe('programs', () => {
     expect(both(late, late).fd).toBeGreaterThan(0);
   });
 
+  test.each(['7.3', '6.18', '6.12'])('find its place in struct bpf_arena on %s, and nothing else', async (profile) => {
+    await boot({ profile });
+    const offset = (name: string) => k.types.struct('bpf_arena').field(name).offset;
+    const read = (fd: number, at: number) => run(`r1 = map_fd(${fd}) ll\nr0 = *(u64 *)(r1 + ${at})\nr0 >>= 12\nexit\n`);
+    const fd = create();
+    expect(read(fd, offset('user_vm_start'))).toBe(Number(BigInt.asIntN(32, at(0) >> 12n)));
+    expect(read(fd, offset('user_vm_end'))).toBe(Number(BigInt.asIntN(32, at(8) >> 12n)));
+    expect(() => read(fd, offset('kern_vm'))).toThrow('unmodelled');
+    const late = create({ map_extra: 0n });
+    const { address } = k.mmap(late);
+    expect(read(late, offset('user_vm_start'))).toBe(Number(BigInt.asIntN(32, address! >> 12n)));
+  });
+
   test('get user addresses from LD_IMM64 of a value, up to the end of the arena', async () => {
     await boot();
     const fd = create();
