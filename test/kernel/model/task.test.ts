@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import { InputError, VmtableError } from '../../../src/errors.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
 import { EXIT_STATE, PF, SCHED_POLICY, TASK_STATE } from '../../../src/kernel/model/task.js';
@@ -90,6 +91,18 @@ test('nothing of a user task but the address of its mm can be looked at, and ker
     const text = `call get_current_task_btf\nr1 = *(u64 *)(r0 + ${offset})\nr0 = *(u64 *)(r1 + ${at})\nexit`;
     expect(() => runText(k, text)).toThrow('struct mm_struct, which is not modelled');
   }
+});
+
+test('no mm reaches into anything that can be looked at, however many there are', () => {
+  const { size } = k.types.struct('mm_struct');
+  const seen = new Set<number>();
+  for (let i = 0; i < 600; i++) {
+    const mm = k.tasks.fields.mm.get(k.tasks.create({ comm: 'x' }).ptr);
+    seen.add(mm);
+    for (let at = 0; at < size; at += 64) expect(k.memory.accessAt(mm + at)).toBe(ACCESS_UNMODELLED);
+    expect(k.memory.accessAt(mm + size - 1)).toBe(ACCESS_UNMODELLED);
+  }
+  expect(seen.size).toBe(600);
 });
 
 describe('the table', () => {
