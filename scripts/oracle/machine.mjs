@@ -1,7 +1,7 @@
 // One boot of a kernel in QEMU, without acceleration, clock driven by instructions: the same image, initramfs and command
 // line give the same console bytes.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { downloadPackages, unpackPackage } from '../debian_download.mjs';
 
@@ -26,7 +26,7 @@ function backported(cache) {
 const MACHINE = [
   ...['-accel', 'tcg', '-cpu', 'Nehalem', '-m', '768'],
   ...['-icount', 'shift=1,sleep=off', '-rtc', 'clock=vm,base=2020-01-01'],
-  ...['-nodefaults', '-nographic', '-serial', 'stdio', '-no-reboot'],
+  ...['-nodefaults', '-display', 'none', '-no-reboot'],
 ];
 const KERNEL_ARGUMENTS = 'console=ttyS0 quiet panic=-1 nokaslr';
 
@@ -34,15 +34,16 @@ const KERNEL_ARGUMENTS = 'console=ttyS0 quiet panic=-1 nokaslr';
 export function boot({ image, initrd, cache, machine: { smp, emulator } = MACHINES.two, seconds = 900 }) {
   return new Promise((resolve, reject) => {
     const [program, ...rest] = emulator(cache);
-    const args = [...rest, ...MACHINE, '-smp', smp, '-kernel', image, '-initrd', initrd, '-append', KERNEL_ARGUMENTS];
-    const machine = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    const output = [];
+    // Into a file, which is never full: a reader that is slow would hold up the guest's serial line.
+    const console = `${initrd}.console`;
+    const args = [...rest, ...MACHINE, '-smp', smp, '-serial', `file:${console}`];
+    args.push('-kernel', image, '-initrd', initrd, '-append', KERNEL_ARGUMENTS);
+    const machine = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
     const timer = setTimeout(() => machine.kill('SIGKILL'), seconds * 1000);
-    machine.stdout.on('data', (chunk) => output.push(chunk));
     machine.on('error', reject);
     machine.on('close', (code, signal) => {
       clearTimeout(timer);
-      const text = Buffer.concat(output).toString('latin1').replaceAll('\r', '');
+      const text = readFileSync(console, 'latin1').replaceAll('\r', '');
       if (signal !== null) reject(new Error(`the machine was still on after ${seconds} s; its console said\n${text}`));
       else if (code !== 0) reject(new Error(`${program} ended with status ${code}`));
       else resolve(text);

@@ -1,6 +1,5 @@
 import {
   affinity,
-  cpu,
   exec,
   fork,
   futexWait,
@@ -115,26 +114,6 @@ const written = [
     what: 'all tasks of the machine',
     scheduler: { partial: false },
     tasks: { P: [fork('A'), fork('B'), fork('C'), wait()], A: naps, B: naps, C: naps },
-  },
-  {
-    id: 'smt-hotplug',
-    what: 'a thread of a core goes and comes back',
-    tasks: {
-      P: [
-        policy('self', 'ext'),
-        affinity('self', 0),
-        fork('A'),
-        fork('B'),
-        sleep(ms(3)),
-        cpu(3, false),
-        sleep(ms(4)),
-        cpu(3, true),
-        sleep(ms(4)),
-        wait(),
-      ],
-      A: [affinity('self', 2, 3), run(ms(14))],
-      B: [affinity('self', 3), run(ms(14))],
-    },
   },
 ];
 
