@@ -4,16 +4,23 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct Qdisc;
+struct Qdisc_class_ops;
+struct Qdisc_ops;
 struct ack_sample;
 struct bpf_list_head;
 struct bpf_list_node;
 struct bpf_rb_node;
 struct bpf_rb_root;
+struct bpf_sk_buff_ptr;
 struct cgroup;
 struct cpumask;
+struct gnet_dump;
 struct kernfs_node;
 struct list_head;
 struct module;
+struct netlink_ext_ack;
+struct nlattr;
 struct rate_sample;
 struct scx_cgroup_init_args;
 struct scx_cmask;
@@ -25,6 +32,7 @@ struct scx_exit_task_args;
 struct scx_init_task_args;
 struct scx_sub_attach_args;
 struct scx_sub_detach_args;
+struct sk_buff;
 struct sock;
 struct task_struct;
 union tcp_cc_info;
@@ -305,6 +313,61 @@ struct bpf_rb_node {
 	__u64 __opaque[4];
 };
 
+struct sk_buff {
+	char cb[48];
+};
+
+struct qdisc_skb_cb {
+	unsigned int pkt_len;
+};
+
+struct qdisc_skb_head {
+	__u32 qlen;
+};
+
+struct gnet_stats_queue {
+	__u32 qlen;
+	__u32 backlog;
+	__u32 drops;
+	__u32 requeues;
+	__u32 overlimits;
+};
+
+struct Qdisc {
+	u32 limit;
+	struct qdisc_skb_head q;
+	struct gnet_stats_queue qstats;
+};
+
+struct Qdisc_ops {
+	struct Qdisc_ops *next;
+	const struct Qdisc_class_ops *cl_ops;
+	char id[16];
+	int priv_size;
+	unsigned int static_flags;
+	int (*enqueue)(struct sk_buff *, struct Qdisc *, struct sk_buff **);
+	struct sk_buff *(*dequeue)(struct Qdisc *);
+	struct sk_buff *(*peek)(struct Qdisc *);
+	int (*init)(struct Qdisc *, struct nlattr *, struct netlink_ext_ack *);
+	void (*reset)(struct Qdisc *);
+	void (*destroy)(struct Qdisc *);
+	int (*change)(struct Qdisc *, struct nlattr *, struct netlink_ext_ack *);
+	void (*attach)(struct Qdisc *);
+	int (*change_tx_queue_len)(struct Qdisc *, unsigned int);
+	void (*change_real_num_tx)(struct Qdisc *, unsigned int);
+	int (*dump)(struct Qdisc *, struct sk_buff *);
+	int (*dump_stats)(struct Qdisc *, struct gnet_dump *);
+	void (*ingress_block_set)(struct Qdisc *, u32);
+	void (*egress_block_set)(struct Qdisc *, u32);
+	u32 (*ingress_block_get)(struct Qdisc *);
+	u32 (*egress_block_get)(struct Qdisc *);
+	struct module *owner;
+};
+
+struct bpf_sk_buff_ptr {
+	struct sk_buff *skb;
+};
+
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;
@@ -341,5 +404,9 @@ extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ks
 extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node, bool (*less)(struct bpf_rb_node *, const struct bpf_rb_node *), void *meta__ign, u64 off) __ksym;
 extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
 extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+extern u32 bpf_skb_get_hash(struct sk_buff *skb) __ksym;
+extern void bpf_kfree_skb(struct sk_buff *skb) __ksym;
+extern void bpf_qdisc_skb_drop(struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free_list) __ksym;
+extern void bpf_qdisc_bstats_update(struct Qdisc *sch, const struct sk_buff *skb) __ksym;
 
 #endif
