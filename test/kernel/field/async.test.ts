@@ -228,6 +228,28 @@ it('cancels without waiting since 7.0', async () => {
   expect(state(fixture, where)).toMatchObject({ runs: 1, result: -1 });
 });
 
+it('runs task work as the task at the next step, and not for elements that go', async () => {
+  const { kernel, object, run } = await timers({ profile: '7.3' });
+  const task = kernel.tasks.create({ comm: 'worker', pid: 300 });
+  const users = task.rcuUsers;
+  const errands = object.map('errands');
+  for (const at of [1, 2]) errands.update(key(at), new Uint8Array(32));
+  const words = (at: number) => [...new BigUint64Array(errands.lookupBytes(key(at))!.slice().buffer)].slice(1);
+  expect(run('send', { key: 1, ns: 300 }).result).toBe(0);
+  expect(run('send', { key: 1, ns: 300 }).result).toBe(-EBUSY);
+  expect(run('send', { key: 2, ns: 300 }).result).toBe(0);
+  expect(task.rcuUsers).toBe(users + 2);
+  errands.delete(key(2));
+  expect(task.rcuUsers).toBe(users + 1);
+  kernel.clock.advance(0);
+  expect(words(1)).toEqual([1n, 300n, 1n]);
+  expect(task.rcuUsers).toBe(users);
+  expect(run('send', { key: 1, ns: 300 }).result).toBe(0);
+  kernel.clock.advance(0);
+  expect(words(1)).toEqual([2n, 300n, 1n]);
+  expect(kernel.currentTask).not.toBe(task.ptr);
+});
+
 it('does not know wall-clock time', async () => {
   const fixture = await timers();
   const where = { map: 0, key: 0 };

@@ -111,6 +111,20 @@ describe.each(PROFILES)('objects on %s', (profile) => {
     expect(task.rcuUsers).toBe(users - 2);
     expect(kernel.fields.objects.count).toBe(0);
   });
+
+  it('and those in a task’s storage with the task, or with the map', async () => {
+    const { kernel, object, run } = await fields({ profile });
+    const [a, b, c] = [300, 301, 302].map((pid) => kernel.tasks.create({ comm: 'worker', pid }));
+    const users = c!.rcuUsers;
+    expect([1, 2].map(() => run('note', { key: 300, value: 302 }).result)).toEqual([1, 2]);
+    expect(run('note', { key: 301, value: 302 }).result).toBe(1);
+    expect([c!.rcuUsers, kernel.fields.objects.count]).toEqual([users + 2, 2]);
+    kernel.tasks.remove(a!);
+    expect([c!.rcuUsers, kernel.fields.objects.count]).toEqual([users + 1, 1]);
+    object.close();
+    expect([c!.rcuUsers, kernel.fields.objects.count]).toEqual([users, 0]);
+    expect(b!.rcuUsers).toBeGreaterThan(0);
+  });
 });
 
 describe('locks', () => {
