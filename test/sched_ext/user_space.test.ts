@@ -57,14 +57,14 @@ describe('before load', () => {
       const map = object.structOpsMap('fix_ops');
       return { warnings, idle: map.program('cgroup_set_idle')?.name, rescue: map.get('rescue_quantum_us') };
     };
-    expect(ops(profile)).toEqual({ warnings: [], idle: 'fix_set_idle', rescue: 3n });
+    expect(ops(profile)).toEqual({ warnings: [], idle: 'fix_set_idle', rescue: 3 });
     expect(ops(old)).toEqual({
       warnings: [
         `struct_ops "fix_ops": kernel doesn't support ops.cgroup_set_idle()`,
         `struct_ops "fix_ops": kernel doesn't support ops.rescue_quantum_us`,
       ],
       idle: undefined,
-      rescue: 0n,
+      rescue: 0,
     });
   });
 
