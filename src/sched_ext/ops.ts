@@ -2,6 +2,7 @@ import { ERRNO } from '../errno.js';
 import type { Kdata, LinkInfo, MapInfo, ProgInfo, StructOpsDef, StructReader } from '../kernel/types.js';
 import type { ScxConsts } from './consts.js';
 import { opOf, type ScxForm, stubsOf, TYPE_NAME } from './forms.js';
+import { mayCall } from './kf_filter.js';
 import type { SchedExt } from './sched_ext.js';
 
 /** Ops whose programs may sleep (bpf_scx_check_member). */
@@ -37,6 +38,8 @@ export function structOpsDef(host: SchedExt, form: ScxForm): StructOpsDef {
     check_member: (member, prog) => checkMember(host, opOf(member), prog),
     init_member: (member, kdata, udata) => initMember(consts, member, kdata, udata),
     write_classes: () => host.writeClasses(form),
+    // Up to 6.18 kfuncs look themselves where they are called (KfEnv.allowed).
+    ...(consts.kfMask ? {} : { kfunc_filter: (kfunc: string, member: string) => mayCall(form, kfunc, member) }),
     validate: () => 0,
     reg: (kdata, link) => (form === 'cid' ? registerCid(host, kdata, link) : host.register(kdata, 'cpu', null)),
     unreg: (kdata) => host.unregister(kdata),

@@ -14,8 +14,8 @@ const MAX_WEIGHT = 10_000;
 
 /** Anything that is no errno is an error of its own (ops_sanitize_err). */
 export function errnoOf(sched: ScxSched, op: string, result: unknown): number {
-  if (result === undefined || result === 0) return 0;
-  const value = Number(result);
+  const value = Number(result ?? 0);
+  if (value === 0) return 0;
   if (value < 0 && value >= -MAX_ERRNO) return value;
   sched.error(`ops.${op}() returned an invalid errno ${value}`);
   return -ERRNO.EPROTO;

@@ -163,6 +163,15 @@ describe('what the kernel refuses', () => {
     );
   });
 
+  it('on 7.3 a program that calls what its op may not', async () => {
+    const machine = await machineOn('7.3');
+    const object = openObject(bytes);
+    const ops = object.structOpsMap('fifo_ops');
+    ops.setProgram('enqueue', null);
+    ops.setProgram('running', object.program('fifo_enqueue'));
+    expect(() => object.load(machine.kernel)).toThrow('EACCES');
+  });
+
   it('an update of a link', async () => {
     const machine = await machineOn('7.3');
     const first = fifo(machine);
