@@ -45,7 +45,8 @@ export class Changes {
       (cls !== task.scx.cls && scx.consts.switchedFromFirst ? QUEUE.class : 0);
     this.#change(task, flags, () => {
       kernel.tasks.setSched(kt, policy, kt.nice, rtPriority);
-      if (cls === CLASS.ext && task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
+      // set_load_weight(): where the class changes only afterwards, the old one hears of it.
+      if (task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
       return cls;
     });
     return 0;
@@ -74,6 +75,7 @@ export class Changes {
   /** sched_setaffinity(2): the move that the task is to make, null if it can stay. */
   setCpus(task: SimTask, cpus: readonly number[]): PendingMove | null {
     const { machine } = this;
+    if (cpus.length === task.kt.allowedCount && cpus.every((id) => task.kt.allows(id))) return null;
     this.forceCpus(task, cpus);
     const { scx } = task;
     if (machine.wakeups.allowed(task, scx.cpu)) return null;

@@ -93,7 +93,7 @@ export class Lives {
     yield machine.toward(task, 'exit', costs.exit);
     task.timer?.cancel();
     task.exitStatus = status;
-    task.zombie = true;
+    task.exiting = true;
     kernel.tasks.exit(task.kt, status);
     machine.onExit?.(task);
     yield machine.toward(task, 'exit-release', costs.exitRelease);
@@ -102,9 +102,10 @@ export class Lives {
     yield machine.toward(task, 'exit-notify', costs.exitNotify);
     for (const child of task.children) {
       child.parent = null;
-      if (child.dead) this.#orphan(child);
+      if (child.zombie) this.#orphan(child);
     }
     task.children.clear();
+    task.zombie = true;
     if (task.parent?.waiting) wakeups.wake(task.parent, WF.sync);
     yield machine.toward(task, 'exit-dead', costs.exitDead);
     task.kt.state = TASK_STATE.DEAD;

@@ -122,7 +122,7 @@ export class Schedule {
     cpu.reschedNext = false;
     if (prev === rq.idle) scx.idle.update(rq, false, true);
     else if (prev.cls === CLASS.ext) scx.pick.putPrevTask(rq, prev, next);
-    cpu.execStart = machine.now;
+    cpu.execStart = after ? machine.now - machine.timing.clockLag(after) : machine.now;
     if (next === rq.idle) scx.idle.update(rq, true, true);
     else if (next.cls === CLASS.ext) scx.pick.setNextTask(rq, next);
     scx.pick.setCurr(rq, next);

@@ -9,17 +9,17 @@ export class Signals {
 
   /** A signal that the task must see before it goes on in user space. */
   pending(task: SimTask): boolean {
-    return !task.zombie && (task.fatal || task.stopping || task.continued);
+    return !task.exiting && (task.fatal || task.stopping || task.continued);
   }
 
   /** signal_pending_state(): the signal keeps the task from going to sleep. */
   interrupts(task: SimTask, state: number): boolean {
-    return !task.zombie && state === TASK_STATE.INTERRUPTIBLE && (task.fatal || task.stopping);
+    return !task.exiting && state === TASK_STATE.INTERRUPTIBLE && (task.fatal || task.stopping);
   }
 
   /** kill(2) (send_signal_locked, prepare_signal, complete_signal). */
   send(task: SimTask, signal: number): void {
-    if (task.zombie) return;
+    if (task.exiting) return;
     const { kt } = task;
     const stopped = kt.state === TASK_STATE.STOPPED;
     if (signal === SIGNAL.CONT) {

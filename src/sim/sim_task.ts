@@ -35,7 +35,8 @@ export class SimTask {
   stopping = false;
   continued = false;
   exitStatus = 0;
-  /** It has called do_exit(), and has been switched away from for the last time. */
+  /** It has called do_exit(), its parent may wait for it, and it has been switched away from for the last time. */
+  exiting = false;
   zombie = false;
   dead = false;
   timer: ClockEvent | null = null;

@@ -25,6 +25,10 @@ export interface Timing {
   resumed(task: SimTask, point: Point, ns: number, migrated: boolean): number;
   /** Time at which the timer of a task that sleeps for `ns` fires. */
   timer(task: SimTask, ns: number): number;
+  /** Does a system call sleep on its way, for a lock or a grace period? */
+  sleeps(task: SimTask): boolean;
+  /** By how much the run queue's clock lags behind when the task is put on a CPU. */
+  clockLag(task: SimTask): number;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
@@ -51,6 +55,14 @@ export class CostTiming implements Timing {
 
   timer(_task: SimTask, ns: number): number {
     return this.clock.now + ns;
+  }
+
+  sleeps(_task: SimTask): boolean {
+    return false;
+  }
+
+  clockLag(_task: SimTask): number {
+    return 0;
   }
 
   ipi(_cpu: number): number {

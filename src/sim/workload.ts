@@ -15,6 +15,15 @@ export const POLICIES: Readonly<Record<PolicyName, number>> = {
   rr: SCHED_POLICY.RR,
 };
 
+/** System calls that take locks behind which grace periods pass. */
+const SLEEPING: ReadonlySet<SimStep['verb']> = new Set<SimStep['verb']>([
+  'mkcgroup',
+  'rmcgroup',
+  'cgweight',
+  'cgroup',
+  'cpu',
+]);
+
 class Pipe {
   bytes = 0;
   readonly readers: SimTask[] = [];
@@ -81,11 +90,11 @@ export class Workload {
       throw new InputError(`scenario: ${where}: no CPU ${step.cpu}`);
   }
 
-  /** Another task of the scenario, undefined while it is not alive. */
+  /** Another task of the scenario, undefined before its fork and when it has been waited for. */
   #named(self: SimTask, name: string): SimTask | undefined {
     if (name === 'self') return self;
     const task = this.tasks.get(name);
-    return typeof task === 'number' || task?.zombie ? undefined : task;
+    return typeof task === 'number' || !task?.kt.hashed ? undefined : task;
   }
 
   *#program(task: SimTask): Program {
@@ -135,8 +144,10 @@ export class Workload {
         yield SCHEDULE;
         return;
       default:
+        if (SLEEPING.has(step.verb)) yield* this.#sleepInKernel(task);
         yield machine.toward(task, 'effect', costs.syscall);
         this.#act(task, step);
+        if (SLEEPING.has(step.verb)) yield* this.#sleepInKernel(task);
     }
   }
 
@@ -200,6 +211,18 @@ export class Workload {
         if (step.online) machine.hotplug.online(cpu);
         else machine.hotplug.offline(cpu);
       }
+    }
+  }
+
+  /** Locks and grace periods on the way. */
+  *#sleepInKernel(task: SimTask): Program {
+    const { machine } = this;
+    while (machine.timing.sleeps(task)) {
+      yield machine.toward(task, 'block', machine.costs.syscall);
+      const end = machine.timing.timer(task, machine.costs.gracePeriod);
+      task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
+      machine.at(end, () => machine.interrupt(machine.cpuOf(task), () => machine.wakeups.wake(task)));
+      yield BLOCK;
     }
   }
 

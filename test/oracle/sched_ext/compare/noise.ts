@@ -6,12 +6,13 @@ export interface Noise {
   cpu: number;
   from: number;
   to: number;
-  /** It had been woken before, and runs because the task of the workload went to sleep. */
-  waits: boolean;
+  /** When the CPU is told of it; undefined where it chooses anyway, because the task of the workload went to sleep. */
+  tells: number | undefined;
 }
 
-/** Threads that the machine has itself: what they did came from the workload. */
-const OWN = /^(migration\/|swapper\/|sched_ext_helpe|cpuhp\/)/;
+/** Threads that the machine has itself: what they did came from the workload. Of a stopper, if a task was moved. */
+const OWN = /^(swapper\/|sched_ext_helpe|cpuhp\/)/;
+const STOPPER = /^migration\//;
 const SWITCH_NS = 15_000;
 
 /** Tasks outside of the workload by pid, with the names that the recording has of them. */
@@ -41,17 +42,22 @@ export function noiseOf(recording: Recording): Noise[] {
     noise.push(next);
     open.set(cpu, next);
   }
-  return noise.filter(({ from, to }) => to > from);
+  const moved = ({ cpu, from, to }: Noise) =>
+    recording.events.some((e) => e[2] === 'tp_migrate' && e[1] === cpu && e[0] >= from && e[0] <= to);
+  return noise.filter((one) => one.to > one.from && !(STOPPER.test(names.get(one.pid) ?? '') && moved(one)));
 }
 
-/** The switch away from a task of the workload begins with its ops.stopping. */
-function beginOf({ events, tasks }: Recording, at: number): { from: number; waits: boolean } {
-  const [ns, , , prev, , preempt, state] = events[at]!;
-  if (!(prev in tasks)) return { from: ns, waits: false };
-  const waits = preempt === 0 && state !== 0;
-  for (let i = at - 1; i >= 0 && events[i]![0] > ns - SWITCH_NS; i--) {
-    const [time, , event, task, , runnable] = events[i]!;
-    if (event === 'stopping' && task === prev && runnable === (waits ? 0 : 1)) return { from: time - 500, waits };
+/** The switch away from a task of the workload begins with its ops.stopping; what woke the noise may be the tick before. */
+function beginOf({ events, tasks }: Recording, at: number): { from: number; tells: number | undefined } {
+  const [ns, cpu, , prev, , preempt, state] = events[at]!;
+  if (!(prev in tasks)) return { from: ns, tells: ns };
+  const sleeps = preempt === 0 && state !== 0;
+  let begin = ns - (sleeps ? 2_000 : 0);
+  for (let i = at - 1; i >= 0 && events[i]![0] > begin - SWITCH_NS; i--) {
+    const [time, where, event, task, , runnable] = events[i]!;
+    if (where !== cpu || task !== prev) continue;
+    if (event === 'stopping' && runnable === (sleeps ? 0 : 1)) begin = time - 500;
+    if (event === 'tick' && !sleeps) return { from: time - 1, tells: time + 1 };
   }
-  return { from: ns - (waits ? 2_000 : 0), waits };
+  return { from: begin, tells: sleeps ? undefined : begin };
 }

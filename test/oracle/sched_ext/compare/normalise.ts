@@ -17,7 +17,7 @@ function slice(value: number | string): string {
   return Number(value) === 0 ? '0' : '+';
 }
 
-function show([, , event, task, other, a, b]: RecordedEvent): string {
+function show([, , event, task, other, a, b]: RecordedEvent, cgroup: (id: number | string) => string): string {
   switch (event) {
     case 'enqueue':
     case 'stopping':
@@ -32,9 +32,14 @@ function show([, , event, task, other, a, b]: RecordedEvent): string {
     case 'kf_move_to_local':
       return `${event} ${a}`;
     case 'cgroup_init':
-    case 'cgroup_exit':
     case 'cgroup_set_weight':
-      return `${event} ${b}`;
+      return `${event} ${cgroup(a)} ${b}`;
+    case 'cgroup_exit':
+      return `${event} ${cgroup(a)}`;
+    case 'cgroup_prep_move':
+    case 'cgroup_move':
+    case 'cgroup_cancel_move':
+      return `${event} ${cgroup(a)} ${cgroup(b)}`;
     default:
       return `${event} ${task === '-' ? '' : other} ${a} ${b}`;
   }
@@ -46,12 +51,18 @@ export function normalise(recording: Recording, events: readonly RecordedEvent[]
     ['-', []],
     ...Object.keys(recording.tasks).map((name) => [name, []] as [string, string[]]),
   ]);
+  // Rule 3, cgroups have the number of their first appearance: the kernel's count those of earlier scenarios, too.
+  const ids: (number | string)[] = [];
+  const cgroup = (id: number | string) => {
+    if (!ids.includes(id)) ids.push(id);
+    return `g${ids.indexOf(id)}`;
+  };
   for (const event of events) {
     const [, , name, task] = event;
     if (!compared(name) || (task === '-' && !SCHEDULER_EVENTS.has(name))) continue;
     const list = lists.get(task);
     if (!list) continue;
-    const text = show(event);
+    const text = show(event, cgroup);
     // Rule 2, how many ticks a stretch of running has depends on where it begins: those that leave slice count once.
     if (text === 'tick slice +' && list[list.length - 1] === text) continue;
     list.push(text);

@@ -36,6 +36,19 @@ const EFFECTS = new Set([
   ...['tp_waking', 'cgroup_init', 'cgroup_exit', 'cgroup_set_weight', 'cgroup_prep_move', 'cpu_online', 'cpu_offline'],
 ]);
 
+/** Less is the way from the look at the clock to the switch. */
+const LAG_NS = 200_000;
+
+/** A switch away to sleep. */
+function sleepsAway(e: RecordedEvent, name: string): boolean {
+  return e[EVENT] === 'tp_switch' && e[TASK] === name && e[A] === 0 && e[B] !== 0;
+}
+
+/** What a task that goes to sleep is noted with first. */
+function isFarewell(e: RecordedEvent, name: string): boolean {
+  return e[EVENT] === 'stopping' && e[TASK] === name && e[A] === 0;
+}
+
 interface Stretch {
   cpu: number;
   from: number;
@@ -57,6 +70,8 @@ export class RecordedTiming implements Timing {
   readonly #tracks = new Map<string, Track>();
   readonly #phase: readonly (number | undefined)[];
   readonly #ticks: readonly number[][];
+  /** The scheduler notes ticks. */
+  readonly #hasTick: boolean;
 
   constructor(
     private readonly recording: Recording,
@@ -64,6 +79,7 @@ export class RecordedTiming implements Timing {
     private readonly tickNs: number,
   ) {
     this.#events = recording.events;
+    this.#hasTick = !recording.scheduler.without.includes('tick');
     for (const name of Object.keys(recording.tasks)) this.#tracks.set(name, new Track());
     this.#findStretches();
     this.#ticks = Array.from({ length: recording.cpus }, (_, cpu) => this.#ticksOf(cpu));
@@ -151,7 +167,11 @@ export class RecordedTiming implements Timing {
       }
       case 'block': {
         const blocks = (e: RecordedEvent) => own('tp_switch')(e) && e[A] === 0 && e[B] !== 0;
-        return this.#next(track, blocks, end);
+        const found = this.#next(track, blocks, end);
+        if (found >= 0) return found;
+        // What it would have waited for came before it had gone to sleep.
+        const woken = this.#next(track, own('tp_waking'), end);
+        return woken >= 0 ? woken : this.#next(track, mark, end);
       }
       case 'fork': {
         const child = step?.verb === 'fork' ? step.task : '';
@@ -190,6 +210,8 @@ export class RecordedTiming implements Timing {
   /** When the machine must come to a point for the event to be where it is: before what belongs to it. */
   #timeOf(found: number, point: Point): number {
     const event = this.#events[found]!;
+    if (point === 'block' && event[EVENT] === 'tp_waking') return event[NS] + 500;
+    if (point === 'block' && event[EVENT] === 'mark') return event[NS] - 500;
     if (event[EVENT] !== 'tp_switch') return event[NS];
     if (point === 'effect') return event[NS] - 3_000;
     // The task's farewell comes first.
@@ -205,6 +227,46 @@ export class RecordedTiming implements Timing {
     let cpu = track.on[0]?.cpu ?? 0;
     for (const stretch of track.on) if (stretch.from <= now + SWITCH_NS) cpu = stretch.cpu;
     return cpu;
+  }
+
+  /** A system call sleeps if the task leaves its CPU so, before what the call brings about or behind it. */
+  sleeps(task: SimTask): boolean {
+    const track = this.#tracks.get(task.name);
+    if (!track) return false;
+    const end = (e: RecordedEvent) => e[TASK] === task.name && (e[EVENT] === 'mark' || e[EVENT] === 'tp_exit');
+    const blocks = (e: RecordedEvent) => sleepsAway(e, task.name);
+    const block = this.#next(track, blocks, end);
+    if (block < 0) return false;
+    const effect = this.#find(task, track, 'effect');
+    return (
+      effect < 0 ||
+      effect >= block ||
+      this.#events[effect]![EVENT] === 'tp_switch' ||
+      isFarewell(this.#events[effect]!, task.name)
+    );
+  }
+
+  /**
+   * The emulator may stop a CPU between its look at the clock and the switch: the task is charged for that time. Told by what
+   * is missing of its slice when it is noted next.
+   */
+  clockLag(task: SimTask): number {
+    const { now } = this.clock;
+    const track = this.#tracks.get(task.name);
+    const since = track?.on.find(({ from }) => Math.abs(from - now) < SWITCH_NS);
+    if (!since) return 0;
+    const first = this.#events.findIndex(
+      (e) => e[NS] > since.from - SWITCH_NS && e[EVENT] === 'running' && e[TASK] === task.name,
+    );
+    const next = this.#events.findIndex(
+      (e, i) => i > first && e[TASK] === task.name && ['tick', 'stopping'].includes(e[EVENT]),
+    );
+    if (first < 0 || next < 0) return 0;
+    const begin = this.#events[first]!;
+    const then = this.#events[next]!;
+    const left = Number(then[EVENT] === 'tick' ? then[A] : then[B]);
+    const lag = Number(begin[A]) - left - (then[NS] - begin[NS]);
+    return lag > LAG_NS && Number(begin[A]) < Number.MAX_SAFE_INTEGER ? lag : 0;
   }
 
   // ---- Interrupts
@@ -240,7 +302,7 @@ export class RecordedTiming implements Timing {
     const phase = this.#phase[cpu] ?? this.#phase.find((one) => one !== undefined) ?? 0;
     let grid = Math.floor((now - phase) / this.tickNs + 1) * this.tickNs + phase;
     // A tick that would have found a task of the workload running would have been recorded.
-    while (this.#ticks[cpu]!.length > 0 && this.#ran(cpu, grid)) grid += this.tickNs;
+    while (this.#hasTick && this.#ran(cpu, grid)) grid += this.tickNs;
     return grid;
   }
 

@@ -162,10 +162,14 @@ class Run {
     }
   }
 
-  #disturb({ pid, cpu: id, to, waits }: Noise): void {
+  #disturb({ pid, cpu: id, to, from, tells }: Noise): void {
     const machine = this.#machine;
     const task = this.#others.get(pid);
     const cpu = machine.cpus[id]!;
+    if (machine.kthreads.stopper(cpu).kt.pid === pid) {
+      machine.interrupt(cpu, () => machine.kthreads.stopWork(cpu, () => {}));
+      return;
+    }
     if (!task || !cpu.online) return;
     this.#ends.set(task, to);
     if (task.scx.onRq) return;
@@ -177,7 +181,8 @@ class Run {
       task.scx.cpu = id;
       task.kt.state = TASK_STATE.RUNNING;
       machine.schedule.enqueue(cpu, task, QUEUE.wakeup | QUEUE.noclock);
-      if (!waits) machine.resched(id);
+      if (tells === from) machine.resched(id);
+      else if (tells !== undefined) machine.at(tells, () => machine.interrupt(cpu, () => machine.resched(id)));
     });
   }
 
