@@ -4,7 +4,7 @@ import { type BpfObject, ERRNO, type ErrnoError, openObject } from '../../src/in
 import { flowHash } from '../../src/qdisc/device.js';
 import { addQdisc, Device, type PacketFlow, Qdisc, type QdiscHost, runQdisc } from '../../src/qdisc/index.js';
 import { selftest } from '../selftests.js';
-import { attachVtable, kfunc, loadMember, newKernel } from '../tcp/programs.js';
+import { attachVtable, helper, kfunc, loadMember, newKernel } from '../tcp/programs.js';
 
 const bytes = new Uint8Array(readFileSync(new URL('../../samples/qdisc_fifo.bpf.o', import.meta.url)));
 const MBIT = 1_000_000;
@@ -192,6 +192,35 @@ describe('programs of Qdisc_ops', () => {
       ].join('\n'),
     );
     expect(message).toBe('');
+  });
+
+  it('are called again when their watchdog goes off, until they are reset', async () => {
+    const kernel = await newKernel();
+    const host = addQdisc(kernel);
+    const programs = {
+      enqueue: `r1 = *(u64 *)(r1 + 0)\n${kfunc(kernel, 'bpf_kfree_skb')}\n${EXIT}`,
+      dequeue: [
+        'r6 = *(u64 *)(r1 + 0)',
+        helper(kernel, 'ktime_get_ns'),
+        `r2 = r0\nr2 += ${3 * MS}\nr1 = r6\nr3 = 0`,
+        kfunc(kernel, 'bpf_qdisc_watchdog_schedule'),
+        EXIT,
+      ].join('\n'),
+      init: EXIT,
+      reset: EXIT,
+      destroy: EXIT,
+    };
+    attachVtable(kernel, 'Qdisc_ops', { id: 'timed' }, programs);
+    const kdata = host.find('timed')!;
+    const qdisc = new Qdisc(host, kdata);
+    const device = new Device(host, qdisc, MBIT, [{ name: 'one', rate: MBIT, to: 1 }]);
+    device.start();
+    kernel.clock.advance(10 * MS);
+    // After the packet, and at 3, 6 and 9 ms.
+    expect(kdata.ops.dequeue!.stats.runs).toBe(4);
+    qdisc.reset();
+    kernel.clock.advance(20 * MS);
+    expect(kdata.ops.dequeue!.stats.runs).toBe(4);
   });
 
   it.each([

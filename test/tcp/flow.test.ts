@@ -99,6 +99,24 @@ describe('a sender', () => {
     expect(tp.snd_nxt - tp.snd_una).toBe(tp.packets_out * 1448);
   });
 
+  it('measures round trips and the rate of the bottleneck', async () => {
+    const { sender } = await flowOf('reno', SMALL, 6);
+    const { tp, sk } = sender;
+    const packetUs = (1514 * 8) / 10;
+    // The handshake met no queue and no packet of its own.
+    expect(sk.minRtt).toBe(40_000);
+    const queued = sk.inFlight * packetUs;
+    expect(tp.srtt_us / 8 / queued).toBeGreaterThan(0.9);
+    expect(tp.srtt_us / 8 / queued).toBeLessThan(1.1);
+    const { delivered, interval_us: interval, acked_sacked: acked, rtt_us: rtt } = sender.rateSample.fields;
+    expect(acked).toBe(1);
+    expect((delivered * packetUs) / interval).toBeCloseTo(1, 1);
+    expect(tp.rate_delivered * packetUs).toBeCloseTo(tp.rate_interval_us, -4);
+    expect(rtt / (tp.srtt_us / 8)).toBeCloseTo(1, 1);
+    // RTTVAR is never below 200 ms.
+    expect(tp.icsk_rto).toBe(Math.ceil(((tp.srtt_us >> 3) + 200_000) / 4000));
+  });
+
   it('recovers from one lost packet with one retransmission and no timeout', async () => {
     const { sender, receiver } = await flowOf('reno', { ...SMALL, drops: [40], queuePackets: 10_000 }, 1);
     expect(sender.counts).toEqual({ recoveries: 1, timeouts: 0, ecnReductions: 0, undone: 0 });
