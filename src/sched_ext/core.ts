@@ -27,6 +27,9 @@ export interface SchedCore {
   /** kthread_queue_work(): runs `work` in the scheduler's helper, a kernel thread of class RT. Not inside of the call. */
   kthreadWork(work: () => void): void;
 
+  /** The helper sleeps for a grace period (synchronize_rcu() and locks that take one), then it runs `work`. */
+  afterGracePeriod(work: () => void): void;
+
   /** update_curr_common(): accounts the time that the CPU's current task has run since the last call; that many ns. */
   updateCurr(cpu: number): number;
 

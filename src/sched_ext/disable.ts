@@ -12,6 +12,8 @@ export class Disable {
   /** Schedulers whose exit was claimed: the dump is due, then the disable work. */
   readonly #dumpDue = new Set<ScxSched>();
   readonly #workDue = new Set<ScxSched>();
+  /** How far the work has come that has begun. */
+  readonly #stages = new Map<ScxSched, 'bypassed' | 'without cgroups'>();
 
   constructor(private readonly scx: SchedExt) {}
 
@@ -32,13 +34,20 @@ export class Disable {
 
   #work(sched: ScxSched): void {
     if (!this.#workDue.delete(sched)) return;
-    this.#disable(sched);
+    const { core } = this.scx;
+    this.#begin(sched);
+    core.afterGracePeriod(() => {
+      this.#exitCgroups(sched);
+      core.afterGracePeriod(() => this.#finish(sched));
+    });
   }
 
   /** scx_flush_disable_work: waits for what a claim has set going. */
   flush(sched: ScxSched): void {
     this.#interrupt(sched);
-    this.#work(sched);
+    if (this.#workDue.delete(sched)) this.#begin(sched);
+    this.#exitCgroups(sched);
+    this.#finish(sched);
   }
 
   // ---- Bypass
@@ -75,19 +84,32 @@ export class Disable {
     }
   }
 
-  // ---- The disable work
+  // ---- The disable work (scx_disable_workfn, scx_root_disable; on 6.12 scx_ops_disable_workfn)
 
-  /** scx_disable_workfn, scx_root_disable; on 6.12 scx_ops_disable_workfn. */
-  #disable(sched: ScxSched): void {
-    const { exit } = sched;
-    if (!exit || sched.exitDone) return;
+  /** Up to the first grace period. */
+  #begin(sched: ScxSched): void {
+    if (!sched.exit || sched.exitDone) return;
     sched.exitDone = true;
-    const { kernel, calls, idle, cgroups, watchdog } = this.scx;
+    this.#stages.set(sched, 'bypassed');
     this.bypass(true);
     this.scx.state = 'disabling';
     this.scx.switchedAll = false;
     this.scx.switchingAll = false;
-    cgroups.exit(sched);
+  }
+
+  /** Then no cgroup is told of any more. */
+  #exitCgroups(sched: ScxSched): void {
+    if (this.#stages.get(sched) !== 'bypassed') return;
+    this.#stages.set(sched, 'without cgroups');
+    this.scx.cgroups.exit(sched);
+  }
+
+  /** When forks are locked out, tasks leave, and the scheduler goes. */
+  #finish(sched: ScxSched): void {
+    const { exit } = sched;
+    if (!exit || this.#stages.get(sched) !== 'without cgroups') return;
+    this.#stages.delete(sched);
+    const { kernel, calls, idle, watchdog } = this.scx;
     this.scx.initTaskEnabled = false;
     for (const task of this.scx.tasks) this.#takeOut(sched, task);
     sched.dumpDisabled = true;

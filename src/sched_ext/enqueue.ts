@@ -229,9 +229,9 @@ export class Enqueue {
    * The sched_change pattern of the core: takes the task off its run queue, changes it, and puts it back (before 6.19
    * sched_deq_and_put_task, check_class_changing, sched_enq_and_set_task, check_class_changed). Nice, affinity, policy and
    * cgroup changes go through it, with DEQUEUE_SAVE | DEQUEUE_NOCLOCK, and DEQUEUE_MOVE where its place in the queue need not
-   * survive.
+   * survive; `enqueueFlags` are ENQUEUE_* besides.
    */
-  change(task: ScxTask, flags: number, body: () => SchedClass | undefined): void {
+  change(task: ScxTask, flags: number, body: () => SchedClass | undefined, enqueueFlags = 0): void {
     const rq = this.scx.rq(task.cpu);
     const { cls: oldClass, onRq: queued } = task;
     const running = rq.curr === task;
@@ -245,7 +245,7 @@ export class Enqueue {
     const changed = newClass !== oldClass;
     if (changed) this.scx.setClass(task, newClass);
     if (changed && newClass === CLASS.ext) this.scx.states.switchingTo(rq, task);
-    if (queued) this.#enqueue(rq, task, queueFlags);
+    if (queued) this.#enqueue(rq, task, queueFlags | enqueueFlags);
     if (running) this.#setNext(rq, task);
     if (!changed) return;
     if (!switchFirst && oldClass === CLASS.ext) this.scx.states.switchedFrom(task);

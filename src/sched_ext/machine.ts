@@ -96,6 +96,11 @@ export class Machine implements SchedCore {
     this.#at(this.now + IRQ_NS, () => this.#on(cpu, work));
   }
 
+  /** No time passes meanwhile. */
+  afterGracePeriod(work: () => void): void {
+    this.kthreadWork(work);
+  }
+
   kthreadWork(work: () => void): void {
     this.#helper.push(work);
   }
