@@ -286,6 +286,29 @@ describe('a program', () => {
     expect(new Set(curve.map(({ cwnd }) => cwnd))).toEqual(new Set([10]));
   });
 
+  it('at the receiving end is told of each mark', async () => {
+    const kernel = await newKernel();
+    const tcp = addTcp(kernel);
+    const cwnd = offset(kernel, 'snd_cwnd');
+    const isCe = kernel.profile.btf.enumerator('CA_EVENT_ECN_IS_CE');
+    const count = [
+      'r6 = *(u64 *)(r1 + 0)\nr2 = *(u32 *)(r1 + 8)',
+      `if r2 != ${isCe} goto +3`,
+      `r3 = *(u32 *)(r6 + ${cwnd})\nr3 += 1\n*(u32 *)(r6 + ${cwnd}) = r3`,
+      'r0 = 0\nexit',
+    ].join('\n');
+    // TCP_CONG_NEEDS_ECN
+    const values = { name: 'marks', flags: '\x02' };
+    attachVtable(kernel, 'tcp_congestion_ops', values, { ...OPS, cwnd_event: count });
+    const flow = new TcpFlow(tcp, 'marks', { ...SMALL, rttNs: 5 * MS, markPackets: 3, queuePackets: 100 });
+    flow.run(2 * S);
+    const { marked } = flow.path.counts;
+    const seen = flow.receiver.sk.tp.snd_cwnd - 10;
+    expect(marked).toBeGreaterThan(5);
+    expect(marked - seen).toBeGreaterThanOrEqual(0);
+    expect(marked - seen).toBeLessThanOrEqual(flow.sender.sk.inFlight);
+  });
+
   it('paces: with a rate of its own and SK_PACING_NEEDED packets go one after the other', async () => {
     const kernel = await newKernel();
     const tcp = addTcp(kernel);
