@@ -16,12 +16,12 @@ export class Changes {
   constructor(private readonly machine: SimMachine) {}
 
   /** The sched_change pattern, for all classes. */
-  #change(task: SimTask, flags: number, body: () => SchedClass | undefined): void {
+  #change(task: SimTask, flags: number, body: () => SchedClass | undefined, enqueueFlags = 0): void {
     const { machine } = this;
     const cpu = machine.cpuOf(task);
     cpu.rq.kernelRq.clock = machine.now;
     if (cpu.task === task) machine.schedule.updateCurr(cpu);
-    machine.scx.enqueue.change(task.scx, flags, body);
+    machine.scx.enqueue.change(task.scx, flags, body, enqueueFlags);
     task.kt.onRq = task.scx.onRq;
   }
 
@@ -43,12 +43,19 @@ export class Changes {
       QUEUE.save |
       (samePrio ? 0 : QUEUE.move) |
       (cls !== task.scx.cls && scx.consts.switchedFromFirst ? QUEUE.class : 0);
-    this.#change(task, flags, () => {
-      kernel.tasks.setSched(kt, policy, kt.nice, rtPriority);
-      // set_load_weight(): where the class changes only afterwards, the old one hears of it.
-      if (task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
-      return cls;
-    });
+    // Who loses priority goes to the head of the new queue.
+    const head = !realTime && before < 100 ? this.machine.flags.head : 0;
+    this.#change(
+      task,
+      flags,
+      () => {
+        kernel.tasks.setSched(kt, policy, kt.nice, rtPriority);
+        // set_load_weight(): where the class changes only afterwards, the old one hears of it.
+        if (task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
+        return cls;
+      },
+      head,
+    );
     return 0;
   }
 

@@ -299,6 +299,12 @@ export class SimMachine implements SchedCore {
     this.kthreads.helpWork(work);
   }
 
+  afterGracePeriod(work: () => void): void {
+    this.at(this.timing.gracePeriod(), () =>
+      this.interrupt(this.cpuOf(this.kthreads.helper()), () => this.kthreads.helpWork(work)),
+    );
+  }
+
   updateCurr(id: number): number {
     return this.schedule.account(this.cpus[id]!);
   }

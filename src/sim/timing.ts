@@ -33,6 +33,8 @@ export interface Timing {
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
   tick(cpu: number): number;
+  /** Time at which a grace period ends that begins now. */
+  gracePeriod(): number;
   /** Time at which the task_struct of a task goes that nobody holds any more. */
   freed(task: SimTask): number;
 }
@@ -71,6 +73,10 @@ export class CostTiming implements Timing {
 
   tick(_cpu: number): number {
     return (Math.floor(this.clock.now / this.tickNs) + 1) * this.tickNs;
+  }
+
+  gracePeriod(): number {
+    return this.clock.now + this.costs.gracePeriod;
   }
 
   freed(_task: SimTask): number {

@@ -1,5 +1,5 @@
 import type { Recording } from '../recording.js';
-import { normalise } from './normalise.js';
+import { normalise, normaliseExit } from './normalise.js';
 import { type Mutation, replay } from './replay.js';
 
 export interface Difference {
@@ -36,8 +36,8 @@ export async function compare(recording: Recording, mutate?: Mutation): Promise<
       break;
     }
   }
-  const want = JSON.stringify(recording.exit);
-  const have = JSON.stringify(exit ?? { kind: 0, code: 0, reason: '', message: '' });
+  const want = normaliseExit(recording.exit);
+  const have = normaliseExit(exit ?? { kind: 0, code: 0, reason: '', message: '' });
   if (want !== have) differences.push({ task: 'exit', at: 0, kernel: [want], machine: [have] });
   return { differences };
 }

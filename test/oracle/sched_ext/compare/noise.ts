@@ -22,7 +22,7 @@ export function otherTasks({ events, tasks }: Recording): Map<number, string> {
     const [, name, pid] = /^(.*)\/(\d+)$/.exec(task) ?? [];
     if (name !== undefined && !(task in tasks)) others.set(Number(pid), name);
   }
-  return others;
+  return new Map([...others].sort(([a], [b]) => a - b));
 }
 
 export function noiseOf(recording: Recording): Noise[] {
@@ -50,7 +50,9 @@ export function noiseOf(recording: Recording): Noise[] {
 /** The switch away from a task of the workload begins with its ops.stopping; what woke the noise may be the tick before. */
 function beginOf({ events, tasks }: Recording, at: number): { from: number; tells: number | undefined } {
   const [ns, cpu, , prev, , preempt, state] = events[at]!;
-  if (!(prev in tasks)) return { from: ns, tells: ns };
+  if (prev.startsWith('swapper/')) return { from: ns, tells: ns };
+  // Noise after noise, or after a thread that the machine has, waits until that is done.
+  if (!(prev in tasks)) return { from: ns - 2, tells: undefined };
   const sleeps = preempt === 0 && state !== 0;
   let begin = ns - (sleeps ? 2_000 : 0);
   for (let i = at - 1; i >= 0 && events[i]![0] > begin - SWITCH_NS; i--) {

@@ -69,3 +69,8 @@ export function normalise(recording: Recording, events: readonly RecordedEvent[]
   }
   return lists;
 }
+
+/** Rule 4, how long a task had not run when the watchdog found it is a time. */
+export function normaliseExit(exit: Recording['exit']): string {
+  return JSON.stringify({ ...exit, message: exit.message.replace(/\d+\.\d+s$/, 'Ns') });
+}

@@ -77,6 +77,8 @@ export class RecordedTiming implements Timing {
     private readonly recording: Recording,
     private readonly clock: { readonly now: number },
     private readonly tickNs: number,
+    /** Ticks are not noted: the scheduler is bypassed. */
+    private readonly silent: () => boolean,
   ) {
     this.#events = recording.events;
     this.#hasTick = !recording.scheduler.without.includes('tick');
@@ -281,9 +283,11 @@ export class RecordedTiming implements Timing {
   ipi(cpu: number): number {
     const { now } = this.clock;
     for (const [i, event] of this.#events.entries()) {
-      if (event[NS] < now || event[CPU] !== cpu || event[EVENT] !== 'tp_switch') continue;
-      if (!this.#tracks.has(String(event[OTHER]))) continue;
+      if (event[NS] < now || event[CPU] !== cpu) continue;
       if (event[NS] > now + IPI_NS) break;
+      if (event[EVENT] === 'tp_exit') return event[NS];
+      if (event[EVENT] !== 'tp_switch') continue;
+      if (!this.#tracks.has(String(event[OTHER])) && !this.#tracks.has(event[TASK])) continue;
       let from = event[NS];
       for (let k = i - 1; k >= 0 && this.#events[k]![NS] >= Math.max(now, event[NS] - SWITCH_NS); k--) {
         const before = this.#events[k]!;
@@ -302,8 +306,8 @@ export class RecordedTiming implements Timing {
     const phase = this.#phase[cpu] ?? this.#phase.find((one) => one !== undefined) ?? 0;
     let grid = Math.floor((now - phase) / this.tickNs + 1) * this.tickNs + phase;
     // A tick that would have found a task of the workload running would have been recorded.
-    while (this.#hasTick && this.#ran(cpu, grid)) grid += this.tickNs;
-    return grid;
+    while (this.#hasTick && !this.silent() && this.#ran(cpu, grid)) grid += this.tickNs;
+    return Math.min(grid, recorded ?? grid);
   }
 
   /** Did a task of the workload have the CPU then? */
@@ -315,19 +319,29 @@ export class RecordedTiming implements Timing {
   }
 
   /**
-   * Stretches in which the emulator kept a CPU from going on: a tick has found a slice at its end, and nothing follows for
-   * longer than the way out of an interrupt takes.
+   * Stretches in which the emulator kept a CPU from going on: a tick has found a slice at its end, or a timer has woken a task
+   * where nothing runs, and nothing follows for longer than the way out of an interrupt takes.
    */
   holds(): { cpu: number; from: number; to: number }[] {
     const holds: { cpu: number; from: number; to: number }[] = [];
     const ticked = new Map<number, number>();
-    for (const [ns, cpu, event, , , a] of this.#events) {
+    const idle: boolean[] = [];
+    for (const [ns, cpu, event, , other, a] of this.#events) {
       const from = ticked.get(cpu);
       if (from !== undefined && ns - from > SWITCH_NS) holds.push({ cpu, from, to: ns });
       ticked.delete(cpu);
-      if (event === 'tick' && a === 0) ticked.set(cpu, ns);
+      if (event === 'tp_switch') idle[cpu] = other === 0;
+      if ((event === 'tick' && a === 0) || (event === 'tp_wakeup' && idle[cpu])) ticked.set(cpu, ns);
     }
     return holds;
+  }
+
+  /** Those of a scheduler's end: before cgroups, then before tasks leave. */
+  gracePeriod(): number {
+    const { now } = this.clock;
+    const next = (e: RecordedEvent) =>
+      e[NS] > now && (e[EVENT] === 'cgroup_exit' || (e[EVENT] === 'exit_task' && e[TASK].includes('/')));
+    return this.#events.find(next)?.[NS] ?? now + 8_000_000;
   }
 
   freed(task: SimTask): number {

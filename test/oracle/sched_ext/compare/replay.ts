@@ -47,7 +47,12 @@ class Run {
     let timing!: RecordedTiming;
     this.#machine = new SimMachine(kernel, {
       timing: (machine) => {
-        timing = new RecordedTiming(recording, kernel.clock, machine.scx.consts.jiffyNs);
+        timing = new RecordedTiming(
+          recording,
+          kernel.clock,
+          machine.scx.consts.jiffyNs,
+          () => machine.scx.disabling.bypassDepth > 0,
+        );
         return timing;
       },
     });
@@ -75,6 +80,7 @@ class Run {
       });
     }
     for (const noise of noiseOf(recording)) machine.at(noise.from, () => this.#disturb(noise));
+    this.#placeHelper();
     this.#launch(workload);
     const end = this.#lastOfWorkload();
     machine.runUntil(end + 1_000_000);
@@ -127,6 +133,17 @@ class Run {
         machine.wakeups.preempt(to, task);
       });
     });
+  }
+
+  /** Which CPU the helper of sched_ext is woken on is the RT class's choice, which is an input like other noise. */
+  #placeHelper(): void {
+    const helper = this.#machine.kthreads.helper();
+    let from = 0;
+    for (const [ns, cpu, event, task, other] of this.recording.events) {
+      if (event !== 'tp_switch') continue;
+      if (other === helper.kt.pid) this.#machine.at(from, () => this.kernel.tasks.setCpus(helper.kt, [cpu]));
+      if (task === `${HELPER}/${helper.kt.pid}`) from = ns + 1;
+    }
   }
 
   // ---- Noise

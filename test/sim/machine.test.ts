@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { InputError } from '../../src/errors.js';
+import { Kernel } from '../../src/kernel/kernel.js';
+import { openObject } from '../../src/loader/index.js';
+import {
+  affinity,
+  exit,
+  fork,
+  kill,
+  ms,
+  nice,
+  policy,
+  read,
+  run,
+  SimMachine,
+  type SimTask,
+  type SimTasks,
+  sleep,
+  Workload,
+  wait,
+  write,
+} from '../../src/sim/index.js';
+
+// The machine under the tracing scheduler, which notes what it is asked: rules of the scheduler core, one by one.
+
+const OBJECT = new Uint8Array(readFileSync(new URL('../../samples/scx_trace.bpf.o', import.meta.url)));
+const kernels: Kernel[] = [];
+afterEach(() => {
+  for (const kernel of kernels.splice(0)) kernel.dispose();
+});
+
+interface Outcome {
+  machine: SimMachine;
+  workload: Workload;
+  /** `time task` of each switch to a task of the workload. */
+  switches: string[];
+  task: (name: string) => SimTask;
+}
+
+async function simulate(tasks: SimTasks, { profile = '7.3', cpus = 2, until = ms(400) } = {}): Promise<Outcome> {
+  const kernel = await Kernel.create({ profile, cpus, windowBytes: 1 << 25 });
+  kernels.push(kernel);
+  const machine = new SimMachine(kernel);
+  machine.kthreads.start();
+  const object = openObject(OBJECT, { name: 'scx_trace' });
+  object.variable('slice_ns').set(ms(5));
+  object.structOpsMap('trace_ops').set('flags', 1 | 8);
+  object.load(kernel);
+  object.structOpsMap('trace_ops').attach();
+  const workload = new Workload(machine, tasks);
+  const switches: string[] = [];
+  machine.onSwitch = (cpu, _before, after) => {
+    if (after && after.name in tasks) switches.push(`${(machine.now / 1e6).toFixed(0)} ${after.name} ${cpu.id}`);
+  };
+  machine.interrupt(machine.cpus[0]!, () => {
+    const root = workload.root();
+    if (typeof root !== 'number') machine.wakeups.wakeNew(root);
+  });
+  machine.runUntil(until, () => workload.done);
+  return { machine, workload, switches, task: (name) => workload.tasks.get(name) as SimTask };
+}
+
+const ext = policy('self', 'ext');
+const pinned = affinity('self', 1);
+
+describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
+  it('gives the CPU to the next task at the first tick behind the end of a slice', async () => {
+    const busy = { P: [pinned, ext, fork('X'), fork('Y'), wait()], X: [run(ms(12))], Y: [run(ms(12))] };
+    const { switches, workload } = await simulate(busy, { profile });
+    const turns = switches.filter((line) => /X|Y/.test(line)).map((line) => line.split(' ')[1]);
+    expect(turns.slice(0, 4)).toEqual(['X', 'Y', 'X', 'Y']);
+    expect(workload.done).toBe(true);
+  });
+
+  it('runs a task for exactly the CPU time that its program uses', async () => {
+    const { task } = await simulate({ P: [ext, run(ms(7)), sleep(ms(3)), run(ms(2))] }, { profile });
+    const used = task('P').kt.sumExecRuntime;
+    expect(used).toBeGreaterThanOrEqual(ms(9));
+    expect(used).toBeLessThan(ms(9) + 200_000);
+  });
+
+  it('lets a real-time task take the CPU at once, and the other go on with what was left of its slice', async () => {
+    const { switches } = await simulate(
+      {
+        P: [pinned, ext, fork('X'), fork('R'), wait()],
+        X: [run(ms(30))],
+        R: [policy('self', 'fifo', 10), sleep(ms(6)), run(ms(2))],
+      },
+      { profile },
+    );
+    const after = switches.slice(switches.findLastIndex((line) => line.includes('R')));
+    expect(after[1]).toContain('X');
+  });
+
+  it('wakes who waits at a pipe, and who waits for a child', async () => {
+    const { workload, task } = await simulate(
+      { P: [ext, fork('X'), fork('Y'), wait()], X: [run(ms(1)), write(0)], Y: [read(0), run(ms(1)), exit(3)] },
+      { profile },
+    );
+    expect(workload.done).toBe(true);
+    expect(task('Y').exitStatus).toBe(3 << 8);
+  });
+
+  it('ends a task that is killed while it sleeps', async () => {
+    const { workload, task, machine } = await simulate(
+      { P: [ext, fork('X'), sleep(ms(2)), kill('X'), wait()], X: [sleep(ms(100))] },
+      { profile },
+    );
+    expect(workload.done).toBe(true);
+    expect(task('X').exitStatus).toBe(9);
+    expect(machine.now).toBeLessThan(ms(20));
+  });
+
+  it('moves a running task away from a CPU that it may not use any more', async () => {
+    const { switches, task } = await simulate(
+      {
+        P: [ext, fork('X'), affinity('self', 0), sleep(ms(2)), affinity('X', 1), wait()],
+        X: [affinity('self', 0), run(ms(6))],
+      },
+      { profile },
+    );
+    expect(switches.filter((line) => line.includes('X')).pop()).toMatch(/ 1$/);
+    expect(task('X').dead).toBe(true);
+  });
+});
+
+it('does the same twice', async () => {
+  const tasks = {
+    P: [ext, fork('X'), fork('Y'), wait()],
+    X: [run(ms(9)), sleep(ms(1)), run(ms(3))],
+    Y: [nice('self', 5), run(ms(8))],
+  };
+  const [one, two] = [await simulate(tasks), await simulate(tasks)];
+  expect(two.switches).toEqual(one.switches);
+  expect(one.switches.length).toBeGreaterThan(5);
+});
+
+it('refuses scenarios that name what does not exist', async () => {
+  await expect(simulate({ P: [fork('Q')] })).rejects.toThrow(new InputError('scenario: P[0]: no task Q'));
+  await expect(simulate({ P: [affinity('self', 9)] })).rejects.toThrow(new InputError('scenario: P[0]: no CPU 9'));
+  await expect(simulate({ P: [run(-1)] })).rejects.toThrow(InputError);
+});
