@@ -9,8 +9,10 @@ import { CLASS, type ScxTask } from './task.js';
 export class Disable {
   /** scx_bypass() calls that have not been undone. */
   bypassDepth = 0;
-  /** Schedulers whose exit was claimed: the dump is due, then the disable work. */
-  readonly #dumpDue = new Set<ScxSched>();
+  /** Schedulers whose exit was claimed, and on which CPU: the dump is due, then the disable work. */
+  readonly #dumpDue = new Map<ScxSched, number>();
+  /** CPUs whose interrupt is on its way. It serves whatever is due there by then, and so keeps no scheduler. */
+  readonly #raised = new Set<number>();
   readonly #workDue = new Set<ScxSched>();
   /** How far the work has come that has begun. */
   readonly #stages = new Map<ScxSched, 'bypassed' | 'without cgroups'>();
@@ -19,8 +21,17 @@ export class Disable {
 
   /** The exit of a scheduler was claimed: an interrupt dumps its state and wakes the helper that disables it. */
   claimed(sched: ScxSched): void {
-    this.#dumpDue.add(sched);
-    this.scx.core.irqWork(this.scx.kernel.currentCpu, () => this.#interrupt(sched));
+    const { currentCpu } = this.scx.kernel;
+    this.#dumpDue.set(sched, currentCpu);
+    if (this.#raised.has(currentCpu)) return;
+    this.#raised.add(currentCpu);
+    this.scx.core.irqWork(currentCpu, () => this.#served(currentCpu));
+  }
+
+  /** irq_work_run: one interrupt does all the work that was queued on its CPU. */
+  #served(cpu: number): void {
+    this.#raised.delete(cpu);
+    for (const [sched, claimedOn] of [...this.#dumpDue]) if (claimedOn === cpu) this.#interrupt(sched);
   }
 
   /** scx_disable_irq_workfn */
