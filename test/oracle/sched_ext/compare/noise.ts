@@ -50,7 +50,7 @@ export function noiseOf(recording: Recording): Noise[] {
 /** The switch away from a task of the workload begins with its ops.stopping; what woke the noise may be the tick before. */
 function beginOf({ events, tasks }: Recording, at: number): { from: number; tells: number | undefined } {
   const [ns, cpu, , prev, , preempt, state] = events[at]!;
-  if (prev.startsWith('swapper/')) return { from: ns, tells: ns };
+  if (prev.startsWith('swapper/')) return { from: fromIdle(events, at), tells: ns };
   // Noise after noise, or after a thread that the machine has, waits until that is done.
   if (!(prev in tasks)) return { from: ns - 2, tells: undefined };
   const sleeps = preempt === 0 && state !== 0;
@@ -62,4 +62,17 @@ function beginOf({ events, tasks }: Recording, at: number): { from: number; tell
     if (event === 'tick' && !sleeps) return { from: time - 1, tells: time + 1 };
   }
   return { from: begin, tells: sleeps ? undefined : begin };
+}
+
+/** An idle CPU that takes noise before the task that an interrupt has just woken there: both came with the interrupt. */
+function fromIdle(events: readonly RecordedEvent[], at: number): number {
+  const [ns, cpu] = events[at]!;
+  let from = ns;
+  for (let i = at - 1; i >= 0 && events[i]![0] > ns - SWITCH_NS; i--) {
+    const [time, where, event] = events[i]!;
+    if (where !== cpu) continue;
+    if (event === 'tp_switch') break;
+    if (event === 'tp_waking') from = time - 1;
+  }
+  return from;
 }

@@ -15,7 +15,7 @@ const B = 6;
 /** A switch in the machine is over when the kernel's begins; the recording tells the end of it, so much later at most. */
 const SWITCH_NS = 30_000;
 /** Longest that an interrupt of another CPU takes to arrive: both CPUs of the emulator share one host thread. */
-const IPI_NS = 12_000_000;
+const IPI_NS = 60_000_000;
 const DEFAULT_IPI_NS = 3_000;
 const TASK_DEAD = 0x80;
 

@@ -1,5 +1,6 @@
 import { RELEASES, readRecording, recordingNames } from '../recording.js';
 import { compare } from './compare.js';
+import { CONTROLS } from './controls.js';
 
 /** npm run fidelity: every recording, or those whose name contains a word of `only`. */
 export async function fidelity(only: readonly string[], say: (line: string) => void): Promise<boolean> {
@@ -30,6 +31,18 @@ export async function fidelity(only: readonly string[], say: (line: string) => v
       }
     }
   }
+  let missed = 0;
+  for (const { rule, recording, mutate } of only.length > 0 ? [] : CONTROLS) {
+    for (const release of RELEASES) {
+      const [topic, id] = recording.split('/') as [string, string];
+      const recorded = readRecording(release, topic, id)!;
+      const right = await compare(recorded);
+      const wrong = await compare(recorded, mutate);
+      const caught = JSON.stringify(right) !== JSON.stringify(wrong);
+      if (!caught) missed++;
+      say(`control   ${release} ${recording}: ${caught ? 'caught' : 'MISSED'}: ${rule}`);
+    }
+  }
   say(`${agree} agree, ${disagree} disagree, 0 not measured`);
-  return disagree === 0;
+  return disagree === 0 && missed === 0;
 }
