@@ -1,4 +1,5 @@
 // What the command line and the library make of one object of the corpus.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -11,6 +12,9 @@ import { VmtableError } from '../../dist/src/errors.js';
 import { BPF_PROG_TYPE } from '../../dist/src/uapi.js';
 import { compare, objdump } from './objdump.mjs';
 
+const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+/** Of one run of a scheduler; most take a second. */
+const LIMIT_MS = 60_000;
 const HOOKS = fileURLToPath(new URL('hooks', import.meta.url));
 
 /** The columns of the table, in order. */
@@ -131,7 +135,7 @@ async function loadAndRun(result, path, version, diagnosis) {
   for (const { structName, name } of object.structOps) {
     const drive = DRIVERS[structName.replace(/___.*/, '')];
     if (!drive) continue;
-    const { status, out, failure } = await commandOutput([
+    const { status, out, failure } = drivenBy([
       ...drive,
       path,
       ...hookOptions(path),
@@ -143,6 +147,18 @@ async function loadAndRun(result, path, version, diagnosis) {
     ]);
     if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));
   }
+}
+
+/** A driver's command in a process of its own, so that a run without an end is a reason like any other. */
+function drivenBy(argv) {
+  const options = { encoding: 'utf8', timeout: LIMIT_MS, maxBuffer: 1 << 28 };
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [CLI, ...argv], options);
+  if (error) return { failure: error.code === 'ETIMEDOUT' ? `no end within ${LIMIT_MS / 1000} s` : error.message };
+  return {
+    status,
+    out: stdout,
+    ...(status !== 0 && stdout === '' && { failure: stderr.trim() || `status ${status}` }),
+  };
 }
 
 /** Why a scheduler or an algorithm did not come to a good end. */
