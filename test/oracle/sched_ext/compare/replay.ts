@@ -2,6 +2,7 @@ import { Kernel } from '../../../../src/kernel/kernel.js';
 import { TASK_STATE } from '../../../../src/kernel/model/task.js';
 import { QUEUE } from '../../../../src/sched_ext/core.js';
 import { CLASS } from '../../../../src/sched_ext/task.js';
+import { Topology } from '../../../../src/sched_ext/topology.js';
 import { BLOCK, type Program, SimMachine, type SimTask, type SimTasks, Workload } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
 import { eventNames, openScheduler } from '../suite.mjs';
@@ -33,6 +34,12 @@ export async function replay(recording: Recording, mutate?: Mutation): Promise<R
   }
 }
 
+/** Recorded machines: two cores of one thread, or two of two threads. */
+function topologyOf(cpus: number): Topology {
+  if (cpus === 2) return Topology.flat(cpus);
+  return new Topology(Array.from({ length: cpus }, (_, cpu) => ({ node: 0, llc: 0, core: cpu >> 1 })));
+}
+
 class Run {
   readonly #machine: SimMachine;
   readonly #others = new Map<number, SimTask>();
@@ -46,6 +53,7 @@ class Run {
   ) {
     let timing!: RecordedTiming;
     this.#machine = new SimMachine(kernel, {
+      topology: topologyOf(recording.cpus),
       timing: (machine) => {
         timing = new RecordedTiming(
           recording,
