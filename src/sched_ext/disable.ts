@@ -36,11 +36,17 @@ export class Disable {
 
   /** scx_disable_irq_workfn */
   #interrupt(sched: ScxSched): void {
-    if (!this.#dumpDue.delete(sched)) return;
-    const { exit } = sched;
-    if (exit && exit.kind >= this.scx.consts.exit.error) exit.dump = this.scx.dump.dump(sched, exit, sched.exitDumpLen);
+    if (!this.#dump(sched)) return;
     this.#workDue.add(sched);
     this.scx.core.kthreadWork(() => this.#work(sched));
+  }
+
+  /** False if the scheduler's exit was not claimed, or the interrupt has been. */
+  #dump(sched: ScxSched): boolean {
+    if (!this.#dumpDue.delete(sched)) return false;
+    const { exit } = sched;
+    if (exit && exit.kind >= this.scx.consts.exit.error) exit.dump = this.scx.dump.dump(sched, exit, sched.exitDumpLen);
+    return true;
   }
 
   #work(sched: ScxSched): void {
@@ -53,10 +59,9 @@ export class Disable {
     });
   }
 
-  /** scx_flush_disable_work: waits for what a claim has set going. */
+  /** scx_flush_disable_work: waits for what a claim has set going, here by doing it: nothing is left for the helper. */
   flush(sched: ScxSched): void {
-    this.#interrupt(sched);
-    if (this.#workDue.delete(sched)) this.#begin(sched);
+    if (this.#dump(sched) || this.#workDue.delete(sched)) this.#begin(sched);
     this.#exitCgroups(sched);
     this.#finish(sched);
   }

@@ -58,6 +58,8 @@ export class Vm implements ContextOwner, CallSources {
   /** A field of its own: property access on the exports object is slow. */
   private readonly invokeCore: ExecExports['invoke'];
 
+  #pooled = 0;
+
   private constructor(
     readonly core: Core,
     dispatch: { host: () => void },
@@ -271,11 +273,22 @@ export class Vm implements ContextOwner, CallSources {
 
   private takeContext(): number {
     this.alive();
-    return this.exports.ctxTake() >>> 0 || newContext(this.exports, this.memory);
+    return this.exports.ctxTake() >>> 0 || this.newPooled();
+  }
+
+  /** Contexts made for runs: as many as were ever nested at once. They are kept for the next run. */
+  get pooled(): number {
+    return this.#pooled;
+  }
+
+  private newPooled(): number {
+    const ctx = newContext(this.exports, this.memory);
+    this.#pooled++;
+    return ctx;
   }
 
   private growPool(): void {
-    this.exports.ctxGive(newContext(this.exports, this.memory));
+    this.exports.ctxGive(this.newPooled());
   }
 
   // ---- Host functions ------------------------------------------------------------------------------------------------------
