@@ -100,19 +100,44 @@ export function linkUpdate(
   if ((flags & ~replace) !== 0) return -ERRNO.EINVAL;
   const link = kernel.fds.link(attr.link_fd);
   if (typeof link === 'number') return link;
-  if (link.updateProg) return updateLinkProg(kernel, link, attr, (flags & replace) !== 0);
+  return withLink(link, () => updateLink(kernel, link, attr, (flags & replace) !== 0));
+}
+
+function updateLink(
+  kernel: Kernel,
+  link: BpfLink,
+  attr: { new_map_fd?: number; new_prog_fd?: number; old_map_fd?: number; old_prog_fd?: number },
+  replaces: boolean,
+): number {
+  if (link.updateProg) return updateLinkProg(kernel, link, attr, replaces);
   const next = kernel.fds.map(attr.new_map_fd ?? attr.new_prog_fd ?? 0);
   if (typeof next === 'number') return next;
   const oldFd = attr.old_map_fd ?? attr.old_prog_fd ?? 0;
   let expectedOld: BpfMap | null = null;
-  if ((flags & replace) !== 0) {
+  if (replaces) {
     const old = kernel.fds.map(oldFd);
     if (typeof old === 'number') return old;
     expectedOld = old;
   } else if (oldFd !== 0) {
     return -ERRNO.EINVAL;
   }
-  return link.updateMap(next, expectedOld);
+  // A reference of the call's own: the subsystem may close the fd.
+  next.incWithUref();
+  try {
+    return link.updateMap(next, expectedOld);
+  } finally {
+    next.putWithUref();
+  }
+}
+
+/** The reference to a link that a system call holds (kernel: bpf_link_get_from_fd): what it calls may close the fd. */
+function withLink(link: BpfLink, body: () => number): number {
+  link.inc();
+  try {
+    return body();
+  } finally {
+    link.put();
+  }
 }
 
 /** The half of link_update() for links that hold a program. */
@@ -133,5 +158,5 @@ function updateLinkProg(
 /** BPF_LINK_DETACH. */
 export function linkDetach(kernel: Kernel, attr: { link_fd: number }): number {
   const link = kernel.fds.link(attr.link_fd);
-  return typeof link === 'number' ? link : link.detach();
+  return typeof link === 'number' ? link : withLink(link, () => link.detach());
 }

@@ -305,7 +305,8 @@ export interface StructOpsDef {
   reg(kdata: Kdata, link: LinkInfo | null): number;
   /**
    * Undoes reg, with the same link: at MAP_DELETE_ELEM (link null), at LINK_DETACH, or when the last reference to the link
-   * goes. After updates kdata is the vtable that is in the link now. Cannot fail.
+   * goes. After updates kdata is the vtable that is in the link now. Cannot fail: what it
+   * throws leaves a call that has taken effect.
    */
   unreg(kdata: Kdata, link: LinkInfo | null): void;
   /**

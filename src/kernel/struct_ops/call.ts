@@ -1,6 +1,6 @@
 import { ACCESS_RO, WINDOW_BASE } from '../../../assembly/abi.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
-import { InputError, located } from '../../errors.js';
+import { InputError, located, VmtableError } from '../../errors.js';
 import type { GuestPtr } from '../../vm/types.js';
 import { INVOKE_DONE } from '../../vm/vm.js';
 import type { ProgramFault } from '../fault.js';
@@ -51,6 +51,7 @@ export class StructOpsCall {
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
   #depth = 0;
+  #freed = false;
   /** CPUs on which a program with a private stack is running. */
   readonly #active = new Set<number>();
   readonly #guarded: boolean;
@@ -77,7 +78,9 @@ export class StructOpsCall {
     this.callable = Object.assign(this.#compile(), { prog, stats: this.stats });
   }
 
+  /** The map is gone; a callable that someone kept finds no context and says so. */
   free(): void {
+    this.#freed = true;
     for (const context of this.#contexts) this.#memory.free(context);
     this.#contexts.length = 0;
   }
@@ -135,6 +138,9 @@ export class StructOpsCall {
   }
 
   #newContext(): GuestPtr {
+    if (this.#freed) {
+      throw new VmtableError(`struct_ops ${this.desc.name}.${this.member.name}: called after its map was freed`);
+    }
     const context = this.#memory.alloc(Math.max(this.#model.slots * 8, 8), {
       access: ACCESS_RO,
       name: `context of ${this.desc.name}.${this.member.name}`,
@@ -154,7 +160,7 @@ export class StructOpsCall {
 
   #storeOther(slot: GuestPtr, arg: Arg, value: OpArg | undefined): void {
     const memory = this.#memory;
-    const number = typeof value === 'object' ? value.ptr : typeof value === 'boolean' ? Number(value) : value;
+    const number = typeof value === 'object' ? value?.ptr : typeof value === 'boolean' ? Number(value) : value;
     if (typeof number === 'number') {
       if (arg.scalar) storeNumber(memory.core.view, slot + WINDOW_BASE, arg.code, number);
       else storeStruct(memory, slot, number, arg.size);

@@ -1,4 +1,4 @@
-import { InputError } from '../../errors.js';
+import { InputError, VmtableError } from '../../errors.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kdata, StructOpsCallable, StructReader } from '../types.js';
 import type { Field, StructType } from '../view.js';
@@ -14,6 +14,7 @@ function read(field: Field, ptr: GuestPtr): number | bigint | string {
 export class MapKdata implements Kdata {
   /** Filled member by member during a map update, emptied by its rollback. */
   readonly ops: Record<string, StructOpsCallable | undefined> = {};
+  #freed = false;
 
   constructor(
     readonly ptr: GuestPtr,
@@ -29,12 +30,23 @@ export class MapKdata implements Kdata {
     return this.map.name;
   }
 
+  /** The memory is about to be given back. */
+  free(): void {
+    this.#freed = true;
+  }
+
+  #field(member: string): Field {
+    if (this.#freed)
+      throw new VmtableError(`struct ${this.struct.name} of map "${this.mapName}": used after it was freed`);
+    return this.struct.field(member);
+  }
+
   get(member: string): number | bigint | string {
-    return read(this.struct.field(member), this.ptr);
+    return read(this.#field(member), this.ptr);
   }
 
   set(member: string, value: number | bigint | string): void {
-    const field = this.struct.field(member);
+    const field = this.#field(member);
     if (typeof value === 'string') field.setText(this.ptr, value);
     else if (typeof value === 'bigint') field.setBig(this.ptr, value);
     else field.set(this.ptr, value);

@@ -26,19 +26,22 @@ export class StructOpsLink extends BpfLink {
     const link = new StructOpsLink(kernel);
     const primer = LinkPrimer.prime(link);
     if (typeof primer === 'number') return primer;
+    // The link's reference, taken before reg: it may close the fd (bpf_map_get).
+    map.inc();
     // reg runs while nobody can see the link; when it fails, unreg is not called.
     let err: number;
     try {
       err = kernel.structOps.exclusive(() => map.desc.def.reg(map.kdata, link));
     } catch (error) {
       primer.cleanup();
+      map.put();
       throw error;
     }
     if (err !== 0) {
       primer.cleanup();
+      map.put();
       return err;
     }
-    map.inc();
     link.#map = map;
     return primer.settle();
   }
@@ -68,11 +71,15 @@ export class StructOpsLink extends BpfLink {
     const map = this.#map;
     if (!map) return 0;
     this.kernel.structOps.exclusive(() => {
-      map.desc.def.unreg(map.kdata, this);
-      this.#map = null;
-      map.put();
+      // unreg cannot fail: what it throws leaves the call with the link detached.
+      try {
+        map.desc.def.unreg(map.kdata, this);
+      } finally {
+        this.#map = null;
+        map.put();
+        for (const wake of this.#hangup.splice(0)) wake();
+      }
     });
-    for (const wake of this.#hangup.splice(0)) wake();
     return 0;
   }
 
@@ -81,8 +88,11 @@ export class StructOpsLink extends BpfLink {
     const map = this.#map;
     if (!map) return;
     this.#map = null;
-    map.desc.def.unreg(map.kdata, this);
-    map.put();
+    try {
+      map.desc.def.unreg(map.kdata, this);
+    } finally {
+      map.put();
+    }
   }
 
   override poll(): number {

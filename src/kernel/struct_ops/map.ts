@@ -1,6 +1,7 @@
 import { ACCESS_RO, ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import type { BtfView } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
+import { VmtableError } from '../../errors.js';
 import { BPF_MAP_FLAG, BPF_PROG_TYPE } from '../../uapi.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
@@ -47,6 +48,8 @@ export class StructOpsMap extends BpfMap {
   readonly #kvalue: GuestPtr;
   /** Compact, in member order, as the kernel's links[]. */
   #progs: MemberProg[] = [];
+  /** Inside of updateElem, under the map's mutex. */
+  #updating = false;
 
   constructor(
     kernel: Kernel,
@@ -122,18 +125,25 @@ export class StructOpsMap extends BpfMap {
     const user = value.subarray(desc.dataOffset, desc.dataOffset + desc.structSize);
     if (!zeroHoles(desc, desc.structId, user)) return -ERRNO.EINVAL;
     if (value.subarray(0, 8).some((byte) => byte !== 0)) return -ERRNO.EINVAL; // refcnt, state
+    if (this.#updating) {
+      throw new VmtableError(`map "${this.name}": updated from inside its own update; the kernel would deadlock`);
+    }
     if (this.state !== STATE_INIT) return -ERRNO.EBUSY;
 
+    // The file that the system call holds: a callback may close the fd.
+    this.incWithUref();
+    this.#updating = true;
     this.#uvalue.set(value);
-    let result: { done: boolean; err: number };
+    let done = false;
     try {
-      result = this.#install();
-    } catch (error) {
-      this.#rollback();
-      throw error;
+      const result = this.#install();
+      done = result.done;
+      return result.err;
+    } finally {
+      if (!done) this.#rollback();
+      this.#updating = false;
+      this.putWithUref();
     }
-    if (!result.done) this.#rollback();
-    return result.err;
   }
 
   /**
@@ -240,8 +250,11 @@ export class StructOpsMap extends BpfMap {
     switch (this.state) {
       case STATE_INUSE:
         this.state = STATE_TOBEFREE;
-        this.desc.def.unreg(this.kdata, null);
-        this.put();
+        try {
+          this.desc.def.unreg(this.kdata, null);
+        } finally {
+          this.put();
+        }
         return 0;
       case STATE_TOBEFREE:
         return -ERRNO.EINPROGRESS;
@@ -262,6 +275,7 @@ export class StructOpsMap extends BpfMap {
   protected override freeMap(): void {
     this.#putProgs();
     this.kernel.structOps.forget(this);
+    this.kdata.free();
     this.kernel.memory.free(this.#kvalue);
   }
 }
