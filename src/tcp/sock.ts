@@ -1,3 +1,4 @@
+import { VmtableError } from '../errors.js';
 import { jiffies64 } from '../kernel/index.js';
 import type { GuestPtr } from '../vm/types.js';
 import type { CaOps } from './ca_ops.js';
@@ -34,6 +35,8 @@ export class TcpSock {
   /** An ack that the algorithm asks for (bpf_tcp_send_ack); argument rcv_nxt. */
   sendAck: (rcvNxt: number) => void = () => {};
 
+  #freed = false;
+
   /** A closed socket under `ca` (kernel: tcp_init_sock, tcp_assign_congestion_control). */
   constructor(
     readonly tcp: Tcp,
@@ -63,8 +66,10 @@ export class TcpSock {
     tcp.add(this);
   }
 
-  /** Releases the algorithm and the memory. */
+  /** Releases the algorithm and the memory. Throws VmtableError the second time. */
   free(): void {
+    if (this.#freed) throw new VmtableError('tcp: the socket was freed before');
+    this.#freed = true;
     this.tcp.algorithms.cleanup(this);
     this.tcp.remove(this);
     this.tcp.kernel.freeObject(this.ptr);

@@ -365,3 +365,9 @@ describe('a path', () => {
     expect(() => new TcpFlow(tcp, 'bbr')).toThrow('no algorithm "bbr" (there are reno cubic)');
   });
 });
+
+it('a socket is freed once', async () => {
+  const socket = addTcp(await newKernel()).socket('once');
+  socket.free();
+  expect(() => socket.free()).toThrow('freed before');
+});
