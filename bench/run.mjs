@@ -1,7 +1,8 @@
-// npm run bench: the interpreter against the same C compiled natively, the cost of calling in, maps against the machine's own
-// kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples, because what disturbs a
-// sample only ever makes it longer. `-- --json` gives one JSON document.
+// npm run bench: the interpreter against the same C compiled natively, the cost of calling in and of dispatching an op, maps
+// against the machine's own kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples,
+// because what disturbs a sample only ever makes it longer. `-- --json` gives one JSON document.
 import { Vm } from '../dist/src/vm/vm.js';
+import { emptyOp } from './dispatch.mjs';
 import { KERNELS, loadKernel } from './kernels.mjs';
 import { benchLoad, formatLoad } from './load.mjs';
 import { benchMaps, formatMaps } from './maps.mjs';
@@ -62,10 +63,14 @@ async function main() {
   const vm = await Vm.create({ windowBytes: 16 * 2 ** 20 });
   const exit = { insns: Uint8Array.from([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), calls: new Map() };
   const empty = vm.loadProg({ ...exit, name: 'empty', checks: 'isolate', faults: 'kernel', engine: 'interp' });
+  const dispatched = await emptyOp('object');
   const calls = [
     await emptyExport(),
     timed('invoke of an empty program', (n) => {
       for (let i = 0; i < n; i++) vm.invoke(empty, 0, 0);
+    }),
+    timed('struct_ops op of an empty program', (n) => {
+      for (let i = 0; i < n; i++) dispatched.op(1, 2);
     }),
   ].map(warm);
   const kernels = CHECKS.flatMap((checks) =>
@@ -110,8 +115,9 @@ async function main() {
       return [checks, { nsPerInsn: geomean(own.map((row) => row.nsPerInsn)), slowdown }];
     }),
   );
-  const [bare, invoke] = calls.map(best);
-  const call = { emptyExportNs: bare, invokeNs: invoke, ratio: invoke / bare };
+  const [bare, invoke, op] = calls.map(best);
+  const call = { emptyExportNs: bare, invokeNs: invoke, ratio: invoke / bare, opNs: op, opRatio: op / bare };
+  dispatched.dispose();
   const load = benchLoad();
   vm.dispose();
   progress('');
@@ -136,6 +142,9 @@ function print({ rows, geomeans, call, maps, load, native }) {
   if (!native) console.log('clang is not installed: the native side is left out');
   console.log(
     `\ncalling in: ${call.invokeNs.toFixed(1)} ns for an empty program, ${call.emptyExportNs.toFixed(1)} ns for an empty Wasm export (${call.ratio.toFixed(1)} ×)`,
+  );
+  console.log(
+    `struct_ops op: ${call.opNs.toFixed(1)} ns to an empty program, object checks (${call.opRatio.toFixed(1)} ×)`,
   );
   console.log(`\n${formatMaps(maps).join('\n')}`);
   console.log(`\n${formatLoad(load).join('\n')}`);
