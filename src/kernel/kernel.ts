@@ -261,8 +261,7 @@ export class Kernel {
     if (object?.fdKind !== 'map' && !(object instanceof PerfEvent)) {
       throw new ErrnoError(object ? ERRNO.EINVAL : ERRNO.EBADF, `poll of fd ${fd}`);
     }
-    object.waiters.add(ready);
-    return () => object.waiters.delete(ready);
+    return object.waiters.add(ready);
   }
 
   /**

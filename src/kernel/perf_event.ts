@@ -1,5 +1,6 @@
 import type { Kernel } from './kernel.js';
 import { POLLIN } from './link.js';
+import { WaitQueue } from './wait_queue.js';
 
 // Software events of the kind PERF_COUNT_SW_BPF_OUTPUT, each with the ring of its CPU (kernel: kernel/events/core.c,
 // ring_buffer.c). What user space maps is a page of positions and then the data:
@@ -27,14 +28,13 @@ function paddedRaw(bytes: number): number {
 export class PerfEvent {
   readonly fdKind = 'file';
   /** Whoever sleeps on its file. */
-  readonly waiters = new Set<() => void>();
+  readonly waiters: WaitQueue;
   /** The mapping: positions and data. */
   readonly memory: Uint8Array;
   readonly #view: DataView;
   readonly #dataBytes: number;
   #head = 0;
   #lost = 0;
-  #waking = false;
 
   constructor(
     readonly kernel: Kernel,
@@ -42,6 +42,7 @@ export class PerfEvent {
     readonly cpu: number,
     pages: number,
   ) {
+    this.waiters = new WaitQueue(kernel.rcu);
     this.#dataBytes = pages * PERF_PAGE;
     this.memory = new Uint8Array(PERF_PAGE + this.#dataBytes);
     this.#view = new DataView(this.memory.buffer);
@@ -65,7 +66,8 @@ export class PerfEvent {
     new DataView(body.buffer).setUint32(0, padded, true);
     body.set(raw, 4);
     this.#record(PERF_RECORD_SAMPLE, PERF_RECORD_MISC_KERNEL, body);
-    this.#wakeUp();
+    // wakeup_events is 1: each sample wakes.
+    this.waiters.wake();
     return true;
   }
 
@@ -85,20 +87,6 @@ export class PerfEvent {
       for (const byte of part) this.memory[PERF_PAGE + (this.#head++ % this.#dataBytes)] = byte;
     }
     this.#view.setBigUint64(PERF_DATA_HEAD, BigInt(this.#head), true);
-  }
-
-  /** wakeup_events is 1: each sample wakes, when the program has left the CPU. */
-  #wakeUp(): void {
-    if (this.#waking || this.waiters.size === 0) return;
-    this.#waking = true;
-    this.kernel.rcu.call(
-      () => {
-        this.#waking = false;
-        for (const waiter of [...this.waiters]) waiter();
-      },
-      'rcu',
-      'tasksTrace',
-    );
   }
 
   poll(): number {

@@ -8,6 +8,7 @@ import { POLLERR } from '../link.js';
 import type { RcuFlavour } from '../rcu.js';
 import { RefCount } from '../refcount.js';
 import type { BpfAttr, MapInfo } from '../types.js';
+import { WaitQueue } from '../wait_queue.js';
 import type { Mapping } from './mapping.js';
 import type { RecordError, SpecialField } from './record.js';
 
@@ -71,6 +72,7 @@ export abstract class BpfMap implements MapInfo {
     readonly kernel: Kernel,
     attr: MapCreateAttr,
   ) {
+    this.waiters = new WaitQueue(kernel.rcu);
     this.type = attr.map_type;
     this.keySize = attr.key_size;
     this.valueSize = attr.value_size;
@@ -166,22 +168,7 @@ export abstract class BpfMap implements MapInfo {
   }
 
   /** Whoever sleeps on the map's file; see Kernel.onReady. */
-  readonly waiters = new Set<() => void>();
-  #waking = false;
-
-  /** Wakes them when the running program has left the CPU (kernel: an irq_work that calls wake_up_all). */
-  protected wakeUp(): void {
-    if (this.#waking || this.waiters.size === 0) return;
-    this.#waking = true;
-    this.kernel.rcu.call(
-      () => {
-        this.#waking = false;
-        for (const waiter of [...this.waiters]) waiter();
-      },
-      'rcu',
-      'tasksTrace',
-    );
-  }
+  readonly waiters: WaitQueue;
 
   get usercnt(): number {
     return this.#usercnt;

@@ -221,7 +221,7 @@ export class RingbufMap extends Ring {
     if (wrapped > 0) this.firstCopy(wrapped).set(this.secondCopy(wrapped));
     if (length > 0) memory.setAccess(sample, Math.ceil(length / 8) * 8, ACCESS_FREED);
     const caughtUp = this.header(this.consumerPos) === header;
-    if ((flags & BPF_RB_FORCE_WAKEUP) !== 0 || (caughtUp && (flags & BPF_RB_NO_WAKEUP) === 0)) this.wakeUp();
+    if ((flags & BPF_RB_FORCE_WAKEUP) !== 0 || (caughtUp && (flags & BPF_RB_NO_WAKEUP) === 0)) this.waiters.wake();
   }
 
   /** Kernel: bpf_ringbuf_query. Positions that user space wrote may be any u64. */
@@ -305,7 +305,7 @@ export class UserRingbufMap extends Ring {
 
   /** Tells waiting producers that there is room. */
   drained(): void {
-    this.wakeUp();
+    this.waiters.wake();
   }
 
   override poll(): number {
