@@ -1,4 +1,6 @@
-import { UnsupportedError } from '../errors.js';
+import { InputError } from '../errors.js';
+import type { Jit } from './jit.js';
+import type { LoadedProg } from './prog.js';
 import type { EngineName } from './types.js';
 
 /**
@@ -7,16 +9,28 @@ import type { EngineName } from './types.js';
  */
 export interface Engine {
   readonly name: EngineName;
-  /** The program with this core handle was loaded, or will be freed. */
-  load(handle: number): void;
-  free(handle: number): void;
+  /** The program was loaded, or will be freed. */
+  load(prog: LoadedProg): void;
+  free(prog: LoadedProg): void;
 }
 
 /** The interpreter needs nothing but the slots. */
 const interp: Engine = { name: 'interp', load() {}, free() {} };
 
-/** Throws UnsupportedError for an engine that this build does not have. */
-export function engineFor(name: EngineName): Engine {
-  if (name === 'interp') return interp;
-  throw new UnsupportedError(`engine "${name}" is not available: only "interp" is`);
+/** The engines of one core. */
+export class Engines {
+  private readonly all: ReadonlyMap<EngineName, Engine>;
+
+  constructor(jit: Jit) {
+    const compiled: Engine = { name: 'jit', load: (prog) => jit.compile(prog), free: (prog) => jit.release(prog) };
+    const auto: Engine = { name: 'auto', load() {}, free: (prog) => jit.release(prog) };
+    this.all = new Map([interp, compiled, auto].map((engine) => [engine.name, engine]));
+  }
+
+  /** Throws InputError for a name that is none. */
+  named(name: EngineName): Engine {
+    const engine = this.all.get(name);
+    if (!engine) throw new InputError(`there is no engine "${name}" (${[...this.all.keys()].join(', ')})`);
+    return engine;
+  }
 }

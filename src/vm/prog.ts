@@ -1,7 +1,7 @@
 import * as abi from '../../assembly/abi.js';
 import { InputError } from '../errors.js';
 import type { Core } from './core.js';
-import { type Engine, engineFor } from './engine.js';
+import type { Engine } from './engine.js';
 import type { CoreMemory } from './memory.js';
 import type { CallTarget, VmProg, VmProgSpec } from './types.js';
 import { verifyError } from './verify.js';
@@ -18,12 +18,14 @@ export class LoadedProg implements VmProg {
   readonly arena: number;
   /** Names of missing call targets, by insn. */
   readonly missing: ReadonlyMap<number, string>;
+  engine: 'interp' | 'jit' = 'interp';
+  notCompiled: string | undefined;
 
   constructor(
     readonly handle: number,
     id: number,
     spec: VmProgSpec,
-    private readonly engine: Engine,
+    private readonly runner: Engine,
     private readonly release: (prog: LoadedProg) => void,
   ) {
     this.id = id;
@@ -34,24 +36,24 @@ export class LoadedProg implements VmProg {
     const missing = new Map<number, string>();
     for (const [insn, target] of spec.calls) if (target.kind === 'missing') missing.set(insn, target.name);
     this.missing = missing;
-    engine.load(handle);
+    runner.load(this);
   }
 
   free(): void {
     this.release(this);
-    this.engine.free(this.handle);
+    this.runner.free(this);
   }
 }
 
-/** Checks and decodes a program. Throws VerifyError (an InputError), UnsupportedError for the engine. */
+/** Checks and decodes a program. Throws VerifyError (an InputError). */
 export function loadProg(
   core: Core,
   memory: CoreMemory,
   spec: VmProgSpec,
+  engine: Engine,
   hostFunctions: number,
   release: (prog: LoadedProg) => void,
 ): LoadedProg {
-  const engine = engineFor(spec.engine);
   if (spec.insns.length % 8 !== 0) {
     throw new InputError(`program "${spec.name}": ${spec.insns.length} bytes are no whole number of insns`);
   }

@@ -7,7 +7,11 @@ import type { VmtableError } from '../errors.js';
  */
 export type GuestPtr = number;
 
-export type EngineName = 'interp' | 'jit';
+/**
+ * interp: the interpreter. jit: compiled to Wasm when loaded. auto: interpreted first, compiled when hot. What cannot be
+ * compiled is interpreted; results are the same.
+ */
+export type EngineName = 'interp' | 'jit' | 'auto';
 
 /** isolate: one range check an access, the host is safe. object: shadow memory, guest objects are safe from each other. */
 export type CheckStrength = 'isolate' | 'object';
@@ -101,6 +105,10 @@ export interface VmProg {
   readonly name: string;
   /** Number of 8-byte insns. */
   readonly insnCount: number;
+  /** What runs it now. */
+  readonly engine: 'interp' | 'jit';
+  /** Why it is not compiled although it should be. */
+  readonly notCompiled: string | undefined;
   free(): void;
 }
 

@@ -4,8 +4,10 @@ import { type ArenaSpec, CoreArena } from './arena.js';
 import { Call, CallbackStopped, type CallSources, Stop } from './call.js';
 import { Context, type ContextOwner, newContext, runContext, SLICE, startContext } from './context.js';
 import { type Core, instantiateCore } from './core.js';
+import { Engines } from './engine.js';
 import type { ExecExports } from './exports.js';
 import { type FaultSources, faultOf, placeOf } from './fault.js';
+import { Jit } from './jit.js';
 import { type CoreMap, type ForeignHandle, type ForeignMap, Maps } from './map.js';
 import { CoreMemory } from './memory.js';
 import { type LoadedProg, loadProg } from './prog.js';
@@ -50,6 +52,7 @@ export class Vm implements ContextOwner, CallSources {
   private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
   private readonly call: Call;
+  private readonly engines = new Engines(new Jit());
   /** What a host function threw, and the fault it takes from a callback, until the run that stops picks them up. */
   private thrown: unknown;
   private thrownBy = '';
@@ -94,13 +97,15 @@ export class Vm implements ContextOwner, CallSources {
 
   // ---- Programs, functions, maps ---------------------------------------------------------------------------------------
 
-  /** Checks and decodes a program. Throws VerifyError (an InputError) naming the insn, UnsupportedError for the engine. */
+  /** Checks and decodes a program. Throws VerifyError (an InputError) naming the insn. */
   loadProg(spec: VmProgSpec): VmProg {
     this.alive();
     if (spec.arena !== undefined && !this.arenas.has(spec.arena)) {
       throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
     }
-    const prog = loadProg(this.core, this.memory, spec, this.hosts.length, (gone) => this.freeProg(gone));
+    const prog = loadProg(this.core, this.memory, spec, this.engines.named(spec.engine), this.hosts.length, (gone) =>
+      this.freeProg(gone),
+    );
     this.progs.set(prog.handle, prog);
     return prog;
   }

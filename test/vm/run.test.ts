@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
-import { UnsupportedError } from '../../src/errors.js';
+import { InputError } from '../../src/errors.js';
 import type { Vm } from '../../src/vm/vm.js';
 import { core, load, newVm, type ProgOptions, RUNS } from './programs.js';
 
@@ -258,8 +258,8 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
 
 test('an engine that is not there is refused by name', async () => {
   const vm = await newVm();
-  expect(() => load(vm, 'r0 = 0; exit', { engine: 'jit' })).toThrow(UnsupportedError);
-  expect(() => load(vm, 'r0 = 0; exit', { engine: 'jit' })).toThrow('engine "jit"');
+  expect(() => load(vm, 'r0 = 0; exit', { engine: 'magic' as 'jit' })).toThrow(InputError);
+  expect(() => load(vm, 'r0 = 0; exit', { engine: 'magic' as 'jit' })).toThrow('engine "magic"');
   vm.dispose();
 });
 
