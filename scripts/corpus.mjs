@@ -5,13 +5,14 @@
 //
 // --all compiles every chosen program of selftests/bpf, at both instruction set versions; else a fixed forty of them. --write
 // stores the table as docs/corpus.md. NAMEs show single objects with everything that is said about them.
-// Sources and objects lie in build/corpus; nothing of them is committed. Needs apt-get, dpkg-deb, xz, python3 and clang-19.
+// Sources, objects and answers lie in build/corpus; nothing of them is committed. A run that is broken off goes on where it was.
+// Needs apt-get, dpkg-deb, xz, python3 and clang-19.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compileSet, SETS } from './corpus/compile.mjs';
-import { judge } from './corpus/judge.mjs';
+import { judgeAll } from './corpus/judge_pool.mjs';
 import { report, table } from './corpus/report.mjs';
 import { KERNELS, prepareKernel } from './corpus/sources.mjs';
 
@@ -38,12 +39,10 @@ for (const set of sets) {
   const { objects, failed } = await compileSet(set, kernels[set.kernel], selftests, options.all);
   const chosen = objects.filter(({ name }) => names.length === 0 || names.includes(name));
   say(`${set.id}: ${chosen.length} objects`);
-  const judged = [];
-  for (const { name, path } of chosen) {
-    const answer = await judge({ path, kernel: set.kernel });
-    judged.push({ name, ...answer });
-    if (names.length > 0) console.log(JSON.stringify({ set: set.id, name, ...answer }, null, 2));
-  }
+  const tasks = chosen.map(({ path }) => ({ path, kernel: set.kernel }));
+  const answers = await judgeAll(tasks, join(cache, 'answers'), (text) => say(`${set.id}: ${text}`));
+  const judged = answers.map((answer, i) => ({ name: chosen[i].name, ...answer }));
+  if (names.length > 0) for (const answer of judged) console.log(JSON.stringify({ set: set.id, ...answer }, null, 2));
   results.push({ set, judged, failed });
   unexpected += failed.length;
 }

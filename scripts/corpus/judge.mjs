@@ -1,7 +1,6 @@
 // What the command line and the library make of one object of the corpus.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as asm from '../../dist/src/asm/index.js';
 import { cli } from '../../dist/src/cli/cli.js';
@@ -15,7 +14,6 @@ import { compare, objdump } from './objdump.mjs';
 const CLI = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
 /** Of one run of a scheduler; most take a second. */
 const LIMIT_MS = 60_000;
-const HOOKS = fileURLToPath(new URL('hooks', import.meta.url));
 
 /** The columns of the table, in order. */
 export const STEPS = ['inspected', 'disassembled', 'doctor ok', 'loaded', 'attached', 'ran'];
@@ -38,7 +36,7 @@ const DRIVERS = {
  * VmtableError) are reasons that begin with `unexpected`.
  */
 export async function judge({ path, kernel }) {
-  const options = ['--kernel', kernel, ...hookOptions(path)];
+  const options = ['--kernel', kernel];
   const result = {};
   result.inspected = await command(['inspect', path, '--json']);
   result.disassembled = await command(['disasm', path, '--source']);
@@ -49,11 +47,6 @@ export async function judge({ path, kernel }) {
   result['doctor ok'] = doctor.failure ?? (diagnosis.ok || lacks(diagnosis));
   await loadAndRun(result, path, kernel, diagnosis);
   return { ...result, diagnosis };
-}
-
-function hookOptions(path) {
-  const file = join(HOOKS, `${basename(path, '.bpf.o')}.mjs`);
-  return existsSync(file) ? ['--hooks', file] : [];
 }
 
 function ioOf(sink) {
@@ -108,16 +101,14 @@ async function loadAndRun(result, path, version, diagnosis) {
     return;
   }
   const sink = { out: '', err: '' };
-  const hooks = hookOptions(path)[1];
-  const options = { kernel: version, ...(hooks && { hooks }) };
+  const options = { kernel: version };
   const io = ioOf(sink);
   const object = openInput(io, path, options);
   const kernel = await createKernel(io, options);
   try {
     addSubsystems(kernel);
-    const hook = await loadInput(io, path, object, kernel, options);
+    await loadInput(io, path, object, kernel, options);
     result.loaded = true;
-    await hook.beforeAttach?.(object, kernel);
     attachAll(result, object);
     const runs = [];
     for (const program of object.programs) {
@@ -135,16 +126,7 @@ async function loadAndRun(result, path, version, diagnosis) {
   for (const { structName, name } of object.structOps) {
     const drive = DRIVERS[structName.replace(/___.*/, '')];
     if (!drive) continue;
-    const { status, out, failure } = drivenBy([
-      ...drive,
-      path,
-      ...hookOptions(path),
-      '--kernel',
-      version,
-      '--map',
-      name,
-      '--json',
-    ]);
+    const { status, out, failure } = drivenBy([...drive, path, '--kernel', version, '--map', name, '--json']);
     if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));
   }
 }

@@ -21,6 +21,7 @@ export interface LoadOptions {
   set?: string[];
   initProg?: string[];
   hooks?: string;
+  userSpace?: string;
   loadMaps?: string;
 }
 
@@ -46,6 +47,11 @@ export function withLoadOptions(command: Command): Command {
     .option(
       '--load-maps <file>',
       'store a snapshot of maps (bpftool map dump -j of several, or --dump-maps) after load',
+    )
+    .option(
+      '--user-space <name>',
+      'do what the user-space program of a known scheduler does: auto (by the names in the object), none, or scx_qmap, …',
+      'auto',
     )
     .option('--hooks <file>', 'module with beforeLoad, afterLoad or beforeAttach(object, kernel), see docs/hooks.md');
 }
@@ -104,7 +110,9 @@ export async function prepareInput(
   options: LoadOptions,
 ): Promise<Hooks> {
   const hooks = options.hooks === undefined ? {} : await importHooks(io, options.hooks);
-  for (const warning of inFile(file, () => beforeLoad(object, kernel))) io.err(`vmtable: ${file}: ${warning}\n`);
+  const { userSpace = 'auto' } = options;
+  for (const message of inFile(file, () => beforeLoad(object, kernel, userSpace)))
+    io.err(`vmtable: ${file}: ${message}\n`);
   await hooks.beforeLoad?.(object, kernel);
   inFile(file, () => {
     for (const [variable, value] of settings(options)) object.variable(variable).set(value);
@@ -123,7 +131,7 @@ export async function loadInput(
   const hooks = await prepareInput(io, file, object, kernel, options);
   inFile(file, () => {
     object.load(kernel);
-    afterLoad(object, kernel);
+    afterLoad(object, kernel, options.userSpace ?? 'auto');
     for (const text of options.initProg ?? []) runInitProg(io, object, text);
   });
   if (options.loadMaps !== undefined) restoreMaps(io, options.loadMaps, object);

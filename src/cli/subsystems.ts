@@ -3,7 +3,7 @@ import { UnsupportedError } from '../errors.js';
 import type { Kernel } from '../kernel/index.js';
 import type { BpfObject } from '../loader/index.js';
 import { addQdisc } from '../qdisc/index.js';
-import { addSchedExt, afterScxLoad, beforeScxLoad } from '../sched_ext/index.js';
+import { addSchedExt, afterScxLoad, beforeScxLoad, chooseProfile } from '../sched_ext/index.js';
 import { addTcp } from '../tcp/index.js';
 
 /** The subsystems that come with the package, as far as this kernel's BTF has what they register. */
@@ -23,11 +23,14 @@ function attempt(kernel: Kernel, add: () => void): void {
   }
 }
 
-/** What the user-space half of every object of a subsystem does between open and load. Returns warnings. */
-export function beforeLoad(object: BpfObject, kernel: Kernel): string[] {
-  return beforeScxLoad(object, kernel);
+/**
+ * What the user-space half of every object of a subsystem does between open and load, and that of the program `userSpace` (`auto`,
+ * `none` or its name). Returns warnings and what was set.
+ */
+export function beforeLoad(object: BpfObject, kernel: Kernel, userSpace: string): string[] {
+  return beforeScxLoad(object, kernel, chooseProfile(object, userSpace));
 }
 
-export function afterLoad(object: BpfObject, kernel: Kernel): void {
-  afterScxLoad(object, kernel);
+export function afterLoad(object: BpfObject, kernel: Kernel, userSpace: string): void {
+  afterScxLoad(object, kernel, chooseProfile(object, userSpace));
 }

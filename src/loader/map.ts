@@ -245,12 +245,18 @@ export class BpfMap {
 
   /** Takes the next element of a queue or stack; undefined if it is empty. */
   pop(): BtfValue | Uint8Array | (BtfValue | Uint8Array)[] | undefined {
+    const value = this.popBytes();
+    return value && this.#decodeValue(value);
+  }
+
+  /** The same, as bytes. */
+  popBytes(): Uint8Array | undefined {
     const kernel = this.requireLoaded();
     const value = new Uint8Array(this.#def.valueSize);
     const result = kernel.bpf('MAP_LOOKUP_AND_DELETE_ELEM', { map_fd: this.fd, value });
     if (result === -ERRNO.ENOENT) return undefined;
     if (result < 0) throw this.#failed('pop', result);
-    return this.#decodeValue(value);
+    return value;
   }
 
   /** Key bytes of a value by BTF, of a plain number for keys up to 8 bytes, or of bytes. */

@@ -6,7 +6,7 @@ import { openObject } from '../loader/index.js';
 import { opOf } from './forms.js';
 import { Machine } from './machine.js';
 import type { TaskScript } from './task_run.js';
-import { afterScxLoad, beforeScxLoad } from './user_space.js';
+import { afterScxLoad, beforeScxLoad } from './user_space/index.js';
 
 export interface DemoOptions {
   /** What the object is called in the result; default `object`. */

@@ -9,4 +9,4 @@ export { SchedExt } from './sched_ext.js';
 export { CLASS, classAbove, type SchedClass, type ScxTask } from './task.js';
 export { type Step, TaskRun, type TaskScript } from './task_run.js';
 export { type CpuPlace, Topology } from './topology.js';
-export { afterScxLoad, beforeScxLoad, type ScxHost } from './user_space.js';
+export * from './user_space/index.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadProfile } from '../../src/kernel/profile.js';
 import { openObject } from '../../src/loader/index.js';
-import { beforeScxLoad } from '../../src/sched_ext/user_space.js';
+import { beforeScxLoad } from '../../src/sched_ext/user_space/index.js';
 import { fixture } from '../loader/fixtures.js';
 
 const CPUS = 6;

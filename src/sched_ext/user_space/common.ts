@@ -1,10 +1,11 @@
-import { BTF_KIND } from '../btf/types.js';
-import type { Profile } from '../kernel/types.js';
-import type { BpfMap, BpfObject, StructOpsMap, Variable } from '../loader/index.js';
-import { BPF_PROG_TYPE } from '../uapi.js';
+import { BTF_KIND } from '../../btf/types.js';
+import type { Profile } from '../../kernel/types.js';
+import type { BpfMap, BpfObject, StructOpsMap, Variable } from '../../loader/index.js';
+import { BPF_PROG_TYPE } from '../../uapi.js';
 
 // The half of a scheduler that every scx program in user space shares: SCX_OPS_OPEN, SCX_OPS_LOAD, UEI_SET_SIZE, SCX_ENUM_INIT
-// and RESIZE_ARRAY of tools/sched_ext/include/scx (7.3). What only one scheduler's program does belongs in a hook file.
+// and RESIZE_ARRAY of tools/sched_ext/include/scx (7.3). What only one scheduler's program does has a file of its name here, or
+// belongs in a hook file.
 
 /** What that half asks of the machine. */
 export interface ScxHost {
@@ -13,6 +14,8 @@ export interface ScxHost {
   readonly cpus: number;
   /** /sys/kernel/sched_ext/hotplug_seq; default 0, which switches the check off. */
   readonly hotplugSeq?: bigint;
+  /** getpid() of the process that loads, where one takes part in the run. */
+  readonly loaderPid?: number;
 }
 
 /** UEI_DUMP_DFL_LEN (user_exit_info_common.h) */
@@ -26,12 +29,12 @@ const OPTIONAL_PROGRAMS = ['cgroup_set_bandwidth', 'cgroup_set_idle', 'sub_attac
 const OPTIONAL_VALUES = ['sub_cgroup_id', 'rescue_bandwidth_ppt', 'rescue_quantum_us'];
 
 /** `struct sched_ext_ops` and `struct sched_ext_ops_cid`, also as flavours. */
-function isScheduler(map: StructOpsMap): boolean {
+export function isScheduler(map: StructOpsMap): boolean {
   return /^sched_ext_ops(_cid)?(___.*)?$/.test(map.structName);
 }
 
-/** Between open and load: fills in what the object expects of user space. Returns warnings. No scheduler: does nothing. */
-export function beforeScxLoad(object: BpfObject, host: ScxHost): string[] {
+/** Between open and load: fills in what every scheduler expects of user space. Returns warnings. No scheduler: does nothing. */
+export function prepareCommon(object: BpfObject, host: ScxHost): string[] {
   const schedulers = object.structOps.filter(isScheduler);
   if (schedulers.length === 0) return [];
   const warnings = schedulers.flatMap((map) => openOps(map, host));
@@ -42,7 +45,7 @@ export function beforeScxLoad(object: BpfObject, host: ScxHost): string[] {
 }
 
 /** After load: programs of other types belong to the first scheduler (bpf_program__assoc_struct_ops). */
-export function afterScxLoad(object: BpfObject, { profile }: ScxHost): void {
+export function associateProgs(object: BpfObject, { profile }: ScxHost): void {
   const scheduler = object.structOps.find((map) => isScheduler(map) && map.created);
   if (!scheduler || !profile.behaviours.structOpsAssociation) return;
   for (const program of object.programs) {
