@@ -25,17 +25,26 @@ export interface LoadOptions {
   loadMaps?: string;
 }
 
-const collect = (value: string, previous: string[] = []) => [...previous, value];
+export const collect = (value: string, previous: string[] = []) => [...previous, value];
 
-export function withLoadOptions(command: Command): Command {
+/** How an option that names one of several is told: `interp or jit`, and what it is if it is not given. */
+interface Choice {
+  choices: string;
+  preset: string;
+}
+
+const ENGINE: Choice = { choices: 'interp or jit', preset: 'interp' };
+const CHECKS: Choice = { choices: 'isolate or object', preset: 'object' };
+
+export function withLoadOptions(command: Command, { engine = ENGINE, checks = CHECKS } = {}): Command {
   return withObjectOption(command)
     .option('--kernel <version>', 'kernel profile: 7.3, 6.18 or 6.12', '7.3')
     .option(
       '--btf <file>',
       "raw BTF of another kernel, such as /sys/kernel/btf/vmlinux (profile: --kernel's behaviours)",
     )
-    .option('--engine <name>', 'interp or jit', 'interp')
-    .option('--checks <strength>', 'isolate or object', 'object')
+    .option('--engine <name>', engine.choices, engine.preset)
+    .option('--checks <strength>', checks.choices, checks.preset)
     .option('--faults <policy>', 'kernel (bad loads that a kernel satisfies read 0) or strict', 'kernel')
     .option('--cpus <n>', 'possible CPUs', '4')
     .option('--set <var=value>', 'set a global variable before load; repeatable', collect)
@@ -56,7 +65,7 @@ export function withLoadOptions(command: Command): Command {
     .option('--hooks <file>', 'module with beforeLoad, afterLoad or beforeAttach(object, kernel), see docs/hooks.md');
 }
 
-function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
+export function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
   if ((choices as readonly string[]).includes(value)) return value as T;
   throw new InputError(`${option} wants ${choices.join(' or ')}, not "${value}"`);
 }

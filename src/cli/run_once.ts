@@ -50,7 +50,8 @@ export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: 
   }
 }
 
-function contextOf(kernel: Kernel, prog: BpfProg, bytes: Uint8Array): Context {
+/** What r1 points to: memory with a copy of `bytes`, a packet, arguments. */
+export function contextOf(kernel: Kernel, prog: BpfProg, bytes: Uint8Array): Context {
   if (isPacketType(prog.type)) return packetContext(kernel, prog, bytes);
   return takesArguments(prog) ? argumentContext(kernel, prog, bytes) : plainContext(kernel, prog, bytes);
 }

@@ -2,24 +2,33 @@ import { ErrnoError } from '../errno.js';
 import { UnsupportedError } from '../errors.js';
 import type { Kernel } from '../kernel/index.js';
 import type { BpfObject } from '../loader/index.js';
-import { addQdisc } from '../qdisc/index.js';
-import { addSchedExt, afterScxLoad, beforeScxLoad, chooseProfile } from '../sched_ext/index.js';
-import { addTcp } from '../tcp/index.js';
+import { addQdisc, type QdiscHost } from '../qdisc/index.js';
+import { addSchedExt, afterScxLoad, beforeScxLoad, chooseProfile, type Machine } from '../sched_ext/index.js';
+import { addTcp, type Tcp } from '../tcp/index.js';
+
+export interface Subsystems {
+  machine: Machine;
+  tcp: Tcp | undefined;
+  qdisc: QdiscHost | undefined;
+}
 
 /** The subsystems that come with the package, as far as this kernel's BTF has what they register. */
-export function addSubsystems(kernel: Kernel): void {
-  addSchedExt(kernel);
-  attempt(kernel, () => addTcp(kernel));
-  attempt(kernel, () => addQdisc(kernel));
+export function addSubsystems(kernel: Kernel): Subsystems {
+  return {
+    machine: addSchedExt(kernel),
+    tcp: attempt(kernel, () => addTcp(kernel)),
+    qdisc: attempt(kernel, () => addQdisc(kernel)),
+  };
 }
 
 /** An initcall: what it cannot register, the kernel is without, and its log says so. */
-function attempt(kernel: Kernel, add: () => void): void {
+function attempt<T>(kernel: Kernel, add: () => T): T | undefined {
   try {
-    add();
+    return add();
   } catch (error) {
     if (!(error instanceof ErrnoError || error instanceof UnsupportedError)) throw error;
     kernel.printk(error.message);
+    return undefined;
   }
 }
 

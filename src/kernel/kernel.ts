@@ -63,7 +63,7 @@ import { Rcu } from './rcu.js';
 import { StructOps } from './struct_ops/struct_ops.js';
 import { runCommand } from './syscall.js';
 import { Tracing } from './trace/tracing.js';
-import type { BpfSyscall, KernelOptions, Profile, StructOpsDef } from './types.js';
+import type { BpfSyscall, KernelOptions, Profile, StructOpsCallable, StructOpsDef } from './types.js';
 import { type StructType, Types } from './view.js';
 
 const DEFAULT_CPUS = 4;
@@ -128,6 +128,8 @@ export class Kernel {
   currentTask: GuestPtr = 0;
   /** Whoever wants runs, insns and host time of programs counted: open BPF_ENABLE_STATS fds, and further ones that add 1. */
   statsHolders = 0;
+  /** Told of every call of a struct_ops op, with the host's time; see timeOps. */
+  opTimer: ((op: StructOpsCallable, ns: number) => void) | null = null;
   /** Stretches of 4 GiB that mmap has given to arenas; see ArenaMap. */
   arenaStretches = 0;
   /** Lines of bpf_printk, oldest first, without their newline. */
@@ -474,6 +476,12 @@ export class Kernel {
       },
       prog.sleepable ? 'tasksTrace' : 'rcu',
     );
+  }
+
+  /** From now on, tells of every call of a struct_ops op how long its program took the host. No insns are counted then. */
+  timeOps(timer: (op: StructOpsCallable, ns: number) => void): void {
+    if (this.opTimer === null) this.statsHolders++;
+    this.opTimer = timer;
   }
 
   /** A fault of the VM in terms of this kernel's programs and objects. */

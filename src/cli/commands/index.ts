@@ -1,4 +1,5 @@
 import type { AddCommand } from '../command.js';
+import { addBench } from './bench.js';
 import { addConformance } from './conformance.js';
 import { addDemo } from './demo.js';
 import { addDisasm } from './disasm.js';
@@ -15,6 +16,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addDoctor,
   addRun,
   addStructOps,
+  addBench,
   addConformance,
   addDemo,
   addTcpCommand,

@@ -232,6 +232,7 @@ export class StructOpsCall {
   /** Slower, with exact counts of insns and the host's time. */
   #measured(context: GuestPtr): number | bigint | boolean | undefined {
     const { kernel, prog } = this;
+    if (kernel.opTimer !== null) return this.#timed(context, kernel.opTimer);
     const start = performance.now();
     const { r0, insns, fault } = kernel.vm.run(prog.vm!, {
       args: [this.#memory.address(context)],
@@ -245,6 +246,13 @@ export class StructOpsCall {
     prog.aux.runTimeNs += ns;
     if (fault) throw this.#located(kernel.faultOf(fault));
     return returned(this.#ret, Number(r0 & 0xffffffffn), Number(r0 >> 32n));
+  }
+
+  #timed(context: GuestPtr, timer: NonNullable<Kernel['opTimer']>): number | bigint | boolean | undefined {
+    const start = performance.now();
+    const result = this.#invoke(context);
+    timer(this.callable, (performance.now() - start) * 1e6);
+    return result;
   }
 
   #located(fault: ProgramFault): unknown {

@@ -1,0 +1,10 @@
+export { type Compared, compareReports, readReport, type Verdict } from './compare.js';
+export { type Drive, driveNothing, type Stage } from './drive.js';
+export { driveQdisc } from './drive_qdisc.js';
+export { driveSchedExt } from './drive_sched_ext.js';
+export { driveTcp } from './drive_tcp.js';
+export { benchMembers } from './members.js';
+export { benchPrograms, ProgramLoop, type ProgramSubject } from './programs.js';
+export { type BenchReport, type BenchRow, type Setup, type Skipped, setupName } from './report.js';
+export { DEFAULT_SAMPLING, type SampleOptions } from './sampler.js';
+export { median } from './stats.js';

@@ -1,0 +1,71 @@
+import { type BenchReport, type BenchRow, type Compared, setupName } from '../bench/index.js';
+import { table } from './table.js';
+
+const HEADER = ['', 'engine', 'checks', 'ns/call', '±%', 'ns/insn', 'insns', 'calls'];
+
+/** Three significant digits, none of them lost before the point. */
+function digits(value: number): string {
+  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+}
+
+/** Rows as a table, names only where they change, and what was left out. */
+export function formatBench(report: BenchReport): string {
+  const numbers = report.rows.map((row) => [
+    digits(row.nsPerCall),
+    row.rme.toFixed(1),
+    row.nsPerInsn === 0 ? '–' : row.nsPerInsn.toFixed(2),
+    digits(row.insns),
+    String(row.calls),
+  ]);
+  const widths = numbers.reduce(
+    (sums, cells) => sums.map((width, i) => Math.max(width, cells[i]!.length)),
+    HEADER.slice(3).map((text) => text.length),
+  );
+  const right = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(widths[i]!));
+  const rows = report.rows.map((row, i) => [
+    sameName(report.rows, i) ? '' : label(row),
+    row.engine,
+    row.checks,
+    ...right(numbers[i]!),
+  ]);
+  const skipped = new Map<string, string[]>();
+  for (const { name, why, ...setup } of report.skipped) {
+    const text = `${name}: ${why}`;
+    skipped.set(text, [...(skipped.get(text) ?? []), setupName(setup)]);
+  }
+  const left = [...skipped].map(([text, setups]) => `not timed (${setups.join('; ') || 'any'}): ${text}\n`);
+  const head = `${report.object} on kernel ${report.kernel}; ${report.host.runtime}\n\n`;
+  const body = rows.length > 0 ? table([...HEADER.slice(0, 3), ...right(HEADER.slice(3))], rows) : '';
+  return head + body + (left.length > 0 ? `\n${left.join('')}` : '');
+}
+
+function sameName(rows: readonly BenchRow[], i: number): boolean {
+  return rows[i - 1]?.name === rows[i]!.name;
+}
+
+function label({ name, program }: BenchRow): string {
+  return program === undefined ? name : `${name} (${program})`;
+}
+
+export function formatComparison(
+  compared: readonly Compared[],
+  threshold: number,
+  before: BenchReport,
+  after: BenchReport,
+): string {
+  const change = (factor: number) => `${factor >= 1 ? '+' : ''}${((factor - 1) * 100).toFixed(1)}`;
+  const rows = compared.map(({ name, engine, checks, verdict, shift, insns }) => [
+    name,
+    engine,
+    checks,
+    shift ? `${change(shift.ratio)} %` : '',
+    shift && Number.isFinite(shift.high) ? `${change(shift.low)} to ${change(shift.high)} %` : '',
+    !insns || insns.before === insns.after ? '' : `${digits(insns.before)} → ${digits(insns.after)}`,
+    verdict,
+  ]);
+  const slower = compared.filter(({ verdict }) => verdict === 'slower').length;
+  const rule = `slower: all of the 99.8 % confidence interval lies above +${threshold * 100} %`;
+  const hosts =
+    before.host?.runtime === after.host.runtime ? '' : `before: ${before.host?.runtime}; now: ${after.host.runtime}\n`;
+  return `\n${table(['', 'engine', 'checks', 'time', 'interval', 'insns', 'verdict'], rows)}\n${hosts}${slower} slower (${rule})\n`;
+}
