@@ -1,9 +1,10 @@
 import { VmtableError } from '../errors.js';
 import type { StructOpsCallable } from '../kernel/index.js';
+import type { BpfProg } from '../kernel/prog/prog.js';
 import { StructOpsMap } from '../kernel/struct_ops/map.js';
 import { memberContext } from './arguments.js';
 import type { Drive, Stage } from './drive.js';
-import { benchPrograms, ProgramLoop, type ProgramSubject } from './programs.js';
+import { benchPrograms, notCompiled, ProgramLoop, type ProgramSubject } from './programs.js';
 import { type BenchRow, type Setup, type Skipped, setupName } from './report.js';
 import { now, Reference, type SampleOptions, Series } from './sampler.js';
 import { median } from './stats.js';
@@ -124,7 +125,9 @@ export async function benchMembers(
       for (const { member, call } of worker.members) {
         const name = `${worker.live.name}.${member}`;
         const series = worker.series.get(member);
-        if (series) rows.push(series.row(name, worker.setup, counted.get(member) ?? 0, call.prog.fullName));
+        const why = notCompiled(worker.setup, call.prog as BpfProg);
+        if (why !== undefined) skipped.push({ name, ...worker.setup, why });
+        else if (series) rows.push(series.row(name, worker.setup, counted.get(member) ?? 0, call.prog.fullName));
         else if ('why' in worker.drive.direct) skipped.push({ name, ...worker.setup, why: worker.drive.direct.why });
         else direct.push(directly(worker, member, name, worker.drive.direct.objects));
       }

@@ -47,6 +47,12 @@ export class ProgramLoop implements Batch {
   }
 }
 
+/** Why the interpreter would be timed where the JIT is asked for. */
+export function notCompiled({ engine }: Setup, { vm }: BpfProg): string | undefined {
+  if (engine !== 'jit' || !vm || vm.engine === 'jit') return undefined;
+  return `not compiled: ${vm.notCompiled ?? 'no reason given'}`;
+}
+
 export interface ProgramSubject {
   name: string;
   setup: Setup;
@@ -72,6 +78,11 @@ export function benchPrograms(
   const reference = new Reference(options);
   let live: Warm[] = [];
   for (const subject of subjects) {
+    const why = notCompiled(subject.setup, subject.loop.prog);
+    if (why !== undefined) {
+      skipped.push({ name: subject.name, ...subject.setup, why });
+      continue;
+    }
     try {
       const insns = subject.loop.count();
       live.push({ ...subject, insns, calls: warmUp(subject.loop, options), series: new Series() });

@@ -49,6 +49,17 @@ export function positiveInteger(name: string, text: string): number {
   return Number(text);
 }
 
+/** An option's value that is one of several. */
+export function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
+  if ((choices as readonly string[]).includes(value)) return value as T;
+  throw new InputError(`${option} wants ${orList(choices)}, not "${value}"`);
+}
+
+/** `a, b or c` */
+export function orList(choices: readonly string[]): string {
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
+}
+
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

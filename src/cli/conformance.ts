@@ -3,9 +3,9 @@ import { assemble, decodeInsn, disassemble, encodeInsn, isWide } from '../asm/in
 import { ElfFile, type ElfSection } from '../elf/index.js';
 import { InputError, UnsupportedError, VmtableError } from '../errors.js';
 import { parseObject } from '../object/index.js';
-import type { CallTarget, EngineName, HostFn } from '../vm/types.js';
+import { type CallTarget, DEFAULT_ENGINE, ENGINE_NAMES, type EngineName, type HostFn } from '../vm/types.js';
 import { Vm } from '../vm/vm.js';
-import { unhex } from './command.js';
+import { oneOf, unhex } from './command.js';
 
 // The plugin protocol of https://github.com/Alan-Jowett/bpf_conformance, as its README lays it down and the plugins of
 // ubpf, rbpf and libbpf have it: the program comes as hex text, r1 is the memory (NULL if there is none), r2 its length,
@@ -18,7 +18,7 @@ Runs one program by the bpf_conformance plugin protocol and prints r0 in hex.
   MEM_HEX            memory as hex bytes; r1 is its address and r2 its length, both 0 without it
   --program HEX      the program, instead of standard input
   --elf              the program is an ELF object, as hex text too
-  --engine NAME      interp (default) or jit; --interpret and --jit are the same
+  --engine NAME      interp, jit or auto (default); --interpret and --jit are the first two
   --debug            on failure, show the program too
 `;
 
@@ -65,7 +65,7 @@ function parse(argv: readonly string[]): Options {
     memory: new Uint8Array(0),
     program: undefined,
     elf: false,
-    engine: 'interp',
+    engine: DEFAULT_ENGINE,
     debug: false,
     help: false,
   };
@@ -85,7 +85,7 @@ function parse(argv: readonly string[]): Options {
         options.elf = true;
         break;
       case '--engine':
-        options.engine = engine(value());
+        options.engine = oneOf('--engine', value(), ENGINE_NAMES);
         break;
       case '--interpret':
         options.engine = 'interp';
@@ -107,11 +107,6 @@ function parse(argv: readonly string[]): Options {
     }
   }
   return options;
-}
-
-function engine(name: string): EngineName {
-  if (name !== 'interp' && name !== 'jit') throw new InputError(`there is no engine "${name}" (interp, jit)`);
-  return name;
 }
 
 /** Thrown by helper 5 to end the program at once with r0 = 0. */

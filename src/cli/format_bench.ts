@@ -1,4 +1,4 @@
-import { type BenchReport, type BenchRow, type Compared, setupName } from '../bench/index.js';
+import { type BenchReport, type BenchRow, type Compared, type Skipped, setupName } from '../bench/index.js';
 import { table } from './table.js';
 
 const HEADER = ['', 'engine', 'checks', 'ns/call', '±%', 'ns/insn', 'insns', 'calls'];
@@ -28,15 +28,29 @@ export function formatBench(report: BenchReport): string {
     row.checks,
     ...right(numbers[i]!),
   ]);
-  const skipped = new Map<string, string[]>();
-  for (const { name, why, ...setup } of report.skipped) {
-    const text = `${name}: ${why}`;
-    skipped.set(text, [...(skipped.get(text) ?? []), setupName(setup)]);
-  }
-  const left = [...skipped].map(([text, setups]) => `not timed (${setups.join('; ') || 'any'}): ${text}\n`);
+  const left = formatSkipped(report.skipped);
   const head = `${report.object} on kernel ${report.kernel}; ${report.host.runtime}\n\n`;
   const body = rows.length > 0 ? table([...HEADER.slice(0, 3), ...right(HEADER.slice(3))], rows) : '';
-  return head + body + (left.length > 0 ? `\n${left.join('')}` : '');
+  return head + body + (left === '' ? '' : `\n${left}`);
+}
+
+/** One line a reason: the setups, the names. */
+function formatSkipped(skipped: readonly Skipped[]): string {
+  const setups = group(skipped, ({ name, why }) => `${name}\n${why}`);
+  const alike = group([...setups.values()], (same) => [same[0]!.why, ...same.map(setupName)].join('\n'));
+  return [...alike.values()]
+    .map((same) => {
+      const [first] = same;
+      const where = first!.map(setupName).join('; ') || 'any';
+      return `not timed (${where}): ${same.map(([one]) => one!.name).join(', ')}: ${first![0]!.why}\n`;
+    })
+    .join('');
+}
+
+function group<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  return groups;
 }
 
 function sameName(rows: readonly BenchRow[], i: number): boolean {

@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import { InputError } from '../errors.js';
 import { Kernel, type KernelOptions, type Profile, profileFromBtf } from '../kernel/index.js';
 import { type BpfObject, openObject } from '../loader/index.js';
-import { inFile, inFileAsync, objectName, positiveInteger } from './command.js';
+import { DEFAULT_ENGINE, ENGINE_NAMES } from '../vm/types.js';
+import { inFile, inFileAsync, objectName, oneOf, orList, positiveInteger } from './command.js';
 import { type Hooks, importHooks } from './hooks.js';
 import { runInitProg } from './init_prog.js';
 import type { Io } from './io.js';
@@ -33,7 +34,7 @@ interface Choice {
   preset: string;
 }
 
-const ENGINE: Choice = { choices: 'interp or jit', preset: 'interp' };
+const ENGINE: Choice = { choices: orList(ENGINE_NAMES), preset: DEFAULT_ENGINE };
 const CHECKS: Choice = { choices: 'isolate or object', preset: 'object' };
 
 export function withLoadOptions(command: Command, { engine = ENGINE, checks = CHECKS } = {}): Command {
@@ -65,16 +66,11 @@ export function withLoadOptions(command: Command, { engine = ENGINE, checks = CH
     .option('--hooks <file>', 'module with beforeLoad, afterLoad or beforeAttach(object, kernel), see docs/hooks.md');
 }
 
-export function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
-  if ((choices as readonly string[]).includes(value)) return value as T;
-  throw new InputError(`${option} wants ${choices.join(' or ')}, not "${value}"`);
-}
-
 /** What kernel the options ask for. */
 export async function kernelOptions(io: Io, options: LoadOptions): Promise<KernelOptions> {
   const version = options.kernel ?? '7.3';
   return {
-    engine: oneOf('--engine', options.engine ?? 'interp', ['interp', 'jit']),
+    engine: oneOf('--engine', options.engine ?? DEFAULT_ENGINE, ENGINE_NAMES),
     checks: oneOf('--checks', options.checks ?? 'object', ['isolate', 'object']),
     faults: oneOf('--faults', options.faults ?? 'kernel', ['kernel', 'strict']),
     cpus: positiveInteger('--cpus', options.cpus ?? '4'),

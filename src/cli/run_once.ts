@@ -10,6 +10,9 @@ import type { GuestPtr, RunOptions } from '../vm/types.js';
 export interface OneRun {
   r0: bigint;
   insns: number;
+  /** What ran it, and why not the JIT where that was asked for. */
+  engine: 'interp' | 'jit';
+  notCompiled?: string;
   /** The context memory, or the packet, afterwards. */
   context: Uint8Array;
   /** What stopped the program, if anything did. */
@@ -41,6 +44,8 @@ export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: 
     return {
       r0,
       insns,
+      engine: prog.vm.engine,
+      ...(prog.vm.notCompiled !== undefined && { notCompiled: prog.vm.notCompiled }),
       context: context.contents(),
       ...(fault && { fault }),
       zeroedLoads: kernel.zeroedLoads(),

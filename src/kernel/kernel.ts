@@ -10,18 +10,19 @@ import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { VmtableError } from '../errors.js';
 import { BPF_MAP_FLAG } from '../uapi.js';
-import type {
-  AccessClass,
-  CheckStrength,
-  EngineName,
-  FaultPolicy,
-  GuestMemory,
-  GuestPtr,
-  HostCall,
-  HostFn,
-  RunOptions,
-  VmFault,
-  VmProg,
+import {
+  type AccessClass,
+  type CheckStrength,
+  DEFAULT_ENGINE,
+  type EngineName,
+  type FaultPolicy,
+  type GuestMemory,
+  type GuestPtr,
+  type HostCall,
+  type HostFn,
+  type RunOptions,
+  type VmFault,
+  type VmProg,
 } from '../vm/types.js';
 import { Vm } from '../vm/vm.js';
 import { BtfObject } from './btf.js';
@@ -157,7 +158,7 @@ export class Kernel {
   ) {
     this.cpus = options.cpus ?? DEFAULT_CPUS;
     this.checks = options.checks ?? 'object';
-    this.engine = options.engine ?? 'interp';
+    this.engine = options.engine ?? DEFAULT_ENGINE;
     this.faults = options.faults ?? 'kernel';
     this.random = new Random(options.seed ?? 1);
     this.memory = vm.memory;

@@ -64,6 +64,7 @@ export interface KernelOptions {
   /** Guest window in bytes; default 512 MiB, reserved and not touched. */
   windowBytes?: number;
   checks?: CheckStrength;
+  /** What runs the programs; default 'auto'. */
   engine?: EngineName;
   faults?: FaultPolicy;
 }

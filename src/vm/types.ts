@@ -12,6 +12,8 @@ export type GuestPtr = number;
  * compiled is interpreted; results are the same.
  */
 export type EngineName = 'interp' | 'jit' | 'auto';
+export const ENGINE_NAMES: readonly EngineName[] = ['interp', 'jit', 'auto'];
+export const DEFAULT_ENGINE: EngineName = 'auto';
 
 /** isolate: one range check an access, the host is safe. object: shadow memory, guest objects are safe from each other. */
 export type CheckStrength = 'isolate' | 'object';

@@ -204,12 +204,6 @@ describe('run', () => {
     expect(status).toBe(1);
     expect(json().fault.kind).toBe('out_of_fuel');
   });
-
-  it('says by name that the JIT is not there', async () => {
-    const { status, err } = await run(['run', SETUP, '--ctx', ctx(0, 1), '--engine', 'jit']);
-    expect(status).toBe(3);
-    expect(err).toContain('jit');
-  });
 });
 
 describe('struct_ops', () => {

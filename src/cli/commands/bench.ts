@@ -23,18 +23,10 @@ import type { Kernel } from '../../kernel/index.js';
 import type { BpfObject, BpfProgram, StructOpsMap } from '../../loader/index.js';
 import { BPF_PROG_TYPE } from '../../uapi.js';
 import type { CheckStrength, EngineName } from '../../vm/types.js';
-import { type AddCommand, inFile, json, objectName, positiveInteger, unhex } from '../command.js';
+import { type AddCommand, inFile, json, objectName, oneOf, positiveInteger, unhex } from '../command.js';
 import { formatBench, formatComparison } from '../format_bench.js';
 import type { Io } from '../io.js';
-import {
-  collect,
-  createKernel,
-  type LoadOptions,
-  loadInput,
-  oneOf,
-  openInput,
-  withLoadOptions,
-} from '../kernel_input.js';
+import { collect, createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
 import { contextOf } from '../run_once.js';
 import { addSubsystems, type Subsystems } from '../subsystems.js';
 

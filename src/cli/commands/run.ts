@@ -48,7 +48,11 @@ export const addRun: AddCommand = (program, io, exit) => {
         r0: result.r0,
         insns: result.insns,
         ctx: hex(result.context),
-        host: { ns },
+        host: {
+          ns,
+          engine: result.engine,
+          ...(result.notCompiled !== undefined && { notCompiled: result.notCompiled }),
+        },
         ...(options.maps && { maps: dumpMaps(object) }),
         output: kernel.trace,
         zeroedLoads: result.zeroedLoads,
