@@ -38,7 +38,8 @@ export function placeOf(name: string, prog: BpfProg | undefined, insn: number): 
   };
 }
 
-function baseName(path: string): string {
+/** Kernel: kbasename. */
+export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 

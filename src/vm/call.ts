@@ -1,6 +1,7 @@
 import * as abi from '../../assembly/abi.js';
 import { VmtableError } from '../errors.js';
 import type { ExecExports } from './exports.js';
+import { callChain } from './fault.js';
 import type { CoreMemory } from './memory.js';
 import type { LoadedProg } from './prog.js';
 import type { GuestPtr, HostCall, VmFault, VmProg } from './types.js';
@@ -52,6 +53,10 @@ export class Call implements HostCall {
 
   get cpu(): number {
     return this.memory.u32At(abi.CUR_CPU);
+  }
+
+  get chain(): { prog: VmProg; insn: number }[] {
+    return callChain(this.vm);
   }
 
   lo(i: number): number {

@@ -29,24 +29,48 @@ export interface Place {
   frames: number[];
 }
 
-/** The place of a context that does not run. */
-export function placeOf(ctx: number, { exports, memory, progAt }: FaultSources): Place {
-  let handle = memory.u32At(ctx + abi.CTX_PROG);
-  const place = {
-    prog: progAt(handle),
-    insn: exports.insnOf(handle, memory.u32At(ctx + abi.CTX_PC)) >>> 0,
-    frames: [] as number[],
-  };
-  for (let frame = memory.u32At(ctx + abi.CTX_FRAME); frame > ctx + abi.CTX_FRAMES; frame -= abi.FRAME_BYTES) {
+/** One level of a run: a program and an insn of it. */
+export interface Frame {
+  prog: LoadedProg;
+  insn: number;
+}
+
+type WalkSources = Pick<FaultSources, 'exports' | 'memory' | 'progAt'>;
+
+/** The levels of a context, innermost first: where it stands, and the calls that led there. */
+function walk(ctx: number, program: number, pc: number, top: number, sources: WalkSources): Frame[] {
+  const { exports, memory } = sources;
+  let handle = program;
+  const level = (slot: number): Frame => ({ prog: sources.progAt(handle), insn: exports.insnOf(handle, slot) >>> 0 });
+  const levels = [level(pc)];
+  for (let frame = top; frame > ctx + abi.CTX_FRAMES; frame -= abi.FRAME_BYTES) {
     let ret = memory.u32At(frame + abi.FRAME_RET);
     if (ret === abi.TAIL_RETURN_SLOT) {
       handle = memory.u32At(frame + abi.FRAME_TAIL_PROG);
       ret = memory.u32At(frame + abi.FRAME_TAIL_RET);
     }
     if (ret === abi.LOOP_SLOT || ret === abi.FOR_EACH_SLOT) ret = memory.u32At(frame + abi.FRAME_LOOP_RET);
-    place.frames.push(exports.insnOf(handle, ret - abi.SLOT_BYTES) >>> 0);
+    levels.push(level(ret - abi.SLOT_BYTES));
   }
-  return place;
+  return levels;
+}
+
+/** The levels of a context that does not run. */
+function levelsOf(ctx: number, sources: WalkSources): Frame[] {
+  const word = (at: number) => sources.memory.u32At(ctx + at);
+  return walk(ctx, word(abi.CTX_PROG), word(abi.CTX_PC), word(abi.CTX_FRAME), sources);
+}
+
+/** The place of a context that does not run. */
+export function placeOf(ctx: number, sources: WalkSources): Place {
+  const [here, ...callers] = levelsOf(ctx, sources) as [Frame, ...Frame[]];
+  return { ...here, frames: callers.map(({ insn }) => insn) };
+}
+
+/** Every level of the context that runs, innermost first: the call out is at the first. */
+export function callChain(sources: WalkSources): Frame[] {
+  const word = (at: number) => sources.memory.u32At(at);
+  return walk(word(abi.CUR_CTX), word(abi.CUR_PROG), word(abi.RUN_PC), word(abi.CUR_FRAME), sources);
 }
 
 /** r0..r10 of a context that does not run. */

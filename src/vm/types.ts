@@ -184,6 +184,8 @@ export interface HostCall {
   /** The calling program and the index of its call insn. */
   readonly prog: VmProg;
   readonly insn: number;
+  /** The calling insn and the calls of subprograms (and tail calls) that led there, innermost first. */
+  readonly chain: readonly { readonly prog: VmProg; readonly insn: number }[];
   readonly cpu: number;
   /** Argument i (0..4): low and high 32 bits, unsigned. */
   lo(i: number): number;

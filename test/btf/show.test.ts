@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BtfBuilder } from '../../src/btf/builder.js';
-import { showValue } from '../../src/btf/show.js';
+import { BTF_SHOW, showMemory, showValue } from '../../src/btf/show.js';
 
 const b = new BtfBuilder();
 const int = b.int('int', 4, { signed: true });
@@ -101,5 +101,94 @@ describe('showValue', () => {
     expect(showValue(btf, float, new Uint8Array(8))).toBe('{<unsupported kind:16>0,}');
     expect(showValue(btf, wide, new Uint8Array(BigUint64Array.of(1n, 0n).buffer))).toBe('0x1');
     expect(showValue(btf, wide, new Uint8Array(BigUint64Array.of(1n, 2n).buffer))).toBe('0x20000000000000001');
+  });
+});
+
+describe('showMemory', () => {
+  const k = new BtfBuilder();
+  const u8 = k.int('unsigned char', 1);
+  const s32 = k.int('int', 4, { signed: true });
+  const u32 = k.int('unsigned int', 4);
+  const size = k.int('__ARRAY_SIZE_TYPE__', 4);
+  const named = k.typedef('__u32', u32);
+  const counter = k.struct('', [{ name: 'counter', type: s32 }]);
+  const atomic = k.typedef('atomic_t', counter);
+  const head = k.struct('list_head');
+  k.members(head, [
+    { name: 'next', type: k.ptr(head) },
+    { name: 'prev', type: k.ptr(head) },
+  ]);
+  const command = k.enum('command', { CREATE: 0, LOOKUP: 1 });
+  const both = k.union('both', [
+    { name: 'one', type: s32 },
+    { name: 'other', type: k.union('', [{ name: 'x', type: u32 }]) },
+  ]);
+  const info = k.struct('info', [
+    { name: 'name', type: k.array(k.int('char', 1, { signed: true }), 8, size) },
+    { name: 'cb', type: k.array(named, 3, size) },
+    { name: 'users', type: atomic },
+    { name: 'lists', type: k.array(head, 2, size) },
+    { name: 'last', type: named },
+  ]);
+  const insn = k.struct('insn', [
+    { name: 'code', type: u8 },
+    { name: 'dst', type: u8, bitOffset: 8, bitSize: 4 },
+    { name: 'src', type: u8, bitOffset: 12, bitSize: 4 },
+    { name: 'imm', type: s32 },
+  ]);
+  const view = k.parse();
+  const { COMPACT, NONAME, PTR_RAW, ZERO } = BTF_SHOW;
+  const show = (type: number, bytes: readonly number[], flags: number) => {
+    const value = new Uint8Array(view.sizeOf(type));
+    value.set(bytes);
+    return showMemory(view, type, (at, length) => value.subarray(at, at + length), flags);
+  };
+  const compact = (type: number, bytes: readonly number[], flags = 0) => show(type, bytes, COMPACT | flags);
+
+  // The forms that tools/testing/selftests/bpf/progs/netif_receive_skb.c (7.3) expects of the kernel, on types of our own.
+  test('scalars: 0 is shown at the top, with its type but for NONAME', () => {
+    expect(compact(s32, [0xd2, 4])).toBe('(int)1234');
+    expect(compact(s32, [0xd2, 4], NONAME)).toBe('1234');
+    expect(compact(s32, [])).toBe('(int)0');
+    expect(compact(named, [1])).toBe('(__u32)1');
+    expect(compact(command, [1])).toBe('(enum command)LOOKUP');
+    expect(compact(command, [0], NONAME)).toBe('CREATE');
+    expect(compact(command, [9])).toBe('(enum command)9');
+  });
+
+  test('structs: what is 0 is left out, unless asked for', () => {
+    expect(compact(atomic, [1])).toBe('(atomic_t){.counter = (int)1,}');
+    expect(compact(atomic, [])).toBe('(atomic_t){}');
+    expect(compact(atomic, [], NONAME)).toBe('{}');
+    expect(compact(atomic, [], ZERO)).toBe('(atomic_t){.counter = (int)0,}');
+    expect(compact(atomic, [], NONAME | ZERO)).toBe('{0,}');
+    expect(compact(head, [1], PTR_RAW)).toBe('(struct list_head){.next = (struct list_head *)0x0000000000000001,}');
+    expect(compact(head, [0, 0, 0, 0, 0, 0, 0, 0, 7])).toMatch(
+      /\{\.prev = \(struct list_head \*\)0x00000000[0-9a-f]{8},\}/,
+    );
+    expect(compact(insn, [1, 0x32])).toBe(
+      '(struct insn){.code = (unsigned char)1,.dst = (unsigned char)0x2,.src = (unsigned char)0x3,}',
+    );
+  });
+
+  test('arrays: characters up to a NUL, elements that are not 0; inside of elements names are missing', () => {
+    const name = [...new TextEncoder().encode('foo')];
+    expect(compact(info, name)).toBe("(struct info){.name = (char[])['f','o','o',],}");
+    expect(compact(info, name, NONAME)).toBe("{['f','o','o',],}");
+    expect(compact(info, [0, ...name])).toBe('(struct info){}');
+    expect(compact(info, [1, 2, 3])).toBe('(struct info){.name = (char[])[1,2,3,],}');
+    expect(compact(info, [...new Array(12).fill(0), 5])).toBe('(struct info){.cb = (__u32[])[5,],}');
+    const nested = [...new Array(40).fill(0), 1];
+    expect(compact(info, nested, PTR_RAW)).toBe('(struct info){.lists = (struct list_head[])[0x0000000000000001,},],}');
+  });
+
+  test('without COMPACT each stands on a line of its own', () => {
+    expect(show(info, [...new Array(20).fill(0), 3, 0, 0, 0, ...new Array(32).fill(0), 7], 0)).toBe(
+      '(struct info){\n .users = (atomic_t){\n  .counter = (int)3,\n },\n .last = (__u32)7,\n}\n',
+    );
+  });
+
+  test('members of unions are told apart by | if they are unions themselves', () => {
+    expect(compact(both, [3])).toBe('(union both){.one = (int)3,.other = (union){.x = (unsigned int)3,},}');
   });
 });

@@ -8,6 +8,7 @@ import {
   FN_MAP_UPDATE_ELEM,
 } from '../../../assembly/abi.js';
 import type { Kernel } from '../kernel.js';
+import { registerBtfHelpers } from './btf.js';
 import { registerDynptrHelpers } from './dynptr.js';
 import { registerMapHelpers } from './map.js';
 import { registerMemoryHelpers } from './memory.js';
@@ -16,6 +17,7 @@ import { registerPerfHelpers } from './perf.js';
 import { registerPrintHelpers } from './print.js';
 import { registerRingbufHelpers } from './ringbuf.js';
 import { registerSeqHelpers } from './seq.js';
+import { registerStackHelpers } from './stack.js';
 import { registerStorageHelpers } from './storage.js';
 import { registerStrtox } from './strtox.js';
 import { registerTaskHelpers } from './task.js';
@@ -48,7 +50,9 @@ export function registerHelpers(kernel: Kernel): void {
   registerStrtox(kernel);
   registerPerfHelpers(kernel);
   registerTraceHelpers(kernel);
+  registerStackHelpers(kernel);
   registerStorageHelpers(kernel);
+  registerBtfHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));
   kernel.registerHelper('get_prandom_u32', (call) => call.retU64(BigInt(kernel.random.u32())));

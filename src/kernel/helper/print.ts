@@ -2,6 +2,7 @@ import { ERRNO } from '../../errno.js';
 import type { HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { bprintf, MAX_BPRINTF_BUF, varargs } from './bprintf.js';
+import { copyCString } from './cstring.js';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -48,12 +49,7 @@ export function registerPrintHelpers(kernel: Kernel): void {
       return;
     }
     const bytes = encoder.encode(text);
-    if (size > 0) {
-      const target = call.memory.bytes(call.mem(0, size, true), size);
-      const written = bytes.subarray(0, size - 1);
-      target.set(written);
-      target[written.length] = 0;
-    }
+    if (size > 0) copyCString(call.memory.bytes(call.mem(0, size, true), size), bytes);
     call.ret(bytes.length + 1);
   });
 }

@@ -1,12 +1,14 @@
 import { ERRNO } from '../../errno.js';
+import { baseName } from '../fault_of.js';
 import { bprintf, varargs } from '../helper/bprintf.js';
 import type { Kernel } from '../kernel.js';
 import { streamsOf } from '../prog/stream.js';
+import { programStack, symbol } from '../prog/text.js';
 
 /** Longest format that is looked at. */
 const MAX_FORMAT = 4096;
 
-/** bpf_stream_vprintk (kernel: kernel/bpf/stream.c); `_impl` is its name in 6.17 and 6.18. */
+/** bpf_stream_vprintk and bpf_stream_print_stack (kernel: kernel/bpf/stream.c); `_impl` is a name of 6.17 and 6.18. */
 export function registerStreamKfuncs(kernel: Kernel): void {
   for (const name of ['bpf_stream_vprintk', 'bpf_stream_vprintk_impl']) {
     kernel.registerKfunc(name, (call) => {
@@ -22,4 +24,20 @@ export function registerStreamKfuncs(kernel: Kernel): void {
       call.ret(typeof text === 'number' ? text : stream.push(text));
     });
   }
+
+  // Kernel: bpf_stream_dump_stack (7.0); what finds no room is dropped.
+  kernel.registerKfunc('bpf_stream_print_stack', (call) => {
+    const stream = streamsOf(kernel.callerOf(call)).get(call.s32(0));
+    if (!stream) {
+      call.ret(-ERRNO.ENOENT);
+      return;
+    }
+    const { pid, comm, uid } = kernel.current;
+    const levels = programStack(kernel, call).map((level) => {
+      const line = level.prog.line(level.insn);
+      return `${symbol(level)}\n${line ? `  ${line.text.trimStart()} @ ${baseName(line.file)}:${line.line}\n` : ''}`;
+    });
+    stream.pushAll([`CPU: ${call.cpu} UID: ${uid} PID: ${pid} Comm: ${comm}\n`, 'Call trace:\n', ...levels, '\n']);
+    call.ret(0);
+  });
 }

@@ -19,6 +19,7 @@ import {
   queueAllocCheck,
 } from './alloc_check.js';
 import { arenaMapAlloc } from './arena.js';
+import { cgroupArrayAlloc } from './cgroup_array.js';
 import { arrayAlloc, hashAlloc } from './core_map.js';
 import { DECLARED_TYPES, declaredAlloc } from './declared.js';
 import { queueAlloc } from './keyless.js';
@@ -58,6 +59,7 @@ const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
   [BPF_MAP_TYPE.ARRAY_OF_MAPS, { allocCheck: fdArrayAllocCheck, alloc: mapInMapAlloc }],
   [BPF_MAP_TYPE.HASH_OF_MAPS, { allocCheck: fdHashAllocCheck, alloc: mapInMapAlloc }],
   [BPF_MAP_TYPE.PERF_EVENT_ARRAY, { allocCheck: fdArrayAllocCheck, alloc: perfEventArrayAlloc }],
+  [BPF_MAP_TYPE.CGROUP_ARRAY, { allocCheck: fdArrayAllocCheck, alloc: cgroupArrayAlloc }],
   [BPF_MAP_TYPE.PROG_ARRAY, { allocCheck: fdArrayAllocCheck, alloc: progArrayAlloc }],
   [BPF_MAP_TYPE.ARENA, { allocCheck: () => 0, alloc: arenaMapAlloc }],
   [BPF_MAP_TYPE.TASK_STORAGE, LOCAL_STORAGE],

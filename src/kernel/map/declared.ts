@@ -5,20 +5,13 @@ import { mapTypeName } from '../../uapi_names.js';
 import type { ForeignHandle } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
-import {
-  ACCESS_FLAGS,
-  accessOk,
-  arrayAllocCheck,
-  fdArrayAllocCheck,
-  KMALLOC_MAX_SIZE,
-  PCPU_MIN_UNIT_SIZE,
-} from './alloc_check.js';
+import { ACCESS_FLAGS, accessOk, arrayAllocCheck, KMALLOC_MAX_SIZE, PCPU_MIN_UNIT_SIZE } from './alloc_check.js';
 import { foreignHandle } from './foreign.js';
 import { fillGuestMap, nameGuestMap } from './guest.js';
 import { BpfMap, type MapCreateAttr } from './map.js';
 import { nextIndex } from './prog_array.js';
 
-// Map types whose elements stand for what is not modelled: devices, sockets, cgroups of the network, stack traces. Objects
+// Map types whose elements stand for what is not modelled: devices, sockets, storages of the network's cgroup hooks, stack traces. Objects
 // declare them, programs name them; so they are created as the kernel creates them, are empty and stay empty. Whatever would
 // put something in or needs what is behind them stops by name.
 
@@ -99,7 +92,6 @@ const HASHED = { indexed: false, canBeInner: true, noBtf: true };
 const CGROUP_STORAGE: DeclaredType = { check: cgroupStorage, indexed: false, canBeInner: false, noBtf: false };
 
 const DECLARED: ReadonlyMap<number, DeclaredType> = new Map([
-  [BPF_MAP_TYPE.CGROUP_ARRAY, { ...INDEXED, check: fdArrayAllocCheck }],
   [BPF_MAP_TYPE.STACK_TRACE, { ...HASHED, check: stackTrace }],
   [BPF_MAP_TYPE.DEVMAP, { ...INDEXED, check: indexedBy([4, 8]) }],
   [BPF_MAP_TYPE.DEVMAP_HASH, { ...HASHED, check: devMapHash }],

@@ -26,6 +26,15 @@ class ProgStream {
     return 0;
   }
 
+  /** Several texts at once, all of them or none (kernel: bpf_stream_stage_commit). */
+  pushAll(texts: readonly string[]): void {
+    const pieces = texts.map((text) => encoder.encode(text)).filter(({ length }) => length <= MAX_BPRINTF_BUF);
+    const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    if (this.#bytes + bytes >= BPF_STREAM_MAX_CAPACITY) return;
+    this.#bytes += bytes;
+    this.#pieces.push(...pieces);
+  }
+
   /** Takes the oldest bytes; how many. Room is free again when a piece has been read whole. */
   read(to: Uint8Array): number {
     let at = 0;
