@@ -9,7 +9,8 @@ const LAYERS = 4;
 const DOMAINS = 96;
 const TYPES = 590;
 
-const NOUNS = 'task core cluster domain queue budget slice lane window preempt wakeup latency load weight deadline'.split(' ');
+const NOUNS =
+  'task core cluster domain queue budget slice lane window preempt wakeup latency load weight deadline'.split(' ');
 const VERBS = 'update refresh pick balance charge settle scan migrate account decay drain rank filter probe'.split(' ');
 const TRAITS = 'avg peak recent total pending local remote shared greedy idle'.split(' ');
 
@@ -90,7 +91,16 @@ const OPS = [
   ['s32', 'init', ''],
   ['void', 'exit', 'struct scx_exit_info *info'],
 ];
-const SLEEPABLE = new Set(['init_task', 'cgroup_init', 'cgroup_exit', 'cgroup_prep_move', 'cpu_online', 'cpu_offline', 'init', 'exit']);
+const SLEEPABLE = new Set([
+  'init_task',
+  'cgroup_init',
+  'cgroup_exit',
+  'cgroup_prep_move',
+  'cpu_online',
+  'cpu_offline',
+  'init',
+  'exit',
+]);
 const TRACED = ['sched_switch', 'sched_wakeup', 'sched_wakeup_new', 'sched_migrate_task', 'sched_process_exit'];
 const SYSCALLS = 18;
 
@@ -101,7 +111,10 @@ const KERNEL_TYPES = [
 
 /** The list of the samples' kernel types with tasks and cgroups in full; see kernelHeader. */
 export function kernelTypes(samplesList) {
-  const full = samplesList.replace(/^struct (task_struct|cgroup|kernfs_node|sched_ext_entity|cpumask) .*$/gm, 'struct $1');
+  const full = samplesList.replace(
+    /^struct (task_struct|cgroup|kernfs_node|sched_ext_entity|cpumask) .*$/gm,
+    'struct $1',
+  );
   const helpers = 'enum bpf_map_type\nenum bpf_func_id';
   return `${full.replace(/^enum (bpf_map_type|bpf_func_id) .*$/gm, '')}\n${helpers}\n${KERNEL_TYPES.join('\n')}\n`;
 }
@@ -180,7 +193,8 @@ export function schedulerSource() {
   }
   for (const event of TRACED) program(`tp_btf/${event}`, 'int', `on_${event}`, true, 'struct task_struct *p');
   put('struct request {', '\tu64 seed;', '};');
-  for (let i = 0; i < SYSCALLS; i++) program('syscall', 'int', `set_up_${pick(NOUNS)}_${i}`, false, 'struct request *request');
+  for (let i = 0; i < SYSCALLS; i++)
+    program('syscall', 'int', `set_up_${pick(NOUNS)}_${i}`, false, 'struct request *request');
 
   put('SEC(".struct_ops.link")', 'struct sched_ext_ops big_ops = {');
   for (const [, op] of OPS) put(`\t.${op} = (void *)big_${op},`);

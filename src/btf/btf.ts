@@ -157,6 +157,10 @@ export class Btf implements BtfView {
     return this.#names.flavours(name);
   }
 
+  get stringsEnd(): number {
+    return this.strings.end;
+  }
+
   string(offset: number): string {
     return this.strings.at(offset);
   }

@@ -1,5 +1,6 @@
 import { InputError } from '../errors.js';
 import type { Btf } from './btf.js';
+import { LINE_WORDS, NO_LINES } from './lines.js';
 import { BTF_MAGIC } from './records.js';
 
 export interface FuncInfo {
@@ -7,14 +8,6 @@ export interface FuncInfo {
   offset: number;
   /** BTF id of a FUNC. */
   type: number;
-}
-export interface LineRecord {
-  offset: number;
-  /** String offsets in the BTF. */
-  file: number;
-  text: number;
-  line: number;
-  column: number;
 }
 export interface CoreRecord {
   offset: number;
@@ -27,7 +20,8 @@ export interface CoreRecord {
 /** .BTF.ext by section name, records in file order. */
 export interface BtfExt {
   funcs: Map<string, FuncInfo[]>;
-  lines: Map<string, LineRecord[]>;
+  /** Packed, see LINE_WORDS. */
+  lines: Map<string, Uint32Array>;
   coRe: Map<string, CoreRecord[]>;
 }
 
@@ -46,24 +40,25 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
     throw new InputError(`header: length ${headerBytes} of ${bytes.length} bytes`);
   }
 
-  const checkString = (offset: number, place: string) => {
-    if (offset >= btf.strings.end) throw new InputError(`${place}: string offset ${offset} is past the end`);
+  const { end: stringsEnd } = btf.strings;
+  const checkString = (offset: number, place: () => string) => {
+    if (offset >= stringsEnd) throw new InputError(`${place()}: string offset ${offset} is past the end`);
   };
-  const checkId = (id: number, place: string) => {
-    if (id >= btf.typeCount) throw new InputError(`${place}: type ${id} does not exist (${btf.typeCount} types)`);
+  const checkId = (id: number, place: () => string) => {
+    if (id >= btf.typeCount) throw new InputError(`${place()}: type ${id} does not exist (${btf.typeCount} types)`);
   };
 
-  function table<T>(
+  /** Calls `visit` with the records of one section at a time: where the first is, and bytes from one to the next. */
+  const table = (
     name: string,
     at: number,
     recordBytes: number,
-    read: (at: number, place: string) => T,
-  ): Map<string, T[]> {
-    const out = new Map<string, T[]>();
-    if (headerBytes < at + 8) return out;
+    visit: (section: string, pos: number, count: number, stride: number) => void,
+  ) => {
+    if (headerBytes < at + 8) return;
     const start = headerBytes + view.getUint32(at, true);
     const length = view.getUint32(at + 4, true);
-    if (length === 0) return out;
+    if (length === 0) return;
     const end = start + length;
     if (end > bytes.length || length < 4) {
       throw new InputError(`${name}: ${length} bytes at ${start} are past the end (${bytes.length} bytes)`);
@@ -76,42 +71,62 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
       const nameOffset = view.getUint32(pos, true);
       const count = view.getUint32(pos + 4, true);
       pos += 8;
-      checkString(nameOffset, name);
+      checkString(nameOffset, () => name);
       if (count === 0 || count * stride > end - pos) {
         throw new InputError(`${name}: ${count} records at offset ${pos}, ${end - pos} bytes are left`);
       }
-      const section = btf.string(nameOffset);
-      const records = out.get(section) ?? [];
-      out.set(section, records);
-      for (let i = 0; i < count; i++, pos += stride) {
-        const place = `${name} #${records.length} of section "${section}"`;
-        records.push(read(pos, place));
-      }
+      visit(btf.string(nameOffset), pos, count, stride);
+      pos += count * stride;
     }
-    return out;
-  }
+  };
+  const listOf = <T>(map: Map<string, T[]>, section: string): T[] => {
+    const known = map.get(section);
+    if (known !== undefined) return known;
+    const list: T[] = [];
+    map.set(section, list);
+    return list;
+  };
 
-  return {
-    funcs: table('func_info', 8, 8, (at, place) => {
-      const type = view.getUint32(at + 4, true);
-      checkId(type, place);
-      return { offset: view.getUint32(at, true), type };
-    }),
-    lines: table('line_info', 16, 16, (at, place) => {
-      const file = view.getUint32(at + 4, true);
-      const text = view.getUint32(at + 8, true);
-      checkString(file, place);
-      checkString(text, place);
-      // | line (31..10) | column (9..0) |
-      const position = view.getUint32(at + 12, true);
-      return { offset: view.getUint32(at, true), file, text, line: position >>> 10, column: position & 0x3ff };
-    }),
-    coRe: table('core_relo', 24, 16, (at, place) => {
-      const type = view.getUint32(at + 4, true);
-      const accessor = view.getUint32(at + 8, true);
+  const funcs = new Map<string, FuncInfo[]>();
+  table('func_info', 8, 8, (section, pos, count, stride) => {
+    const list = listOf(funcs, section);
+    for (let i = 0; i < count; i++, pos += stride) {
+      const type = view.getUint32(pos + 4, true);
+      checkId(type, () => `func_info #${list.length} of section "${section}"`);
+      list.push({ offset: view.getUint32(pos, true), type });
+    }
+  });
+  const lines = new Map<string, Uint32Array>();
+  table('line_info', 16, 16, (section, pos, count, stride) => {
+    const before = lines.get(section) ?? NO_LINES;
+    const words = new Uint32Array(before.length + count * LINE_WORDS);
+    words.set(before);
+    for (let at = before.length; at < words.length; at += LINE_WORDS, pos += stride) {
+      const file = view.getUint32(pos + 4, true);
+      const text = view.getUint32(pos + 8, true);
+      if (file >= stringsEnd || text >= stringsEnd) {
+        const place = () => `line_info #${at / LINE_WORDS} of section "${section}"`;
+        checkString(file, place);
+        checkString(text, place);
+      }
+      words[at] = view.getUint32(pos, true);
+      words[at + 1] = file;
+      words[at + 2] = text;
+      words[at + 3] = view.getUint32(pos + 12, true);
+    }
+    lines.set(section, words);
+  });
+  const coRe = new Map<string, CoreRecord[]>();
+  table('core_relo', 24, 16, (section, pos, count, stride) => {
+    const list = listOf(coRe, section);
+    const place = () => `core_relo #${list.length} of section "${section}"`;
+    for (let i = 0; i < count; i++, pos += stride) {
+      const type = view.getUint32(pos + 4, true);
+      const accessor = view.getUint32(pos + 8, true);
       checkId(type, place);
       checkString(accessor, place);
-      return { offset: view.getUint32(at, true), type, accessor, kind: view.getUint32(at + 12, true) };
-    }),
-  };
+      list.push({ offset: view.getUint32(pos, true), type, accessor, kind: view.getUint32(pos + 12, true) });
+    }
+  });
+  return { funcs, lines, coRe };
 }

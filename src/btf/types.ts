@@ -111,6 +111,8 @@ export interface BtfView {
   /** Names `name___flavour` that types of this blob (not of its base) have, see essentialName. */
   flavours(name: string): readonly string[];
   string(offset: number): string;
+  /** String offsets below this one exist, in this blob or its base. */
+  readonly stringsEnd: number;
   /** Strips typedef, const, volatile, restrict and type tags. */
   resolve(id: number): number;
   /** Size in bytes of a value of this type (pointers are 8); throws InputError for types without a size. */

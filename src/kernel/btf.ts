@@ -3,7 +3,7 @@ import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { ERRNO } from '../errno.js';
 import { InputError } from '../errors.js';
 import type { Kernel } from './kernel.js';
-import { RecordError, type SpecialField, structRecords } from './map/record.js';
+import { hasSpecialTypes, RecordError, type SpecialField, structRecords } from './map/record.js';
 import { RefCount } from './refcount.js';
 import type { StructOpsDesc } from './struct_ops/desc.js';
 import type { LogBuffer } from './types.js';
@@ -18,6 +18,7 @@ export class BtfObject {
   id = 0;
   /** struct_ops types that were registered against this BTF (kernel: btf->struct_ops_tab). */
   readonly structOps: StructOpsDesc[] = [];
+  #hasSpecialTypes: boolean | undefined;
   #declTags: readonly DeclTag[] | undefined;
   #structRecords: ReadonlyMap<number, readonly SpecialField[]> | undefined;
 
@@ -40,6 +41,12 @@ export class BtfObject {
   get structRecords(): ReadonlyMap<number, readonly SpecialField[]> {
     this.#structRecords ??= this.isKernel ? new Map() : structRecords(this);
     return this.#structRecords;
+  }
+
+  /** Whether values and objects of its types can have special fields. */
+  get hasSpecialTypes(): boolean {
+    this.#hasSpecialTypes ??= hasSpecialTypes(this.view);
+    return this.#hasSpecialTypes;
   }
 
   get isModule(): boolean {

@@ -1,3 +1,4 @@
+import { LINE_WORDS } from '../btf/lines.js';
 import { ERRNO } from '../errno.js';
 import type { BtfObject } from './btf.js';
 import { trimInfo } from './info_trim.js';
@@ -74,7 +75,7 @@ function progInfo(prog: BpfProg): Record<string, unknown> {
     func_info_rec_size: 8,
     nr_func_info: aux.funcInfo.length,
     line_info_rec_size: 16,
-    nr_line_info: aux.lineInfo.length,
+    nr_line_info: aux.lineInfo.length / LINE_WORDS,
     run_time_ns: BigInt(Math.round(aux.runTimeNs)),
     run_cnt: BigInt(aux.runCount),
     recursion_misses: BigInt(aux.recursionMisses),

@@ -88,20 +88,20 @@ class BtfPatch {
 /** The blob for BPF_BTF_LOAD. Type ids and string offsets of the object's BTF stay valid in it. */
 export function btfForKernel(spec: ObjectSpec, btf: Btf, resized: readonly ResizedSection[]): Uint8Array {
   const patch = new BtfPatch(btf);
+  const hidden = new Set(spec.subprograms.filter(({ linkage }) => linkage === 'static').map(({ btfId }) => btfId));
   for (let id = 1; id < btf.typeCount; id++) {
     const kind = btf.kindOf(id);
     if (kind === BTF_KIND.DATASEC) fixSection(patch, spec, id, resized);
-    else if (kind === BTF_KIND.FUNC) fixHidden(patch, spec, id);
+    else if (kind === BTF_KIND.FUNC) fixHidden(patch, hidden, id);
   }
   return patch.finish();
 }
 
 /** A global function that is hidden is checked as a static one (libbpf: mark_btf_static). */
-function fixHidden(patch: BtfPatch, spec: ObjectSpec, id: number): void {
+function fixHidden(patch: BtfPatch, hidden: ReadonlySet<number>, id: number): void {
+  if (!hidden.has(id)) return;
   const type = patch.btf.type(id);
-  if (type.kind !== BTF_KIND.FUNC || type.linkage !== FUNC_GLOBAL) return;
-  const subprogram = spec.subprograms.find((candidate) => candidate.btfId === id);
-  if (subprogram?.linkage === 'static') patch.setVlen(id, FUNC_STATIC);
+  if (type.kind === BTF_KIND.FUNC && type.linkage === FUNC_GLOBAL) patch.setVlen(id, FUNC_STATIC);
 }
 
 interface Entry {
@@ -116,10 +116,8 @@ function fixSection(patch: BtfPatch, spec: ObjectSpec, id: number, resized: read
   const entries: Entry[] = section.vars.map((entry) => ({ ...entry }));
   let { size } = section;
   const data = spec.maps.find((map) => map.section === section.name)?.data;
-  const offsetOf = ({ type }: Entry) => {
-    const name = patch.btf.nameOf(type);
-    return data?.variables.find((variable) => variable.name === name)?.offset;
-  };
+  const offsets = new Map(data?.variables.map(({ name, offset }) => [name, offset] as const).reverse() ?? []);
+  const offsetOf = ({ type }: Entry) => offsets.get(patch.btf.nameOf(type));
   if (section.name === '.ksyms') {
     size = fixKsyms(patch, entries);
   } else if (section.name === '.kconfig') {

@@ -1,3 +1,4 @@
+import { LINE_WORDS } from '../btf/lines.js';
 import { InputError } from '../errors.js';
 import type { LinkedFunction } from './link.js';
 
@@ -19,13 +20,15 @@ export function funcInfo(functions: readonly LinkedFunction[]): Uint8Array {
 
 /** struct bpf_line_info: insn_off, file_name_off, line_off, line << 10 | column. Empty if the program itself has no lines. */
 export function lineInfo(functions: readonly LinkedFunction[]): Uint8Array {
-  if (!functions[0]?.spec.lines.length) return new Uint8Array(0);
-  const words: number[] = [];
+  if (!functions[0]?.spec.lineWords.length) return new Uint8Array(0);
+  const words = new Uint32Array(functions.reduce((sum, { spec }) => sum + spec.lineWords.length, 0));
+  let at = 0;
   for (const { spec, start } of functions) {
-    if (spec.lines.length === 0) throw new InputError(`missing .BTF.ext line info of "${spec.name}"`);
-    for (const { insn, fileOffset, textOffset, line, column } of spec.lines) {
-      words.push(start + insn, fileOffset, textOffset, ((line << 10) | (column & 0x3ff)) >>> 0);
-    }
+    const { lineWords } = spec;
+    if (lineWords.length === 0) throw new InputError(`missing .BTF.ext line info of "${spec.name}"`);
+    words.set(lineWords, at);
+    const end = at + lineWords.length;
+    for (; at < end; at += LINE_WORDS) words[at] = (words[at] as number) + start;
   }
-  return new Uint8Array(new Uint32Array(words).buffer);
+  return new Uint8Array(words.buffer);
 }

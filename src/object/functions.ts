@@ -1,3 +1,5 @@
+import type { Btf } from '../btf/btf.js';
+import { firstLineFrom, LINE_WORDS, type LineInfo, lineInfoAt, NO_LINES, sortedLines } from '../btf/lines.js';
 import { BTF_KIND } from '../btf/types.js';
 import { type ElfSection, type ElfSymbol, STB, STT } from '../elf/elf.js';
 import { InputError, UnsupportedError } from '../errors.js';
@@ -30,7 +32,7 @@ export function collectFunctions(source: ObjectSource): CodeSection[] {
         throw new InputError(`section "${section.name}": more than ${MAX_ALIASES} functions at offset ${value}`);
       }
     });
-    const functions = symbols.map((symbol) => functionOf(section, symbol));
+    const functions = symbols.map((symbol) => functionOf(section, symbol, source.btf));
     annotate(source, section, functions);
     for (const fn of functions) if (fn.btfId === 0) fn.btfId = source.btf?.find(fn.name, BTF_KIND.FUNC) ?? 0;
     out.push({ section, functions });
@@ -38,7 +40,7 @@ export function collectFunctions(source: ObjectSource): CodeSection[] {
   return out;
 }
 
-function functionOf(section: ElfSection, symbol: ElfSymbol): FunctionSpec {
+function functionOf(section: ElfSection, symbol: ElfSymbol, btf: Btf | undefined): FunctionSpec {
   const place = `section "${section.name}"`;
   const { name } = symbol;
   if (symbol.value + symbol.size > section.size) {
@@ -54,6 +56,7 @@ function functionOf(section: ElfSection, symbol: ElfSymbol): FunctionSpec {
   }
   const linkage =
     symbol.bind === STB.LOCAL || isHidden(symbol) ? 'static' : symbol.bind === STB.WEAK ? 'weak' : 'global';
+  let lines: LineInfo[] | undefined;
   return {
     name,
     section: section.name,
@@ -63,7 +66,13 @@ function functionOf(section: ElfSection, symbol: ElfSymbol): FunctionSpec {
     btfId: 0,
     relocations: [],
     coRe: [],
-    lines: [],
+    get lines() {
+      lines ??= Array.from({ length: this.lineWords.length / LINE_WORDS }, (_, i) =>
+        lineInfoAt(this.lineWords, i, btf as Btf),
+      );
+      return lines;
+    },
+    lineWords: NO_LINES,
     declTags: [],
   };
 }
@@ -86,18 +95,15 @@ function annotate(source: ObjectSource, section: ElfSection, functions: readonly
       fn.btfId = record.type;
     }
   }
-  for (const record of ext.lines.get(section.name) ?? []) {
-    for (const fn of functionsWith(functions, record.offset)) {
-      fn.lines.push({
-        insn: insnOf(fn, record.offset, 'line'),
-        file: btf.string(record.file),
-        line: record.line,
-        column: record.column,
-        text: btf.string(record.text),
-        fileOffset: record.file,
-        textOffset: record.text,
-      });
-    }
+  const lines = sortedLines(ext.lines.get(section.name) ?? NO_LINES);
+  for (const [i, fn] of functions.entries()) {
+    // A function ends where the next begins; aliases begin and end together.
+    const next = functions.slice(i + 1, i + 1 + MAX_ALIASES).find((later) => later.sectionOffset > fn.sectionOffset);
+    const end = Math.min(fn.sectionOffset + fn.insns.length, next?.sectionOffset ?? Number.POSITIVE_INFINITY);
+    const from = firstLineFrom(lines, fn.sectionOffset) * LINE_WORDS;
+    const words = lines.slice(from, firstLineFrom(lines, end) * LINE_WORDS);
+    for (let at = 0; at < words.length; at += LINE_WORDS) words[at] = insnOf(fn, words[at] as number, 'line');
+    fn.lineWords = words;
   }
   for (const record of ext.coRe.get(section.name) ?? []) {
     for (const fn of functionsWith(functions, record.offset)) {
@@ -109,10 +115,7 @@ function annotate(source: ObjectSource, section: ElfSection, functions: readonly
       });
     }
   }
-  for (const fn of functions) {
-    fn.lines.sort((a, b) => a.insn - b.insn);
-    fn.coRe.sort((a, b) => a.insn - b.insn);
-  }
+  for (const fn of functions) fn.coRe.sort((a, b) => a.insn - b.insn);
 }
 
 /** Functions that hold the byte at this section offset: none, one, or aliases of each other. */
@@ -157,8 +160,8 @@ export function programOf(fn: FunctionSpec): ProgramSpec {
   const type = autoload ? fn.section : fn.section.slice(1);
   const def = findSectionDef(type);
   const slash = type.indexOf('/');
-  return {
-    ...fn,
+  // Not spread into a new object: that would decode the lines.
+  return Object.assign(fn, {
     type,
     progType: def?.progType ?? 0,
     expectedAttachType: def?.attachType ?? 0,
@@ -166,5 +169,5 @@ export function programOf(fn: FunctionSpec): ProgramSpec {
     xdpFrags: def?.xdpFrags ?? false,
     autoload,
     attachTo: slash < 0 ? '' : type.slice(slash + 1),
-  };
+  });
 }

@@ -1,4 +1,7 @@
+import type { LineInfo } from '../btf/lines.js';
 import type { BtfView } from '../btf/types.js';
+
+export type { LineInfo } from '../btf/lines.js';
 
 /** What an ELF object says, as plain data: parsed and validated, nothing loaded, no VM. */
 export interface ObjectSpec {
@@ -30,8 +33,10 @@ export interface FunctionSpec {
   btfId: number;
   relocations: CodeReloc[];
   coRe: CoReReloc[];
-  /** Line records, insn index relative to this function, ascending. */
-  lines: LineInfo[];
+  /** Line records, insn index relative to this function, ascending; decoded from `lineWords` when first read. */
+  readonly lines: readonly LineInfo[];
+  /** The same as BPF_PROG_LOAD takes them, four words each: see LINE_WORDS. */
+  lineWords: Uint32Array;
   /** DECL_TAGs of the function such as `exception_callback:NAME`. */
   declTags: string[];
 }
@@ -52,17 +57,6 @@ export interface ProgramSpec extends FunctionSpec {
 }
 
 export type SubprogramSpec = FunctionSpec;
-
-export interface LineInfo {
-  insn: number;
-  file: string;
-  line: number;
-  column: number;
-  text: string;
-  /** String offsets of `file` and `text` in the object's BTF, as a raw line_info record has them. */
-  fileOffset: number;
-  textOffset: number;
-}
 
 /** One relocation of an instruction, resolved to what it names. */
 export type CodeReloc =

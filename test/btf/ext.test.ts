@@ -29,10 +29,7 @@ describe('parseBtfExt', () => {
   it('reads the three tables by section', () => {
     const parsed: BtfExt = parseBtfExt(ext(FUNCS, LINES, CORE), btf);
     expect(parsed.funcs.get('xdp')).toEqual([{ offset: 0, type: func }]);
-    expect(parsed.lines.get('xdp')).toEqual([
-      { offset: 0, file: 1, text: 1, line: 7, column: 3 },
-      { offset: 8, file: 1, text: 1, line: 8, column: 0 },
-    ]);
+    expect(parsed.lines.get('xdp')).toEqual(Uint32Array.of(0, 1, 1, (7 << 10) | 3, 8, 1, 1, 8 << 10));
     expect(parsed.coRe.get('xdp')).toEqual([{ offset: 16, type: proto, accessor: 1, kind: 2 }]);
   });
 

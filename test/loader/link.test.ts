@@ -124,12 +124,14 @@ describe('func_info and line_info', () => {
       spec: { ...functions[0]?.spec, ...part } as FunctionSpec,
     });
     expect(funcInfo([without({ btfId: 0 })])).toHaveLength(0);
-    expect(lineInfo([without({ lines: [] })])).toHaveLength(0);
+    expect(lineInfo([without({ lineWords: new Uint32Array() })])).toHaveLength(0);
     const rest = functions.slice(0, 1);
     expect(() => funcInfo([...rest, without({ name: 'x', btfId: 0 })])).toThrow(
       'missing .BTF.ext function info of "x"',
     );
-    expect(() => lineInfo([...rest, without({ name: 'x', lines: [] })])).toThrow('missing .BTF.ext line info of "x"');
+    expect(() => lineInfo([...rest, without({ name: 'x', lineWords: new Uint32Array() })])).toThrow(
+      'missing .BTF.ext line info of "x"',
+    );
   });
 });
 

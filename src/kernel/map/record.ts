@@ -343,9 +343,10 @@ function fixUp(fields: readonly SpecialField[], structs: ReadonlyMap<number, rea
  */
 export function structRecords(btf: BtfObject): ReadonlyMap<number, readonly SpecialField[]> {
   const { view } = btf;
+  const records = new Map<number, readonly SpecialField[]>();
+  if (!btf.hasSpecialTypes) return records;
   const special = new Set(OBJECT_STRUCTS.map((name) => view.find(name, BTF_KIND.STRUCT)).filter((id) => id !== 0));
   for (const id of taggedPointers(view)) special.add(id);
-  const records = new Map<number, readonly SpecialField[]>();
   if (special.size === 0) return records;
   for (let id = 1; id < view.typeCount; id++) {
     if (view.kindOf(id) !== BTF_KIND.STRUCT) continue;
@@ -360,13 +361,18 @@ export function structRecords(btf: BtfObject): ReadonlyMap<number, readonly Spec
   return records;
 }
 
+/** Whether there can be special fields at all: nothing of most BTFs has a name that they or a pointer's tag would have. */
+export function hasSpecialTypes(view: BtfView): boolean {
+  return Object.keys(SHAPES).some((name) => view.findAll(name).length > 0) || hasPointerTags(view);
+}
+
+function hasPointerTags(view: BtfView): boolean {
+  return [...POINTER_TAGS].some((name) => view.findAll(name).some((id) => view.kindOf(id) === BTF_KIND.TYPE_TAG));
+}
+
 /** Pointers that a kptr's tag stands behind. */
 function* taggedPointers(view: BtfView): Generator<number> {
-  let tagged = false;
-  for (let id = 1; id < view.typeCount && !tagged; id++) {
-    tagged = view.kindOf(id) === BTF_KIND.TYPE_TAG && POINTER_TAGS.has(view.nameOf(id));
-  }
-  if (!tagged) return;
+  if (!hasPointerTags(view)) return;
   for (let id = 1; id < view.typeCount; id++) {
     const kind = view.kindOf(id);
     if (kind !== BTF_KIND.PTR && kind !== BTF_KIND.VOLATILE) continue;
@@ -430,6 +436,7 @@ const ALLOWED: Readonly<Partial<Record<FieldKind, readonly number[]>>> = {
 export function setMapRecord(map: BpfMap): number {
   const btf = map.btf!;
   map.record = [];
+  if (!btf.hasSpecialTypes) return 0;
   try {
     map.record = parseFields(btf, btf.view.resolve(map.btfValueTypeId), MAP_FIELDS, map.valueSize);
   } catch (error) {

@@ -1,6 +1,6 @@
+import { LINE_WORDS, NO_LINES } from '../../btf/lines.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
-import type { LineInfo } from '../../object/spec.js';
 import type { BpfAttr } from '../types.js';
 import type { VerifierLog } from './log.js';
 import type { FuncInfo } from './prog.js';
@@ -76,21 +76,23 @@ export function checkFuncInfo(log: VerifierLog, info: readonly FuncInfo[], subpr
   return 0;
 }
 
+/** Checked records, packed; see LINE_WORDS. */
 export function parseLineInfo(
   log: VerifierLog,
   btf: BtfView,
   attr: Attr,
   insns: Uint8Array,
   subprogs: readonly number[],
-): LineInfo[] | number {
+): Uint32Array | number {
   const bytes = attr.line_info;
-  if (!bytes || bytes.length === 0) return [];
+  if (!bytes || bytes.length === 0) return NO_LINES;
   const size = attr.line_info_rec_size ?? LINE_INFO_BYTES;
   const found = records(log, 'line_info', bytes, size, LINE_INFO_BYTES);
   if (typeof found === 'number') return found;
   const { view, count } = found;
   const insnCount = insns.length / 8;
-  const result: LineInfo[] = [];
+  const words = new Uint32Array(count * LINE_WORDS);
+  const { stringsEnd } = btf;
   let previous = 0;
   let subprog = 0;
   for (let i = 0; i < count; i++) {
@@ -105,9 +107,7 @@ export function parseLineInfo(
     if (insns[insn * 8] === 0) return log.fail(-ERRNO.EINVAL, `Invalid insn code at line_info[${i}].insn_off`);
     const fileOffset = view.getUint32(at + 4, true);
     const textOffset = view.getUint32(at + 8, true);
-    const file = stringAt(btf, fileOffset);
-    const text = stringAt(btf, textOffset);
-    if (file === undefined || text === undefined) {
+    if (fileOffset >= stringsEnd || textOffset >= stringsEnd) {
       return log.fail(-ERRNO.EINVAL, `Invalid line_info[${i}].line_off or .file_name_off`);
     }
     if (subprog < subprogs.length) {
@@ -116,21 +116,16 @@ export function parseLineInfo(
         return log.fail(-ERRNO.EINVAL, `missing bpf_line_info for func#${subprog}`);
       }
     }
-    const place = view.getUint32(at + 12, true);
-    result.push({ insn, file, line: place >>> 10, column: place & 0x3ff, text, fileOffset, textOffset });
+    const to = i * LINE_WORDS;
+    words[to] = insn;
+    words[to + 1] = fileOffset;
+    words[to + 2] = textOffset;
+    words[to + 3] = view.getUint32(at + 12, true);
     previous = insn;
   }
   if (subprog !== subprogs.length) {
     const missing = subprogs.length - subprog;
     return log.fail(-ERRNO.EINVAL, `missing bpf_line_info for ${missing} funcs starting from func#${subprog}`);
   }
-  return result;
-}
-
-function stringAt(btf: BtfView, offset: number): string | undefined {
-  try {
-    return btf.string(offset);
-  } catch {
-    return undefined;
-  }
+  return words;
 }

@@ -1,4 +1,4 @@
-import type { LineInfo } from '../../object/spec.js';
+import { firstLineFrom, type LineInfo, lineInfoAt, NO_LINES } from '../../btf/lines.js';
 import type { VmProg } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
@@ -24,7 +24,8 @@ export interface ProgAux {
   arena: ArenaMap | null;
   btf: BtfObject | null;
   funcInfo: readonly FuncInfo[];
-  lineInfo: readonly LineInfo[];
+  /** Packed; see LINE_WORDS. */
+  lineInfo: Uint32Array;
   attachBtf: BtfObject | null;
   attachBtfId: number;
   /** BPF_F_XDP_HAS_FRAGS. */
@@ -57,7 +58,7 @@ export class BpfProg implements ProgInfo {
     arena: null,
     btf: null,
     funcInfo: [],
-    lineInfo: [],
+    lineInfo: NO_LINES,
     attachBtf: null,
     attachBtfId: 0,
     xdpHasFrags: false,
@@ -100,15 +101,9 @@ export class BpfProg implements ProgInfo {
 
   /** Source line of an insn: the last record at or before it, of the same subprogram's function. */
   line(insn: number): LineInfo | undefined {
-    const lines = this.aux.lineInfo;
-    let low = 0;
-    let high = lines.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (lines[middle]!.insn <= insn) low = middle + 1;
-      else high = middle;
-    }
-    return lines[low - 1];
+    const { lineInfo, btf } = this.aux;
+    const i = firstLineFrom(lineInfo, insn + 1) - 1;
+    return i < 0 || !btf ? undefined : lineInfoAt(lineInfo, i, btf.view);
   }
 
   /** Name of the subprogram that holds an insn, or '' without func info. */
