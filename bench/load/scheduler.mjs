@@ -224,9 +224,9 @@ function declareType(i, random, pick) {
 
 function declareMaps(types, put) {
   const KINDS = ['ARRAY', 'HASH', 'PERCPU_ARRAY', 'LRU_HASH', 'PERCPU_HASH'];
-  return types.slice(0, 40).map((type, i) => {
+  return types.slice(0, 16).map((type, i) => {
     const name = `${type.name}_map`;
-    put('struct {', `\t__uint(type, BPF_MAP_TYPE_${KINDS[i % KINDS.length]});`, '\t__uint(max_entries, 512);');
+    put('struct {', `\t__uint(type, BPF_MAP_TYPE_${KINDS[i % KINDS.length]});`, '\t__uint(max_entries, 256);');
     put('\t__type(key, u32);', `\t__type(value, struct ${type.name});`, `} ${name} SEC(".maps");`, '');
     return { name, type };
   });
@@ -243,40 +243,31 @@ function body({ random, pick, types, maps, knobs, counters }, task, callees, sta
   for (let i = 0; i < statements; i++) {
     const counter = pick(counters);
     const knob = pick(knobs);
-    switch (random(6)) {
-      case 0: {
-        const { name, type } = pick(maps);
-        const [a, b, c] = [pick(type.members), pick(type.members), pick(type.members)];
-        out.push('\t{', `\t\tstruct ${type.name} *${type.name} = bpf_map_lookup_elem(&${name}, &id);`, '');
-        out.push(`\t\tif (${type.name}) {`);
-        out.push(`\t\t\t${type.name}->${a} += seed >> ${1 + random(20)};`);
-        out.push(`\t\t\t${type.name}->${b} = ${type.name}->${c} * ${2 + random(90)} / (${knob} | 1);`);
-        out.push(`\t\t\tseed ^= ${type.name}->history[id & 3];`, '\t\t}', '\t}');
-        break;
-      }
-      case 1: {
-        const type = pick(types);
-        const [a, b] = [pick(type.members), pick(type.members)];
-        out.push(`\t${type.name}_sum.${a} += seed;`, `\t${type.name}_sum.mode = id & 3;`);
-        out.push(`\tseed += ${type.name}_sum.${b} * ${random(1000)};`);
-        break;
-      }
-      case 2:
-      case 3:
-        if (task !== '') {
-          const [a, b] = [pick(TASK_FIELDS), pick(TASK_FIELDS)];
-          out.push(`\tif ((u64)${task}->${a} > seed % ${3 + random(5000)})`);
-          out.push(`\t\t${counter} += ${task}->${b} + ${random(100)};`, '\telse', `\t\tseed += ${knob};`);
-          break;
-        }
-      // falls through
-      case 4:
-        out.push(`\tfor (u32 ${'ijk'[i % 3]} = 0; ${'ijk'[i % 3]} < (id & ${7 + random(20)}); ${'ijk'[i % 3]}++)`);
-        out.push(`\t\tseed = (seed << ${1 + random(8)}) ^ (seed >> ${1 + random(8)}) ^ ${counter};`);
-        break;
-      default:
-        out.push(`\t${counter} += seed > ${knob} ? seed - ${knob} : ${random(10000)};`);
-        out.push(`\tif (arena_head && (seed & ${1 << random(8)}))`, `\t\tarena_head->deadline += ${counter};`);
+    const form = random(6);
+    if (form === 0) {
+      const { name, type } = pick(maps);
+      const [a, b, c] = [pick(type.members), pick(type.members), pick(type.members)];
+      out.push('\t{', `\t\tstruct ${type.name} *${type.name} = bpf_map_lookup_elem(&${name}, &id);`, '');
+      out.push(`\t\tif (${type.name}) {`);
+      out.push(`\t\t\t${type.name}->${a} += seed >> ${1 + random(20)};`);
+      out.push(`\t\t\t${type.name}->${b} = ${type.name}->${c} * ${2 + random(90)} / (${knob} | 1);`);
+      out.push(`\t\t\tseed ^= ${type.name}->history[id & 3];`, '\t\t}', '\t}');
+    } else if (form === 1) {
+      const type = pick(types);
+      const [a, b] = [pick(type.members), pick(type.members)];
+      out.push(`\t${type.name}_sum.${a} += seed;`, `\t${type.name}_sum.mode = id & 3;`);
+      out.push(`\tseed += ${type.name}_sum.${b} * ${random(1000)};`);
+    } else if (form <= 3 && task !== '') {
+      const [a, b] = [pick(TASK_FIELDS), pick(TASK_FIELDS)];
+      out.push(`\tif ((u64)${task}->${a} > seed % ${3 + random(5000)})`);
+      out.push(`\t\t${counter} += ${task}->${b} + ${random(100)};`, '\telse', `\t\tseed += ${knob};`);
+    } else if (form <= 4) {
+      const index = 'ijk'[i % 3];
+      out.push(`\tfor (u32 ${index} = 0; ${index} < (id & ${7 + random(20)}); ${index}++)`);
+      out.push(`\t\tseed = (seed << ${1 + random(8)}) ^ (seed >> ${1 + random(8)}) ^ ${counter};`);
+    } else {
+      out.push(`\t${counter} += seed > ${knob} ? seed - ${knob} : ${random(10000)};`);
+      out.push(`\tif (arena_head && (seed & ${1 << random(8)}))`, `\t\tarena_head->deadline += ${counter};`);
     }
     const next = callees[Math.floor((i * callees.length) / statements)];
     if (next && (next.global || task !== '') && i % Math.ceil(statements / callees.length) === 0) {

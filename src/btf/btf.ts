@@ -161,6 +161,10 @@ export class Btf implements BtfView {
     return this.strings.end;
   }
 
+  hasString(text: string): boolean {
+    return this.strings.has(text) || (this.base?.hasString(text) ?? false);
+  }
+
   string(offset: number): string {
     return this.strings.at(offset);
   }

@@ -101,18 +101,21 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
     const before = lines.get(section) ?? NO_LINES;
     const words = new Uint32Array(before.length + count * LINE_WORDS);
     words.set(before);
-    for (let at = before.length; at < words.length; at += LINE_WORDS, pos += stride) {
-      const file = view.getUint32(pos + 4, true);
-      const text = view.getUint32(pos + 8, true);
+    const given = new Uint32Array(new Uint8Array(bytes.subarray(pos, pos + count * stride)).buffer);
+    if (stride === LINE_WORDS * 4) words.set(given, before.length);
+    for (let to = before.length, from = 0; to < words.length; to += LINE_WORDS, from += stride / 4) {
+      const file = given[from + 1] as number;
+      const text = given[from + 2] as number;
       if (file >= stringsEnd || text >= stringsEnd) {
-        const place = () => `line_info #${at / LINE_WORDS} of section "${section}"`;
+        const place = () => `line_info #${to / LINE_WORDS} of section "${section}"`;
         checkString(file, place);
         checkString(text, place);
       }
-      words[at] = view.getUint32(pos, true);
-      words[at + 1] = file;
-      words[at + 2] = text;
-      words[at + 3] = view.getUint32(pos + 12, true);
+      if (stride === LINE_WORDS * 4) continue;
+      words[to] = given[from] as number;
+      words[to + 1] = file;
+      words[to + 2] = text;
+      words[to + 3] = given[from + 3] as number;
     }
     lines.set(section, words);
   });

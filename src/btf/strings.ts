@@ -46,6 +46,12 @@ export class BtfStrings {
     return this.#ascii ? (this.#text as string).slice(from, to) : utf8.decode(this.bytes.subarray(from, to));
   }
 
+  /** Whether any string of this section ends with this text. */
+  has(text: string): boolean {
+    this.#decode();
+    return (this.#text as string).includes(`${text}\0`);
+  }
+
   /** Prepares for reading every string in time that depends on the length of the section alone. Throws InputError. */
   check(): void {
     this.#decode();

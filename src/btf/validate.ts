@@ -40,13 +40,7 @@ export function checkRecord({ words, index, firstId, typeCount, stringsEnd }: Re
   const word = index[id - firstId] as number;
   const info = words[word + 1] as number;
   const kind = kindOfInfo(info);
-  const checkName = (offset: number) => {
-    if (offset >= stringsEnd) throw new InputError(`string offset ${offset} is past the end (${stringsEnd})`);
-  };
-  const checkId = (target: number) => {
-    if (target >= typeCount) throw new InputError(`refers to type ${target}, which does not exist`);
-  };
-  checkName(words[word] as number);
+  if ((words[word] as number) >= stringsEnd) throw noString(words[word] as number, stringsEnd);
   const value = words[word + 2] as number;
   switch (kind) {
     case BTF_KIND.INT: {
@@ -61,14 +55,15 @@ export function checkRecord({ words, index, firstId, typeCount, stringsEnd }: Re
     case BTF_KIND.ENUM:
     case BTF_KIND.ENUM64:
       // 0: an enum that was only declared.
-      if (![0, 1, 2, 4, 8].includes(value)) throw new InputError(`enum of ${value} bytes`);
+      if (!(value === 0 || value === 1 || value === 2 || value === 4 || value === 8))
+        throw new InputError(`enum of ${value} bytes`);
       break;
     case BTF_KIND.FLOAT:
       if (![2, 4, 8, 12, 16].includes(value)) throw new InputError(`float of ${value} bytes`);
       break;
     case BTF_KIND.ARRAY:
-      checkId(words[word + 3] as number);
-      checkId(words[word + 4] as number);
+      if ((words[word + 3] as number) >= typeCount) throw noType(words[word + 3] as number);
+      if ((words[word + 4] as number) >= typeCount) throw noType(words[word + 4] as number);
       break;
     case BTF_KIND.STRUCT:
     case BTF_KIND.UNION:
@@ -76,21 +71,22 @@ export function checkRecord({ words, index, firstId, typeCount, stringsEnd }: Re
     case BTF_KIND.DATASEC:
       break;
     default:
-      checkId(value);
+      if (value >= typeCount) throw noType(value);
   }
   const items = ITEMS[kind];
   if (items === undefined) return;
   const bitfields = info >>> 31 === 1;
   const isStruct = kind === BTF_KIND.STRUCT || kind === BTF_KIND.UNION;
-  const end = word + ITEMS_AT + vlenOfInfo(info) * items.stride;
-  for (let at = word + ITEMS_AT; at < end; at += items.stride) {
-    if (items.name >= 0) checkName(words[at + items.name] as number);
-    if (items.type >= 0) checkId(words[at + items.type] as number);
+  const { stride, name, type } = items;
+  const end = word + ITEMS_AT + vlenOfInfo(info) * stride;
+  for (let at = word + ITEMS_AT; at < end; at += stride) {
+    if (name >= 0 && (words[at + name] as number) >= stringsEnd) throw noString(words[at + name] as number, stringsEnd);
+    if (type >= 0 && (words[at + type] as number) >= typeCount) throw noType(words[at + type] as number);
     if (!isStruct) continue;
     const place = words[at + 2] as number;
     const bits = bitfields ? (place & 0xffffff) + (place >>> 24) : place;
     if (bits > value * 8) {
-      const number = (at - word - ITEMS_AT) / items.stride;
+      const number = (at - word - ITEMS_AT) / stride;
       throw new InputError(
         `member #${number} at bit ${bitfields ? place & 0xffffff : place} is past the end of ${value} bytes`,
       );
@@ -98,52 +94,62 @@ export function checkRecord({ words, index, firstId, typeCount, stringsEnd }: Re
   }
 }
 
+function noString(offset: number, end: number): InputError {
+  return new InputError(`string offset ${offset} is past the end (${end})`);
+}
+
+function noType(id: number): InputError {
+  return new InputError(`refers to type ${id}, which does not exist`);
+}
+
 /** Checks every record, what it refers to, and that no type holds itself or nests too deep. Throws InputError. */
 export function validate(records: Records): void {
   const { index, firstId } = records;
-  for (let id = firstId; id < firstId + index.length; id++) {
-    try {
+  const end = firstId + index.length;
+  let id = firstId;
+  try {
+    for (; id < end; id++) {
       checkRecord(records, id);
       checkTargets(records, id);
-    } catch (error) {
-      throw located(`type [${id}]`, error);
     }
+  } catch (error) {
+    throw located(`type [${id}]`, error);
   }
   // Depth below each type: 0 is unvisited, -1 is being visited.
   const depths = new Int32Array(index.length);
-  for (let id = firstId; id < firstId + index.length; id++) if (depths[id - firstId] === 0) walk(records, id, depths);
+  for (id = firstId; id < end; id++) if (depths[id - firstId] === 0) walk(records, id, depths);
 }
 
 /** Kinds that must refer to one kind; those in the base are that blob's matter. */
-function checkTargets({ words, index, firstId }: Records, id: number): void {
+function checkTargets(records: Records, id: number): void {
+  const { words, index, firstId } = records;
   const word = index[id - firstId] as number;
   const info = words[word + 1] as number;
-  const kindOf = (target: number) => {
-    const at = index[target - firstId];
-    return at === undefined ? -1 : kindOfInfo(words[at + 1] as number);
-  };
-  const complain = (what: string, target: number) => {
-    const kind = target === 0 ? 'void' : KIND_NAMES[kindOf(target)];
-    throw new InputError(`${what} is ${kind} [${target}]`);
-  };
-  switch (kindOfInfo(info)) {
-    case BTF_KIND.FUNC: {
-      const proto = words[word + 2] as number;
-      const kind = kindOf(proto);
-      if (proto === 0 || (kind !== -1 && kind !== BTF_KIND.FUNC_PROTO)) complain('prototype', proto);
-      break;
+  const own = kindOfInfo(info);
+  if (own === BTF_KIND.FUNC) {
+    const proto = words[word + 2] as number;
+    const kind = kindOf(records, proto);
+    if (proto === 0 || (kind !== -1 && kind !== BTF_KIND.FUNC_PROTO)) throw badTarget(records, 'prototype', proto);
+  } else if (own === BTF_KIND.DATASEC) {
+    const end = word + ITEMS_AT + vlenOfInfo(info) * 3;
+    for (let at = word + ITEMS_AT; at < end; at += 3) {
+      const variable = words[at] as number;
+      const kind = kindOf(records, variable);
+      // Functions stand in .ksyms as clang writes it.
+      const known = kind === -1 || kind === BTF_KIND.VAR || kind === BTF_KIND.FUNC;
+      if (variable === 0 || !known) throw badTarget(records, 'variable', variable);
     }
-    case BTF_KIND.DATASEC:
-      for (let i = 0; i < vlenOfInfo(info); i++) {
-        const variable = words[word + ITEMS_AT + i * 3] as number;
-        const kind = kindOf(variable);
-        // Functions stand in .ksyms as clang writes it.
-        const known = kind === -1 || kind === BTF_KIND.VAR || kind === BTF_KIND.FUNC;
-        if (variable === 0 || !known) complain('variable', variable);
-      }
-      break;
-    default:
   }
+}
+
+/** -1 for types of the base. */
+function kindOf({ words, index, firstId }: Records, id: number): number {
+  const at = index[id - firstId];
+  return at === undefined ? -1 : kindOfInfo(words[at + 1] as number);
+}
+
+function badTarget(records: Records, what: string, target: number): InputError {
+  return new InputError(`${what} is ${target === 0 ? 'void' : KIND_NAMES[kindOf(records, target)]} [${target}]`);
 }
 
 /** Number of types that a value of this type holds, or that it is another name for. */
@@ -181,29 +187,40 @@ function heldAt({ words }: Records, word: number, i: number): number {
 /** Post-order walk with an own stack; types of the base count as leaves. */
 function walk(records: Records, root: number, depths: Int32Array): void {
   const { index, firstId } = records;
-  const stack: { id: number; word: number; count: number; next: number; depth: number }[] = [];
-  const enter = (id: number) => {
-    const word = index[id - firstId] as number;
-    depths[id - firstId] = -1;
-    stack.push({ id, word, count: heldCount(records, word), next: 0, depth: 1 });
-  };
-  enter(root);
-  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    if (top.next === top.count) {
-      depths[top.id - firstId] = top.depth;
-      if (top.depth > MAX_DEPTH) throw new InputError(`type [${top.id}]: nested more than ${MAX_DEPTH} deep`);
-      stack.pop();
-      const below = stack.at(-1);
-      if (below !== undefined) below.depth = Math.max(below.depth, top.depth + 1);
+  // Of each type on the way down: its index, the held type to look at next, and the depth below it so far.
+  const stack: number[] = [];
+  let at = root - firstId;
+  let next = 0;
+  let depth = 1;
+  depths[at] = -1;
+  for (;;) {
+    const word = index[at] as number;
+    if (next < heldCount(records, word)) {
+      const target = heldAt(records, word, next++);
+      if (target < firstId) {
+        if (depth < 2) depth = 2;
+        continue;
+      }
+      const below = depths[target - firstId] as number;
+      if (below === -1) throw new InputError(`type [${target}]: contains itself`);
+      if (below > 0) {
+        if (depth <= below) depth = below + 1;
+        continue;
+      }
+      stack.push(at, next, depth);
+      at = target - firstId;
+      next = 0;
+      depth = 1;
+      depths[at] = -1;
       continue;
     }
-    const target = heldAt(records, top.word, top.next++);
-    if (target < firstId) top.depth = Math.max(top.depth, 2);
-    else {
-      const depth = depths[target - firstId] as number;
-      if (depth === -1) throw new InputError(`type [${target}]: contains itself`);
-      if (depth > 0) top.depth = Math.max(top.depth, depth + 1);
-      else enter(target);
-    }
+    depths[at] = depth;
+    if (depth > MAX_DEPTH) throw new InputError(`type [${at + firstId}]: nested more than ${MAX_DEPTH} deep`);
+    if (stack.length === 0) return;
+    const below = depth;
+    depth = stack.pop() as number;
+    next = stack.pop() as number;
+    at = stack.pop() as number;
+    if (depth <= below) depth = below + 1;
   }
 }

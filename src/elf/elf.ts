@@ -66,9 +66,13 @@ export class ElfFile {
   readonly sections: readonly ElfSection[];
   #symbols: readonly ElfSymbol[] | undefined;
 
-  constructor(readonly bytes: Uint8Array) {
-    checkHeader(bytes);
-    this.sections = readSections(bytes);
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    // Views of a Node Buffer are Buffers, which take longer to make and whose slices share memory.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    checkHeader(this.bytes);
+    this.sections = readSections(this.bytes);
   }
 
   /** First section of this name. */
@@ -95,7 +99,7 @@ export class ElfFile {
         throw new InputError(`${place}: symbol #${index} not found for relo #${at / REL_BYTES}`);
       }
       out.push({
-        offset: u64(view, at, () => `${place}: relo #${at / REL_BYTES}`),
+        offset: u64(view, at, place, 'relo', at / REL_BYTES),
         symbol,
         type: view.getUint32(at + 8, true),
       });
@@ -141,9 +145,9 @@ export class ElfFile {
         name:
           type === STT.SECTION && nameOffset === 0
             ? (this.sections[section]?.name ?? '')
-            : names.at(nameOffset, `${place}: symbol #${index}`),
-        value: u64(view, at + 8, () => `${place}: value of symbol #${index}`),
-        size: u64(view, at + 16, () => `${place}: size of symbol #${index}`),
+            : names.at(nameOffset, place, index),
+        value: u64(view, at + 8, place, 'value of symbol', index),
+        size: u64(view, at + 16, place, 'size of symbol', index),
         type,
         bind: info >>> 4,
         visibility: view.getUint8(at + 5) & 3,
@@ -160,13 +164,15 @@ class StringTable {
   constructor(readonly section: ElfSection) {
     checkNames(section.data, `section "${section.name}"`);
   }
-  at(offset: number, place: string): string {
+  at(offset: number, place: string, symbol: number): string {
     let name = this.#cache.get(offset);
     if (name === undefined) {
       const { data } = this.section;
       if (offset >= data.length) {
         if (offset === 0) return '';
-        throw new InputError(`${place}: name offset ${offset} is past the end of section "${this.section.name}"`);
+        throw new InputError(
+          `${place}: symbol #${symbol}: name offset ${offset} is past the end of section "${this.section.name}"`,
+        );
       }
       name = ElfyBytes.over(data.subarray(offset, data.indexOf(0, offset))).toString();
       this.#cache.set(offset, name);
@@ -212,7 +218,7 @@ function checkHeader(bytes: Uint8Array): void {
   const entrySize = view.getUint16(58, true);
   const count = view.getUint16(60, true);
   const names = view.getUint16(62, true);
-  const offset = u64(view, 40, () => 'ELF header: section table offset');
+  const offset = u64(view, 40, 'ELF header', 'section table offset');
   if (offset === 0 || count === 0) throw new InputError('ELF header: no section table');
   if (entrySize !== SHDR_BYTES) throw new InputError(`ELF header: section headers of ${entrySize} bytes`);
   if (offset + count * SHDR_BYTES > bytes.length) {
@@ -223,8 +229,8 @@ function checkHeader(bytes: Uint8Array): void {
   if (names >= count) throw new InputError(`ELF header: no section ${names} for section names`);
   const at = offset + names * SHDR_BYTES;
   if (view.getUint32(at + 4, true) !== 3) throw new InputError(`ELF section ${names}: not a string table`);
-  const namesAt = u64(view, at + 24, () => `ELF section ${names}: offset`);
-  const namesSize = u64(view, at + 32, () => `ELF section ${names}: size`);
+  const namesAt = u64(view, at + 24, `ELF section ${names}`, 'offset');
+  const namesSize = u64(view, at + 32, `ELF section ${names}`, 'size');
   if (namesAt + namesSize > bytes.length) throw new InputError(`ELF section ${names}: section names past the end`);
   checkNames(bytes.subarray(namesAt, namesAt + namesSize), `ELF section ${names}`);
 }
@@ -263,7 +269,7 @@ function readSections(bytes: Uint8Array): ElfSection[] {
       size,
       link: raw.link,
       info: raw.info,
-      entrySize: u64(view, tableAt + index * SHDR_BYTES + 56, () => `${place}: entry size`),
+      entrySize: u64(view, tableAt + index * SHDR_BYTES + 56, place, 'entry size'),
       data: none ? new Uint8Array(0) : bytes.subarray(offset, offset + size),
     };
   });
@@ -285,8 +291,10 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function u64(view: DataView, at: number, place: () => string): number {
+/** What the number is of, in three parts, because it is said only where it is too large. */
+function u64(view: DataView, at: number, place: string, what: string, number?: number): number {
   const value = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
-  if (!Number.isSafeInteger(value)) throw new InputError(`${place()}: 0x${view.getBigUint64(at, true).toString(16)}`);
-  return value;
+  if (Number.isSafeInteger(value)) return value;
+  const which = number === undefined ? what : `${what} #${number}`;
+  throw new InputError(`${place}: ${which}: 0x${view.getBigUint64(at, true).toString(16)}`);
 }

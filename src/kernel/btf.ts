@@ -3,7 +3,7 @@ import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { ERRNO } from '../errno.js';
 import { InputError } from '../errors.js';
 import type { Kernel } from './kernel.js';
-import { hasSpecialTypes, RecordError, type SpecialField, structRecords } from './map/record.js';
+import { mayHaveSpecialFields, RecordError, type SpecialField, structRecords } from './map/record.js';
 import { RefCount } from './refcount.js';
 import type { StructOpsDesc } from './struct_ops/desc.js';
 import type { LogBuffer } from './types.js';
@@ -18,7 +18,7 @@ export class BtfObject {
   id = 0;
   /** struct_ops types that were registered against this BTF (kernel: btf->struct_ops_tab). */
   readonly structOps: StructOpsDesc[] = [];
-  #hasSpecialTypes: boolean | undefined;
+  #mayHaveSpecialFields: boolean | undefined;
   #declTags: readonly DeclTag[] | undefined;
   #structRecords: ReadonlyMap<number, readonly SpecialField[]> | undefined;
 
@@ -44,9 +44,9 @@ export class BtfObject {
   }
 
   /** Whether values and objects of its types can have special fields. */
-  get hasSpecialTypes(): boolean {
-    this.#hasSpecialTypes ??= hasSpecialTypes(this.view);
-    return this.#hasSpecialTypes;
+  get mayHaveSpecialFields(): boolean {
+    this.#mayHaveSpecialFields ??= mayHaveSpecialFields(this.view);
+    return this.#mayHaveSpecialFields;
   }
 
   get isModule(): boolean {

@@ -30,6 +30,8 @@ const MAX_FDS = 1 << 20;
 /** The file descriptors of the one process that talks to this kernel. Lookups answer like fdget: an object or -errno. */
 export class FdTable {
   readonly #files: (File | undefined)[] = [];
+  /** No fd for objects below this one is free. */
+  #lowest = FIRST_FD;
 
   constructor() {
     const console: File = { object: null, mode: MODE_READ | MODE_WRITE, fds: FIRST_FD };
@@ -42,10 +44,11 @@ export class FdTable {
   }
 
   #install(file: File): number {
-    let fd = FIRST_FD;
+    let fd = this.#lowest;
     while (this.#files[fd] !== undefined) fd++;
     if (fd >= MAX_FDS) return -ERRNO.EMFILE;
     this.#files[fd] = file;
+    this.#lowest = fd + 1;
     file.fds++;
     return fd;
   }
@@ -64,6 +67,7 @@ export class FdTable {
     const file = this.file(fd);
     if (!file) return -ERRNO.EBADF;
     this.#files[fd] = undefined;
+    if (fd >= FIRST_FD && fd < this.#lowest) this.#lowest = fd;
     file.fds--;
     if (file.fds === 0) file.object?.release();
     return 0;

@@ -4,7 +4,7 @@ import type { CoReResolver } from '../btf/core.js';
 import { applyCoRe } from '../btf/core_patch.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError, within } from '../errors.js';
-import type { CodeReloc, FunctionSpec, ObjectSpec, ProgramSpec } from '../object/spec.js';
+import type { FunctionSpec, ObjectSpec, ProgramSpec } from '../object/spec.js';
 
 // A program as the kernel takes it: its own insns and, after them, those of every function it reaches, each once, calls
 // between them relative to the new places (libbpf: bpf_object__reloc_code, bpf_object__append_subprog_code).
@@ -20,8 +20,6 @@ export interface LinkedProgram {
   insns: Uint8Array;
   /** The program itself first. */
   functions: LinkedFunction[];
-  /** Relocations that need fds and kernel BTF ids, insn index within the program. */
-  relocations: Extract<CodeReloc, { kind: 'map' | 'data' | 'extern' }>[];
   /** Why an insn was replaced by an invalid call, by insn index within the program. */
   poisoned: Map<number, string>;
 }
@@ -94,7 +92,7 @@ export class Linker {
     const last = functions.at(-1);
     const insns = new Uint8Array((last?.start ?? 0) * INSN_BYTES + (last?.spec.insns.length ?? 0));
     const view = new DataView(insns.buffer);
-    const linked: LinkedProgram = { insns, functions, relocations: [], poisoned: new Map() };
+    const linked: LinkedProgram = { insns, functions, poisoned: new Map() };
     for (const { spec, start } of functions) {
       const prepared = this.#prepare(spec);
       insns.set(prepared.insns, start * INSN_BYTES);
@@ -105,11 +103,6 @@ export class Linker {
         if (linked.poisoned.has(start + insn)) continue;
         view.setInt32(at + 4, (starts.get(callee) ?? 0) - (start + insn) - 1, true);
         if (insns[at] === OP_LD_IMM64) insns[at + 1] = ((insns[at + 1] ?? 0) & 0x0f) | (PSEUDO_FUNC << 4);
-      }
-      for (const reloc of spec.relocations) {
-        if (reloc.kind === 'call' || reloc.kind === 'func') continue;
-        checkInsn(spec, reloc.insn);
-        if (!linked.poisoned.has(start + reloc.insn)) linked.relocations.push({ ...reloc, insn: start + reloc.insn });
       }
     }
     return linked;
@@ -125,7 +118,9 @@ export class Linker {
       prepared = within(`function "${spec.name}"`, () => {
         const insns = new Uint8Array(spec.insns);
         const poisoned = this.coRe ? applyCoRe(insns, spec.coRe, this.coRe) : [];
-        return { insns, poisoned, targets: [...this.#targets(spec)] };
+        const targets = [...this.#targets(spec)];
+        for (const reloc of spec.relocations) checkInsn(spec, reloc.insn);
+        return { insns, poisoned, targets };
       });
       this.#prepared.set(spec, prepared);
     }
@@ -137,7 +132,6 @@ export class Linker {
     const targets = new Map<number, FunctionSpec>();
     for (const reloc of spec.relocations) {
       if (reloc.kind !== 'call' && reloc.kind !== 'func') continue;
-      checkInsn(spec, reloc.insn);
       const target = this.#subprograms.get(`${reloc.section}+${reloc.sectionOffset}`);
       if (!target) {
         const place = `"${reloc.section}" + ${reloc.sectionOffset}`;

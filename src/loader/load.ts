@@ -16,7 +16,7 @@ import { type LinkedProgram, Linker } from './link.js';
 import type { BpfMap } from './map.js';
 import { FUNC_INFO_BYTES, funcInfo, LINE_INFO_BYTES, lineInfo } from './prog_info.js';
 import type { BpfProgram } from './program.js';
-import { relocateData } from './relocate.js';
+import { DataRelocator } from './relocate.js';
 import { StructOpsMap, unreferenced } from './struct_ops.js';
 import { adjustAutoload, matchStructOps } from './struct_ops_match.js';
 
@@ -142,7 +142,7 @@ function createMaps(maps: readonly BpfMap[], creation: MapCreation): void {
 function loadPrograms(loading: Loading): void {
   const { spec, maps, kernel, fds } = loading;
   const fdArray: number[] = [0];
-  const context = {
+  const relocator = new DataRelocator({
     maps,
     externs: spec.externs,
     resolved: loading.resolved,
@@ -154,11 +154,11 @@ function loadPrograms(loading: Loading): void {
       const known = fdArray.indexOf(module.fd);
       return known > 0 ? known : fdArray.push(module.fd) - 1;
     },
-  };
+  });
   for (const program of loading.programs) {
     within(`program "${program.name}"`, () => {
       const code = loading.linker.link(program.spec);
-      relocateData(code, context);
+      relocator.relocate(code);
       program.setFd(fds.keep(loadProgram(program, code, loading, fdArray)));
       bindConstants(program, maps, kernel);
     });

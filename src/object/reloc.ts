@@ -68,11 +68,11 @@ class Resolver {
   section({ section, functions }: CodeSection): void {
     const relocated = new Map<number, ElfRelocation>();
     this.source.relocations(section).forEach((reloc, i) => {
-      const place = `section "${section.name}": relo #${i}`;
+      const place = () => `section "${section.name}": relo #${i}`;
       if (reloc.offset % INSN_BYTES !== 0) {
-        throw new InputError(`${place}: invalid offset 0x${reloc.offset.toString(16)}`);
+        throw new InputError(`${place()}: invalid offset 0x${reloc.offset.toString(16)}`);
       }
-      if (relocated.has(reloc.offset)) throw new InputError(`${place}: second relocation at offset ${reloc.offset}`);
+      if (relocated.has(reloc.offset)) throw new InputError(`${place()}: second relocation at offset ${reloc.offset}`);
       relocated.set(reloc.offset, reloc);
       // No function here: an overridden weak function that the static linker left behind.
       for (const fn of functionsWith(functions, reloc.offset)) {
@@ -167,6 +167,10 @@ class Resolver {
 
 function insnAt({ insns }: FunctionSpec, index: number): Insn {
   const at = index * INSN_BYTES;
-  const b = (i: number) => insns[at + i] as number;
-  return { opcode: b(0), src: b(1) >>> 4, imm: b(4) | (b(5) << 8) | (b(6) << 16) | (b(7) << 24) };
+  const imm = (insns[at + 6] as number) * 2 ** 16 + (insns[at + 7] as number) * 2 ** 24;
+  return {
+    opcode: insns[at] as number,
+    src: (insns[at + 1] as number) >>> 4,
+    imm: (imm + ((insns[at + 4] as number) | ((insns[at + 5] as number) << 8))) | 0,
+  };
 }

@@ -344,7 +344,7 @@ function fixUp(fields: readonly SpecialField[], structs: ReadonlyMap<number, rea
 export function structRecords(btf: BtfObject): ReadonlyMap<number, readonly SpecialField[]> {
   const { view } = btf;
   const records = new Map<number, readonly SpecialField[]>();
-  if (!btf.hasSpecialTypes) return records;
+  if (!btf.mayHaveSpecialFields) return records;
   const special = new Set(OBJECT_STRUCTS.map((name) => view.find(name, BTF_KIND.STRUCT)).filter((id) => id !== 0));
   for (const id of taggedPointers(view)) special.add(id);
   if (special.size === 0) return records;
@@ -361,18 +361,18 @@ export function structRecords(btf: BtfObject): ReadonlyMap<number, readonly Spec
   return records;
 }
 
-/** Whether there can be special fields at all: nothing of most BTFs has a name that they or a pointer's tag would have. */
-export function hasSpecialTypes(view: BtfView): boolean {
-  return Object.keys(SHAPES).some((name) => view.findAll(name).length > 0) || hasPointerTags(view);
+/** Whether there can be special fields at all: most BTFs have no string like their types' names or their pointers' tags. */
+export function mayHaveSpecialFields(view: BtfView): boolean {
+  return Object.keys(SHAPES).some((name) => view.hasString(name)) || mayHavePointerTags(view);
 }
 
-function hasPointerTags(view: BtfView): boolean {
-  return [...POINTER_TAGS].some((name) => view.findAll(name).some((id) => view.kindOf(id) === BTF_KIND.TYPE_TAG));
+function mayHavePointerTags(view: BtfView): boolean {
+  return [...POINTER_TAGS].some((name) => view.hasString(name));
 }
 
 /** Pointers that a kptr's tag stands behind. */
 function* taggedPointers(view: BtfView): Generator<number> {
-  if (!hasPointerTags(view)) return;
+  if (!mayHavePointerTags(view)) return;
   for (let id = 1; id < view.typeCount; id++) {
     const kind = view.kindOf(id);
     if (kind !== BTF_KIND.PTR && kind !== BTF_KIND.VOLATILE) continue;
@@ -436,7 +436,7 @@ const ALLOWED: Readonly<Partial<Record<FieldKind, readonly number[]>>> = {
 export function setMapRecord(map: BpfMap): number {
   const btf = map.btf!;
   map.record = [];
-  if (!btf.hasSpecialTypes) return 0;
+  if (!btf.mayHaveSpecialFields) return 0;
   try {
     map.record = parseFields(btf, btf.view.resolve(map.btfValueTypeId), MAP_FIELDS, map.valueSize);
   } catch (error) {
