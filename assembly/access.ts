@@ -1,6 +1,7 @@
 // What the handlers' quick checks leave over: precise verdicts on one access, partial granules, loads that read 0.
 
 import * as abi from './abi';
+import { castKern } from './arena';
 import * as isa from './isa';
 import * as ops from './ops';
 import { checkSlow } from './shadow';
@@ -16,6 +17,19 @@ export function verdict(t: u64, width: u32, write: bool): u32 {
   }
   if (!(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT)) return abi.FAULT_NONE;
   return checkSlow(<u32>t, width, write, load<u32>(abi.CUR_WRITE_CLASSES));
+}
+
+/**
+ * Where an access to `t` goes: a user address of the program's arena needs no cast, its low half is what counts (kernel:
+ * PTR_TO_ARENA and BPF_PROBE_MEM32; compilers leave casts out behind bpf_arena_alloc_pages).
+ */
+function place(t: u64): u64 {
+  const arena = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA);
+  if (t <= load<u64>(abi.LIMIT_1) || !arena) return t;
+  const address = t + GUEST_BASE;
+  const pages = load<u32>(arena, abi.ARENA_PAGES) as u64;
+  if (address - load<u64>(arena, abi.ARENA_USER) >= pages << abi.ARENA_PAGE_SHIFT) return t;
+  return castKern(arena, address) - GUEST_BASE;
 }
 
 /** The kernel's exception handler makes such a load 0 (ex_handler_bpf, arch/x86/net/bpf_jit_comp.c; arena pages alike). */
@@ -97,13 +111,13 @@ export function accessSlow(slot: usize): u32 {
   const src = load<u8>(slot, abi.SLOT_SRC);
   const distance = load<u64>(slot, abi.SLOT_IMM);
   if (base >= <u32>ops.H_LDX_B && base <= <u32>ops.H_LDX_SW) {
-    const t = load<u64>(src, abi.REGS) + distance;
+    const t = place(load<u64>(src, abi.REGS) + distance);
     const reason = loadVerdict(slot, t, width);
     if (reason && reason != ZEROED) return reason;
     store<u64>(dst, reason ? 0 : loadValue(base, <u32>t), abi.REGS);
     return abi.FAULT_NONE;
   }
-  const t = load<u64>(dst, abi.REGS) + distance;
+  const t = place(load<u64>(dst, abi.REGS) + distance);
   const reason = verdict(t, width, true);
   if (reason) return accessFault(reason, t, width, true);
   const value: u64 = base >= <u32>ops.H_ST_B ? <u64>(<i64>load<i32>(slot, abi.SLOT_OFF)) : load<u64>(src, abi.REGS);
@@ -149,13 +163,13 @@ export function atomic(slot: usize): u32 {
   const src = load<u8>(slot, abi.SLOT_SRC);
   const distance = load<u64>(slot, abi.SLOT_IMM);
   if (op == isa.ATOMIC_LOAD_ACQ) {
-    const t = load<u64>(src, abi.REGS) + distance;
+    const t = place(load<u64>(src, abi.REGS) + distance);
     const reason = loadVerdict(slot, t, width);
     if (reason && reason != ZEROED) return reason;
     store<u64>(dst, reason ? 0 : get(<u32>t, width), abi.REGS);
     return abi.FAULT_NONE;
   }
-  const t = load<u64>(dst, abi.REGS) + distance;
+  const t = place(load<u64>(dst, abi.REGS) + distance);
   const reason = verdict(t, width, true);
   if (reason) return accessFault(reason, t, width, true);
   const operand = load<u64>(src, abi.REGS);

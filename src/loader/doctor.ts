@@ -1,12 +1,14 @@
 import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { VmtableError } from '../errors.js';
+import { ITER_TARGETS } from '../kernel/iter/target.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { isMapTypeModelled } from '../kernel/map/create.js';
 import { isPacketType } from '../kernel/prog/packet.js';
 import type { MapSpec, ProgramSpec } from '../object/spec.js';
-import { BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
+import { BPF_ATTACH_TYPE, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import { mapTypeName, progTypeName } from '../uapi_names.js';
+import { attachSymbol } from './attach_target.js';
 import type { BpfObject } from './object.js';
 import type { Requirement } from './requirements.js';
 
@@ -28,7 +30,7 @@ export interface ProgramOutlook {
   section: string;
   type: string;
   autoload: boolean;
-  /** `struct_ops member`, `test run`, `packet`, or null if nothing here raises its event: it loads and is left alone. */
+  /** `struct_ops member`, `test run`, `packet`, `iterator`, `event`, or null if nothing here raises it: it loads and is left alone. */
   runs: string | null;
 }
 
@@ -69,7 +71,7 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
     ...mapFindings(object),
   ];
   missing.push(...userSpaceFindings(object));
-  const programs = object.spec.programs.map((program) => outlook(program));
+  const programs = object.spec.programs.map((program) => outlook(program, kernel));
   for (const { name, section, runs, autoload } of programs) {
     if (runs === null && autoload)
       unsupported.push({
@@ -144,7 +146,8 @@ function isVariable({ profile }: Kernel, name: string): boolean {
  * They have no declared list of fields; who makes them says what is modelled.
  */
 function structsHandedOut(kernel: Kernel, present: readonly Requirement[]): Set<string> {
-  const names = new Set<string>();
+  const names = new Set<string>(['bpf_iter_meta']);
+  for (const target of Object.keys(ITER_TARGETS)) names.add(target.replace('bpf_iter_', 'bpf_iter__'));
   const addSignature = (btf: BtfView, id: number) => {
     const proto = btf.type(btf.resolve(id));
     if (proto.kind !== BTF_KIND.FUNC_PROTO) return;
@@ -241,15 +244,25 @@ function userSpaceFindings(object: BpfObject): Finding[] {
   return findings;
 }
 
-function outlook(program: ProgramSpec): ProgramOutlook {
+function outlook(program: ProgramSpec, kernel: Kernel): ProgramOutlook {
   const { name, section, progType, autoload } = program;
-  return { name, section, type: progTypeName(progType), autoload, runs: runsAs(progType) };
+  return { name, section, type: progTypeName(progType), autoload, runs: runsAs(program, kernel) };
 }
 
-function runsAs(type: number): string | null {
-  if (type === BPF_PROG_TYPE.STRUCT_OPS) return 'struct_ops member';
-  if (type === BPF_PROG_TYPE.SYSCALL) return 'test run';
-  return isPacketType(type) ? 'packet' : null;
+const EVENTS: ReadonlySet<number> = new Set([
+  BPF_PROG_TYPE.TRACING,
+  BPF_PROG_TYPE.RAW_TRACEPOINT,
+  BPF_PROG_TYPE.RAW_TRACEPOINT_WRITABLE,
+]);
+
+function runsAs({ progType, expectedAttachType, attachTo }: ProgramSpec, kernel: Kernel): string | null {
+  if (progType === BPF_PROG_TYPE.STRUCT_OPS) return 'struct_ops member';
+  if (progType === BPF_PROG_TYPE.SYSCALL) return 'test run';
+  if (isPacketType(progType)) return 'packet';
+  if (!EVENTS.has(progType)) return null;
+  if (progType === BPF_PROG_TYPE.TRACING && expectedAttachType === BPF_ATTACH_TYPE.TRACE_ITER)
+    return attachSymbol(progType, expectedAttachType, attachTo).name in ITER_TARGETS ? 'iterator' : null;
+  return kernel.tracing.raises(attachTo) ? 'event' : null;
 }
 
 function tryLoad(object: BpfObject, kernel: Kernel): string | undefined {

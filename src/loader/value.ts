@@ -126,7 +126,7 @@ export function encodeValue(btf: BtfView, place: Place, value: BtfInput, bytes: 
   }
   switch (type?.kind) {
     case BTF_KIND.INT: {
-      const number = type.bool ? toBool(value) : toInteger(value);
+      const number = type.bool ? toBool(value) : (enumeratorNamed(btf, value) ?? toInteger(value));
       const bits = place.bitSize || type.bits;
       writeBits(
         bytes,
@@ -291,6 +291,11 @@ function toInteger(value: BtfInput): bigint {
     if (value === 'true' || value === 'false') return value === 'true' ? 1n : 0n;
   }
   throw mismatch(value, 'integer');
+}
+
+/** C lets an integer be an enumerator of any enum: one that the object's BTF has. */
+function enumeratorNamed(btf: BtfView, value: BtfInput): bigint | undefined {
+  return typeof value === 'string' && /^[A-Za-z_]\w*$/.test(value) ? btf.enumerator(value) : undefined;
 }
 
 function toBool(value: BtfInput): bigint {

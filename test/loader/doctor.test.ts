@@ -48,6 +48,23 @@ describe('diagnose', () => {
     expect(missing.find(({ name }) => name === 'unsized')?.detail).toBe('max_entries is 0: user space sets it');
   });
 
+  it('tells how a program gets to run: iterators are read, events are raised by whoever says so', async () => {
+    const runs = ({ programs }: Diagnosis) => Object.fromEntries(programs.map(({ name, runs }) => [name, runs]));
+    const raise = (kernel: Kernel) => kernel.tracing.declare('sched_switch');
+    expect(runs(await examine())).toMatchObject({
+      fix_select_cpu: 'struct_ops member',
+      fix_setup: 'test run',
+      fix_switch: null,
+    });
+    expect(runs(await examine(raise))).toMatchObject({ fix_switch: 'event' });
+    const { programs, unsupported } = await examine(() => {}, 'attach');
+    expect(programs.find(({ section }) => section === 'iter/task')?.runs).toBe('iterator');
+    expect(names(unsupported, true)).toEqual(
+      expect.arrayContaining(['program fentry/vfs_read', 'program lsm/file_open']),
+    );
+    expect(names(unsupported, true)).not.toContain('program iter/task');
+  });
+
   it('asks the registries: what somebody registers is no longer missing', async () => {
     const { unsupported } = await examine((kernel) => {
       addSchedExt(kernel);

@@ -110,6 +110,9 @@ describe('storing and reading', () => {
       { low: 5, across: 0x2aaa_aaaa, negative: -8, colour: 7 },
     ],
     ['.word', 0x01020304, 0x01020304],
+    // As in C, an integer takes the enumerators of any enum.
+    ['.word', 'GREEN', 7],
+    ['.word', '0x7f', 0x7f],
     ['.empty', {}, {}],
   ])('%s = %o', (path, value, expected) => {
     expect(roundTrip(path, value).value).toEqual(expected);

@@ -285,6 +285,30 @@ describe('programs', () => {
     expect(log.includes('direct value offset of 536870912 is not allowed\n')).toBe(!allowed);
   });
 
+  // Kernel: PTR_TO_ARENA is accessed by BPF_PROBE_MEM32; compilers leave out casts of what bpf_arena_alloc_pages returns.
+  test.each(['interp', 'jit'] as const)('reach pages by user addresses, without a cast (%s)', async (engine) => {
+    await boot({ engine });
+    const fd = create();
+    const through = (address: bigint, body: string) =>
+      run(`r1 = map_fd(${fd}) ll\nr1 = ${hex(address)} ll\nr2 = 40\n${body}\nexit\n`);
+    expect(alloc(fd, 2)).toBe(0);
+    const store = '*(u64 *)(r1 + 8) = r2\nlock *(u64 *)(r1 + 8) += r2\n*(u16 *)(r1 + 16) = 7';
+    expect(through(at(1), `${store}\nr0 = *(u64 *)(r1 + 8)\nr3 = *(u8 *)(r1 + 16)\nr0 += r3`)).toBe(87);
+    expect([peek(fd, at(1) + 8n), peek(fd, at(1) + 16n)]).toEqual([80, 7]);
+    expect(through(at(1), 'r0 = *(u64 *)(r1 - 4092)')).toBe(0);
+    // A page that is not allocated, and what lies behind the arena.
+    expect(() => through(at(2), '*(u64 *)(r1 + 0) = r2')).toThrow('unallocated page 2 of arena "arena"');
+    expect(() => through(at(8), '*(u64 *)(r1 + 0) = r2')).toThrow('out_of_window: 8-byte store at 0x0000100000008000');
+    expect(() => through(at(8), 'lock *(u64 *)(r1 + 0) += r2')).toThrow('out_of_window');
+  });
+
+  test('without an arena have nothing at such an address', async () => {
+    await boot();
+    const fd = create();
+    expect(alloc(fd, 1)).toBe(0);
+    expect(() => run(`r1 = ${hex(at(0))} ll\n*(u64 *)(r1 + 0) = 1\nexit\n`)).toThrow('out_of_window');
+  });
+
   test('of a NO_USER_CONV arena keep the low half of an address alone', async () => {
     await boot();
     const high = (fd: number) => `r1 = map_fd(${fd}) ll
