@@ -30,6 +30,10 @@ interface Fixup {
   field: 'off' | 'imm';
 }
 
+/** Insns without labels by their text: generated programs consist of the same lines again and again. */
+const KNOWN = new Map<string, readonly number[]>();
+const MOST_KNOWN = 20_000;
+
 interface LocalLabel {
   number: string;
   at: number;
@@ -81,6 +85,11 @@ class Assembler {
 
   private insn(text: string, line: number): void {
     this.aligned();
+    const known = KNOWN.get(text);
+    if (known) {
+      this.bytes.push(...known);
+      return;
+    }
     const tokens = tokenize(text);
     const form = formOf(shapeOf(tokens));
     if (!form) throw new InputError(`"${text}" is no instruction`);
@@ -98,6 +107,9 @@ class Assembler {
     const { hi, ...insn } = fields.values();
     this.bytes.push(...encodeInsn({ op: form.op, ...insn }));
     if (isWide(form.op)) this.bytes.push(...encodeInsn({ op: 0, dst: 0, src: 0, off: 0, imm: hi }));
+    if (tokens.some(({ label }) => label !== undefined)) return;
+    if (KNOWN.size >= MOST_KNOWN) KNOWN.clear();
+    KNOWN.set(text, this.bytes.slice(at));
   }
 
   finish(): Uint8Array {

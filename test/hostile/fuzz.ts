@@ -2,10 +2,11 @@ import fc from 'fast-check';
 import { WINDOW_BASE } from '../../assembly/abi.js';
 import { assemble, disassemble } from '../../src/asm/index.js';
 import { InputError } from '../../src/errors.js';
-import type { CheckStrength } from '../../src/vm/types.js';
+import type { CheckStrength, EngineName } from '../../src/vm/types.js';
 import { samplesOf } from '../asm/samples.js';
-import { CHECKS } from '../isa/bench.js';
+import { RUNS } from '../engines.js';
 import { ENCODINGS } from '../isa/encodings.js';
+import { Pair, wildOf } from '../isa/pair.js';
 import { Mutant } from '../object/mutate.js';
 import { hostileObjects } from './mutations.js';
 import { check, type ObjectBench, SAMPLES, sample, warmBench } from './objects.js';
@@ -57,8 +58,8 @@ async function objects(): Promise<FuzzTarget> {
 }
 
 /** Random programs touch nothing but the window, whole or in slices: one run and one paused at every step end alike. */
-async function programs(checks: CheckStrength): Promise<FuzzTarget> {
-  let bench = await ProgramBench.create(checks);
+async function programs(engine: EngineName, checks: CheckStrength): Promise<FuzzTarget> {
+  let bench = await ProgramBench.create(engine, checks);
   return {
     ...target('programs', randomPrograms(bench), (program) => {
       const insns = encodeRandom(program);
@@ -70,11 +71,11 @@ async function programs(checks: CheckStrength): Promise<FuzzTarget> {
         if (!(error instanceof InputError)) throw error;
       }
     }),
-    name: `programs-${checks}`,
+    name: `programs-${engine}-${checks}`,
     show: (program) => listing(encodeRandom(program as RandomProgram)),
     renew: async () => {
       bench.dispose();
-      bench = await ProgramBench.create(checks);
+      bench = await ProgramBench.create(engine, checks);
     },
     dispose: () => bench.dispose(),
   };
@@ -116,6 +117,22 @@ function listing(insns: Uint8Array): string {
     .join('\n');
 }
 
+/** Structured programs end alike on both engines; what does not is shrunk by its steps. */
+async function engines(): Promise<FuzzTarget> {
+  let pair = await Pair.create();
+  return {
+    ...target('engines', fc.noShrink(fc.integer({ min: 0, max: 0x7fffffff })), (seed) => {
+      const { program, variant } = wildOf(seed);
+      if (pair.difference(program, variant) !== undefined) throw new Error(pair.explain(program, variant));
+    }),
+    renew: async () => {
+      pair.dispose();
+      pair = await Pair.create();
+    },
+    dispose: () => pair.dispose(),
+  };
+}
+
 /** What is disassembled assembles to the same bytes. */
 function roundTrip(): FuzzTarget {
   const insn = fc.constantFrom(...ENCODINGS.flatMap(samplesOf)).map(({ bytes }) => [...bytes]);
@@ -138,7 +155,10 @@ function roundTrip(): FuzzTarget {
 /** Names of all targets, and how each is made. */
 export const TARGETS: Readonly<Record<string, () => Promise<FuzzTarget>>> = {
   objects,
-  ...Object.fromEntries(CHECKS.map((checks) => [`programs-${checks}`, () => programs(checks)])),
+  ...Object.fromEntries(
+    RUNS.map(({ engine, checks }) => [`programs-${engine}-${checks}`, () => programs(engine, checks)]),
+  ),
+  engines,
   asm: async () => roundTrip(),
 };
 

@@ -4,7 +4,7 @@ import * as abi from '../../assembly/abi.js';
 import { InputError } from '../../src/errors.js';
 import type { VmMap } from '../../src/vm/types.js';
 import { DEFAULT_FUEL } from '../../src/vm/vm.js';
-import { CHECKS } from '../isa/bench.js';
+import { RUNS } from '../engines.js';
 import {
   ACCESSES,
   encodeRandom,
@@ -17,12 +17,12 @@ import {
 
 // Programs that no verifier would let pass. ProgramBench.run compares the core's own memory before and after each of them.
 
-const RUNS = Number(process.env.VMTABLE_HOSTILE_RUNS ?? 100);
+const TIMES = Number(process.env.VMTABLE_HOSTILE_RUNS ?? 100);
 
-describe.each(CHECKS)('%s checks', (checks) => {
+describe.each(RUNS)('$engine, $checks checks', ({ engine, checks }) => {
   let bench: ProgramBench;
   beforeAll(async () => {
-    bench = await ProgramBench.create(checks);
+    bench = await ProgramBench.create(engine, checks);
   });
   afterAll(() => bench?.dispose());
 
@@ -72,7 +72,7 @@ describe.each(CHECKS)('%s checks', (checks) => {
           }
         },
       ),
-      { numRuns: 4 * RUNS },
+      { numRuns: 4 * TIMES },
     );
     expect([...inside].sort()).toEqual(['inside', 'null', 'out_of_window']);
   });
@@ -201,7 +201,7 @@ describe.each(CHECKS)('%s checks', (checks) => {
           else expect(['bad_code_pointer', 'call_depth', 'out_of_fuel']).toContain(fault.kind);
         },
       ),
-      { numRuns: RUNS },
+      { numRuns: TIMES },
     );
   });
 
@@ -241,12 +241,12 @@ describe.each(CHECKS)('%s checks', (checks) => {
           if (!fault && fn === abi.FN_MAP_LOOKUP_ELEM && r0 !== 0n) expect(verdictOf(r0, 20)).toBe('inside');
         },
       ),
-      { numRuns: 4 * RUNS },
+      { numRuns: 4 * TIMES },
     );
   });
 
   it('a hash map that forged updates and deletions went to is sound', async () => {
-    const bench = await ProgramBench.create(checks, { hash: true });
+    const bench = await ProgramBench.create(engine, checks, { hash: true });
     const { vm } = bench;
     const hash = bench.hash as VmMap;
     fc.assert(
@@ -270,7 +270,7 @@ describe.each(CHECKS)('%s checks', (checks) => {
           expect(count).toBeLessThanOrEqual(8);
         },
       ),
-      { numRuns: RUNS },
+      { numRuns: TIMES },
     );
     bench.dispose();
   });
@@ -290,7 +290,7 @@ describe.each(CHECKS)('%s checks', (checks) => {
           else expect(['read', 'write']).toContain(name);
         },
       ),
-      { numRuns: 2 * RUNS },
+      { numRuns: 2 * TIMES },
     );
   });
 
@@ -309,11 +309,11 @@ describe.each(CHECKS)('%s checks', (checks) => {
           refused++;
         }
       }),
-      { numRuns: 4 * RUNS },
+      { numRuns: 4 * TIMES },
     );
     // Otherwise this tests the structural checks, or the first access, and nothing else.
-    expect(refused).toBeLessThan(2 * RUNS);
-    expect(ends.get('result') ?? 0).toBeGreaterThan(RUNS / 10);
+    expect(refused).toBeLessThan(2 * TIMES);
+    expect(ends.get('result') ?? 0).toBeGreaterThan(TIMES / 10);
   });
 
   it('and none of that wrote behind the heap that is in use', () => bench.sweep());

@@ -6,7 +6,16 @@ import { VmtableError } from '../../src/errors.js';
 import { BPF_MAP_TYPE } from '../../src/uapi.js';
 import { FAULT_KINDS } from '../../src/vm/fault.js';
 import { GUEST_BASE } from '../../src/vm/memory.js';
-import type { CallTarget, CheckStrength, FaultPolicy, HostFn, RunResult, VmMap, VmProg } from '../../src/vm/types.js';
+import type {
+  CallTarget,
+  CheckStrength,
+  EngineName,
+  FaultPolicy,
+  HostFn,
+  RunResult,
+  VmMap,
+  VmProg,
+} from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
 import { ENCODINGS, type Encoding } from '../isa/encodings.js';
 import { CoreImage, usedBehind, usedTop } from './core_image.js';
@@ -50,6 +59,7 @@ export class ProgramBench {
 
   private constructor(
     readonly vm: Vm,
+    readonly engine: EngineName,
     readonly checks: CheckStrength,
     readonly array: VmMap,
     readonly percpu: VmMap,
@@ -77,13 +87,18 @@ export class ProgramBench {
     }
   }
 
-  static async create(checks: CheckStrength, options: { hash?: boolean } = {}): Promise<ProgramBench> {
+  static async create(
+    engine: EngineName,
+    checks: CheckStrength,
+    options: { hash?: boolean } = {},
+  ): Promise<ProgramBench> {
     const vm = await Vm.create({ windowBytes: WINDOW, cpus: 2 });
     const map = (type: number, name: string) =>
       vm.createMap({ type, name, keySize: 4, valueSize: 20, maxEntries: 8, flags: 0, mapStructBytes: 280 });
     const object = { at: vm.memory.alloc(64, { name: 'object' }), bytes: 64 };
     const bench = new ProgramBench(
       vm,
+      engine,
       checks,
       map(BPF_MAP_TYPE.ARRAY, 'array'),
       map(BPF_MAP_TYPE.PERCPU_ARRAY, 'percpu'),
@@ -115,7 +130,8 @@ export class ProgramBench {
       }
       if (op === isa.OP_LD_IMM64) i++;
     }
-    return this.vm.loadProg({ name: 'hostile', insns, calls, checks: this.checks, faults, engine: 'interp' });
+    const { engine, checks } = this;
+    return this.vm.loadProg({ name: 'hostile', insns, calls, checks, faults, engine });
   }
 
   /**

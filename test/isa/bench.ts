@@ -3,18 +3,17 @@ import { assemble, decodeInsn, isWide } from '../../src/asm/index.js';
 import { VmtableError } from '../../src/errors.js';
 import type { CallTarget, CheckStrength, EngineName, HostFn, VmProg } from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
+import { record } from '../engines.js';
 import { ARENA_START, type Case } from './cases.js';
 import { spread } from './spread.js';
-
-/** Engines that every execution test runs on. */
-export const ENGINES: readonly EngineName[] = ['interp'];
-export const CHECKS: readonly CheckStrength[] = ['isolate', 'object'];
 
 export interface Outcome {
   r0?: bigint;
   after?: number[];
   fault?: string;
   refused?: string;
+  /** Everything that engines must agree on: the run, with and without counting of insns. */
+  record?: string;
 }
 
 const ASSEMBLED = new Map<string, Uint8Array>();
@@ -71,11 +70,16 @@ export class Bench {
     if (typeof prog === 'string') return { refused: prog };
     const { vm } = this;
     const at = memory ? this.memory(memory.length) : 0;
-    if (memory) for (const [i, byte] of memory.entries()) vm.memory.setU8(at + i, byte);
-    const result = vm.run(prog, { args: memory ? [vm.memory.address(at), ...args] : args });
+    const once = (countInsns: boolean) => {
+      if (memory) for (const [i, byte] of memory.entries()) vm.memory.setU8(at + i, byte);
+      return vm.run(prog, { args: memory ? [vm.memory.address(at), ...args] : args, countInsns });
+    };
+    const counted = record(once(true));
+    const result = once(false);
     return {
       ...(result.fault ? { fault: result.fault.kind } : { r0: result.r0 }),
       ...(memory && { after: [...vm.memory.bytes(at, memory.length)] }),
+      record: `${counted}\n${record(result)}`,
     };
   }
 

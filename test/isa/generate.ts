@@ -1,13 +1,25 @@
+import {
+  FN_FOR_EACH_MAP_ELEM,
+  FN_GET_SMP_PROCESSOR_ID,
+  FN_LOOP,
+  FN_MAP_LOOKUP_ELEM,
+  FN_THROW,
+} from '../../assembly/abi.js';
 import { OP_LD_IMM64, PSEUDO_MAP_VALUE } from '../../assembly/isa.js';
 import { assemble } from '../../src/asm/index.js';
 
-// Random programs that the kernel's verifier accepts (XDP), for comparing its execution with ours: kernel.test.ts.
+// Random programs: such as the kernel's verifier accepts (XDP), for comparing its execution with ours (kernel.test.ts), and with
+// `wild` also such as it refuses, for comparing our engines with each other (pair.ts).
 //
 // A program is a tree of steps, each of which leaves it acceptable wherever it stands, so that steps can be taken out one
 // by one until a failure is small. What always holds:
 //
 //   r0..r6   scalars     r7   loop counter     r8   packet, PACKET_BYTES readable     r9   map value, VALUE_BYTES
 //   stack    STACK_BYTES below r10 initialized; in functions, a pointer to 16 bytes of the caller's stack below that
+//
+// Wild programs also have loops in loops (their counters wait on the stack below all that), loops with two entries, pointers
+// in scalar registers, calls of helpers with callbacks, calls by register, recursion, and on purpose: bad addresses, division by
+// 0, exits and exceptions in the middle.
 
 export const PACKET_BYTES = 96;
 export const VALUE_BYTES = 1024;
@@ -19,12 +31,22 @@ const AREA_BYTES = 640;
 const INPUTS = 960;
 const STACK_BYTES = 96;
 const CALLER_POINTER = STACK_BYTES + 8;
+/** Counters of the loops around the present one, in wild programs; their places in the value. */
+const COUNTERS = CALLER_POINTER + 8;
+const PACKET_SLOT = 160;
+const MAP_SLOT = 168;
+
+/** What calls of wild programs reach, by their number: host functions, and core functions behind CORE_CALL. */
+export const HOST_CALLS = { sum: 1, nothing: 2, error: 3, increment: 4, fail: 5, callback: 6 } as const;
+export const CORE_CALL = 100;
 
 export type Step =
   | { kind: 'lines'; lines: string[] }
-  | { kind: 'if'; condition: string; then: Step[]; otherwise: Step[] }
-  | { kind: 'loop'; count: number; mayGoto: boolean; body: Step[] }
-  | { kind: 'call'; callee: number; args: string[] };
+  | { kind: 'if'; condition: string; yes: Step[]; no: Step[] }
+  | { kind: 'loop'; count: number; mayGoto: boolean; body: Step[]; depth?: number }
+  | { kind: 'tangle'; count: number; condition: string; first: Step[]; second: Step[] }
+  | { kind: 'call'; callee: number; args: string[]; byRegister?: boolean }
+  | { kind: 'iterate'; how: 'loop' | 'for_each' | 'host'; callee: number; count: number };
 
 export interface Program {
   seed: number;
@@ -82,6 +104,12 @@ export interface Features {
   ordered: boolean;
   /** Linux 6.9. */
   mayGoto: boolean;
+  /** No verifier looks at it. */
+  wild?: boolean;
+}
+
+function branch(condition: string, yes: Step[], no: Step[] = []): Step {
+  return { kind: 'if', condition, yes, no };
 }
 
 class Builder {
@@ -100,6 +128,7 @@ class Builder {
     const { random } = this;
     const roll = random.below(100);
     const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
+    if (this.features.wild && random.chance(22)) return this.wild(level, callees, inLoop);
     if (roll < 34) return lines(this.alu());
     if (roll < 40) return lines(this.unary());
     if (roll < 43) return lines(`r${random.pick(SCALARS)} = ${imm64(random)} ll`);
@@ -111,17 +140,137 @@ class Builder {
       const otherwise = random.chance(40)
         ? this.steps(1 + random.below(2), level + 1, callees, inLoop, inFunction)
         : [];
-      return { kind: 'if', condition: this.condition(), then, otherwise };
+      return branch(this.condition(), then, otherwise);
     }
     if (roll < 93 && !inLoop && level < 2) {
       const body = this.steps(1 + random.below(4), 2, callees, true, inFunction);
       return { kind: 'loop', count: 1 + random.below(6), mayGoto: this.features.mayGoto && random.chance(30), body };
+    }
+    if (roll < 93 && this.features.wild && level < 4) {
+      const body = this.steps(1 + random.below(3), level + 1, this.functions, true, inFunction);
+      return { kind: 'loop', count: 1 + random.below(4), mayGoto: random.chance(20), body, depth: level };
     }
     if (roll < 98 && callees < this.functions && !inLoop) {
       const args = [3, 4, 5].map(() => `r${random.pick([0, 6])}`);
       return { kind: 'call', callee: callees + random.below(this.functions - callees), args };
     }
     return lines(this.alu());
+  }
+
+  /** What no verifier lets pass, and what only helpers do. */
+  private wild(level: number, callees: number, inLoop: boolean): Step {
+    const { random } = this;
+    const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
+    const reg = random.pick(SCALARS);
+    const bits = random.pick(WIDTHS);
+    switch (random.below(16)) {
+      case 0: {
+        // An address that is bad, or bad only now and then.
+        const base = random.pick(['r8', 'r9', 'r10', `r${reg}`]);
+        const off = random.pick([0, -1, 8, VALUE_BYTES - 4, VALUE_BYTES, PACKET_BYTES, -520, 32767, -32768]);
+        const place = `${base} ${off < 0 ? '-' : '+'} ${Math.abs(off)}`;
+        const access = random.pick([
+          `r${reg} = *(u${bits} *)(${place})`,
+          `*(u${bits} *)(${place}) = ${imm32(random)}`,
+          `lock *(u64 *)(${place}) += r${reg}`,
+        ]);
+        return branch(this.condition(), [lines(access)]);
+      }
+      case 1:
+        return lines(`r${reg} = 0`, `r${reg} = *(u${bits} *)(r${reg} + ${random.below(200)})`);
+      case 2:
+        return lines(`${random.chance(50) ? 'r' : 'w'}${reg} ${random.pick(['/=', '%=', 's/=', 's%='])} 0`);
+      case 3:
+        return lines(
+          `r${reg} ${random.pick(['<<=', '>>=', 's>>='])} ${random.pick(['r', 'r'])}${random.pick(SCALARS)}`,
+        );
+      case 4: {
+        // A loop over memory with a pointer that moves: what a compiler makes of a[i].
+        const step = bits / 8;
+        return {
+          kind: 'loop',
+          count: 1 + random.below(12),
+          mayGoto: false,
+          depth: level,
+          body: [lines(`r5 = r7`, `r5 *= ${step}`, 'r5 += r9', `r${reg} ^= r5`, `r6 = *(u${bits} *)(r5 + ${AREA})`)],
+        };
+      }
+      case 5:
+      case 6:
+      case 7: {
+        // Several accesses by one base, which need one check.
+        const base = random.pick([1, 2, 3, 4]);
+        const from = random.pick(['r9', 'r8', 'r10']);
+        const start = from === 'r9' ? AREA + random.below(300) : from === 'r8' ? random.below(40) : -STACK_BYTES;
+        const accesses = Array.from({ length: 2 + random.below(5) }, () => {
+          const width = random.pick(WIDTHS);
+          const off = random.below(40);
+          const value = random.pick([0, 5, 6]);
+          return random.pick([
+            `r${value} = *(u${width} *)(r${base} + ${off})`,
+            `*(u${width} *)(r${base} + ${off}) = r${value}`,
+            `*(u${width} *)(r${base} + ${off}) = ${imm32(random)}`,
+            `r${base} += ${random.pick([1, 4, 8])}`,
+          ]);
+        });
+        return lines(`r${base} = ${from}`, `r${base} += ${start}`, ...accesses);
+      }
+      case 8: {
+        const count = 1 + random.below(4);
+        const part = () => this.steps(1 + random.below(2), 3, this.functions, true, false);
+        if (inLoop) return lines(this.alu());
+        return { kind: 'tangle', count, condition: this.condition(), first: part(), second: part() };
+      }
+      case 9:
+      case 10: {
+        const fn = random.pick(Object.values(HOST_CALLS).filter((id) => id < HOST_CALLS.fail));
+        return lines('r1 = r9', `r1 += ${AREA + 4 * random.below(100)}`, `call ${fn}`);
+      }
+      case 11: {
+        const off = -8 * (1 + random.below(STACK_BYTES / 8));
+        return lines(
+          ...(random.chance(70) ? [`*(u32 *)(r10 - ${-off}) = ${random.below(6)}`] : []),
+          `r1 = *(u64 *)(r9 + ${MAP_SLOT})`,
+          'r2 = r10',
+          `r2 += ${off}`,
+          `call ${CORE_CALL + FN_MAP_LOOKUP_ELEM}`,
+          ...(random.chance(80) ? ['if r0 == 0 goto +2'] : ['r3 = r0', 'r3 = r0']),
+          `r${random.pick([3, 4, 6])} = *(u${bits} *)(r0 + ${random.below(20)})`,
+          `*(u${bits} *)(r0 + ${random.below(20)}) = r6`,
+        );
+      }
+      case 12:
+        if (this.functions === 0) return lines(`call ${CORE_CALL + FN_GET_SMP_PROCESSOR_ID}`);
+        return {
+          kind: 'iterate',
+          how: random.pick(['loop', 'loop', 'for_each', 'host']),
+          callee: random.below(this.functions),
+          count: random.below(5),
+        };
+      case 13: {
+        if (this.functions === 0) return lines(this.alu());
+        const args = [3, 4, 5].map(() => `r${random.pick([0, 6])}`);
+        // Now and then itself or one before it: a recursion.
+        const callee = random.chance(70) ? callees % this.functions : random.below(this.functions);
+        return { kind: 'call', callee, args, byRegister: random.chance(60) };
+      }
+      case 14:
+        return branch(
+          this.condition(),
+          [lines(random.pick(['exit', `call ${CORE_CALL + FN_THROW}`, `call ${HOST_CALLS.fail}`, 'callx r6']))],
+          [lines(this.alu())],
+        );
+      default:
+        // The low half of a pointer, and back.
+        return lines(
+          'r5 = r9',
+          'w4 = w5',
+          'r5 >>= 32',
+          'r5 <<= 32',
+          'r5 |= r4',
+          `r${reg} = *(u${bits} *)(r5 + ${AREA})`,
+        );
+    }
   }
 
   private alu(): string {
@@ -289,9 +438,24 @@ export function forVm(insns: Uint8Array, valueAddress: bigint): Uint8Array {
 
 /** The program as assembly for the kernel. */
 export function render(program: Program): string {
+  return renderWith(program, [
+    ...KERNEL_CONTEXT,
+    'r3 = r8',
+    `r3 += ${PACKET_BYTES}`,
+    'if r3 > r2 goto refused',
+    'r9 = map_value(0, 0) ll',
+  ]);
+}
+
+/** A wild program: r1 is the packet, r2 the value, r3 an array map of 20-byte values, whose addresses the value keeps. */
+export function renderWild(program: Program): string {
+  const keep = [`*(u64 *)(r9 + ${PACKET_SLOT}) = r1`, `*(u64 *)(r9 + ${MAP_SLOT}) = r3`];
+  return renderWith(program, ['r8 = r1', 'r9 = r2', ...keep]);
+}
+
+function renderWith(program: Program, prologue: readonly string[]): string {
   const out = new Renderer();
-  out.lines(...KERNEL_CONTEXT, 'r3 = r8', `r3 += ${PACKET_BYTES}`, 'if r3 > r2 goto refused');
-  out.lines('r9 = map_value(0, 0) ll');
+  out.lines(...prologue);
   out.stack(0x1111);
   for (const reg of SCALARS) out.lines(`r${reg} = *(u64 *)(r9 + ${INPUTS + 8 * reg})`);
   out.lines('r7 = 0');
@@ -309,8 +473,32 @@ export function render(program: Program): string {
     out.lines('r0 = r4', 'r6 = r5', 'r7 = 0', 'r1 = r4', 'r2 = r5', 'r3 = 3');
     out.steps(program.functions[i] ?? []);
     out.lines('exit');
+    if (!iterated(program).has(i)) continue;
+    // A callback is that function with fewer arguments; of bpf_loop (index, context), of for_each (map, key, value, context),
+    // of the host's (2, context).
+    out.lines(`cb${i}: r3 = r10`, 'r3 += -16', '*(u64 *)(r10 - 16) = r1', '*(u64 *)(r10 - 8) = r2');
+    out.lines('r5 = r1', 'if r1 s>= 0 goto +2', 'r1 = r4', 'goto +1', 'r1 = r2', 'r4 = r5');
+    out.lines(`r2 = *(u64 *)(r1 + ${PACKET_SLOT})`, `call f${i}`, 'r0 &= 1', 'exit');
   }
   return out.text();
+}
+
+function iterated(program: Program): Set<number> {
+  const found = new Set<number>();
+  for (const step of everyStep([program.main, ...program.functions].flat())) {
+    if (step.kind === 'iterate') found.add(step.callee);
+  }
+  return found;
+}
+
+/** Steps within steps, too. */
+function* everyStep(steps: readonly Step[]): Generator<Step> {
+  for (const step of steps) {
+    yield step;
+    if (step.kind === 'if') yield* everyStep([...step.yes, ...step.no]);
+    if (step.kind === 'loop') yield* everyStep(step.body);
+    if (step.kind === 'tangle') yield* everyStep([...step.first, ...step.second]);
+  }
 }
 
 /** Only what was generated, without the frame around it. */
@@ -327,10 +515,8 @@ export function renderSteps(program: Program): string {
 function reached(program: Program): Set<number> {
   const found = new Set<number>();
   const visit = (steps: readonly Step[]) => {
-    for (const step of steps) {
-      if (step.kind === 'if') visit([...step.then, ...step.otherwise]);
-      if (step.kind === 'loop') visit(step.body);
-      if (step.kind === 'call' && !found.has(step.callee)) {
+    for (const step of everyStep(steps)) {
+      if ((step.kind === 'call' || step.kind === 'iterate') && !found.has(step.callee)) {
         found.add(step.callee);
         visit(program.functions[step.callee] ?? []);
       }
@@ -368,18 +554,39 @@ class Renderer {
       case 'if': {
         const label = this.labels++;
         this.lines(`if ${step.condition} goto then${label}`);
-        this.steps(step.otherwise);
+        this.steps(step.no);
         this.lines(`${label % 2 ? 'goto' : 'gotol'} end${label}`, `then${label}:`);
-        this.steps(step.then);
+        this.steps(step.yes);
         this.lines(`end${label}:`);
         return;
       }
       case 'loop': {
         const label = this.labels++;
+        const counter = step.depth === undefined ? undefined : `*(u64 *)(r10 - ${COUNTERS + 8 * step.depth})`;
+        if (counter) this.lines(`${counter} = r7`);
         this.lines(`r7 = ${step.count}`, `loop${label}:`);
         if (step.mayGoto) this.lines(`may_goto out${label}`);
         this.steps(step.body);
         this.lines('r7 += -1', `if r7 != 0 goto loop${label}`, `out${label}:`);
+        if (counter) this.lines(`r7 = ${counter}`);
+        return;
+      }
+      case 'tangle': {
+        const label = this.labels++;
+        this.lines(`r7 = ${step.count}`, `if ${step.condition} goto in${label}`, `loop${label}:`);
+        this.steps(step.first);
+        this.lines(`in${label}:`);
+        this.steps(step.second);
+        this.lines('r7 += -1', `if r7 s> 0 goto loop${label}`);
+        return;
+      }
+      case 'iterate': {
+        const code = `func(cb${step.callee}) ll`;
+        if (step.how === 'loop') this.lines(`r1 = ${step.count}`, `r2 = ${code}`, 'r3 = r9', 'r4 = 0');
+        if (step.how === 'for_each') this.lines(`r1 = *(u64 *)(r9 + ${MAP_SLOT})`, `r2 = ${code}`, 'r3 = r9', 'r4 = 0');
+        if (step.how === 'host') this.lines(`r1 = ${code}`, 'r2 = 2', 'r3 = r9');
+        const fn = { loop: CORE_CALL + FN_LOOP, for_each: CORE_CALL + FN_FOR_EACH_MAP_ELEM, host: HOST_CALLS.callback };
+        this.lines(`call ${fn[step.how]}`);
         return;
       }
       case 'call': {
@@ -391,7 +598,7 @@ class Renderer {
           'r2 = r8',
           'r3 = r10',
           'r3 += -16',
-          `call f${step.callee}`,
+          ...(step.byRegister ? [`r6 = func(f${step.callee}) ll`, 'callx r6'] : [`call f${step.callee}`]),
         );
         for (const reg of [1, 2, 3, 4, 5]) this.lines(`r${reg} = *(u64 *)(r9 + ${AREA + 8 * reg})`);
         return;
@@ -417,14 +624,22 @@ function* fewer(steps: readonly Step[]): Generator<Step[]> {
   for (const [i, step] of steps.entries()) {
     yield steps.toSpliced(i, 1);
     if (step.kind === 'loop') yield steps.toSpliced(i, 1, ...step.body);
+    if (step.kind === 'tangle') {
+      yield steps.toSpliced(i, 1, ...step.first, ...step.second);
+      for (const first of fewer(step.first)) yield steps.with(i, { ...step, first });
+      for (const second of fewer(step.second)) yield steps.with(i, { ...step, second });
+    }
+    if (step.kind === 'lines' && step.lines.length > 1) {
+      for (const k of step.lines.keys()) yield steps.with(i, { ...step, lines: step.lines.toSpliced(k, 1) });
+    }
     if (step.kind === 'if') {
-      yield steps.toSpliced(i, 1, ...step.then);
-      yield steps.toSpliced(i, 1, ...step.otherwise);
+      yield steps.toSpliced(i, 1, ...step.yes);
+      yield steps.toSpliced(i, 1, ...step.no);
     }
     if (step.kind === 'loop') for (const body of fewer(step.body)) yield steps.with(i, { ...step, body });
     if (step.kind === 'if') {
-      for (const then of fewer(step.then)) yield steps.with(i, { ...step, then });
-      for (const otherwise of fewer(step.otherwise)) yield steps.with(i, { ...step, otherwise });
+      for (const yes of fewer(step.yes)) yield steps.with(i, { ...step, yes });
+      for (const no of fewer(step.no)) yield steps.with(i, { ...step, no });
     }
   }
 }

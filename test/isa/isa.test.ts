@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { assemble, decodeInsn, encodeInsn, isWide } from '../../src/asm/index.js';
 import { samplesOf } from '../asm/samples.js';
-import { assembled, Bench, CHECKS, ENGINES, type Outcome } from './bench.js';
+import { CHECKS, ENGINES } from '../engines.js';
+import { assembled, Bench, type Outcome } from './bench.js';
 import type { Case } from './cases.js';
 import { ENCODINGS, encodingOf } from './encodings.js';
 import { FAULTS } from './faults.js';
@@ -74,18 +75,35 @@ describe('the cases', () => {
 describe.each(ENGINES)('%s', (engine) => {
   describe.each(CHECKS)('%s checks', (checks) => {
     let bench: Bench;
+    /** Does the same, so that addresses are the same. */
+    let interp: Bench;
     beforeAll(async () => {
       bench = await Bench.create(engine, checks);
+      interp = await Bench.create('interp', checks);
     });
-    afterEach(() => bench.clear());
-    afterAll(() => bench.dispose());
+    afterEach(() => {
+      bench.clear();
+      interp.clear();
+    });
+    afterAll(() => {
+      bench.dispose();
+      interp.dispose();
+    });
+
+    function run(each: Case, apart: boolean): void {
+      const outcome = bench.run(each, apart);
+      check(each, outcome);
+      if (engine === 'interp') return;
+      const theirs = interp.run(each, apart);
+      if (outcome?.record !== theirs?.record) expect(outcome?.record, each.text).toBe(theirs?.record);
+    }
 
     it.each([...BY_FORM])('%s', (_, cases) => {
       for (const each of cases) {
         if (each.checks && each.checks !== checks) continue;
-        check(each, bench.run(each));
+        run(each, false);
         // Each instruction through its own handler, too, where neighbours would be taken together.
-        if (!each.refused) check(each, bench.run(each, true));
+        if (!each.refused) run(each, true);
       }
     });
   });

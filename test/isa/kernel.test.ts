@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { assemble, decodeInsn, disassemble, isWide } from '../../src/asm/index.js';
 import type { CheckStrength } from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
-import { CHECKS, ENGINES } from './bench.js';
+import { CHECKS, ENGINES } from '../engines.js';
 import { ENCODINGS, encodingOf } from './encodings.js';
 import {
   type Features,

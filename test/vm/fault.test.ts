@@ -3,7 +3,8 @@ import * as abi from '../../assembly/abi.js';
 import { VmtableError } from '../../src/errors.js';
 import { FAULT_KINDS } from '../../src/vm/fault.js';
 import type { Vm } from '../../src/vm/vm.js';
-import { core, load, newVm, type ProgOptions, RUNS } from './programs.js';
+import { RUNS } from '../engines.js';
+import { core, load, newVm, type ProgOptions } from './programs.js';
 
 const BASE = 0xffff888000000000n;
 

@@ -5,7 +5,8 @@ import * as ops from '../../assembly/ops.js';
 import type { LoadedProg } from '../../src/vm/prog.js';
 import type { ExecContext } from '../../src/vm/types.js';
 import type { Vm } from '../../src/vm/vm.js';
-import { load, newVm, RUNS } from './programs.js';
+import { RUNS } from '../engines.js';
+import { load, newVm } from './programs.js';
 
 // Each group of scripts/fusions.txt runs twice on the same registers and memory: as it is, and with an insn that no group
 // has between its insns. Registers, memory and faults must be equal.

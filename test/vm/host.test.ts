@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import type { HostFn, VmProg } from '../../src/vm/types.js';
 import type { Vm } from '../../src/vm/vm.js';
-import { core, load, newVm, type ProgOptions, RUNS } from './programs.js';
+import { RUNS } from '../engines.js';
+import { core, load, newVm, type ProgOptions } from './programs.js';
 
 describe.each(RUNS)('$engine, $checks checks', (run) => {
   let vm: Vm;

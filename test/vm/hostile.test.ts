@@ -4,7 +4,8 @@ import * as abi from '../../assembly/abi.js';
 import type { Context } from '../../src/vm/context.js';
 import type { VmProg } from '../../src/vm/types.js';
 import type { Vm } from '../../src/vm/vm.js';
-import { load, newVm, RUNS } from './programs.js';
+import { RUNS } from '../engines.js';
+import { load, newVm } from './programs.js';
 
 // Whatever a program does, nothing outside the guest window changes but the records of its own execution.
 

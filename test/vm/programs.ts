@@ -1,11 +1,6 @@
 import { assemble } from '../../src/asm/index.js';
-import type { CallTarget, CheckStrength, EngineName, VmProg, VmProgSpec } from '../../src/vm/types.js';
+import type { CallTarget, VmProg, VmProgSpec } from '../../src/vm/types.js';
 import { Vm, type VmOptions } from '../../src/vm/vm.js';
-
-/** Every combination that a test of execution runs on. */
-export const ENGINES: readonly EngineName[] = ['interp'];
-export const CHECKS: readonly CheckStrength[] = ['isolate', 'object'];
-export const RUNS = ENGINES.flatMap((engine) => CHECKS.map((checks) => ({ engine, checks })));
 
 export type ProgOptions = Partial<Omit<VmProgSpec, 'insns' | 'calls'>> & {
   /** Targets of calls by their number in the text (`call 3`). */

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import { InputError } from '../../src/errors.js';
 import type { Vm } from '../../src/vm/vm.js';
-import { core, load, newVm, type ProgOptions, RUNS } from './programs.js';
+import { RUNS } from '../engines.js';
+import { core, load, newVm, type ProgOptions } from './programs.js';
 
 const fibonacci = `
   call fib; exit

@@ -1,0 +1,215 @@
+import { CALL_HELPER, CALL_KFUNC, OP_CALL } from '../../assembly/isa.js';
+import { assemble, decodeInsn, disassemble, isWide } from '../../src/asm/index.js';
+import { VmtableError } from '../../src/errors.js';
+import { BPF_MAP_TYPE } from '../../src/uapi.js';
+import type { CallTarget, CheckStrength, EngineName, FaultPolicy, HostFn, VmMap } from '../../src/vm/types.js';
+import { Vm } from '../../src/vm/vm.js';
+import { record } from '../engines.js';
+import {
+  CORE_CALL,
+  generate,
+  HOST_CALLS,
+  memoryOf,
+  PACKET_BYTES,
+  type Program,
+  renderSteps,
+  renderWild,
+  smaller,
+  VALUE_BYTES,
+} from './generate.js';
+
+/** What programs take turns at. */
+export interface Variant {
+  checks: CheckStrength;
+  faults: FaultPolicy;
+  countInsns: boolean;
+}
+
+const BOTH = [false, true];
+export const VARIANTS: readonly Variant[] = BOTH.flatMap((object) =>
+  BOTH.flatMap((strict) =>
+    BOTH.map((countInsns) => ({
+      checks: object ? ('object' as const) : ('isolate' as const),
+      faults: strict ? ('strict' as const) : ('kernel' as const),
+      countInsns,
+    })),
+  ),
+);
+
+/** Back-edges and calls. Where a program runs out of them may differ by a path through a loop: such runs are not compared. */
+const FUEL = 5000;
+const MAP_VALUE = 20;
+const MAP_ENTRIES = 4;
+
+const HOST: Readonly<Record<number, HostFn>> = {
+  [HOST_CALLS.sum]: (call) => call.retU64(call.u64(0) + 3n * call.u64(1) + 5n * call.u64(2) + 7n * call.u64(3)),
+  [HOST_CALLS.nothing]: () => {},
+  [HOST_CALLS.error]: (call) => call.ret(-22),
+  [HOST_CALLS.increment]: (call) => {
+    const at = call.mem(0, 4, true);
+    call.memory.setU32(at, call.memory.u32(at) + 1);
+  },
+  [HOST_CALLS.fail]: (call) => call.fail(new VmtableError('refused by a host function')),
+  [HOST_CALLS.callback]: (call) => call.retU64(call.callback(call.u64(0), [call.u64(1), call.u64(2)])),
+};
+
+/** One run: what it showed, in lines, and how it ended. */
+interface Ran {
+  shown: string[];
+  end: string;
+  engine: EngineName;
+}
+
+/** One engine's VM, with what wild programs use. Two that do the same have everything at the same addresses. */
+class Side {
+  private constructor(
+    private readonly engine: EngineName,
+    private readonly vm: Vm,
+    private readonly packet: number,
+    private readonly value: number,
+    private readonly map: VmMap,
+    private readonly hosts: ReadonlyMap<number, number>,
+  ) {}
+
+  static async create(engine: EngineName): Promise<Side> {
+    const vm = await Vm.create({ windowBytes: 1 << 20, cpus: 2 });
+    const packet = vm.memory.alloc(PACKET_BYTES, { name: 'packet' });
+    const value = vm.memory.alloc(VALUE_BYTES, { name: 'value' });
+    const map = vm.createMap({
+      type: BPF_MAP_TYPE.ARRAY,
+      name: 'array',
+      keySize: 4,
+      valueSize: MAP_VALUE,
+      maxEntries: MAP_ENTRIES,
+      flags: 0,
+      mapStructBytes: 280,
+    });
+    const hosts = Object.entries(HOST).map(([id, fn]) => [Number(id), vm.registerHost(`function ${id}`, fn)] as const);
+    return new Side(engine, vm, packet, value, map, new Map(hosts));
+  }
+
+  run(insns: Uint8Array, { packet, value }: ReturnType<typeof memoryOf>, variant: Variant): Ran {
+    const { vm, engine } = this;
+    const { memory } = vm;
+    const { checks, faults, countInsns } = variant;
+    const prog = vm.loadProg({ name: 'generated', insns, calls: this.targets(insns), checks, faults, engine });
+    try {
+      memory.bytes(this.packet, PACKET_BYTES).set(packet);
+      memory.bytes(this.value, VALUE_BYTES).set(value);
+      for (let i = 0; i < MAP_ENTRIES; i++) memory.bytes(this.element(i), MAP_VALUE).fill(i + 1);
+      const args = [this.packet, this.value, this.map.ptr].map((at) => memory.address(at));
+      const result = vm.run(prog, { args, fuel: FUEL, countInsns });
+      const zeroed = vm.zeroedLoads().map(({ insn, count }) => `${insn}: ${count}`);
+      return {
+        engine: prog.engine,
+        end: result.fault?.kind ?? 'result',
+        shown: [
+          record(result),
+          `loads that read 0: ${zeroed.join(', ')}`,
+          `packet ${hex(memory.bytes(this.packet, PACKET_BYTES))}`,
+          `value ${hex(memory.bytes(this.value, VALUE_BYTES))}`,
+          ...Array.from({ length: MAP_ENTRIES }, (_, i) => `element ${hex(memory.bytes(this.element(i), MAP_VALUE))}`),
+        ],
+      };
+    } finally {
+      prog.free();
+    }
+  }
+
+  private element(i: number): number {
+    return this.map.lookup(Uint8Array.of(i, 0, 0, 0));
+  }
+
+  private targets(insns: Uint8Array): Map<number, CallTarget> {
+    const calls = new Map<number, CallTarget>();
+    for (let i = 0; i * 8 < insns.length; i++) {
+      const { op, src, imm } = decodeInsn(insns, i * 8);
+      if (op === OP_CALL && (src === CALL_HELPER || src === CALL_KFUNC)) {
+        const index = this.hosts.get(imm);
+        if (index !== undefined) calls.set(i, { kind: 'host', index });
+        else
+          calls.set(i, imm > CORE_CALL ? { kind: 'core', fn: imm - CORE_CALL } : { kind: 'missing', name: `${imm}` });
+      }
+      if (isWide(op)) i++;
+    }
+    return calls;
+  }
+
+  dispose(): void {
+    this.vm.dispose();
+  }
+}
+
+/** Both engines, each with the same in front of it. */
+export class Pair {
+  /** How runs ended, and programs that the JIT left to the interpreter. */
+  readonly ends = new Map<string, number>();
+  refused = 0;
+
+  private constructor(
+    private readonly interp: Side,
+    private readonly jit: Side,
+  ) {}
+
+  static async create(): Promise<Pair> {
+    return new Pair(await Side.create('interp'), await Side.create('jit'));
+  }
+
+  /** How the engines differ, in words; undefined if they agree. */
+  difference(program: Program, variant: Variant): string | undefined {
+    const insns = assemble(renderWild(program));
+    const memory = memoryOf(program);
+    const a = this.interp.run(insns, memory, variant);
+    const b = this.jit.run(insns, memory, variant);
+    this.ends.set(a.end, (this.ends.get(a.end) ?? 0) + 1);
+    if (b.engine !== 'jit') this.refused++;
+    if (a.end === 'out_of_fuel' && b.end === 'out_of_fuel') return undefined;
+    const at = a.shown.findIndex((line, i) => line !== b.shown[i]);
+    return at < 0 ? undefined : `interp ${a.shown[at]}\njit    ${b.shown[at]}`;
+  }
+
+  /** Shrinks a program on which the engines differ, and says how they do. */
+  explain(failing: Program, variant: Variant): string {
+    let program = failing;
+    let found = this.difference(program, variant);
+    if (found === undefined) return `seed ${failing.seed}: cannot be repeated`;
+    for (;;) {
+      const next = this.failingOf(smaller(program), variant);
+      if (!next) break;
+      [program, found] = next;
+    }
+    const { checks, faults, countInsns } = variant;
+    const how = `${checks} checks, faults ${faults}${countInsns ? ', counted' : ''}`;
+    const listing = disassemble(assemble(renderWild(program))).map(
+      ({ pc, text }) => `${String(pc).padStart(5)}: ${text}`,
+    );
+    return `seed ${failing.seed}, ${how}:\n${found}\n\n${renderSteps(program)}\n\nin full:\n${listing.join('\n')}`;
+  }
+
+  private failingOf(candidates: Iterable<Program>, variant: Variant): [Program, string] | undefined {
+    for (const candidate of candidates) {
+      try {
+        const found = this.difference(candidate, variant);
+        if (found !== undefined) return [candidate, found];
+      } catch (error) {
+        // A jump that leads nowhere now.
+        if (!(error instanceof VmtableError)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  dispose(): void {
+    this.interp.dispose();
+    this.jit.dispose();
+  }
+}
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+
+const WILD = { ordered: true, mayGoto: true, wild: true } as const;
+
+/** The program of a seed, and the variant that it takes. */
+export function wildOf(seed: number): { program: Program; variant: Variant } {
+  return { program: generate(seed, WILD), variant: VARIANTS[seed % VARIANTS.length]! };
+}
