@@ -21,6 +21,7 @@ export {
 } from './object/index.js';
 export * as qdisc from './qdisc/index.js';
 export * as schedExt from './sched_ext/index.js';
+export * as sim from './sim/index.js';
 export * as tcp from './tcp/index.js';
 export * from './uapi.js';
 export { mapTypeName, progTypeName } from './uapi_names.js';

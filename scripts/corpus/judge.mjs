@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as asm from '../../dist/src/asm/index.js';
 import { cli } from '../../dist/src/cli/cli.js';
-import { COMMANDS } from '../../dist/src/cli/commands/index.js';
 import { createKernel, loadInput, openInput } from '../../dist/src/cli/kernel_input.js';
 import { addSubsystems } from '../../dist/src/cli/subsystems.js';
 import { VmtableError } from '../../dist/src/errors.js';
@@ -23,11 +22,10 @@ const RUNNABLE = new Set(
   ['SYSCALL', 'XDP', 'SCHED_CLS', 'SCHED_ACT', 'SOCKET_FILTER'].map((name) => BPF_PROG_TYPE[name]),
 );
 
-const hasSimulator = COMMANDS.some((add) => add.name === 'addSim');
 /** The command that drives a struct_ops type. */
 const DRIVERS = {
-  sched_ext_ops: hasSimulator ? ['sim', '--duration', '200ms'] : ['demo'],
-  sched_ext_ops_cid: hasSimulator ? ['sim', '--duration', '200ms'] : ['demo'],
+  sched_ext_ops: ['sim', '--duration', '200ms'],
+  sched_ext_ops_cid: ['sim', '--duration', '200ms'],
   tcp_congestion_ops: ['tcp', '--seconds', '1'],
 };
 

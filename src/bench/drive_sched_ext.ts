@@ -1,19 +1,18 @@
 import { VmtableError } from '../errors.js';
-import type { Kernel } from '../kernel/index.js';
 import type { StructOpsMap } from '../loader/index.js';
-import { demoTasks, type Machine } from '../sched_ext/index.js';
+import { defaultScenario, type Machine } from '../sim/index.js';
 import type { Drive } from './drive.js';
 
 const STEP_NS = 1_000_000_000;
 
 /**
- * A machine with the tasks of `vmtable demo`, which never end. A step runs them for a second, then does by hand
- * what this machine has no occasion for (a tick and a yield of each CPU's task, new weights and CPU masks), and takes the
+ * A machine with the default workload of `vmtable sim`, which never ends. A step runs it for a second, then does by hand
+ * what this workload has no occasion for (a tick and a yield of each CPU's task, new weights and CPU masks), and takes the
  * scheduler away and back, so that init and exit ops are called, too.
  */
 export function driveSchedExt(machine: Machine, map: StructOpsMap): Drive {
   const { kernel, scx } = machine;
-  for (const task of demoTasks()) machine.spawn({ ...task, repeat: Infinity });
+  machine.load(defaultScenario(kernel.cpus));
   let link = map.attach();
   const check = () => {
     const { root, lastExit } = scx;
@@ -27,7 +26,7 @@ export function driveSchedExt(machine: Machine, map: StructOpsMap): Drive {
     step() {
       machine.run(STEP_NS);
       check();
-      for (const { cpu } of scx.rqs) asCurrent(kernel, machine, cpu, () => callRarely(machine, cpu));
+      for (const cpu of machine.cpus) machine.interrupt(cpu, () => callRarely(machine, cpu.id));
       machine.run(STEP_NS / 400);
       check();
       link.destroy();
@@ -37,19 +36,6 @@ export function driveSchedExt(machine: Machine, map: StructOpsMap): Drive {
     direct: { why: 'this machine has no occasion to call it, and outside of one its kfuncs refuse to work' },
     close: () => link.destroy(),
   };
-}
-
-/** What happens in the context of the task that a CPU runs. */
-function asCurrent(kernel: Kernel, { scx }: Machine, cpu: number, body: () => void): void {
-  const { currentCpu, currentTask } = kernel;
-  kernel.currentCpu = cpu;
-  kernel.currentTask = scx.rq(cpu).curr.ptr;
-  try {
-    body();
-  } finally {
-    kernel.currentCpu = currentCpu;
-    kernel.currentTask = currentTask;
-  }
 }
 
 function callRarely({ scx }: Machine, cpu: number): void {

@@ -3,7 +3,8 @@ import { UnsupportedError } from '../errors.js';
 import type { Kernel } from '../kernel/index.js';
 import type { BpfObject } from '../loader/index.js';
 import { addQdisc, type QdiscHost } from '../qdisc/index.js';
-import { addSchedExt, afterScxLoad, beforeScxLoad, chooseProfile, type Machine } from '../sched_ext/index.js';
+import { afterScxLoad, beforeScxLoad, chooseProfile } from '../sched_ext/index.js';
+import { Machine, type MachineOptions } from '../sim/index.js';
 import { addTcp, type Tcp } from '../tcp/index.js';
 
 export interface Subsystems {
@@ -13,9 +14,9 @@ export interface Subsystems {
 }
 
 /** The subsystems that come with the package, as far as this kernel's BTF has what they register. */
-export function addSubsystems(kernel: Kernel): Subsystems {
+export function addSubsystems(kernel: Kernel, options: MachineOptions = {}): Subsystems {
   return {
-    machine: addSchedExt(kernel),
+    machine: new Machine(kernel, options),
     tcp: attempt(kernel, () => addTcp(kernel)),
     qdisc: attempt(kernel, () => addQdisc(kernel)),
   };

@@ -41,6 +41,8 @@ export class Clock {
   #sequence = 0;
   /** Binary heap, the earliest first. */
   readonly #heap: Entry[] = [];
+  /** Events that have happened. */
+  fired = 0;
 
   constructor(start = 0) {
     this.#now = start;
@@ -85,6 +87,7 @@ export class Clock {
     for (let first = this.#heap[0]; first !== undefined && first.time <= time; first = this.#heap[0]) {
       this.drop(first);
       this.#now = Math.max(first.time, this.#now);
+      this.fired++;
       first.action();
     }
     // An event may itself have moved the clock.

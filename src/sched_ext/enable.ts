@@ -25,6 +25,7 @@ export class Enable {
     sched.onClaim = () => disabling.claimed(sched);
     for (const rq of this.scx.rqs) {
       rq.cpuperfTarget = consts.cpuperfOne;
+      this.scx.core.cpuperfChanged(rq.cpu);
       rq.local.sched = sched;
     }
     const err = this.#enable(sched);

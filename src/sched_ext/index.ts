@@ -1,12 +1,8 @@
 export { QUEUE, type SchedCore } from './core.js';
-export { type DemoOptions, type DemoResult, demoTasks, runSchedExtDemo } from './demo.js';
 export type { ExitInfo } from './exit.js';
-export { addSchedExt, Machine, type Span } from './machine.js';
-export { demoFailed, type FormatOptions, formatDemo } from './report.js';
 export type { ScxRq } from './rq.js';
 export type { ScxSched } from './sched.js';
 export { SchedExt } from './sched_ext.js';
 export { CLASS, classAbove, type SchedClass, type ScxTask } from './task.js';
-export { type Step, TaskRun, type TaskScript } from './task_run.js';
 export { type CpuPlace, Topology } from './topology.js';
 export * from './user_space/index.js';

@@ -23,13 +23,20 @@ export class Topology {
         throw new InputError(`topology: CPU ${cpu}: node ${node}, cache ${llc}, core ${core}`);
       }
     }
-    const cpus = [...places.keys()];
-    const together = (same: (a: CpuPlace, b: CpuPlace) => boolean) =>
-      cpus.map((cpu) => cpus.filter((other) => same(places[cpu]!, places[other]!)));
-    this.nrNodes = Math.max(0, ...places.map(({ node }) => node)) + 1;
-    this.nodeCpus = together((a, b) => a.node === b.node);
-    this.llcCpus = together((a, b) => a.node === b.node && a.llc === b.llc);
-    this.siblings = together((a, b) => a.node === b.node && a.llc === b.llc && a.core === b.core);
+    const together = (keyOf: (place: CpuPlace) => string) => {
+      const groups = new Map<string, number[]>();
+      return places.map((place, cpu) => {
+        const key = keyOf(place);
+        const group = groups.get(key);
+        if (!group) groups.set(key, [cpu]);
+        else group.push(cpu);
+        return groups.get(key)!;
+      });
+    };
+    this.nrNodes = places.reduce((most, { node }) => Math.max(most, node), 0) + 1;
+    this.nodeCpus = together(({ node }) => `${node}`);
+    this.llcCpus = together(({ node, llc }) => `${node} ${llc}`);
+    this.siblings = together(({ node, llc, core }) => `${node} ${llc} ${core}`);
     this.hasSmt = this.siblings.some(({ length }) => length > 1);
   }
 

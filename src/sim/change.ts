@@ -101,6 +101,7 @@ export class Changes {
       if (task.ext) scx.states.cpusChanged(scx.rq(task.scx.cpu), task.scx);
       return undefined;
     });
+    this.machine.onCpusChanged?.(task);
   }
 
   /** migration_cpu_stop() on the CPU where the task runs. */

@@ -33,6 +33,8 @@ export class SimCpu {
   readonly rtQueue: SimTask[] = [];
   readonly fairQueue: SimTask[] = [];
 
+  /** Work that it gets done in a time: 1 for a CPU of full capacity and frequency. */
+  speed = 1;
   busyNs = 0;
   switches = 0;
 

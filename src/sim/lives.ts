@@ -14,7 +14,12 @@ export class Lives {
    * copy_process() up to the point where the child exists: the child, or -errno of ops.init_task. It inherits what the parent
    * has of policy, nice value, CPUs and cgroup; wake_up_new_task follows.
    */
-  fork(parent: SimTask, name: string, program: (child: SimTask) => Program, pid?: number): SimTask | number {
+  fork(
+    parent: SimTask,
+    name: string,
+    program: (child: SimTask) => Iterator<number, void, void>,
+    pid?: number,
+  ): SimTask | number {
     const { kt } = parent;
     const { allowedCount } = kt;
     return this.spawn(
@@ -41,7 +46,7 @@ export class Lives {
   spawn(
     name: string,
     options: TaskOptions,
-    program: (child: SimTask) => Program,
+    program: (child: SimTask) => Iterator<number, void, void>,
     parent: SimTask | null = null,
   ): SimTask | number {
     const { machine } = this;
@@ -122,6 +127,7 @@ export class Lives {
   bury(task: SimTask): void {
     const { machine } = this;
     task.dead = true;
+    task.onDead?.(task);
     // Since 7.0 sched_ext forgets it here, before that with its task_struct.
     if (machine.scx.consts.task.dead !== 0) machine.scx.states.dead(task.scx);
     if (!task.parent && task.kt.hashed) machine.kernel.tasks.reap(task.kt);

@@ -32,6 +32,8 @@ export interface SimOptions {
 }
 
 const FULL = 1024;
+/** ns of work that rounding leaves over. */
+const LEAST_WORK = 1e-3;
 
 /**
  * A machine: CPUs with ticks and interrupts, and the scheduler core of the kernel above sched_ext (kernel/sched/core.c). It
@@ -55,10 +57,12 @@ export class SimMachine implements SchedCore {
   readonly kthreads: Kthreads;
   /** Told of each task that has exited and has been waited for. */
   onGone: ((task: SimTask) => void) | null = null;
-  /** Told of each switch, wake-up and exit. */
+  /** Told of each switch, wake-up (a new task's first one included) and exit. */
   onSwitch: ((cpu: SimCpu, before: SimTask | null, after: SimTask | null) => void) | null = null;
   onWake: ((task: SimTask) => void) | null = null;
   onExit: ((task: SimTask) => void) | null = null;
+  /** Told of each task whose CPUs have changed. */
+  onCpusChanged: ((task: SimTask) => void) | null = null;
 
   readonly #byPtr = new Map<GuestPtr, SimTask>();
   readonly #points: readonly (() => void)[];
@@ -90,6 +94,7 @@ export class SimMachine implements SchedCore {
     this.signals = new Signals(this);
     this.hotplug = new CpuHotplug(this);
     this.kthreads = new Kthreads(this);
+    for (const { id } of this.cpus) this.cpuperfChanged(id);
   }
 
   // ---- Tasks
@@ -141,6 +146,11 @@ export class SimMachine implements SchedCore {
     clock.advanceTo(time);
   }
 
+  /** The lowest CPU that is online. */
+  get firstCpu(): SimCpu {
+    return this.cpus.find(({ online }) => online)!;
+  }
+
   /** The CPU whose context this is. */
   get here(): SimCpu {
     return this.cpus[this.kernel.currentCpu]!;
@@ -168,7 +178,10 @@ export class SimMachine implements SchedCore {
     const { task } = cpu;
     if (task) {
       const used = now - cpu.since;
-      if (cpu.waits.length === 0) task.remaining = Math.max(0, task.remaining - used);
+      if (cpu.waits.length === 0) {
+        const left = task.remaining - used * cpu.speed;
+        task.remaining = left < LEAST_WORK ? 0 : left;
+      }
       cpu.busyNs += used;
     }
     cpu.since = now;
@@ -223,7 +236,7 @@ export class SimMachine implements SchedCore {
   #arm(cpu: SimCpu): void {
     const { task } = cpu;
     const { now } = this;
-    let time = task && cpu.waits.length === 0 ? now + task.remaining : -1;
+    let time = task && cpu.waits.length === 0 ? now + Math.ceil(task.remaining / cpu.speed) : -1;
     if (cpu.heldUntil > now) time = cpu.heldUntil;
     if (cpu.point?.pending && cpu.point.time === time) return;
     cpu.point?.cancel();
@@ -309,14 +322,26 @@ export class SimMachine implements SchedCore {
     return this.schedule.account(this.cpus[id]!);
   }
 
-  cpuperfChanged(): void {}
+  /** What the CPU's task has to do takes longer from now on, or shorter. */
+  cpuperfChanged(id: number): void {
+    const cpu = this.cpus[id]!;
+    const speed = (this.capacity(id) * this.frequency(id)) / (FULL * FULL);
+    if (speed === cpu.speed) return;
+    this.progress(cpu);
+    cpu.speed = speed;
+    if (id !== this.#inside) this.#arm(cpu);
+  }
 
   capacity(cpu: number): number {
     return this.#capacities[cpu] ?? FULL;
   }
 
+  /** The highest one, or what scx_bpf_cpuperf_set made of it. */
   frequency(cpu: number): number {
-    return this.#frequencies[cpu] ?? FULL;
+    const highest = this.#frequencies[cpu] ?? FULL;
+    const { root } = this.scx;
+    const target = root ? this.scx.rq(cpu).cpuperfTarget : FULL;
+    return Math.max(1, Math.round((highest * target) / FULL));
   }
 
   waitFor(caller: number, _cpu: number, done: () => boolean): void {

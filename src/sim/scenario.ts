@@ -1,24 +1,111 @@
-/** One thing that a task does. Times are ns; `task` is `self` or the name of another task. */
+import type { Duration } from './duration.js';
+
+/**
+ * One thing that a task does. Times are ns; `task` is `self` or the name of another task; pipes, words, mutexes, conditions,
+ * barriers, points and timers are named by whoever uses them.
+ */
 export type SimStep =
-  | { verb: 'run' | 'sleep'; ns: number }
+  | { verb: 'run' | 'sleep'; ns: Duration }
   | { verb: 'yield' | 'wait' | 'exec' }
   | { verb: 'fork'; task: string }
   | { verb: 'exit'; status: number }
   | { verb: 'kill'; task: string; signal: number }
   | { verb: 'nice'; task: string; value: number }
   | { verb: 'affinity'; task: string; cpus: readonly number[] }
-  | { verb: 'policy'; task: string; name: PolicyName; priority: number }
-  | { verb: 'write' | 'read'; pipe: number }
-  | { verb: 'futexwait' | 'futexwake'; word: number }
+  | { verb: 'policy'; task: string; name: PolicyName; priority: number; deadline?: DeadlineParams }
+  | { verb: 'write' | 'read'; pipe: number | string }
+  | { verb: 'futexwait'; word: number | string }
+  | { verb: 'futexwake'; word: number | string; sync?: boolean }
   | { verb: 'mkcgroup' | 'rmcgroup'; cgroup: string }
   | { verb: 'cgweight'; cgroup: string; weight: number }
+  | { verb: 'cgmax'; cgroup: string; max: CpuMaxNs }
   | { verb: 'cgroup'; task: string; cgroup: string }
-  | { verb: 'cpu'; cpu: number; online: boolean };
+  | { verb: 'cpu'; cpu: number; online: boolean }
+  | { verb: 'timer'; timer: string; ns: Duration }
+  | { verb: 'lock' | 'unlock'; mutex: string }
+  | { verb: 'condwait'; cond: string; mutex: string }
+  | { verb: 'signal' | 'broadcast'; cond: string; sync?: boolean }
+  | { verb: 'barrier'; barrier: string; parties: number }
+  | { verb: 'suspend' | 'resume'; point: string }
+  | RepeatStep;
 
-export type PolicyName = 'ext' | 'other' | 'batch' | 'idle' | 'fifo' | 'rr';
+/** Steps that are done over and over; `times` may be Infinity. */
+export interface RepeatStep {
+  verb: 'repeat';
+  times: number;
+  steps: readonly SimStep[];
+}
+
+export type PolicyName = 'ext' | 'other' | 'batch' | 'idle' | 'fifo' | 'rr' | 'deadline';
+
+/** sched_setattr(2) of SCHED_DEADLINE. */
+export interface DeadlineParams {
+  runtimeNs: number;
+  deadlineNs: number;
+  periodNs: number;
+}
+
+/** cpu.max and cpu.max.burst; a quota of Infinity is none. */
+export interface CpuMaxNs {
+  quotaNs: number;
+  periodNs: number;
+  burstNs: number;
+}
 
 /** Tasks by name. The first is the root of the workload, the others are forked by steps. */
 export type SimTasks = Readonly<Record<string, readonly SimStep[]>>;
+
+/** A task of a scenario, or several alike. */
+export interface TaskSpec {
+  /** Its comm, at most 15 bytes. Of several copies each has `-0`, `-1`… behind it, in steps that name it. */
+  name: string;
+  /** Default 1. */
+  copies?: number;
+  steps: readonly SimStep[];
+  /** How often the steps are done, Infinity included; default once. Then it exits. */
+  repeat?: number;
+  /** When it is forked, by nobody; default 0. A task that some step forks is not forked besides, unless this is given. */
+  startNs?: Duration;
+  /** Default `ext`: under the scheduler, whether it asks for all tasks or for those of SCHED_EXT alone. */
+  policy?: PolicyName;
+  /** Of `fifo` and `rr`, 1 to 99. */
+  priority?: number;
+  deadline?: DeadlineParams;
+  /** -20 to 19; default 0. */
+  nice?: number;
+  /** CPUs that it may use; default all. */
+  cpus?: readonly number[];
+  /** Name of a cgroup of the scenario. */
+  cgroup?: string;
+  /** A kernel thread. */
+  kthread?: boolean;
+  /** Statistics are summed by this; default its name. */
+  group?: string;
+}
+
+/** A cgroup below the root, with the cpu controller on. */
+export interface CgroupSpec {
+  name: string;
+  /** cpu.weight, 1 to 10000; default 100. */
+  weight?: number;
+  /** Default: no limit. */
+  max?: CpuMaxNs;
+}
+
+/** Something that happens to the machine or its tasks at a time. */
+export type TimedEvent = { atNs: number } & EventStep;
+export type EventStep = Extract<
+  SimStep,
+  { verb: 'kill' | 'nice' | 'affinity' | 'policy' | 'cgroup' | 'cgweight' | 'cgmax' | 'cpu' }
+>;
+
+/** A workload: what runs on a machine, and what happens to it. */
+export interface Scenario {
+  name?: string;
+  cgroups?: readonly CgroupSpec[];
+  tasks: readonly TaskSpec[];
+  events?: readonly TimedEvent[];
+}
 
 export const us = (n: number): number => n * 1000;
 export const ms = (n: number): number => n * 1_000_000;
@@ -28,8 +115,8 @@ const CONT = 18;
 const STOP = 19;
 
 /** Uses the CPU for so long. */
-export const run = (ns: number): SimStep => ({ verb: 'run', ns });
-export const sleep = (ns: number): SimStep => ({ verb: 'sleep', ns });
+export const run = (ns: Duration): SimStep => ({ verb: 'run', ns });
+export const sleep = (ns: Duration): SimStep => ({ verb: 'sleep', ns });
 export const yieldCpu = (): SimStep => ({ verb: 'yield' });
 /** Starts another task of the scenario as a child. */
 export const fork = (task: string): SimStep => ({ verb: 'fork', task });
@@ -49,12 +136,12 @@ export const policy = (task: string, name: PolicyName, priority = 0): SimStep =>
   name,
   priority,
 });
-/** A byte into or out of a pipe, by number; the reader sleeps until there is one. The writer's wake-up is a sync one. */
-export const write = (pipe: number): SimStep => ({ verb: 'write', pipe });
-export const read = (pipe: number): SimStep => ({ verb: 'read', pipe });
-/** Sleeps until another task wakes the word, by number; the wake-up is not a sync one. */
-export const futexWait = (word: number): SimStep => ({ verb: 'futexwait', word });
-export const futexWake = (word: number): SimStep => ({ verb: 'futexwake', word });
+/** A byte into or out of a pipe; the reader sleeps until there is one. The writer's wake-up is a sync one. */
+export const write = (pipe: number | string): SimStep => ({ verb: 'write', pipe });
+export const read = (pipe: number | string): SimStep => ({ verb: 'read', pipe });
+/** Sleeps until another task wakes the word; the wake-up is a sync one only if `sync` says so. */
+export const futexWait = (word: number | string): SimStep => ({ verb: 'futexwait', word });
+export const futexWake = (word: number | string, sync = false): SimStep => ({ verb: 'futexwake', word, sync });
 /** Goes on with the next step as a new program image. */
 export const exec = (): SimStep => ({ verb: 'exec' });
 export const makeCgroup = (cgroup: string): SimStep => ({ verb: 'mkcgroup', cgroup });
@@ -63,3 +150,26 @@ export const cgroupWeight = (cgroup: string, weight: number): SimStep => ({ verb
 export const enterCgroup = (task: string, cgroup: string): SimStep => ({ verb: 'cgroup', task, cgroup });
 /** CPU hotplug. */
 export const cpu = (number: number, online: boolean): SimStep => ({ verb: 'cpu', cpu: number, online });
+/** cpu.max of a cgroup, ns; a quota of Infinity lifts it. */
+export const cgroupMax = (cgroup: string, quotaNs: number, periodNs = 100_000_000, burstNs = 0): SimStep => ({
+  verb: 'cgmax',
+  cgroup,
+  max: { quotaNs, periodNs, burstNs },
+});
+/** Does the steps `times` times, Infinity included. */
+export const repeat = (times: number, ...steps: SimStep[]): SimStep => ({ verb: 'repeat', times, steps });
+export const forever = (...steps: SimStep[]): SimStep => repeat(Number.POSITIVE_INFINITY, ...steps);
+/** Sleeps until the next multiple of a period since the task's first use of the timer; a time that has gone does not sleep. */
+export const timer = (name: string, ns: Duration): SimStep => ({ verb: 'timer', timer: name, ns });
+export const lock = (mutex: string): SimStep => ({ verb: 'lock', mutex });
+export const unlock = (mutex: string): SimStep => ({ verb: 'unlock', mutex });
+/** Gives the mutex back, sleeps until the condition is signalled, takes the mutex. */
+export const condWait = (cond: string, mutex: string): SimStep => ({ verb: 'condwait', cond, mutex });
+/** Wakes one that waits for the condition, if there is one. */
+export const signal = (cond: string, sync = false): SimStep => ({ verb: 'signal', cond, sync });
+export const broadcast = (cond: string, sync = false): SimStep => ({ verb: 'broadcast', cond, sync });
+/** Sleeps until so many tasks are at the barrier. */
+export const barrier = (name: string, parties: number): SimStep => ({ verb: 'barrier', barrier: name, parties });
+/** Sleeps until another task resumes the point; a resume that nobody sleeps for is lost. */
+export const suspend = (point: string): SimStep => ({ verb: 'suspend', point });
+export const resume = (point: string): SimStep => ({ verb: 'resume', point });

@@ -2,6 +2,7 @@ import type { ClockEvent } from '../kernel/clock.js';
 import type { KernelTask } from '../kernel/model/task.js';
 import type { ScxTask } from '../sched_ext/task.js';
 import { CLASS } from '../sched_ext/task.js';
+import type { TaskStats } from './stats/task_stats.js';
 import type { Point } from './timing.js';
 
 /** What a program yields when it does not use the CPU for some ns: it sleeps (its state is set), or it calls schedule(). */
@@ -17,7 +18,7 @@ export const SIGNAL = { KILL: 9, CONT: 18, STOP: 19 } as const;
 /** A task of the machine, and where it stands. What programs can see of it is in its task_struct. */
 export class SimTask {
   /** Innermost last: a signal interrupts what the task was at. */
-  readonly frames: Program[] = [];
+  readonly frames: Iterator<number, void, void>[] = [];
   /** CPU time until the next point of the innermost program. */
   remaining = 0;
   point: Point = 'step';
@@ -40,6 +41,8 @@ export class SimTask {
   zombie = false;
   dead = false;
   timer: ClockEvent | null = null;
+  /** Periodic timers of its steps: when each was due last. */
+  timers: Map<string, number> | null = null;
 
   /** Number of the step that it is at. */
   step = -1;
@@ -52,6 +55,12 @@ export class SimTask {
   /** RT class, round robin: what is left of its turn. */
   turn = 0;
   lastCpu = -1;
+  /** Of the random numbers that its steps draw. */
+  seed = 0;
+  /** Told when it has run for the last time. */
+  onDead: ((task: SimTask) => void) | null = null;
+  /** What it had of the machine, of tasks that are counted. */
+  stats: TaskStats | null = null;
 
   constructor(
     /** Of the workload; several tasks may share one. */

@@ -103,6 +103,7 @@ export class Wakeups {
     machine.schedule.enqueue(cpu, task, QUEUE.noclock | machine.flags.initial);
     this.preempt(cpu, task);
     if (task.ext) machine.scx.enqueue.woken(cpu.rq);
+    machine.onWake?.(task);
   }
 
   /** Moves a task that waits on a run queue to another one (move_queued_task). */

@@ -1,10 +1,16 @@
 import { InputError } from '../errors.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
+import { Random } from '../kernel/random.js';
+import { Actor, type Stage } from './actor.js';
+import { draw } from './duration.js';
 import { WF } from './flags.js';
 import type { SimMachine } from './machine.js';
-import type { PolicyName, SimStep, SimTasks } from './scenario.js';
-import { BLOCK, type Program, SCHEDULE, type SimTask } from './sim_task.js';
+import type { CgroupSpec, EventStep, PolicyName, Scenario, SimTasks, TaskSpec } from './scenario.js';
+import { checkScenario } from './scenario_check.js';
+import { type FlatStep, flatten } from './script.js';
+import { BLOCK, type Program, type SimTask } from './sim_task.js';
+import { Futex, Gate, Mutex, Pipe, type Waitable } from './sync.js';
 
 export const POLICIES: Readonly<Record<PolicyName, number>> = {
   ext: SCHED_POLICY.EXT,
@@ -13,177 +19,306 @@ export const POLICIES: Readonly<Record<PolicyName, number>> = {
   idle: SCHED_POLICY.IDLE,
   fifo: SCHED_POLICY.FIFO,
   rr: SCHED_POLICY.RR,
+  deadline: SCHED_POLICY.DEADLINE,
 };
 
 /** System calls that take locks behind which grace periods pass. */
-const SLEEPING: ReadonlySet<SimStep['verb']> = new Set<SimStep['verb']>([
+const SLEEPING: ReadonlySet<FlatStep['verb']> = new Set<FlatStep['verb']>([
   'mkcgroup',
   'rmcgroup',
   'cgweight',
+  'cgmax',
   'cgroup',
   'cpu',
 ]);
 
-class Pipe {
-  bytes = 0;
-  readonly readers: SimTask[] = [];
-}
+const COMM_BYTES = 15;
+const US = 1000;
 
-class Futex {
-  set = false;
-  readonly waiters: SimTask[] = [];
+/** A task of the scenario before it is born: what it does, and what it is. */
+interface Role {
+  readonly spec: TaskSpec;
+  readonly script: readonly FlatStep[];
+  /** Of its random numbers: the same whatever else runs. */
+  readonly seed: number;
+  births: number;
 }
 
 /** Tasks that do the steps of a scenario on a machine. */
-export class Workload {
+export class Workload implements Stage {
   /** What became of each name: a task, or -errno of the fork that failed. */
   readonly tasks = new Map<string, SimTask | number>();
   /** Called by a task that begins a step. */
   onStep: ((task: SimTask, step: number) => void) | null = null;
+  /** Called with each task that is born, before it is woken. */
+  onBorn: ((task: SimTask, spec: TaskSpec) => void) | null = null;
   /** Pids of tasks by name; the others get the next free ones. */
   pids: Readonly<Record<string, number>> = {};
-  readonly #pipes = new Map<number, Pipe>();
-  readonly #futexes = new Map<number, Futex>();
+  readonly #roles = new Map<string, Role>();
+  readonly #randoms = new Map<SimTask, Random>();
+  readonly #waitables = new Map<string, Waitable>();
+  readonly #cgroups: readonly CgroupSpec[];
+  readonly #events: NonNullable<Scenario['events']>;
+  readonly #forked = new Set<string>();
+  /** Tasks that live, and those that are still to be started. */
+  #alive = 0;
+  #due = 0;
 
+  /** Throws InputError for a scenario that names what is not there, with the path to it. */
   constructor(
-    private readonly machine: SimMachine,
-    private readonly scripts: SimTasks,
+    readonly machine: SimMachine,
+    scenario: Scenario | SimTasks,
+    private readonly seed = 1,
   ) {
-    for (const [name, steps] of Object.entries(scripts)) {
-      for (const [at, step] of steps.entries()) this.#check(step, `${name}[${at}]`);
+    const { tasks, cgroups = [], events = [] } = isScenario(scenario) ? scenario : { tasks: specsOf(scenario) };
+    this.#cgroups = cgroups;
+    this.#events = events;
+    checkScenario({ tasks, cgroups, events }, machine.cpus.length);
+    for (const [at, spec] of tasks.entries()) {
+      const { repeat = 1 } = spec;
+      const steps = repeat === 1 ? spec.steps : [{ verb: 'repeat' as const, times: repeat, steps: spec.steps }];
+      const script = flatten(steps, `tasks[${at}].steps`);
+      for (const step of script) if (step.verb === 'fork') this.#forked.add(step.task);
+      const { copies = 1 } = spec;
+      for (let copy = 0; copy < copies; copy++) {
+        const name = copies === 1 ? spec.name : `${spec.name}-${copy}`;
+        this.#roles.set(name, { spec, script, seed: mix(mix(seed, at), copy), births: 0 });
+      }
     }
   }
 
-  /** Are all tasks that were born gone from every CPU? */
+  /** Are all tasks that were born gone from every CPU, and all born that are to be? */
   get done(): boolean {
-    for (const task of this.tasks.values()) if (typeof task !== 'number' && !task.dead) return false;
+    if (this.#due > 0) return false;
+    if (this.#alive > 0) return false;
     return this.tasks.size > 0;
   }
 
   /** Makes the first task, as a child of nobody; `launch` makes it runnable. -errno if ops.init_task refuses it. */
   root(options: Partial<TaskOptions> = {}): SimTask | number {
-    const name = Object.keys(this.scripts)[0];
+    const [name] = this.#roles.keys();
     if (name === undefined) throw new InputError('scenario: no tasks');
+    return this.#spawn(name, options);
+  }
+
+  /** Makes the scenario's cgroups, and has its tasks and events come at their times. */
+  start(): void {
+    const { machine } = this;
+    for (const spec of this.#cgroups) this.#makeCgroup(spec);
+    for (const [name, role] of this.#roles) {
+      const { startNs } = role.spec;
+      if (startNs === undefined && this.#forked.has(role.spec.name)) continue;
+      this.#due++;
+      machine.at(machine.now + draw(startNs ?? 0, new Random(mix(role.seed, -1))), () => {
+        this.#due--;
+        machine.interrupt(machine.firstCpu, () => {
+          const task = this.#spawn(name);
+          if (typeof task !== 'number') machine.wakeups.wakeNew(task);
+        });
+      });
+    }
+    for (const { atNs, ...step } of this.#events) {
+      machine.at(machine.now + atNs, () => machine.interrupt(machine.firstCpu, () => this.#happen(step as EventStep)));
+    }
+  }
+
+  #makeCgroup({ name, weight, max }: CgroupSpec): void {
+    const { cgroups } = this.machine.kernel;
+    const cgroup = cgroups.create(cgroups.root, name, { cpu: true });
+    const err = this.machine.scx.cgroups.online(cgroup);
+    if (err !== 0) throw new InputError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);
+    if (weight !== undefined) this.machine.scx.cgroups.setWeight(cgroup, weight);
+    if (max !== undefined) this.#setMax(name, max);
+  }
+
+  #spawn(name: string, options: Partial<TaskOptions> = {}): SimTask | number {
+    const role = this.#roles.get(name)!;
+    const { spec } = role;
     const pid = this.pids[name];
-    const all = { comm: name, ...(pid !== undefined && { pid }), ...options };
-    const task = this.machine.lives.spawn(name, all, (child) => this.#program(child));
+    const cgroup = spec.cgroup === undefined ? undefined : this.machine.kernel.cgroups.byPath(`/${spec.cgroup}`);
+    const all: TaskOptions = {
+      comm: commOf(spec.name),
+      cpu: spec.cpus?.[0] ?? this.machine.here.id,
+      ...(pid !== undefined && { pid }),
+      ...(spec.policy !== undefined && { policy: POLICIES[spec.policy] }),
+      ...(spec.priority !== undefined && { rtPriority: spec.priority }),
+      ...(spec.nice !== undefined && { nice: spec.nice }),
+      ...(spec.cpus !== undefined && { cpus: spec.cpus }),
+      ...(spec.kthread !== undefined && { kthread: spec.kthread }),
+      ...(cgroup && { cgroup }),
+      ...options,
+    };
+    const task = this.machine.lives.spawn(name, all, (child) => this.#actor(child));
+    return this.#born(name, role, task);
+  }
+
+  #actor(task: SimTask): Actor {
+    const { script, spec } = this.#roles.get(task.name)!;
+    return new Actor(this, task, script, commOf(spec.name));
+  }
+
+  #born(name: string, role: Role, task: SimTask | number): SimTask | number {
     this.tasks.set(name, task);
+    if (typeof task === 'number') return task;
+    this.#alive++;
+    const births = role.births++;
+    if (births > 0) task.seed = mix(role.seed, births);
+    else task.seed = role.seed;
+    task.onDead = this.#dead;
+    this.onBorn?.(task, role.spec);
     return task;
   }
 
-  #check(step: SimStep, where: string): void {
-    const known = (task: string) => {
-      if (task !== 'self' && !(task in this.scripts)) throw new InputError(`scenario: ${where}: no task ${task}`);
-    };
-    if ('task' in step) known(step.task);
-    if ('ns' in step && !(Number.isSafeInteger(step.ns) && step.ns >= 0)) {
-      throw new InputError(`scenario: ${where}: ${step.ns} is no number of ns`);
+  readonly #dead = (task: SimTask): void => {
+    this.#alive--;
+    this.#randoms.delete(task);
+  };
+
+  random(task: SimTask): Random {
+    let random = this.#randoms.get(task);
+    if (!random) {
+      random = new Random(task.seed);
+      this.#randoms.set(task, random);
     }
-    if (step.verb === 'affinity') {
-      const wrong = step.cpus.find((cpu) => !this.machine.cpus[cpu]);
-      if (wrong !== undefined || step.cpus.length === 0)
-        throw new InputError(`scenario: ${where}: no CPU ${wrong ?? ''}`);
-    }
-    if (step.verb === 'policy' && !(step.name in POLICIES))
-      throw new InputError(`scenario: ${where}: policy ${step.name}`);
-    if (step.verb === 'cpu' && !this.machine.cpus[step.cpu])
-      throw new InputError(`scenario: ${where}: no CPU ${step.cpu}`);
+    return random;
   }
 
   /** Another task of the scenario, undefined before its fork and when it has been waited for. */
-  #named(self: SimTask, name: string): SimTask | undefined {
-    if (name === 'self') return self;
+  #named(self: SimTask | null, name: string): SimTask | undefined {
+    if (name === 'self') return self ?? undefined;
     const task = this.tasks.get(name);
     return typeof task === 'number' || !task?.kt.hashed ? undefined : task;
   }
 
-  *#program(task: SimTask): Program {
-    const { machine } = this;
-    let cost = machine.costs.start;
-    for (const [at, step] of this.scripts[task.name]!.entries()) {
-      yield machine.toward(task, 'step', cost, true);
-      if (at === 0) task.kt.comm = task.name;
-      task.step = at;
-      this.onStep?.(task, at);
-      yield* this.#step(task, step);
-      cost = step.verb === 'run' ? 0 : machine.costs.syscallReturn;
+  /** What it is called in steps names one task, or all copies of one. */
+  #each(self: SimTask | null, name: string, body: (task: SimTask) => void): void {
+    const one = this.#named(self, name);
+    if (one) {
+      body(one);
+      return;
     }
-    yield* machine.lives.exit(task, 0);
+    for (let copy = 0; this.#roles.has(`${name}-${copy}`); copy++) {
+      const task = this.#named(self, `${name}-${copy}`);
+      if (task) body(task);
+    }
   }
 
-  *#step(task: SimTask, step: SimStep): Program {
-    const { machine } = this;
-    const { costs } = machine;
+  // ---- What steps sleep for
+
+  waitable(step: FlatStep): Waitable {
     switch (step.verb) {
-      case 'run':
-        yield machine.toward(task, 'effect', step.ns, true);
-        return;
-      case 'sleep':
-        return yield* this.#sleep(task, step.ns);
-      case 'fork':
-        return yield* this.#fork(task, step.task);
-      case 'wait':
-        return yield* machine.lives.wait(task);
-      case 'exit':
-        return yield* machine.lives.exit(task, step.status << 8);
       case 'read':
-        return yield* this.#read(task, this.#pipe(step.pipe));
+        return this.#pipe(step.pipe);
       case 'futexwait':
-        return yield* this.#futexWait(task, this.#futex(step.word));
-      case 'affinity':
-        return yield* this.#affinity(task, step.task, step.cpus);
-      case 'exec':
-        yield machine.toward(task, 'effect', costs.syscall);
-        machine.lives.exec(task);
-        yield machine.toward(task, 'step', costs.exec);
-        return;
-      case 'yield':
-        yield machine.toward(task, 'effect', costs.syscall);
-        if (task.ext) machine.scx.pick.yieldTask(machine.here.rq);
-        else machine.classes.yieldTask(machine.here, task);
-        yield SCHEDULE;
-        return;
+        return this.#futex(step.word);
+      case 'lock':
+        return this.#mutex(step.mutex);
+      case 'suspend':
+        return this.#gate(`point ${step.point}`);
       default:
-        if (SLEEPING.has(step.verb)) yield* this.#sleepInKernel(task);
-        yield machine.toward(task, 'effect', costs.syscall);
-        this.#act(task, step);
-        if (SLEEPING.has(step.verb)) yield* this.#sleepInKernel(task);
+        throw new InputError(`scenario: ${step.verb} waits for nothing`);
     }
   }
 
-  #act(task: SimTask, step: SimStep): void {
+  #shared<T extends Waitable>(key: string, make: new () => T): T {
+    let found = this.#waitables.get(key) as T | undefined;
+    if (!found) {
+      found = new make();
+      this.#waitables.set(key, found);
+    }
+    return found;
+  }
+
+  #pipe(name: number | string): Pipe {
+    return this.#shared(`pipe ${name}`, Pipe);
+  }
+
+  #futex(name: number | string): Futex {
+    return this.#shared(`word ${name}`, Futex);
+  }
+
+  #mutex(name: string): Mutex {
+    return this.#shared(`mutex ${name}`, Mutex);
+  }
+
+  #gate(key: string): Gate {
+    return this.#shared(key, Gate);
+  }
+
+  #unlock(task: SimTask, name: string): void {
+    const mutex = this.#mutex(name);
+    if (mutex.owner !== task) return;
+    mutex.owner = null;
+    const next = mutex.shift();
+    if (next) this.machine.wakeups.wake(next);
+  }
+
+  // ---- Steps of one point
+
+  act(task: SimTask, step: FlatStep): void {
     const { machine } = this;
-    const { kernel, changes, scx } = machine;
     switch (step.verb) {
-      case 'kill': {
-        const target = this.#named(task, step.task);
-        if (target) machine.signals.send(target, step.signal);
-        return;
-      }
-      case 'nice': {
-        const target = this.#named(task, step.task);
-        if (target) changes.setNice(target, step.value);
-        return;
-      }
-      case 'policy': {
-        const target = this.#named(task, step.task);
-        if (target) changes.setPolicy(target, POLICIES[step.name], step.priority);
-        return;
-      }
       case 'write': {
         const pipe = this.#pipe(step.pipe);
         pipe.bytes++;
-        const reader = pipe.readers.shift();
+        const reader = pipe.shift();
         if (reader) machine.wakeups.wake(reader, WF.sync);
         return;
       }
       case 'futexwake': {
         const futex = this.#futex(step.word);
         futex.set = true;
-        const waiter = futex.waiters.shift();
-        if (waiter) machine.wakeups.wake(waiter);
+        const waiter = futex.shift();
+        if (waiter) machine.wakeups.wake(waiter, step.sync ? WF.sync : 0);
         return;
       }
+      case 'unlock':
+        this.#unlock(task, step.mutex);
+        return;
+      case 'signal': {
+        const waiter = this.#gate(`cond ${step.cond}`).release();
+        if (waiter) machine.wakeups.wake(waiter, step.sync ? WF.sync : 0);
+        return;
+      }
+      case 'broadcast':
+        this.#releaseAll(this.#gate(`cond ${step.cond}`), step.sync ? WF.sync : 0);
+        return;
+      case 'resume':
+        this.#releaseAll(this.#gate(`point ${step.point}`), 0);
+        return;
+      default:
+        this.#change(task, step);
+    }
+  }
+
+  #releaseAll(gate: Gate, flags: number): void {
+    for (let left = gate.waiting; left > 0; left--) {
+      const waiter = gate.release();
+      if (waiter) this.machine.wakeups.wake(waiter, flags);
+    }
+  }
+
+  /** An event that no task brings about. */
+  #happen(step: EventStep): void {
+    if (step.verb === 'affinity') {
+      this.#each(null, step.task, (task) => this.machine.changes.setCpus(task, step.cpus));
+    } else this.#change(null, step);
+  }
+
+  /** Changes of tasks, cgroups and CPUs. */
+  #change(task: SimTask | null, step: FlatStep): void {
+    const { machine } = this;
+    const { kernel, changes, scx } = machine;
+    switch (step.verb) {
+      case 'kill':
+        this.#each(task, step.task, (target) => machine.signals.send(target, step.signal));
+        return;
+      case 'nice':
+        this.#each(task, step.task, (target) => changes.setNice(target, step.value));
+        return;
+      case 'policy':
+        this.#each(task, step.task, (target) => changes.setPolicy(target, POLICIES[step.name], step.priority));
+        return;
       case 'mkcgroup': {
         const cgroup = kernel.cgroups.create(kernel.cgroups.root, step.cgroup, { cpu: true });
         const err = scx.cgroups.online(cgroup);
@@ -200,10 +335,12 @@ export class Workload {
         if (cgroup) scx.cgroups.setWeight(cgroup, step.weight);
         return;
       }
+      case 'cgmax':
+        this.#setMax(step.cgroup, step.max);
+        return;
       case 'cgroup': {
-        const target = this.#named(task, step.task);
         const cgroup = kernel.cgroups.byPath(`/${step.cgroup}`);
-        if (target && cgroup) changes.enterCgroup(target, cgroup);
+        if (cgroup) this.#each(task, step.task, (target) => changes.enterCgroup(target, cgroup));
         return;
       }
       case 'cpu': {
@@ -212,6 +349,79 @@ export class Workload {
         else machine.hotplug.offline(cpu);
       }
     }
+  }
+
+  #setMax(name: string, { quotaNs, periodNs, burstNs }: NonNullable<CgroupSpec['max']>): void {
+    const cgroup = this.machine.kernel.cgroups.byPath(`/${name}`);
+    const max = { quotaUs: quotaNs / US, periodUs: periodNs / US, burstUs: burstNs / US };
+    if (cgroup) this.machine.scx.cgroups.setBandwidth(cgroup, max);
+  }
+
+  // ---- Steps of several points
+
+  program(task: SimTask, step: FlatStep): Program | undefined {
+    const { lives } = this.machine;
+    switch (step.verb) {
+      case 'fork':
+        return this.#fork(task, step.task);
+      case 'wait':
+        return lives.wait(task);
+      case 'exit':
+        return lives.exit(task, step.status << 8);
+      case 'exec':
+        return this.#exec(task);
+      case 'affinity':
+        return this.#affinity(task, step.task, step.cpus);
+      case 'condwait':
+        return this.#condWait(task, step.cond, step.mutex);
+      case 'barrier':
+        return this.#barrier(task, step.barrier, step.parties);
+      default:
+        return SLEEPING.has(step.verb) ? this.#sleeping(task, step) : undefined;
+    }
+  }
+
+  *#exec(task: SimTask): Program {
+    const { machine } = this;
+    yield machine.toward(task, 'effect', machine.costs.syscall);
+    machine.lives.exec(task);
+    yield machine.toward(task, 'step', machine.costs.exec);
+  }
+
+  *#sleeping(task: SimTask, step: FlatStep): Program {
+    const { machine } = this;
+    yield* this.#sleepInKernel(task);
+    yield machine.toward(task, 'effect', machine.costs.syscall);
+    this.#change(task, step);
+    yield* this.#sleepInKernel(task);
+  }
+
+  *#waitFor(task: SimTask, waitable: Waitable): Program {
+    const { machine } = this;
+    while (!waitable.take(task)) {
+      waitable.add(task);
+      task.kt.state = TASK_STATE.INTERRUPTIBLE;
+      yield BLOCK;
+      if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
+    }
+  }
+
+  *#condWait(task: SimTask, cond: string, mutex: string): Program {
+    const { machine } = this;
+    yield machine.toward(task, 'block', machine.costs.syscall);
+    const gate = this.#gate(`cond ${cond}`);
+    gate.add(task);
+    this.#unlock(task, mutex);
+    yield* this.#waitFor(task, gate);
+    yield* this.#waitFor(task, this.#mutex(mutex));
+  }
+
+  *#barrier(task: SimTask, name: string, parties: number): Program {
+    const { machine } = this;
+    yield machine.toward(task, 'block', machine.costs.syscall);
+    const gate = this.#gate(`barrier ${name}`);
+    if (gate.waiting + 1 >= parties) this.#releaseAll(gate, 0);
+    else yield* this.#waitFor(task, gate);
   }
 
   /** Locks and grace periods on the way. */
@@ -226,29 +436,12 @@ export class Workload {
     }
   }
 
-  /** nanosleep(2); a signal that stops the task does not end it. */
-  *#sleep(task: SimTask, ns: number): Program {
-    const { machine } = this;
-    let over = false;
-    task.timer = machine.at(machine.timing.timer(task, ns), () => {
-      machine.interrupt(machine.cpuOf(task), () => {
-        over = true;
-        machine.wakeups.wake(task);
-      });
-    });
-    yield machine.toward(task, 'block', machine.costs.syscall);
-    while (!over) {
-      task.kt.state = TASK_STATE.INTERRUPTIBLE;
-      yield BLOCK;
-      if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
-    }
-  }
-
   *#fork(task: SimTask, name: string): Program {
     const { machine } = this;
     yield machine.toward(task, 'fork', machine.costs.fork);
-    const child = machine.lives.fork(task, name, (one) => this.#program(one), this.pids[name]);
-    this.tasks.set(name, child);
+    const role = this.#roles.get(name)!;
+    const forked = machine.lives.fork(task, name, (one) => this.#actor(one), this.pids[name]);
+    const child = this.#born(name, role, forked);
     if (typeof child === 'number') return;
     yield machine.toward(task, 'fork-wake', machine.costs.forkWake);
     machine.wakeups.wakeNew(child);
@@ -267,40 +460,28 @@ export class Workload {
       yield BLOCK;
     }
   }
+}
 
-  #pipe(number: number): Pipe {
-    const pipe = this.#pipes.get(number) ?? new Pipe();
-    this.#pipes.set(number, pipe);
-    return pipe;
-  }
+function isScenario(scenario: Scenario | SimTasks): scenario is Scenario {
+  const { tasks } = scenario as Scenario;
+  return Array.isArray(tasks) && tasks.every((task) => typeof task === 'object' && 'steps' in task && 'name' in task);
+}
 
-  #futex(number: number): Futex {
-    const futex = this.#futexes.get(number) ?? new Futex();
-    this.#futexes.set(number, futex);
-    return futex;
-  }
+/** Tasks by name, of which the first forks the others. */
+function specsOf(tasks: SimTasks): TaskSpec[] {
+  return Object.entries(tasks).map(([name, steps]) => ({ name, steps }));
+}
 
-  *#read(task: SimTask, pipe: Pipe): Program {
-    const { machine } = this;
-    yield machine.toward(task, 'block', machine.costs.syscall);
-    while (pipe.bytes === 0) {
-      pipe.readers.push(task);
-      task.kt.state = TASK_STATE.INTERRUPTIBLE;
-      yield BLOCK;
-      if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
-    }
-    pipe.bytes--;
-  }
+/** As much of a name as task_struct has room for. */
+function commOf(name: string): string {
+  let comm = name.slice(0, COMM_BYTES);
+  while (new TextEncoder().encode(comm).length > COMM_BYTES) comm = comm.slice(0, -1);
+  return comm;
+}
 
-  *#futexWait(task: SimTask, futex: Futex): Program {
-    const { machine } = this;
-    yield machine.toward(task, 'block', machine.costs.syscall);
-    while (!futex.set) {
-      futex.waiters.push(task);
-      task.kt.state = TASK_STATE.INTERRUPTIBLE;
-      yield BLOCK;
-      if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
-    }
-    futex.set = false;
-  }
+/** Seeds of different things that have nothing to do with each other. */
+function mix(seed: number, what: number): number {
+  let z = Math.imul(seed ^ Math.imul(what + 1, 0x9e3779b9), 0x85ebca6b);
+  z = Math.imul(z ^ (z >>> 15), 0xc2b2ae35);
+  return (z ^ (z >>> 16)) >>> 0;
 }

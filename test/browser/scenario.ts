@@ -1,12 +1,12 @@
-import { disassemble, Kernel, openObject, parseObject, schedExt } from 'vmtable';
+import { disassemble, Kernel, openObject, parseObject, sim } from 'vmtable';
 
 /** Loads samples and dispatches callbacks; what it returns must be the same wherever it runs. */
 export async function scenario(sample: (name: string) => Promise<Uint8Array>): Promise<Record<string, unknown>> {
   const fifo = await sample('scx_fifo.bpf.o');
-  const { host: _, ...demo } = await schedExt.runSchedExtDemo(fifo, { name: 'scx_fifo' });
+  const report = await sim.simulate(fifo, { name: 'scx_fifo', durationNs: sim.ms(300) });
   return {
     parse: summary(fifo),
-    'sched_ext callbacks': demo,
+    'a simulated machine': report,
     syscall: await runSetup(await sample('setup.bpf.o')),
     'a malformed object': attempt(() => parseObject(fifo.subarray(0, 1000))),
   };

@@ -68,7 +68,7 @@ describe('usage errors: one line on stderr, status 2', () => {
 it('answers --help with status 0, for itself and every command', async () => {
   const top = await run(['--help']);
   expect(top.status).toBe(0);
-  for (const command of ['inspect', 'disasm', 'run', 'struct_ops', 'conformance', 'demo']) {
+  for (const command of ['inspect', 'disasm', 'run', 'struct_ops', 'conformance', 'sim']) {
     expect(top.out).toContain(`\n  ${command} `);
     const help = await run([command, '--help']);
     expect(help.status).toBe(0);
@@ -231,9 +231,9 @@ describe('struct_ops', () => {
   });
 });
 
-it('demo: the same result twice, status 0', async () => {
-  const one = await run(['demo', FIFO, '--json']);
-  const two = await run(['demo', FIFO, '--json']);
+it('sim: the same result twice, status 0', async () => {
+  const one = await run(['sim', FIFO, '--duration', '50ms', '--json']);
+  const two = await run(['sim', FIFO, '--duration', '50ms', '--json']);
   expect(one.status).toBe(0);
   expect({ ...one.json(), host: 0 }).toEqual({ ...two.json(), host: 0 });
 });

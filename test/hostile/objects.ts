@@ -5,8 +5,8 @@ import { VmtableError } from '../../src/errors.js';
 import { Kernel, type KernelOptions } from '../../src/index.js';
 import { type BpfObject, isDumpable, openObject } from '../../src/loader/index.js';
 import { addQdisc } from '../../src/qdisc/index.js';
-import { addSchedExt, type Machine } from '../../src/sched_ext/index.js';
 import { BPF_PROG_TYPE } from '../../src/uapi.js';
+import { Machine } from '../sched_ext/scripted_machine.js';
 
 const SAMPLES_FOLDER = new URL('../../samples/', import.meta.url);
 
@@ -113,7 +113,7 @@ export class ObjectBench {
     const kernel = await Kernel.create(options);
     // A mutated program that loops for ever is stopped sooner than by default: what matters here comes after it.
     Object.assign(kernel.vm, { fuel: FUEL });
-    const machine = addSchedExt(kernel);
+    const machine = new Machine(kernel);
     for (let i = 0; i < 6; i++) {
       const steps = [{ run: 1_000_000 }, { sleep: 300_000 }];
       machine.spawn({ name: `task-${i}`, steps, repeat: 1_000_000 });

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { type Diagnosis, diagnose, openObject } from '../../src/loader/index.js';
-import { addSchedExt, beforeScxLoad } from '../../src/sched_ext/index.js';
+import { beforeScxLoad } from '../../src/sched_ext/index.js';
+import { addSchedExt } from '../../src/sim/index.js';
 import { fixture } from './fixtures.js';
 
 const kernels: Kernel[] = [];

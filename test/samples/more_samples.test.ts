@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type BpfObject, Kernel, openObject } from '../../src/index.js';
-import { Machine } from '../../src/sched_ext/index.js';
 import { MS, PROFILES } from '../sched_ext/harness.js';
+import { Machine } from '../sched_ext/scripted_machine.js';
 
 const kernels: Kernel[] = [];
 afterEach(() => {

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { type BpfObject, openObject } from '../../src/loader/index.js';
-import { Machine } from '../../src/sched_ext/machine.js';
 import { MS, PROFILES } from './harness.js';
+import { Machine } from './scripted_machine.js';
 
 // samples/scx_fifo.bpf.c, compiled, on each kernel: what a real scheduler sees, does and leaves behind.
 

@@ -2,11 +2,11 @@ import { afterEach } from 'vitest';
 import { Kernel } from '../../src/kernel/kernel.js';
 import type { Kdata, OpArg, StructOpsCallable } from '../../src/kernel/types.js';
 import { registerScxKfuncs } from '../../src/sched_ext/kfuncs.js';
-import { Machine } from '../../src/sched_ext/machine.js';
 import { structOpsDef } from '../../src/sched_ext/ops.js';
 import { ScxTask } from '../../src/sched_ext/task.js';
 import { type CpuPlace, Topology } from '../../src/sched_ext/topology.js';
 import type { HostCall, HostFn } from '../../src/vm/types.js';
+import { Machine } from './scripted_machine.js';
 
 // A machine whose scheduler is written in TypeScript: ops are functions, kfuncs are called by name. What a compiled scheduler
 // sees of sched_ext is the same, without a program in between.

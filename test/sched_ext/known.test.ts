@@ -2,7 +2,6 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Kernel } from '../../src/kernel/index.js';
 import { type BpfObject, openObject } from '../../src/loader/index.js';
 import {
-  addSchedExt,
   afterScxLoad,
   beforeScxLoad,
   chooseProfile,
@@ -10,6 +9,7 @@ import {
   type SchedulerProfile,
   schedulerProfile,
 } from '../../src/sched_ext/index.js';
+import { addSchedExt } from '../../src/sim/index.js';
 import { fixture } from '../loader/fixtures.js';
 
 const kernel = await Kernel.create({ profile: '7.3', cpus: 4 });

@@ -137,7 +137,9 @@ it('does the same twice', async () => {
 });
 
 it('refuses scenarios that name what does not exist', async () => {
-  await expect(simulate({ P: [fork('Q')] })).rejects.toThrow(new InputError('scenario: P[0]: no task Q'));
-  await expect(simulate({ P: [affinity('self', 9)] })).rejects.toThrow(new InputError('scenario: P[0]: no CPU 9'));
+  await expect(simulate({ P: [fork('Q')] })).rejects.toThrow(new InputError('scenario: tasks[0].steps[0]: no task Q'));
+  await expect(simulate({ P: [affinity('self', 9)] })).rejects.toThrow(
+    new InputError('scenario: tasks[0].steps[0]: no CPU 9'),
+  );
   await expect(simulate({ P: [run(-1)] })).rejects.toThrow(InputError);
 });

@@ -1,12 +1,12 @@
 import type { AddCommand } from '../command.js';
 import { addBench } from './bench.js';
 import { addConformance } from './conformance.js';
-import { addDemo } from './demo.js';
 import { addDisasm } from './disasm.js';
 import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
 import { addQdiscCommand } from './qdisc.js';
 import { addRun } from './run.js';
+import { addSim } from './sim.js';
 import { addStructOps } from './struct_ops.js';
 import { addTcpCommand } from './tcp.js';
 
@@ -18,7 +18,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addStructOps,
   addBench,
   addConformance,
-  addDemo,
+  addSim,
   addTcpCommand,
   addQdiscCommand,
 ];

@@ -1,7 +1,7 @@
 import { ERRNO } from '../../../../src/errno.js';
 import { Kernel } from '../../../../src/kernel/kernel.js';
 import { addQdisc } from '../../../../src/qdisc/index.js';
-import { addSchedExt } from '../../../../src/sched_ext/index.js';
+import { addSchedExt } from '../../../../src/sim/index.js';
 import { addTcp } from '../../../../src/tcp/index.js';
 
 /** A TCP socket of user space. */
@@ -28,7 +28,7 @@ export async function bootSystem(profile: string): Promise<System> {
   const machine = addSchedExt(kernel);
   const { scx } = machine;
   // The process that the recorder is; it never runs here.
-  machine.spawn({ name: 'init', pid: 1, policy: 'normal', startNs: Number.MAX_SAFE_INTEGER, steps: [{ run: 1 }] });
+  machine.lives.spawn('init', { comm: 'init', pid: 1 }, () => [][Symbol.iterator]());
   const files: Record<string, () => string | undefined> = {
     '/proc/sys/net/ipv4/tcp_available_congestion_control': () => tcp.algorithms.available,
     '/sys/kernel/sched_ext/state': () => scx.state,

@@ -1,5 +1,5 @@
-import { InputError } from '../errors.js';
-import type { ScxTask } from './task.js';
+import { InputError } from '../../src/errors.js';
+import type { ScxTask } from '../../src/sched_ext/task.js';
 
 /** Runs or sleeps for so many ns. */
 export type Step = { run: number } | { sleep: number };

@@ -1,15 +1,15 @@
-import { InputError, UnsupportedError, VmtableError } from '../errors.js';
-import type { ClockEvent } from '../kernel/clock.js';
-import type { Kernel } from '../kernel/kernel.js';
-import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
-import { QUEUE, type SchedCore } from './core.js';
-import type { ScxRq } from './rq.js';
-import { SchedExt } from './sched_ext.js';
-import { CLASS, type ScxTask } from './task.js';
+import { InputError, UnsupportedError, VmtableError } from '../../src/errors.js';
+import type { ClockEvent } from '../../src/kernel/clock.js';
+import type { Kernel } from '../../src/kernel/kernel.js';
+import { SCHED_POLICY, TASK_STATE } from '../../src/kernel/model/task.js';
+import { QUEUE, type SchedCore } from '../../src/sched_ext/core.js';
+import type { ScxRq } from '../../src/sched_ext/rq.js';
+import { SchedExt } from '../../src/sched_ext/sched_ext.js';
+import { CLASS, type ScxTask } from '../../src/sched_ext/task.js';
+import { Topology } from '../../src/sched_ext/topology.js';
 import { type Step, TaskRun, type TaskScript } from './task_run.js';
-import { Topology } from './topology.js';
 
-// A small machine: scripted tasks that run and sleep, simulated time in ns. It calls the class methods of sched_ext in the order
+// The smallest machine that sched_ext runs on, for tests of sched_ext alone: scripted tasks that run and sleep, simulated time in ns. It calls the class methods of sched_ext in the order
 // of the kernel's core. Not modelled: the tick (a slice ends to the nanosecond, ops.tick is not called), the time that callbacks
 // take, fork under a scheduler, tasks of other classes that run, cgroups, hotplug.
 
@@ -340,9 +340,4 @@ export class Machine implements SchedCore {
     const ns = Math.min(run.remaining, rq.curr.slice);
     cpu.alarm = this.#at(this.now + ns, () => this.#on(rq.cpu, () => this.#stop(rq)));
   }
-}
-
-/** Adds sched_ext to a kernel, with a machine that has no tasks yet. */
-export function addSchedExt(kernel: Kernel): Machine {
-  return new Machine(kernel);
 }

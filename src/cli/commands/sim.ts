@@ -1,0 +1,107 @@
+import { InputError } from '../../errors.js';
+import { Kernel } from '../../kernel/index.js';
+import {
+  DEFAULT_DURATION_NS,
+  defaultScenario,
+  formatReport,
+  type Machine,
+  type MachineDescription,
+  parseScenario,
+  parseTime,
+  parseTopology,
+  runScheduler,
+  type SimReport,
+  schedulerMap,
+} from '../../sim/index.js';
+import { type AddCommand, inFile, json } from '../command.js';
+import type { Io } from '../io.js';
+import { kernelOptions, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
+import { addSubsystems } from '../subsystems.js';
+
+interface SimOptions extends LoadOptions {
+  map?: string;
+  workload?: string;
+  topology?: string;
+  duration?: string;
+  seed: string;
+  events?: string;
+  json?: boolean;
+}
+
+export const addSim: AddCommand = (program, io, exit) => {
+  const command = program
+    .command('sim')
+    .description('run a sched_ext scheduler against a simulated machine and a workload, and show what happened')
+    .argument('<file>', 'BPF object with a sched_ext_ops map')
+    .option('--map <name>', 'which scheduler, if the object has several')
+    .option('--workload <file>', 'what runs, in JSON (docs/sim.md; default: a mix of everything)')
+    .option('--topology <shape>', '2n2l4c2t (nodes, caches, cores, threads), or a description in JSON or a file of it')
+    .option('--duration <time>', 'simulated time at most, such as 500ms or 2s', `${DEFAULT_DURATION_NS / 1e9}s`)
+    .option('--seed <n>', 'of random numbers that the workload and programs draw', '1')
+    .option('--json', 'one JSON document');
+  withLoadOptions(command).action(async (file: string, options: SimOptions) => {
+    const started = performance.now();
+    const report = await run(io, file, options);
+    const { spans, ...document } = report;
+    const wallMs = performance.now() - started;
+    const object = file.slice(file.lastIndexOf('/') + 1);
+    if (options.json) io.out(json({ object, ...document, host: { wallMs } }));
+    else io.out(formatReport(document, { color: io.colour, width: io.width, object, spans }));
+    if (document.outcome !== 'clean') exit(1);
+  });
+};
+
+type Result = SimReport & { spans: ReturnType<typeof spansOf> };
+const spansOf = (machine: Machine) => machine.stats.cpus.map((cpu) => cpu.spans);
+
+async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
+  const durationNs = time('--duration', options.duration);
+  const seed = wholeNumber('--seed', options.seed);
+  const topology = options.topology === undefined ? undefined : topologyOf(io, options.topology);
+  const scenario = options.workload === undefined ? undefined : workloadOf(io, options.workload);
+  const object = openInput(io, file, options);
+  const map = schedulerMap(object.structOps, file, options.map);
+  for (const other of object.structOps) other.autoattach = other === map;
+  const cpus = topology?.topology.cpus;
+  const kernel = await Kernel.create({
+    ...(await kernelOptions(io, options)),
+    seed,
+    ...(cpus !== undefined && { cpus }),
+  });
+  try {
+    kernel.statsHolders++;
+    const { machine } = addSubsystems(kernel, { ...(topology && { topology }), seed });
+    const hooks = await loadInput(io, file, object, kernel, options);
+    machine.load(scenario ?? defaultScenario(kernel.cpus));
+    await hooks.beforeAttach?.(object, kernel);
+    const report = inFile(file, () => runScheduler(machine, map, durationNs));
+    return { ...report, spans: spansOf(machine) };
+  } finally {
+    object.close();
+    kernel.dispose();
+  }
+}
+
+function topologyOf(io: Io, text: string): MachineDescription {
+  if (/^[\dnlct]+$/.test(text) || text.trim().startsWith('{')) return parseTopology(text);
+  const content = new TextDecoder().decode(io.readFile(text));
+  return inFile(text, () => parseTopology(content));
+}
+
+function workloadOf(io: Io, file: string) {
+  const bytes = file === '-' ? io.readStdin() : io.readFile(file);
+  return inFile(file, () => parseScenario(new TextDecoder().decode(bytes)));
+}
+
+function time(option: string, text = ''): number {
+  const ns = parseTime(text);
+  if (ns === undefined || ns === 0) throw new InputError(`${option} wants a time such as 500ms, not "${text}"`);
+  return ns;
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^\d+$/.test(text) || Number(text) > 0xffffffff) {
+    throw new InputError(`${option} wants a whole number below 2^32, not "${text}"`);
+  }
+  return Number(text);
+}

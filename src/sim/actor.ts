@@ -1,0 +1,237 @@
+import { InputError } from '../errors.js';
+import { TASK_STATE } from '../kernel/model/task.js';
+import type { Random } from '../kernel/random.js';
+import { draw } from './duration.js';
+import type { SimMachine } from './machine.js';
+import type { FlatStep } from './script.js';
+import { BLOCK, type Program, SCHEDULE, type SimTask } from './sim_task.js';
+import type { Waitable } from './sync.js';
+
+/** What a task's steps work with besides the machine. */
+export interface Stage {
+  readonly machine: SimMachine;
+  readonly onStep: ((task: SimTask, step: number) => void) | null;
+  random(task: SimTask): Random;
+  /** What a step sleeps for that takes something. */
+  waitable(step: FlatStep): Waitable;
+  /** The effect of a step that does not sleep. */
+  act(task: SimTask, step: FlatStep): void;
+  /** Steps with several points; undefined for others. */
+  program(task: SimTask, step: FlatStep): Program | undefined;
+}
+
+const BETWEEN = 0;
+const BEGIN = 1;
+const EFFECT = 2;
+const SLEEP = 3;
+const SLEPT = 4;
+const WAIT = 5;
+const WAITED = 6;
+const YIELD = 7;
+const STEP_DONE = 8;
+
+/** So many steps at one time are a loop without an end. */
+const MAX_STEPS = 1_000_000;
+
+/**
+ * A task that does its steps, one after the other, then exits. Usual steps are states of this object, so that a step allocates
+ * nothing; the others are generators that it goes through.
+ */
+export class Actor implements Iterator<number, void, void> {
+  #state = BETWEEN;
+  #pc = -1;
+  #step: FlatStep | undefined;
+  #sub: Program | null = null;
+  #waitable: Waitable | null = null;
+  /** CPU time on the way to the next step. */
+  #cost: number;
+  /** Rounds left of the loops around the step, innermost last. */
+  #rounds: number[] | null = null;
+  #over = false;
+  #steps = 0;
+  #stepsAt = -1;
+  readonly #result: { done: false; value: number } = { done: false, value: 0 };
+  readonly #fire = () => this.stage.machine.interrupt(this.stage.machine.cpuOf(this.task), this.#expired);
+  readonly #expired = () => {
+    this.#over = true;
+    this.stage.machine.wakeups.wake(this.task);
+  };
+
+  constructor(
+    private readonly stage: Stage,
+    private readonly task: SimTask,
+    private readonly script: readonly FlatStep[],
+    private readonly comm: string,
+  ) {
+    this.#cost = stage.machine.costs.start;
+  }
+
+  next(): IteratorResult<number, void> {
+    for (;;) {
+      if (this.#sub) {
+        const result = this.#sub.next();
+        if (!result.done) return result;
+        this.#sub = null;
+      }
+      const value = this.#advance();
+      if (value === undefined) continue;
+      this.#result.value = value;
+      return this.#result;
+    }
+  }
+
+  /** What comes next: as a program yields it, or undefined if `#sub` is to be asked. */
+  #advance(): number | undefined {
+    const { stage, task } = this;
+    const { machine } = stage;
+    for (;;) {
+      switch (this.#state) {
+        case BETWEEN: {
+          const step = this.#fetch();
+          this.#step = step;
+          if (!step) {
+            this.#sub = machine.lives.exit(task, 0);
+            return machine.toward(task, 'step', this.#cost, true);
+          }
+          this.#state = BEGIN;
+          return machine.toward(task, 'step', this.#cost, true);
+        }
+        case BEGIN: {
+          const step = this.#step!;
+          this.#count();
+          // A child is called as its parent until then.
+          if (task.step < 0) task.kt.comm = this.comm;
+          task.step = this.#pc;
+          stage.onStep?.(task, this.#pc);
+          this.#cost = step.verb === 'run' ? 0 : machine.costs.syscallReturn;
+          const value = this.#begin(step);
+          if (value === undefined) return undefined;
+          return value;
+        }
+        case EFFECT:
+          stage.act(task, this.#step!);
+          this.#state = BETWEEN;
+          continue;
+        case YIELD:
+          if (task.ext) machine.scx.pick.yieldTask(machine.here.rq);
+          else machine.classes.yieldTask(machine.here, task);
+          this.#state = BETWEEN;
+          return SCHEDULE;
+        case SLEEP:
+          if (this.#over) {
+            this.#state = BETWEEN;
+            continue;
+          }
+          task.kt.state = TASK_STATE.INTERRUPTIBLE;
+          this.#state = SLEPT;
+          return BLOCK;
+        case SLEPT:
+          this.#state = SLEEP;
+          if (machine.signals.pending(task)) return machine.toward(task, 'step', 0, true);
+          continue;
+        case WAIT:
+          if (this.#waitable!.take(task)) {
+            this.#state = BETWEEN;
+            continue;
+          }
+          this.#waitable!.add(task);
+          task.kt.state = TASK_STATE.INTERRUPTIBLE;
+          this.#state = WAITED;
+          return BLOCK;
+        case WAITED:
+          this.#state = WAIT;
+          if (machine.signals.pending(task)) return machine.toward(task, 'step', 0, true);
+          continue;
+        default:
+          this.#state = BETWEEN;
+      }
+    }
+  }
+
+  #begin(step: FlatStep): number | undefined {
+    const { stage, task } = this;
+    const { machine } = stage;
+    switch (step.verb) {
+      case 'run':
+        this.#state = STEP_DONE;
+        return machine.toward(task, 'effect', this.#draw(step.ns), true);
+      case 'sleep':
+        return this.#sleepUntil(machine.timing.timer(task, this.#draw(step.ns)));
+      case 'timer': {
+        const now = machine.now;
+        task.timers ??= new Map();
+        const due = (task.timers.get(step.timer) ?? now) + this.#draw(step.ns);
+        task.timers.set(step.timer, Math.max(due, now));
+        if (due > now) return this.#sleepUntil(due);
+        this.#state = STEP_DONE;
+        return machine.toward(task, 'effect', machine.costs.syscall);
+      }
+      case 'read':
+      case 'futexwait':
+      case 'lock':
+      case 'suspend':
+        this.#waitable = stage.waitable(step);
+        this.#state = WAIT;
+        return machine.toward(task, 'block', machine.costs.syscall);
+      case 'yield':
+        this.#state = YIELD;
+        return machine.toward(task, 'effect', machine.costs.syscall);
+      default: {
+        const program = stage.program(task, step);
+        if (program) {
+          this.#sub = program;
+          this.#state = STEP_DONE;
+          return undefined;
+        }
+        this.#state = EFFECT;
+        return machine.toward(task, 'effect', machine.costs.syscall);
+      }
+    }
+  }
+
+  #draw(ns: Parameters<typeof draw>[0]): number {
+    return typeof ns === 'number' ? ns : draw(ns, this.stage.random(this.task));
+  }
+
+  /** nanosleep(2); a signal that stops the task does not end it. */
+  #sleepUntil(time: number): number {
+    const { machine } = this.stage;
+    this.#over = false;
+    this.task.timer = machine.at(time, this.#fire);
+    this.#state = SLEEP;
+    return machine.toward(this.task, 'block', machine.costs.syscall);
+  }
+
+  /** The next step, undefined behind the last. */
+  #fetch(): FlatStep | undefined {
+    for (;;) {
+      const step = this.script[++this.#pc];
+      if (step?.verb === 'loop') {
+        if (step.times === 0) this.#pc = step.end - 1;
+        else {
+          this.#rounds ??= [];
+          this.#rounds.push(step.times);
+        }
+      } else if (step?.verb === 'again') {
+        const rounds = this.#rounds!;
+        const left = rounds[rounds.length - 1]! - 1;
+        if (left > 0) {
+          rounds[rounds.length - 1] = left;
+          this.#pc = step.begin - 1;
+          this.#count();
+        } else rounds.pop();
+      } else return step;
+    }
+  }
+
+  /** A loop that takes no time would never end. */
+  #count(): void {
+    const { now } = this.stage.machine;
+    if (this.#stepsAt !== now) {
+      this.#stepsAt = now;
+      this.#steps = 0;
+    } else if (++this.#steps > MAX_STEPS) {
+      throw new InputError(`task ${this.task.name}: ${MAX_STEPS} steps at ${now} ns: a loop that takes no time`);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { InputError } from '../errors.js';
+
+/** A value of a JSON document and where it stands; what it is not is an InputError that names the place. */
+export class JsonValue {
+  constructor(
+    readonly value: unknown,
+    /** `tasks[2].steps[0]`, empty for the whole document. */
+    readonly path: string,
+  ) {}
+
+  /** Throws InputError for text that is no JSON. */
+  static parse(text: string): JsonValue {
+    try {
+      return new JsonValue(JSON.parse(text), '');
+    } catch (error) {
+      throw new InputError(`no JSON (${(error as Error).message})`, { cause: error });
+    }
+  }
+
+  fail(what: string): never {
+    throw new InputError(`${this.path || 'the document'}: ${what}`);
+  }
+
+  /** The members of an object; others than `known` are named. */
+  object(known: readonly string[]): ReadonlyMap<string, JsonValue> {
+    const { value, path } = this;
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      this.fail(`wants an object, not ${this.shown}`);
+    const members = new Map<string, JsonValue>();
+    for (const [name, member] of Object.entries(value)) {
+      const at = new JsonValue(member, path === '' ? name : `${path}.${name}`);
+      if (!known.includes(name)) at.fail(`unknown (known here: ${known.join(', ')})`);
+      members.set(name, at);
+    }
+    return members;
+  }
+
+  get keys(): string[] {
+    const { value } = this;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value) : [];
+  }
+
+  list(): JsonValue[] {
+    const { value, path } = this;
+    if (!Array.isArray(value)) this.fail(`wants a list, not ${this.shown}`);
+    return value.map((item, at) => new JsonValue(item, `${path}[${at}]`));
+  }
+
+  get isList(): boolean {
+    return Array.isArray(this.value);
+  }
+
+  string(): string {
+    const { value } = this;
+    return typeof value === 'string' ? value : this.fail(`wants text, not ${this.shown}`);
+  }
+
+  boolean(): boolean {
+    const { value } = this;
+    return typeof value === 'boolean' ? value : this.fail(`wants true or false, not ${this.shown}`);
+  }
+
+  oneOf<T extends string>(choices: readonly T[]): T {
+    const text = this.string();
+    return (choices as readonly string[]).includes(text)
+      ? (text as T)
+      : this.fail(`"${text}" is none of ${choices.join(', ')}`);
+  }
+
+  /** A whole number within both ends. */
+  whole(least: number, most = Number.MAX_SAFE_INTEGER): number {
+    const { value } = this;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+    return this.fail(`wants a whole number ${range}, not ${this.shown}`);
+  }
+
+  /** Whole ns: a number of them, or text as `3ms`. */
+  time(): number {
+    const { value } = this;
+    if (typeof value === 'string') return parseTime(value) ?? this.fail(`"${value}" is no time (such as "3ms")`);
+    return this.whole(0);
+  }
+
+  private get shown(): string {
+    const text = JSON.stringify(this.value) ?? 'nothing';
+    return text.length > 40 ? `${text.slice(0, 37)}...` : text;
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
+
+/** `3ms`, `1.5s`, `200us`, `10ns`: whole ns, or undefined. */
+export function parseTime(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ns|us|ms|s)$/.exec(text.trim());
+  const ns = match ? Math.round(Number(match[1]) * UNITS[match[2]!]!) : Number.NaN;
+  return Number.isSafeInteger(ns) ? ns : undefined;
+}

@@ -1,0 +1,159 @@
+import { InputError } from '../errors.js';
+import { type Duration, durationFault } from './duration.js';
+import type { CpuMaxNs, DeadlineParams, Scenario, SimStep, TimedEvent } from './scenario.js';
+
+/** More tasks than this are a mistake, or want another tool. */
+const MAX_TASKS = 200_000;
+
+const POLICY_NAMES = ['ext', 'other', 'batch', 'idle', 'fifo', 'rr', 'deadline'];
+
+/** Throws InputError, with the path to what is wrong, for a scenario that a machine with so many CPUs cannot play. */
+export function checkScenario(scenario: Scenario, cpus: number): void {
+  new Check(scenario, cpus).run();
+}
+
+class Check {
+  readonly #names = new Set<string>();
+  readonly #cgroups = new Set<string>();
+
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly cpus: number,
+  ) {}
+
+  run(): void {
+    const { tasks, cgroups = [], events = [] } = this.scenario;
+    if (tasks.length === 0) this.#fail('tasks', 'no tasks');
+    let total = 0;
+    for (const [at, { name, copies = 1 }] of tasks.entries()) {
+      const path = `tasks[${at}]`;
+      if (name === '' || name === 'self') this.#fail(`${path}.name`, `"${name}" is no name of a task`);
+      if (this.#names.has(name)) this.#fail(`${path}.name`, `"${name}" is there twice`);
+      this.#names.add(name);
+      this.#whole(`${path}.copies`, copies, 1);
+      total += copies;
+      if (total > MAX_TASKS) this.#fail(`${path}.copies`, `${total} tasks are more than ${MAX_TASKS}`);
+      if (copies > 1) for (let copy = 0; copy < copies; copy++) this.#names.add(`${name}-${copy}`);
+    }
+    for (const [at, { name, weight, max }] of cgroups.entries()) {
+      const path = `cgroups[${at}]`;
+      if (name === '' || /[/\n\0]/.test(name)) this.#fail(`${path}.name`, `"${name}" is no name of a cgroup`);
+      if (this.#cgroups.has(name)) this.#fail(`${path}.name`, `"${name}" is there twice`);
+      this.#cgroups.add(name);
+      if (weight !== undefined) this.#whole(`${path}.weight`, weight, 1, 10_000);
+      if (max) this.#max(`${path}.max`, max);
+    }
+    const madeLater = (steps: readonly SimStep[]) => {
+      for (const step of steps) {
+        if (step.verb === 'mkcgroup') this.#cgroups.add(step.cgroup);
+        if (step.verb === 'repeat') madeLater(step.steps);
+      }
+    };
+    for (const { steps } of tasks) madeLater(steps);
+    for (const [at, task] of tasks.entries()) this.#task(`tasks[${at}]`, task);
+    for (const [at, event] of events.entries()) this.#event(`events[${at}]`, event);
+  }
+
+  #fail(path: string, what: string): never {
+    throw new InputError(`scenario: ${path}: ${what}`);
+  }
+
+  #task(path: string, task: Scenario['tasks'][number]): void {
+    const { repeat = 1, startNs, policy, priority, nice, cpus, cgroup, deadline } = task;
+    if (repeat !== Number.POSITIVE_INFINITY) this.#whole(`${path}.repeat`, repeat, 0);
+    if (startNs !== undefined) this.#duration(`${path}.startNs`, startNs);
+    if (policy !== undefined) this.#policy(path, policy, priority ?? 0, deadline !== undefined);
+    if (nice !== undefined) this.#whole(`${path}.nice`, nice, -20, 19);
+    if (cpus) this.#cpuList(`${path}.cpus`, cpus);
+    if (cgroup !== undefined) this.#cgroup(`${path}.cgroup`, cgroup);
+    if (deadline) this.#deadline(`${path}.deadline`, deadline);
+    this.#steps(`${path}.steps`, task.steps);
+  }
+
+  #steps(path: string, steps: readonly SimStep[]): void {
+    for (const [at, step] of steps.entries()) {
+      if (step.verb === 'repeat') this.#steps(`${path}[${at}].steps`, step.steps);
+      else this.#step(`${path}[${at}]`, step);
+    }
+  }
+
+  #step(path: string, step: SimStep | TimedEvent): void {
+    if ('task' in step && step.task !== 'self' && !this.#names.has(step.task)) {
+      this.#fail(path, `no task ${step.task}`);
+    }
+    if ('ns' in step) this.#duration(path, step.ns);
+    if ('cgroup' in step && step.verb !== 'rmcgroup') this.#cgroup(path, step.cgroup);
+    switch (step.verb) {
+      case 'affinity':
+        this.#cpuList(path, step.cpus);
+        return;
+      case 'policy':
+        this.#policy(path, step.name, step.priority, step.deadline !== undefined);
+        if (step.deadline) this.#deadline(path, step.deadline);
+        return;
+      case 'nice':
+        this.#whole(path, step.value, -20, 19);
+        return;
+      case 'cpu':
+        if (!(Number.isInteger(step.cpu) && step.cpu >= 0 && step.cpu < this.cpus)) {
+          this.#fail(path, `no CPU ${step.cpu}`);
+        }
+        return;
+      case 'cgweight':
+        this.#whole(path, step.weight, 1, 10_000);
+        return;
+      case 'cgmax':
+        this.#max(path, step.max);
+        return;
+      case 'barrier':
+        this.#whole(path, step.parties, 1);
+    }
+  }
+
+  #event(path: string, event: TimedEvent): void {
+    this.#whole(`${path}.atNs`, event.atNs, 0);
+    if ('task' in event && event.task === 'self') this.#fail(path, 'an event is nobody: it has no self');
+    this.#step(path, event);
+  }
+
+  #duration(path: string, duration: Duration): void {
+    const fault = durationFault(duration);
+    if (fault) this.#fail(path, fault);
+  }
+
+  #whole(path: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): void {
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return;
+    const range = most === Number.MAX_SAFE_INTEGER ? `a whole number from ${least} on` : `from ${least} to ${most}`;
+    this.#fail(path, `${value} is not ${range}`);
+  }
+
+  #policy(path: string, name: string, priority: number, deadline: boolean): void {
+    if (!POLICY_NAMES.includes(name)) this.#fail(path, `policy ${name}`);
+    if (name === 'fifo' || name === 'rr') this.#whole(`${path}.priority`, priority, 1, 99);
+    else if (priority !== 0) this.#fail(`${path}.priority`, `policy ${name} has no priority`);
+    if ((name === 'deadline') !== deadline) {
+      this.#fail(path, deadline ? `policy ${name} has no deadline` : 'policy deadline wants its deadline');
+    }
+  }
+
+  #deadline(path: string, { runtimeNs, deadlineNs, periodNs }: DeadlineParams): void {
+    this.#whole(`${path}.runtimeNs`, runtimeNs, 1024);
+    this.#whole(`${path}.deadlineNs`, deadlineNs, runtimeNs);
+    this.#whole(`${path}.periodNs`, periodNs, deadlineNs);
+  }
+
+  #cpuList(path: string, cpus: readonly number[]): void {
+    const wrong = cpus.find((cpu) => !(Number.isInteger(cpu) && cpu >= 0 && cpu < this.cpus));
+    if (wrong !== undefined || cpus.length === 0) this.#fail(path, `no CPU ${wrong ?? ''}`);
+  }
+
+  #cgroup(path: string, name: string): void {
+    if (!this.#cgroups.has(name)) this.#fail(path, `no cgroup ${name}`);
+  }
+
+  #max(path: string, { quotaNs, periodNs, burstNs }: CpuMaxNs): void {
+    if (quotaNs !== Number.POSITIVE_INFINITY) this.#whole(`${path}.quotaNs`, quotaNs, 1_000_000);
+    this.#whole(`${path}.periodNs`, periodNs, 1_000_000, 1_000_000_000);
+    this.#whole(`${path}.burstNs`, burstNs, 0);
+  }
+}

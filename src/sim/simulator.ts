@@ -1,0 +1,86 @@
+import { InputError } from '../errors.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { Topology } from '../sched_ext/topology.js';
+import { type MachineDescription, parseTopology } from './description.js';
+import { SimMachine, type SimOptions } from './machine.js';
+import { buildReport, type SimReport } from './report.js';
+import type { Scenario, TaskSpec } from './scenario.js';
+import { Collector } from './stats/collector.js';
+import { Workload } from './workload.js';
+
+export interface MachineOptions extends Omit<SimOptions, 'topology'> {
+  /** `1n1l4c1t`, a description in JSON (docs/sim.md), or places. Default: cores of one thread that share a cache. */
+  topology?: string | MachineDescription | Topology;
+  /** Of the workload's random durations; default 1. Those that programs draw are the kernel's (`KernelOptions.seed`). */
+  seed?: number;
+}
+
+/**
+ * A simulated machine on a kernel: registers sched_ext with it, owns its CPUs and tasks, and moves its time. Tasks are those of
+ * a scenario, or are spawned one by one; what becomes of them is in the report.
+ */
+export class Machine extends SimMachine {
+  readonly stats: Collector;
+  readonly seed: number;
+  readonly #specs: TaskSpec[] = [];
+  #workload: Workload | null = null;
+  #workloads: Workload[] = [];
+
+  /** Throws InputError for a topology that is none, or has not as many CPUs as the kernel. */
+  constructor(kernel: Kernel, options: MachineOptions = {}) {
+    const { topology, seed = 1, ...rest } = options;
+    const description = describe(topology);
+    const cpus = description?.topology.cpus ?? kernel.cpus;
+    if (cpus !== kernel.cpus) throw new InputError(`topology: ${cpus} CPUs, where the kernel has ${kernel.cpus}`);
+    const { costs, ...machine } = description ?? {};
+    super(kernel, { ...machine, ...rest, costs: { ...costs, ...rest.costs } });
+    this.seed = seed;
+    this.stats = new Collector(this);
+    this.kthreads.start();
+  }
+
+  /** Adds a task, which is forked when it is due: with the next `run`, unless `startNs` says later. Throws InputError. */
+  spawn(task: TaskSpec): void {
+    this.#specs.push(task);
+  }
+
+  /** Adds the tasks, cgroups and events of a scenario; its times count from now. Throws InputError with the path of a mistake. */
+  load(scenario: Scenario): Workload {
+    const workload = new Workload(this, scenario, this.seed + this.#workloads.length);
+    workload.onBorn = (task, spec) => this.stats.add(task, spec.group ?? spec.name);
+    workload.start();
+    this.#workloads.push(workload);
+    this.#workload = workload;
+    return workload;
+  }
+
+  /** The scenario that was loaded last. */
+  get workload(): Workload | null {
+    return this.#workload;
+  }
+
+  /** Lets so many ns pass; less if every task has exited, or the scheduler that was attached has gone. */
+  run(durationNs: number): void {
+    if (this.#specs.length > 0) this.load({ tasks: this.#specs.splice(0) });
+    const { root } = this.scx;
+    const done = () =>
+      (root !== null && this.scx.root !== root) ||
+      (this.#workloads.length > 0 && this.#workloads.every((workload) => workload.done));
+    this.runUntil(this.now + durationNs, done);
+  }
+
+  /** What happened so far. */
+  report(): SimReport {
+    return buildReport(this);
+  }
+}
+
+function describe(topology: MachineOptions['topology']): MachineDescription | undefined {
+  if (typeof topology === 'string') return parseTopology(topology);
+  return topology instanceof Topology ? { topology } : topology;
+}
+
+/** Adds sched_ext to a kernel, on a machine that has no tasks, for programs that are loaded and not run. */
+export function addSchedExt(kernel: Kernel): SimMachine {
+  return new SimMachine(kernel);
+}

@@ -1,0 +1,78 @@
+/** Buckets to each power of two: what is read from them is at most 1/32 above the value that was recorded. */
+const SUB = 32;
+const SUB_BITS = 5;
+const EXACT = 2 * SUB;
+/** As long as there are so few values they are kept as they are. */
+const FEW = 32;
+
+function bucketOf(value: number): number {
+  if (value < EXACT) return value;
+  const exponent = value < 2 ** 32 ? 31 - Math.clz32(value) : 63 - Math.clz32(Math.floor(value / 2 ** 32));
+  return EXACT + (exponent - SUB_BITS - 1) * SUB + Math.floor(value / 2 ** (exponent - SUB_BITS)) - SUB;
+}
+
+/** The highest value of a bucket. */
+function topOf(bucket: number): number {
+  if (bucket < EXACT) return bucket;
+  const exponent = Math.floor((bucket - EXACT) / SUB) + SUB_BITS + 1;
+  const sub = ((bucket - EXACT) % SUB) + SUB;
+  return (sub + 1) * 2 ** (exponent - SUB_BITS) - 1;
+}
+
+export interface Percentiles {
+  count: number;
+  mean: number;
+  p50: number;
+  p90: number;
+  p99: number;
+  max: number;
+}
+
+/** Whole numbers from 0 on, in log-linear buckets: recording takes the same time whatever was recorded before. */
+export class Histogram {
+  count = 0;
+  sum = 0;
+  max = 0;
+  #few: number[] | null = [];
+  #buckets = new Uint32Array(0);
+
+  record(value: number): void {
+    this.count++;
+    this.sum += value;
+    if (value > this.max) this.max = value;
+    const few = this.#few;
+    if (few === null) this.#put(bucketOf(value));
+    else if (few.push(value) > FEW) {
+      this.#few = null;
+      for (const one of few) this.#put(bucketOf(one));
+    }
+  }
+
+  #put(bucket: number): void {
+    if (bucket >= this.#buckets.length) {
+      const grown = new Uint32Array(Math.ceil((bucket + 1) / SUB) * SUB);
+      grown.set(this.#buckets);
+      this.#buckets = grown;
+    }
+    this.#buckets[bucket]!++;
+  }
+
+  /** The least recorded value that a share of them, 0 to 1, does not exceed; 0 without any. At most 1/32 too high. */
+  at(share: number): number {
+    const rank = Math.max(1, Math.ceil(share * this.count));
+    if (this.count === 0) return 0;
+    if (this.#few) return [...this.#few].sort((a, b) => a - b)[rank - 1]!;
+    let seen = 0;
+    for (let bucket = 0; bucket < this.#buckets.length; bucket++) {
+      seen += this.#buckets[bucket]!;
+      if (seen >= rank) return Math.min(topOf(bucket), this.max);
+    }
+    return this.max;
+  }
+
+  /** `mean` is rounded to whole numbers. */
+  percentiles(): Percentiles {
+    const mean = this.count === 0 ? 0 : Math.round(this.sum / this.count);
+    return { count: this.count, mean, p50: this.at(0.5), p90: this.at(0.9), p99: this.at(0.99), max: this.max };
+  }
+}

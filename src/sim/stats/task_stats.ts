@@ -1,0 +1,87 @@
+import type { SimTask } from '../sim_task.js';
+import type { Pool } from './conservation.js';
+import { Histogram } from './histogram.js';
+
+/** How far a task went to another CPU: a thread of its core, a core of its cache, a cache of its node, another node. */
+export interface Migrations {
+  smt: number;
+  llc: number;
+  node: number;
+  numa: number;
+}
+
+export const SLEEPING = 0;
+export const WAITING = 1;
+export const RUNNING = 2;
+export const DEAD = 3;
+
+/** What a task had of the machine. */
+export class TaskStats {
+  state: typeof SLEEPING | typeof WAITING | typeof RUNNING | typeof DEAD = SLEEPING;
+  /** Since when it is in that state, and until when that is counted. */
+  since: number;
+  counted: number;
+  /** Null when it has exited. */
+  live: SimTask | null;
+  /** It waits since it was woken, rather than since it was switched away from. */
+  fromWake = false;
+  runNs = 0;
+  waitNs = 0;
+  sleepNs = 0;
+  wakeups = 0;
+  /** Stretches on a CPU. */
+  slices = 0;
+  maxSliceNs = 0;
+  /** Times that it was switched away from while it went on being runnable. */
+  preemptions = 0;
+  migrations = 0;
+  lastCpu = -1;
+  exitedAt = -1;
+  readonly wakeupLatency = new Histogram();
+  /** Whose wait counts against which idle CPUs. */
+  pool: Pool | null = null;
+
+  readonly name: string;
+  readonly pid: number;
+
+  constructor(
+    task: SimTask,
+    readonly group: GroupStats,
+    readonly bornAt: number,
+    /** As p->scx.weight has it: 100 is nice 0. */
+    public weight: number,
+  ) {
+    this.name = task.name;
+    this.pid = task.kt.pid;
+    this.live = task;
+    this.since = bornAt;
+    this.counted = bornAt;
+    group.tasks.push(this);
+  }
+
+  /** Brings its times up to now; so long it has been in its state. */
+  settle(now: number): number {
+    const ns = now - this.counted;
+    if (this.state === SLEEPING) this.sleepNs += ns;
+    else if (this.state === WAITING) this.waitNs += ns;
+    else if (this.state === RUNNING) this.runNs += ns;
+    this.counted = now;
+    return now - this.since;
+  }
+
+  enter(state: TaskStats['state'], now: number): void {
+    this.state = state;
+    this.since = now;
+  }
+}
+
+/** What tasks of one group had of it together. */
+export class GroupStats {
+  readonly tasks: TaskStats[] = [];
+  readonly wakeupLatency = new Histogram();
+  readonly runDelay = new Histogram();
+  readonly slice = new Histogram();
+  readonly migrations: Migrations = { smt: 0, llc: 0, node: 0, numa: 0 };
+
+  constructor(readonly name: string) {}
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import {
+  cgroupMax,
+  condWait,
+  cpu,
+  fork,
+  ms,
+  nice,
+  parseScenario,
+  parseTopology,
+  policy,
+  read,
+  repeat,
+  run,
+  type SimStep,
+  signal,
+  sleep,
+  us,
+  write,
+} from '../../src/sim/index.js';
+
+const steps = (...list: object[]) =>
+  parseScenario(JSON.stringify({ tasks: [{ name: 'a', steps: list }] })).tasks[0]!.steps;
+
+describe('steps in JSON are those of the builder', () => {
+  const cases: [object, SimStep][] = [
+    [{ run: '3ms' }, run(ms(3))],
+    [{ run: 250 }, run(250)],
+    [{ sleep: { uniform: ['1us', '2us'] } }, sleep({ uniform: [us(1), us(2)] })],
+    [{ run: { exponential: '1.5ms' } }, run({ exponential: 1_500_000 })],
+    [{ repeat: 'forever', steps: [{ write: 'p' }] }, repeat(Number.POSITIVE_INFINITY, write('p'))],
+    [{ read: 7 }, read(7)],
+    [{ fork: 'a' }, fork('a')],
+    [{ nice: 5 }, nice('self', 5)],
+    [{ nice: -5, task: 'a' }, nice('a', -5)],
+    [{ policy: 'fifo', priority: 3 }, policy('self', 'fifo', 3)],
+    [{ offline: 1 }, cpu(1, false)],
+    [{ wait_cond: 'c', mutex: 'm' }, condWait('c', 'm')],
+    [{ signal: 'c' }, signal('c')],
+    [{ max: { quota: '5ms', period: '10ms' }, cgroup: 'g' }, cgroupMax('g', ms(5), ms(10))],
+    // The same the other way round: `cgroup` is a step of its own, too.
+    [{ cgroup: 'g', max: { quota: 'max' } }, cgroupMax('g', Number.POSITIVE_INFINITY)],
+  ];
+  it.each(cases)('%j', (json, step) => {
+    expect(steps(json)).toEqual([step]);
+  });
+});
+
+describe('a mistake is told with its path', () => {
+  const task = (rest: object) => ({ tasks: [{ name: 'a', steps: [{ run: 1 }], ...rest }] });
+  it.each([
+    ['{', /^workload: no JSON/],
+    ['[]', 'workload: the document: wants an object, not []'],
+    ['{}', 'workload: tasks: is wanted: a list of tasks'],
+    [{ tasks: [], what: 1 }, 'workload: what: unknown (known here: name, cgroups, tasks, events)'],
+    [{ tasks: [{ steps: [] }] }, 'workload: tasks[0]: has no name'],
+    [task({ nice: 20 }), 'workload: tasks[0].nice: wants a whole number from -20 to 19, not 20'],
+    [task({ policy: 'batch ' }), /^workload: tasks\[0\]\.policy: "batch " is none of ext, other/],
+    [
+      task({ steps: [{ run: '3 parsecs' }] }),
+      'workload: tasks[0].steps[0].run: "3 parsecs" is no time (such as "3ms")',
+    ],
+    [task({ steps: [{ jump: 1 }] }), /^workload: tasks\[0\]\.steps\[0\]: is none of run, sleep/],
+    [task({ steps: [{ run: 1, sleep: 2 }] }), /^workload: tasks\[0\]\.steps\[0\]\.sleep: unknown/],
+    [task({ steps: [{ repeat: 3 }] }), 'workload: tasks[0].steps[0].repeat: wants steps, too'],
+    [task({ steps: [{ repeat: 2, steps: [{ run: -1 }] }] }), /^workload: tasks\[0\]\.steps\[0\]\.steps\[0\]\.run: /],
+    [{ ...task({}), events: [{ offline: 1 }] }, /^workload: events\[0\]\.at: wants a whole number/],
+    [{ ...task({}), events: [{ at: 0, run: 1 }] }, /^workload: events\[0\]: is none of kill, stop/],
+  ])('%j', (document, message) => {
+    expect(() => parseScenario(typeof document === 'string' ? document : JSON.stringify(document))).toThrow(message);
+  });
+});
+
+describe('a topology', () => {
+  it('is a shape, threads of a core side by side', () => {
+    const { topology } = parseTopology('2n2l2c2t');
+    expect(topology.cpus).toBe(16);
+    expect(topology.siblings[5]).toEqual([4, 5]);
+    expect(topology.llcCpus[5]).toEqual([4, 5, 6, 7]);
+    expect(topology.nodeCpus[5]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(parseTopology('3c').topology.cpus).toBe(3);
+  });
+
+  it('or a description', () => {
+    const { topology, capacities, frequencies, costs } = parseTopology(
+      '{"cpus": [{"count": 2}, {"count": 1, "threads": 2, "llc": 1, "capacity": 512, "frequency": 768}], "costs": {"ipi": "2us"}}',
+    );
+    expect(topology.places.map(({ llc, core }) => [llc, core])).toEqual([
+      [0, 0],
+      [0, 1],
+      [1, 2],
+      [1, 2],
+    ]);
+    expect([capacities, frequencies, costs]).toEqual([[1024, 1024, 512, 512], [1024, 1024, 768, 768], { ipi: 2000 }]);
+  });
+
+  it.each([
+    ['4', 'topology: "4" is no shape such as 1n2l4c2t'],
+    ['0c', 'topology: "0c" has 0 CPUs, wanted are 1 to 4096'],
+    ['99n99l99c', /has 970299 CPUs/],
+    ['{"cpus": [{"cores": 2}]}', /^topology: cpus\[0\]\.cores: unknown/],
+    ['{"cpus": [{"capacity": 2000}]}', /^topology: cpus\[0\]\.capacity: wants a whole number from 1 to 1024/],
+    ['{"cpus": []}', 'topology: cpus: no CPUs'],
+    ['{"cpus": [{}], "costs": {"tea": 1}}', /^topology: costs\.tea: unknown/],
+  ])('%s is refused', (text, message) => {
+    expect(() => parseTopology(text)).toThrow(message);
+  });
+});

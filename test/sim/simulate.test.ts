@@ -1,0 +1,208 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { InputError } from '../../src/errors.js';
+import { Kernel, openObject } from '../../src/index.js';
+import {
+  barrier,
+  broadcast,
+  condWait,
+  forever,
+  formatReport,
+  lock,
+  Machine,
+  ms,
+  repeat,
+  resume,
+  run,
+  type Scenario,
+  type SimReport,
+  simulate,
+  sleep,
+  suspend,
+  timer,
+  unlock,
+  us,
+} from '../../src/sim/index.js';
+
+const object = (name: string) => new Uint8Array(readFileSync(new URL(`../../samples/${name}.bpf.o`, import.meta.url)));
+const fifo = object('scx_fifo');
+const kernel = { windowBytes: 1 << 26 };
+
+const PROFILES = ['7.3', '6.18', '6.12'];
+
+describe.each(PROFILES)('the FIFO sample under the default workload, as %s', (profile) => {
+  it('accounts for every ns of tasks and CPUs', async () => {
+    const report = await simulate(fifo, { kernel: { ...kernel, profile }, durationNs: ms(300) });
+    expect(report.simulatedNs).toBe(ms(300));
+    for (const task of report.tasks) {
+      const life = (task.exitedAtNs < 0 ? report.simulatedNs : task.exitedAtNs) - task.bornAtNs;
+      expect([task.name, task.runNs + task.waitNs + task.sleepNs]).toEqual([task.name, life]);
+      expect(task.wakeupLatencyNs.max).toBeLessThanOrEqual(task.waitNs);
+    }
+    for (const { busyNs, idleNs } of report.cpus) expect(busyNs + idleNs).toBe(ms(300));
+    const busy = report.cpus.reduce((sum, cpu) => sum + cpu.busyNs, 0);
+    const ran = report.tasks.reduce((sum, task) => sum + task.runNs, 0);
+    // The rest are the machine's own threads.
+    expect(busy).toBeGreaterThanOrEqual(ran);
+    expect(busy).toBeLessThan(ran * 1.01);
+    const groups = report.groups.reduce((sum, group) => sum + group.runNs, 0);
+    expect(groups).toBe(ran);
+  });
+
+  it('calls ops in balance', async () => {
+    const { callbacks, outcome, exit } = await simulate(fifo, { kernel: { ...kernel, profile }, durationNs: ms(300) });
+    const count = (op: string) => callbacks[op]?.count ?? 0;
+    expect(count('running')).toBe(count('stopping'));
+    expect(count('runnable')).toBe(count('quiescent'));
+    expect(count('init_task')).toBe(count('exit_task'));
+    expect([count('init'), count('exit')]).toEqual([1, 1]);
+    for (const [op, { insns }] of Object.entries(callbacks)) expect([op, insns > 0]).toEqual([op, true]);
+    expect(outcome).toBe('clean');
+    expect(exit).toEqual({ kind: 64, kindName: 'UNREG', code: 0, reason: 'unregistered from user space', message: '' });
+  });
+});
+
+describe('determinism', () => {
+  const options = { kernel, durationNs: ms(100) };
+  it('gives the same report twice, and another one for another seed', async () => {
+    const one = await simulate(fifo, options);
+    expect(await simulate(fifo, options)).toEqual(one);
+    expect(JSON.parse(JSON.stringify(one))).toEqual(one);
+    expect(await simulate(fifo, { ...options, seed: 2 })).not.toEqual({ ...one, seed: 2 });
+  });
+
+  it('draws what a task draws whatever runs beside it', async () => {
+    const task = { name: 'a', steps: [repeat(20, run({ exponential: us(500) }))] };
+    const alone = await simulate(fifo, { ...options, scenario: { tasks: [task] } });
+    const beside = { name: 'b', steps: [forever(run({ uniform: [us(1), us(900)] }))] };
+    const together = await simulate(fifo, { ...options, scenario: { tasks: [task, beside] } });
+    expect(together.tasks[0]!.runNs).toBe(alone.tasks[0]!.runNs);
+  });
+});
+
+const one = async (scenario: Scenario, more = {}): Promise<SimReport> =>
+  simulate(fifo, { kernel, durationNs: ms(200), scenario, ...more });
+const of = (report: SimReport, name: string) => report.tasks.find((task) => task.name === name)!;
+
+describe('steps', () => {
+  it('sleep until the periods of a timer, however long the work takes', async () => {
+    const report = await one({ tasks: [{ name: 'a', steps: [repeat(10, timer('t', ms(10)), run(ms(3)))] }] });
+    const { exitedAtNs, wakeups } = of(report, 'a');
+    expect(exitedAtNs / 1e6).toBeCloseTo(103, 0);
+    expect(wakeups).toBe(11);
+  });
+
+  it('do not sleep for a period that has gone', async () => {
+    const report = await one({ tasks: [{ name: 'a', steps: [repeat(5, timer('t', ms(2)), run(ms(5)))] }] });
+    expect(of(report, 'a').wakeups).toBe(2);
+  });
+
+  it('let one task at a time hold a mutex', async () => {
+    const steps = [repeat(5, lock('m'), run(ms(2)), unlock('m'))];
+    const report = await one({ tasks: [{ name: 'a', copies: 3, steps }] });
+    const last = Math.max(...report.tasks.map(({ exitedAtNs }) => exitedAtNs));
+    expect(last).toBeGreaterThan(3 * 5 * ms(2));
+    expect(last).toBeLessThan(ms(31));
+  });
+
+  it('wait for a condition with the mutex given back, and for others at a barrier', async () => {
+    const report = await one({
+      tasks: [
+        { name: 'w', copies: 3, steps: [lock('m'), condWait('c', 'm'), unlock('m'), barrier('b', 4), run(ms(1))] },
+        { name: 's', steps: [sleep(ms(20)), lock('m'), broadcast('c'), unlock('m'), sleep(ms(20)), barrier('b', 4)] },
+      ],
+    });
+    for (const task of report.tasks) expect(task.exitedAtNs / 1e6).toBeCloseTo(task.name === 's' ? 40 : 41, 0);
+  });
+
+  it('sleep until they are resumed', async () => {
+    const report = await one({
+      tasks: [
+        { name: 'a', steps: [suspend('p'), run(ms(1))] },
+        { name: 'b', steps: [sleep(ms(30)), resume('p')] },
+      ],
+    });
+    expect(of(report, 'a').exitedAtNs / 1e6).toBeCloseTo(31, 0);
+  });
+
+  it('take longer on a smaller or slower CPU', async () => {
+    const topology = '{"cpus": [{"capacity": 512}, {"frequency": 256}, {}]}';
+    const tasks = [0, 1, 2].map((cpu) => ({ name: `cpu${cpu}`, cpus: [cpu], steps: [run(ms(10))] }));
+    const report = await one({ tasks }, { topology });
+    const ran = report.tasks.map(({ runNs }) => Math.round(runNs / 1e6));
+    expect(ran).toEqual([20, 40, 10]);
+  });
+
+  it('that take no time for ever are a mistake', async () => {
+    await expect(one({ tasks: [{ name: 'a', steps: [forever(run(0))] }] })).rejects.toThrow(InputError);
+  });
+});
+
+it('does events at their times', async () => {
+  const report = await one(
+    {
+      tasks: [{ name: 'a', copies: 4, steps: [forever(run(ms(1)), sleep(us(100)))] }],
+      events: [
+        { atNs: ms(50), verb: 'nice', task: 'a', value: 10 },
+        { atNs: ms(100), verb: 'affinity', task: 'a-1', cpus: [2] },
+        { atNs: ms(150), verb: 'kill', task: 'a-3', signal: 9 },
+      ],
+    },
+    {},
+  );
+  expect(report.tasks.map(({ weight }) => weight)).toEqual([11, 11, 11, 11]);
+  expect(of(report, 'a-3').exitedAtNs / 1e6).toBeCloseTo(150, 0);
+  expect(of(report, 'a-0').exitedAtNs).toBe(-1);
+});
+
+it('ends a scheduler that has no op for a hotplug event as the kernel does', async () => {
+  const scenario: Scenario = {
+    tasks: [{ name: 'a', copies: 3, steps: [forever(run(ms(1)))] }],
+    events: [{ atNs: ms(20), verb: 'cpu', cpu: 3, online: false }],
+  };
+  const { exit, outcome, simulatedNs } = await one(scenario);
+  expect(outcome).toBe('clean');
+  expect(exit).toMatchObject({ kindName: 'UNREG_KERN', message: 'cpu 3 going offline, exiting scheduler' });
+  expect(simulatedNs).toBeLessThan(ms(60));
+});
+
+it('refuses objects without a scheduler, and a scheduler that is not there', async () => {
+  await expect(simulate(object('setup'), { name: 'setup.bpf.o' })).rejects.toThrow('setup.bpf.o: no scheduler');
+  await expect(simulate(fifo, { map: 'lifo_ops' })).rejects.toThrow(
+    'no scheduler "lifo_ops" (sched_ext_ops: fifo_ops)',
+  );
+  await expect(simulate(new Uint8Array(64))).rejects.toThrow(InputError);
+});
+
+it('runs on a kernel that was used before as on a fresh one', async () => {
+  const scenario: Scenario = { tasks: [{ name: 'a', copies: 6, steps: [repeat(5, run(ms(2)), sleep(ms(1)))] }] };
+  const own = await Kernel.create({ ...kernel, cpus: 4 });
+  const machine = new Machine(own, { topology: '1n2l2c1t' });
+  const rounds: unknown[] = [];
+  for (let round = 0; round < 2; round++) {
+    const loaded = openObject(fifo, { name: 'scx_fifo' }).load(own);
+    const [link] = loaded.attach();
+    const before = loaded.map('stats').lookup(0);
+    const start = machine.now;
+    machine.load(scenario);
+    machine.run(ms(100));
+    link?.destroy();
+    rounds.push([loaded.map('stats').lookup(0), before, machine.now - start]);
+    loaded.close();
+    // To the next tick of a whole second, so that both rounds begin alike.
+    machine.runUntil(Math.ceil((machine.now + 1) / 1e9) * 1e9);
+  }
+  own.dispose();
+  expect(rounds[1]).toEqual(rounds[0]);
+});
+
+it('tells all of it in a table', async () => {
+  const report = await simulate(fifo, { kernel, durationNs: ms(20) });
+  const text = formatReport(report, { object: 'scx_fifo.bpf.o' });
+  expect(text).toContain('scx_fifo.bpf.o  scheduler "fifo" on Linux 7.3.4, 4 CPUs, 20.0 ms simulated');
+  for (const { name } of report.groups) expect(text).toContain(name);
+  expect(text.trimEnd().split('\n').pop()).toBe('Scheduler gone: unregistered from user space, UNREG 64.');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is looked for.
+  const plain = formatReport(report, { object: 'scx_fifo.bpf.o', color: true }).replace(/\x1b\[\d+m/g, '');
+  expect(plain).toBe(text);
+});
