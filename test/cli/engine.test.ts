@@ -35,7 +35,7 @@ describe('--engine: no result depends on it', () => {
     [['run', 'samples/setup.bpf.o', '--ctx', '0200000000000000'.repeat(2), '--maps', '--json']],
     [['run', 'samples/arena_list.bpf.o', '--prog', 'push', '--ctx', '00'.repeat(32), '--json']],
     [['struct_ops', 'samples/scx_fifo.bpf.o', '--json']],
-    [['demo', 'samples/scx_vtime.bpf.o', '--json']],
+    [['sim', 'samples/scx_vtime.bpf.o', '--duration', '100ms', '--json']],
     [['tcp', 'samples/tcp_aimd.bpf.o', '--seconds', '1', '--json']],
     [['qdisc', 'samples/qdisc_fifo.bpf.o', '--json']],
   ])('%s', async (argv) => {
@@ -56,7 +56,7 @@ describe('--engine: no result depends on it', () => {
   });
 
   it('an engine that there is not', async () => {
-    for (const command of ['run', 'struct_ops', 'demo', 'tcp', 'qdisc', 'conformance']) {
+    for (const command of ['run', 'struct_ops', 'sim', 'tcp', 'qdisc', 'conformance']) {
       const file = command === 'conformance' ? [] : ['samples/scx_fifo.bpf.o'];
       const more = command === 'run' ? ['--prog', 'fifo_init'] : [];
       const { status, err } = await run([command, ...file, ...more, '--engine', 'magic']);
