@@ -210,7 +210,7 @@ export const CTX_FREE = EXEC_RECORDS + 148;
 /** Table of programs by id: u32 core address and capacity; entry 0 is never used. */
 export const PROG_TABLE = EXEC_RECORDS + 152;
 export const PROG_TABLE_SIZE = EXEC_RECORDS + 156;
-/** Depth of nested runs. */
+/** How many runs are parked below the running one. */
 export const NEST_DEPTH = EXEC_RECORDS + 160;
 export const MAX_NESTING = 64;
 /** Slots that frames return to: end of a run, next step of bpf_loop, of for_each, back to the program before a tail call.

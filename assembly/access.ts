@@ -8,6 +8,11 @@ import { checkSlow } from './shadow';
 
 export const GUEST_BASE: u64 = (<u64>abi.GUEST_BASE_HI) << 32;
 
+/** r10 of a context's first frame. */
+@inline export function firstFrame(ctx: u32): u64 {
+  return GUEST_BASE + load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES;
+}
+
 /** FAULT_NONE if the running program may access `width` bytes at window offset `t` (offset of a 64-bit address), else why not. */
 export function verdict(t: u64, width: u32, write: bool): u32 {
   if (t > load<u64>(abi.LIMIT_1) || t + width - 1 > load<u64>(abi.LIMIT_1)) {

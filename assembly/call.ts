@@ -2,7 +2,7 @@
 // subprogram's. The insn is at RUN_PC; so is, afterwards, the one to go on with.
 
 import * as abi from './abi';
-import { accessSlow, atomic, GUEST_BASE } from './access';
+import { accessSlow, atomic, firstFrame, GUEST_BASE } from './access';
 import { host } from './env';
 import * as isa from './isa';
 import {
@@ -297,7 +297,7 @@ function throwException(): u32 {
   store<u32>(abi.CUR_FRAME, bottom);
   store<u32>(bottom, abi.RETURN_SLOT, abi.FRAME_RET);
   store<u32>(bottom, 0, abi.FRAME_MAY_GOTO);
-  store<u64>(abi.REG_R10, load<u64>(ctx, abi.CTX_R10));
+  store<u64>(abi.REG_R10, firstFrame(ctx));
   const callback = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_EXCEPTION);
   if (!callback) store<u64>(abi.REG_R0, load<u64>(abi.REG_R1));
   leaveFor(callback ? callback : abi.RETURN_SLOT);

@@ -2,7 +2,7 @@
 // registers lie at REGS and the rest at CUR_* and RUN_*; a run inside a host function of another run parks that one first.
 
 import * as abi from './abi';
-import { GUEST_BASE } from './access';
+import { firstFrame, GUEST_BASE } from './access';
 import { heapAllocZeroed, heapFree } from './alloc';
 import { interpret } from './interp';
 import * as isa from './isa';
@@ -34,8 +34,15 @@ export function ctxFree(ctx: u32): void {
   heapFree(ctx);
 }
 
-/** Puts a context into the pool that invoke and callbacks draw from. */
+/** Puts a context into the pool that invoke and callbacks draw from: without flags, tail calls and fault. */
 export function ctxGive(ctx: u32): void {
+  store<u32>(ctx, 0, abi.CTX_FLAGS);
+  store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
+  store<u32>(ctx, 0, abi.CTX_FAULT);
+  give(ctx);
+}
+
+@inline function give(ctx: u32): void {
   store<u32>(ctx, load<u32>(abi.CTX_FREE), abi.CTX_NEXT);
   store<u32>(abi.CTX_FREE, ctx);
 }
@@ -78,8 +85,7 @@ function prepare(ctx: u32, prog: u32, slot: u32, cpu: u32, flags: u32): void {
   store<u32>(ctx, frame, abi.CTX_FRAME);
   store<u32>(frame, abi.RETURN_SLOT, abi.FRAME_RET);
   store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
-  const r10 = GUEST_BASE + load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES;
-  store<u64>(ctx, r10, abi.CTX_R10);
+  store<u64>(ctx, firstFrame(ctx), abi.CTX_R10);
 }
 
 /** Copies a register file of REGS_BYTES. */
@@ -89,20 +95,29 @@ class Regs {
   }
 }
 
-/** Parks the running context, if there is one. */
-function park(): u32 {
-  const outer = load<u32>(abi.CUR_CTX);
-  if (outer) {
-    Regs.copy(outer + abi.CTX_REGS, abi.REGS);
-    save(outer);
-  }
-  return outer;
+/** Parks the context that runs until another one, which begins inside of it, is over. */
+function park(ctx: u32): void {
+  Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
+  save(ctx);
+  store<u32>(abi.NEST_DEPTH, load<u32>(abi.NEST_DEPTH) + 1);
+}
+
+/** The record of a context whose run stopped, as its status says. */
+function stopped(ctx: u32, status: u32): void {
+  Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
+  save(ctx);
+  store<u32>(
+    ctx,
+    status == abi.RUN_DONE ? abi.CTX_DONE : status == abi.RUN_PAUSED ? abi.CTX_READY : abi.CTX_FAULTED,
+    abi.CTX_STATE,
+  );
 }
 
 /** State that is neither registers nor result: from CUR_* and RUN_* into the record. */
 function save(ctx: u32): void {
   store<u32>(ctx, load<u32>(abi.CUR_FRAME), abi.CTX_FRAME);
   store<u32>(ctx, load<u32>(abi.CUR_PROG), abi.CTX_PROG);
+  store<u32>(ctx, load<u32>(abi.CUR_CPU), abi.CTX_CPU);
   store<u32>(ctx, load<u32>(abi.RUN_PC), abi.CTX_PC);
   store<i32>(ctx, load<i32>(abi.RUN_FUEL), abi.CTX_FUEL);
   store<u64>(ctx, load<u64>(abi.RUN_INSNS), abi.CTX_INSNS);
@@ -133,6 +148,7 @@ function unpark(outer: u32): void {
   if (outer) {
     Regs.copy(abi.REGS, outer + abi.CTX_REGS);
     restore(outer);
+    store<u32>(abi.NEST_DEPTH, load<u32>(abi.NEST_DEPTH) - 1);
   } else {
     store<u32>(abi.CUR_CTX, 0);
   }
@@ -141,49 +157,48 @@ function unpark(outer: u32): void {
 /**
  * The host caught an exception that left runs behind: `outer` is the context that was running when it called in, or 0.
  */
-export function abandon(outer: u32, depth: u32): void {
-  store<u32>(abi.NEST_DEPTH, depth);
+export function abandon(outer: u32): void {
   unpark(outer);
+  let depth: u32 = 0;
+  if (outer) for (let ctx = load<u32>(outer, abi.CTX_PARENT); ctx; ctx = load<u32>(ctx, abi.CTX_PARENT)) depth++;
+  store<u32>(abi.NEST_DEPTH, depth);
 }
 
 /** Runs a ready context on for at most `fuel` back-edges and calls: RUN_*. Its result or fault is in the record. */
 export function resume(ctx: u32, fuel: i32): u32 {
   if (load<u32>(ctx, abi.CTX_STATE) != abi.CTX_READY) return abi.RUN_FAULT;
-  const outer = park();
+  const outer = load<u32>(abi.CUR_CTX);
+  if (outer) park(outer);
+  store<u32>(ctx, outer, abi.CTX_PARENT);
   Regs.copy(abi.REGS, ctx + abi.CTX_REGS);
   restore(ctx);
-  const status = go(ctx, fuel);
-  Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
-  save(ctx);
+  store<u32>(ctx, abi.CTX_RUNNING, abi.CTX_STATE);
+  const left = load<i32>(abi.RUN_FUEL) + fuel;
+  store<i32>(abi.RUN_FUEL, left);
+  const status: u32 = left < 0 ? abi.RUN_PAUSED : go(ctx, load<u32>(ctx, abi.CTX_FLAGS));
+  stopped(ctx, status);
   unpark(outer);
   return status;
 }
 
-/** Runs the current context; the record's state says how it went. */
-function go(ctx: u32, fuel: i32): u32 {
-  const depth = load<u32>(abi.NEST_DEPTH);
-  if (depth == abi.MAX_NESTING) {
+/** Goes on with the program that a tail call switched to. */
+function tailCalled(ctx: u32, flags: u32): u32 {
+  let status: u32;
+  do {
+    status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), flags);
+  } while (status == abi.RUN_SWITCH);
+  if (status == abi.RUN_DONE) store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
+  return status;
+}
+
+/** Runs the current context. */
+@inline function go(ctx: u32, flags: u32): u32 {
+  if (load<u32>(abi.NEST_DEPTH) == abi.MAX_NESTING) {
     store<u32>(ctx, abi.FAULT_NESTING, abi.CTX_FAULT);
-    store<u32>(ctx, abi.CTX_FAULTED, abi.CTX_STATE);
     return abi.RUN_FAULT;
   }
-  store<u32>(abi.NEST_DEPTH, depth + 1);
-  store<u32>(ctx, abi.CTX_RUNNING, abi.CTX_STATE);
-  const left = load<i32>(abi.RUN_FUEL) + fuel;
-  store<i32>(abi.RUN_FUEL, left);
-  let status: u32 = abi.RUN_PAUSED;
-  if (left >= 0) {
-    do {
-      status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), load<u32>(ctx, abi.CTX_FLAGS));
-    } while (status == abi.RUN_SWITCH);
-  }
-  store<u32>(abi.NEST_DEPTH, depth);
-  store<u32>(
-    ctx,
-    status == abi.RUN_DONE ? abi.CTX_DONE : status == abi.RUN_PAUSED ? abi.CTX_READY : abi.CTX_FAULTED,
-    abi.CTX_STATE,
-  );
-  return status;
+  const status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), flags);
+  return status == abi.RUN_SWITCH ? tailCalled(ctx, flags) : status;
 }
 
 /**
@@ -192,31 +207,40 @@ function go(ctx: u32, fuel: i32): u32 {
  * it.
  */
 export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
-  const ctx = ctxTake();
+  const ctx = load<u32>(abi.CTX_FREE);
   if (!ctx) return abi.RUN_NO_CTX;
-  const outer = park();
+  store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+  const outer = load<u32>(abi.CUR_CTX);
+  if (outer) park(outer);
+  store<u32>(ctx, outer, abi.CTX_PARENT);
   const frame = ctx + abi.CTX_FRAMES;
-  const slot = load<u32>(prog, abi.PROG_SLOTS);
-  for (let r: u32 = 0; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
-  store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
-  store<u64>(abi.REG_R10, GUEST_BASE + load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES);
+  store<u64>(abi.REGS, 0, 0);
+  store<u64>(abi.REGS, arg ? GUEST_BASE + arg : 0, 8);
+  store<u64>(abi.REGS, 0, 16);
+  store<u64>(abi.REGS, 0, 24);
+  store<u64>(abi.REGS, 0, 32);
+  store<u64>(abi.REGS, 0, 40);
+  store<u64>(abi.REGS, 0, 48);
+  store<u64>(abi.REGS, 0, 56);
+  store<u64>(abi.REGS, 0, 64);
+  store<u64>(abi.REGS, 0, 72);
+  store<u64>(abi.REG_R10, firstFrame(ctx));
   store<u32>(frame, abi.RETURN_SLOT, abi.FRAME_RET);
   store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
-  store<u32>(ctx, 0, abi.CTX_FLAGS);
-  store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
-  store<u32>(ctx, 0, abi.CTX_FAULT);
-  store<u32>(ctx, cpu, abi.CTX_CPU);
   current(ctx, prog, frame, cpu);
-  store<u32>(abi.RUN_PC, slot);
-  store<i32>(abi.RUN_FUEL, 0);
-  const status = go(ctx, fuel);
+  store<u32>(abi.RUN_PC, load<u32>(prog, abi.PROG_SLOTS));
+  store<i32>(abi.RUN_FUEL, fuel);
+  const status = go(ctx, 0);
   store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
   if (status == abi.RUN_DONE) {
-    ctxGive(ctx);
+    give(ctx);
+    if (!outer) {
+      store<u32>(abi.CUR_CTX, 0);
+      return abi.RUN_DONE;
+    }
   } else {
     store<u32>(abi.RESULT_CTX, ctx);
-    Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
-    save(ctx);
+    stopped(ctx, status);
   }
   unpark(outer);
   return status;

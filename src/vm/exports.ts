@@ -8,7 +8,7 @@ export interface ExecExports {
   ctxStart(ctx: number, prog: number, code: bigint, cpu: number, flags: number): number;
   resume(ctx: number, fuel: number): number;
   invoke(prog: number, arg: number, cpu: number, fuel: number): number;
-  abandon(outer: number, depth: number): void;
+  abandon(outer: number): void;
   loadProg(
     insns: number,
     count: number,

@@ -220,7 +220,14 @@ export class Vm implements ContextOwner, CallSources {
    * INVOKE_DONE: r0 is in r0lo and r0hi. INVOKE_FAULT: `lastFault` says why.
    */
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    const status = this.invokeCore((prog as LoadedProg).handle, arg, cpu, SLICE);
+    const outer = this.core.u32[abi.CUR_CTX >>> 2] as number;
+    let status = -1;
+    try {
+      status = this.invokeCore((prog as LoadedProg).handle, arg, cpu, SLICE);
+    } finally {
+      // The host ran out of stack inside the core: nothing there was unwound.
+      if (status < 0) this.exports.abandon(outer);
+    }
     return status === abi.RUN_DONE ? status : this.invokeOn(status, prog, arg, cpu);
   }
 
@@ -256,15 +263,13 @@ export class Vm implements ContextOwner, CallSources {
   step(ctx: number, fuel: number): number {
     const { memory } = this;
     const outer = memory.u32At(abi.CUR_CTX);
-    const depth = memory.u32At(abi.NEST_DEPTH);
     let status = -1;
     try {
       status = this.exports.resume(ctx, fuel);
     } finally {
-      // The host ran out of stack inside the core: nothing there was unwound.
       if (status < 0) {
         memory.setU32At(ctx + abi.CTX_STATE, abi.CTX_FAULTED);
-        this.exports.abandon(outer, depth);
+        this.exports.abandon(outer);
       }
     }
     return status;
@@ -302,12 +307,11 @@ export class Vm implements ContextOwner, CallSources {
   private callHost(): void {
     const { memory } = this;
     const ctx = memory.u32At(abi.CUR_CTX);
-    const depth = memory.u32At(abi.NEST_DEPTH);
     const index = memory.u32At(abi.CALL_FN);
     try {
       (this.hosts[index] as { fn: HostFn }).fn(this.call);
     } catch (error) {
-      if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx, depth);
+      if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
       this.stop(ctx, this.nameOf(index), error);
     }
   }

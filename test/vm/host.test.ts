@@ -190,6 +190,7 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
       const p = calling('r6 = r1; r6 += 1; r1 = r6; r3 = 0; call 1; r0 = r6; exit', chain(progs));
       progs.push(p);
       expect(vm.run(p).r0).toBe(34n);
+      for (let i = 0; i < 3; i++) expect([vm.invoke(p, 0, 0), vm.r0lo]).toEqual([abi.RUN_DONE, 34]);
     });
   });
 
@@ -200,6 +201,55 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     });
     expect(vm.run(p).fault).toMatchObject({ kind: 'host', error: expect.any(RangeError) });
     expect(vm.run(prog('r0 = 9; exit')).r0).toBe(9n);
+  });
+
+  test('a host that has no stack left for the call leaves a VM that works', async () => {
+    const own = await newVm();
+    const index = own.registerHost('deeper', () => deeper());
+    const p = load(own, 'call 1; exit', { ...run, calls: { 1: { kind: 'host', index } } });
+    const plain = load(own, 'r0 = 9; exit', run);
+    const deeper = (): void => {
+      own.invoke(plain, 0, 0);
+      own.run(plain);
+      deeper();
+    };
+    expect(deeper).toThrow(RangeError);
+    expect(own.invoke(p, 0, 0)).toBe(abi.RUN_FAULT);
+    expect(own.lastFault).toMatchObject({ kind: 'host', error: expect.any(RangeError) });
+    expect([own.invoke(plain, 0, 0), own.r0lo]).toEqual([abi.RUN_DONE, 9]);
+    own.dispose();
+  });
+
+  test('no program of the runs below the running one is freed', () => {
+    const messages: string[] = [];
+    const free = calling('call 1; exit', () => {
+      for (const below of [free, outer]) {
+        try {
+          below.free();
+        } catch (error) {
+          messages.push((error as Error).message);
+        }
+      }
+    });
+    const outer: VmProg = calling('r6 = 3; call 1; r0 = r6; exit', () => {
+      vm.invoke(free, 0, 0);
+      vm.run(free);
+    });
+    expect([vm.invoke(outer, 0, 0), vm.r0lo]).toEqual([abi.RUN_DONE, 3]);
+    expect(messages).toEqual([free, outer, free, outer].map((p) => `program "${p.name}" freed while it runs`));
+    outer.free();
+  });
+
+  test('an exception after a nested run still ends on the first frame’s stack', () => {
+    const nested = vm.registerHost('nested', () => {
+      vm.invoke(inner, 0, 0);
+    });
+    const inner = prog('r0 = 0; exit');
+    const calls = { 1: { kind: 'host', index: nested }, 2: core(abi.FN_THROW) } as const;
+    const text = '*(u64 *)(r10 - 8) = 7; call sub; exit; sub: call 1; r1 = 5; call 2; exit; r0 = *(u64 *)(r10 - 8); r0 += r1; exit';
+    const p = prog(text, { calls, exceptionCallback: 7 });
+    for (let i = 0; i < 2; i++) expect([vm.invoke(p, 0, 0), vm.r0lo]).toEqual([abi.RUN_DONE, 12]);
+    expect(vm.run(p).r0).toBe(12n);
   });
 });
 
