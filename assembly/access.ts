@@ -9,7 +9,7 @@ import { checkSlow } from './shadow';
 export const GUEST_BASE: u64 = (<u64>abi.GUEST_BASE_HI) << 32;
 
 /** r10 of a context's first frame. */
-@inline export function firstFrame(ctx: u32): u64 {
+export function firstFrame(ctx: u32): u64 {
   return GUEST_BASE + load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES;
 }
 

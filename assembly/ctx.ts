@@ -42,7 +42,7 @@ export function ctxGive(ctx: u32): void {
   give(ctx);
 }
 
-@inline function give(ctx: u32): void {
+function give(ctx: u32): void {
   store<u32>(ctx, load<u32>(abi.CTX_FREE), abi.CTX_NEXT);
   store<u32>(abi.CTX_FREE, ctx);
 }
@@ -175,7 +175,7 @@ export function resume(ctx: u32, fuel: i32): u32 {
   store<u32>(ctx, abi.CTX_RUNNING, abi.CTX_STATE);
   const left = load<i32>(abi.RUN_FUEL) + fuel;
   store<i32>(abi.RUN_FUEL, left);
-  const status: u32 = left < 0 ? abi.RUN_PAUSED : go(ctx, load<u32>(ctx, abi.CTX_FLAGS));
+  const status: u32 = left < 0 ? abi.RUN_PAUSED : Engine.run(ctx, load<u32>(ctx, abi.CTX_FLAGS));
   stopped(ctx, status);
   unpark(outer);
   return status;
@@ -191,14 +191,16 @@ function tailCalled(ctx: u32, flags: u32): u32 {
   return status;
 }
 
-/** Runs the current context. */
-@inline function go(ctx: u32, flags: u32): u32 {
-  if (load<u32>(abi.NEST_DEPTH) == abi.MAX_NESTING) {
-    store<u32>(ctx, abi.FAULT_NESTING, abi.CTX_FAULT);
-    return abi.RUN_FAULT;
+class Engine {
+  /** Runs the current context. */
+  @inline static run(ctx: u32, flags: u32): u32 {
+    if (load<u32>(abi.NEST_DEPTH) == abi.MAX_NESTING) {
+      store<u32>(ctx, abi.FAULT_NESTING, abi.CTX_FAULT);
+      return abi.RUN_FAULT;
+    }
+    const status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), flags);
+    return status == abi.RUN_SWITCH ? tailCalled(ctx, flags) : status;
   }
-  const status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), flags);
-  return status == abi.RUN_SWITCH ? tailCalled(ctx, flags) : status;
 }
 
 /**
@@ -230,7 +232,7 @@ export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   current(ctx, prog, frame, cpu);
   store<u32>(abi.RUN_PC, load<u32>(prog, abi.PROG_SLOTS));
   store<i32>(abi.RUN_FUEL, fuel);
-  const status = go(ctx, 0);
+  const status = Engine.run(ctx, 0);
   store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
   if (status == abi.RUN_DONE) {
     give(ctx);

@@ -2132,13 +2132,22 @@ function loop<C, N>(): u32 {
       }
       case ops.H_EXIT: {
         const frame = load<u32>(abi.CUR_FRAME);
+        const to: usize = load<u32>(frame, abi.FRAME_RET);
+        if (to == abi.RETURN_SLOT) {
+          store<u32>(abi.RUN_PC, to);
+          store<i32>(abi.RUN_FUEL, fuel);
+          if (sizeof<N>() == sizeof<Counting>()) {
+            store<u64>(abi.RUN_INSNS, insns + ((pc + abi.SLOT_BYTES - block) >> 4));
+            store<u32>(abi.RUN_BLOCK, to);
+          }
+          return abi.RUN_DONE;
+        }
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6));
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
         store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
         store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
-        const to: usize = load<u32>(frame, abi.FRAME_RET);
         if (sizeof<N>() == sizeof<Counting>()) {
           insns += (pc + abi.SLOT_BYTES - block) >> 4;
           block = to;

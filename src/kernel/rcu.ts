@@ -19,41 +19,64 @@ interface Pending {
   callback: () => void;
 }
 
-/** The read sections of one flavour. Whoever opens many keeps this object (Rcu.section). */
+/** The read sections of one flavour, or of the flavours that a trampoline holds together. Who opens many keeps this object. */
 export class RcuSection {
-  /** Nested sections and the sequence number at which the outermost began. */
+  /** Nested sections. */
   depth = 0;
+  /** Somebody waits for an end of sections of this kind; whoever ends the outermost one tells `ended`. */
+  watched = false;
+  /** Sequence number before which the open sections began; they are only dated when somebody begins to wait. */
   since = 0;
+  /** Those that do not nest. */
   readonly held = new Set<number>();
 
   constructor(
     private readonly rcu: Rcu,
-    private readonly flavour: RcuFlavour,
+    readonly flavours: readonly RcuFlavour[],
   ) {}
 
   enter(): void {
-    if (this.depth++ === 0) this.since = this.rcu.sequence;
+    this.depth++;
   }
 
   exit(): void {
-    if (this.depth === 0) throw new Error(`rcu: unlock of ${this.flavour} without a lock`);
-    if (--this.depth === 0 && this.rcu.pending > 0) this.rcu.run();
+    if (this.depth === 0) throw new Error(`rcu: unlock of ${this.flavours.join(', ')} without a lock`);
+    if (--this.depth === 0 && this.watched) this.ended();
+  }
+
+  /** Somebody waits from `sequence` on. */
+  watch(sequence: number): void {
+    if (this.depth === 0 || this.watched) return;
+    this.watched = true;
+    this.since = sequence;
+  }
+
+  ended(): void {
+    this.watched = false;
+    this.rcu.run();
+  }
+
+  get open(): boolean {
+    return this.depth > 0 || this.held.size > 0;
   }
 
   /** True if a section is open that began before `sequence`. */
   openBefore(sequence: number): boolean {
-    if (this.depth > 0 && this.since < sequence) return true;
+    if (this.watched && this.since <= sequence) return true;
     for (const since of this.held) if (since < sequence) return true;
     return false;
   }
 }
 
 export class Rcu {
-  readonly #sections: Readonly<Record<RcuFlavour, RcuSection>> = {
-    rcu: new RcuSection(this, 'rcu'),
-    tasks: new RcuSection(this, 'tasks'),
-    tasksTrace: new RcuSection(this, 'tasksTrace'),
+  readonly #single: Readonly<Record<RcuFlavour, RcuSection>> = {
+    rcu: new RcuSection(this, ['rcu']),
+    tasks: new RcuSection(this, ['tasks']),
+    tasksTrace: new RcuSection(this, ['tasksTrace']),
   };
+  readonly #trampoline = new RcuSection(this, ['rcu', 'tasks']);
+  readonly #sleepable = new RcuSection(this, ['tasksTrace', 'tasks']);
+  readonly #sections: readonly RcuSection[] = [...Object.values(this.#single), this.#trampoline, this.#sleepable];
   readonly #pending: Pending[] = [];
   /** @internal Grows with every call and hold: sections and calls are ordered by it. */
   sequence = 1;
@@ -73,20 +96,21 @@ export class Rcu {
 
   /** True inside a read section of one of these flavours. */
   held(...flavours: RcuFlavour[]): boolean {
-    return flavours.some((flavour) => this.#sections[flavour].depth > 0 || this.#sections[flavour].held.size > 0);
+    return this.#sections.some((section) => section.open && flavours.some((each) => section.flavours.includes(each)));
   }
 
-  section(flavour: RcuFlavour): RcuSection {
-    return this.#sections[flavour];
+  /** What a program runs under that is entered through a trampoline: RCU-tasks, and RCU or RCU-tasks-trace. */
+  trampoline(sleepable: boolean): RcuSection {
+    return sleepable ? this.#sleepable : this.#trampoline;
   }
 
   readLock(flavour: RcuFlavour = 'rcu'): void {
-    this.#sections[flavour].enter();
+    this.#single[flavour].enter();
   }
 
   /** Throws Error without a lock; runs what waited for it. */
   readUnlock(flavour: RcuFlavour = 'rcu'): void {
-    this.#sections[flavour].exit();
+    this.#single[flavour].exit();
   }
 
   /** Runs `body` inside a read section. */
@@ -101,7 +125,7 @@ export class Rcu {
 
   /** Opens a read section that lasts until the returned function is called (once; further calls do nothing). */
   hold(flavour: RcuFlavour = 'rcu'): () => void {
-    const section = this.#sections[flavour];
+    const section = this.#single[flavour];
     const since = this.sequence++;
     section.held.add(since);
     return () => {
@@ -111,7 +135,9 @@ export class Rcu {
 
   /** Runs `callback` after a grace period of all these flavours, at the earliest when the running system call is over. */
   call(callback: () => void, ...flavours: RcuFlavour[]): void {
-    this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence: ++this.sequence, callback });
+    const sequence = ++this.sequence;
+    this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence, callback });
+    for (const section of this.#sections) section.watch(sequence);
     this.run();
   }
 
@@ -150,7 +176,10 @@ export class Rcu {
   }
 
   #over(entry: Pending): boolean {
-    return entry.flavours.every((flavour) => !this.#sections[flavour].openBefore(entry.sequence));
+    const { flavours, sequence } = entry;
+    return !this.#sections.some(
+      (section) => section.openBefore(sequence) && section.flavours.some((flavour) => flavours.includes(flavour)),
+    );
   }
 
   /** What is open and waiting, in words; for error texts and tests. */

@@ -58,8 +58,10 @@ export class Vm implements ContextOwner, CallSources {
   private thrownBy = '';
   private inner: VmFault | undefined;
   private disposed = false;
-  /** A field of its own: property access on the exports object is slow. */
-  private readonly invokeCore: ExecExports['invoke'];
+  /** Host functions that are running. */
+  private hostCalls = 0;
+  /** @internal The core's invoke, in a field of its own: property access on the exports object is slow. */
+  readonly enter: ExecExports['invoke'];
 
   #pooled = 0;
 
@@ -69,7 +71,7 @@ export class Vm implements ContextOwner, CallSources {
     options: VmOptions,
   ) {
     this.exports = core.exports;
-    this.invokeCore = core.exports.invoke;
+    this.enter = core.exports.invoke;
     this.memory = new CoreMemory(core);
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
@@ -220,27 +222,20 @@ export class Vm implements ContextOwner, CallSources {
    * INVOKE_DONE: r0 is in r0lo and r0hi. INVOKE_FAULT: `lastFault` says why.
    */
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    const outer = this.core.u32[abi.CUR_CTX >>> 2] as number;
     let status = -1;
     try {
-      status = this.invokeCore((prog as LoadedProg).handle, arg, cpu, SLICE);
+      status = this.enter((prog as LoadedProg).handle, arg, cpu, SLICE);
     } finally {
-      // The host ran out of stack inside the core: nothing there was unwound.
-      if (status < 0) this.exports.abandon(outer);
+      if (status < 0) this.unwind();
     }
-    return status === abi.RUN_DONE ? status : this.invokeOn(status, prog, arg, cpu);
+    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu);
   }
 
-  /** Halves of the last invoke's r0, signed. */
-  get r0lo(): number {
-    return this.memory.u32At(abi.RESULT) | 0;
-  }
-
-  get r0hi(): number {
-    return this.memory.u32At(abi.RESULT + 4) | 0;
-  }
-
-  private invokeOn(status: number, prog: VmProg, arg: GuestPtr, cpu: number): number {
+  /**
+   * @internal What invoke does when the core's `enter` does not say RUN_DONE. Callers with a hot path of their own call
+   * `enter(handle, arg, cpu, SLICE)` from there, a call that V8 can then make straight to the core.
+   */
+  goOn(status: number, prog: VmProg, arg: GuestPtr, cpu: number): number {
     if (status === abi.RUN_NO_CTX) {
       this.growPool();
       return this.invoke(prog, arg, cpu);
@@ -260,16 +255,36 @@ export class Vm implements ContextOwner, CallSources {
     }
   }
 
+  /**
+   * @internal An exception came out of the core: the host ran out of stack inside of it, where nothing was unwound. Below a host
+   * function callHost puts that right. Gives 0, and calls nothing, because there is no stack for it.
+   */
+  unwind(): number {
+    const { u32 } = this.core;
+    if (this.hostCalls > 0) return 0;
+    u32[abi.CUR_CTX >>> 2] = 0;
+    u32[abi.NEST_DEPTH >>> 2] = 0;
+    return 0;
+  }
+
+  /** Halves of the last invoke's r0, signed. */
+  get r0lo(): number {
+    return this.memory.u32At(abi.RESULT) | 0;
+  }
+
+  get r0hi(): number {
+    return this.memory.u32At(abi.RESULT + 4) | 0;
+  }
+
   step(ctx: number, fuel: number): number {
-    const { memory } = this;
-    const outer = memory.u32At(abi.CUR_CTX);
+    const { core } = this;
     let status = -1;
     try {
       status = this.exports.resume(ctx, fuel);
     } finally {
       if (status < 0) {
-        memory.setU32At(ctx + abi.CTX_STATE, abi.CTX_FAULTED);
-        this.exports.abandon(outer);
+        core.u32[(ctx + abi.CTX_STATE) >>> 2] = abi.CTX_FAULTED;
+        this.unwind();
       }
     }
     return status;
@@ -308,11 +323,14 @@ export class Vm implements ContextOwner, CallSources {
     const { memory } = this;
     const ctx = memory.u32At(abi.CUR_CTX);
     const index = memory.u32At(abi.CALL_FN);
+    this.hostCalls++;
     try {
       (this.hosts[index] as { fn: HostFn }).fn(this.call);
     } catch (error) {
       if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
       this.stop(ctx, this.nameOf(index), error);
+    } finally {
+      this.hostCalls--;
     }
   }
 

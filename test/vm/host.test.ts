@@ -246,7 +246,8 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     });
     const inner = prog('r0 = 0; exit');
     const calls = { 1: { kind: 'host', index: nested }, 2: core(abi.FN_THROW) } as const;
-    const text = '*(u64 *)(r10 - 8) = 7; call sub; exit; sub: call 1; r1 = 5; call 2; exit; r0 = *(u64 *)(r10 - 8); r0 += r1; exit';
+    const text =
+      '*(u64 *)(r10 - 8) = 7; call sub; exit; sub: call 1; r1 = 5; call 2; exit; r0 = *(u64 *)(r10 - 8); r0 += r1; exit';
     const p = prog(text, { calls, exceptionCallback: 7 });
     for (let i = 0; i < 2; i++) expect([vm.invoke(p, 0, 0), vm.r0lo]).toEqual([abi.RUN_DONE, 12]);
     expect(vm.run(p).r0).toBe(12n);

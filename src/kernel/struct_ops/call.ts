@@ -1,8 +1,11 @@
-import { ACCESS_RO, WINDOW_BASE } from '../../../assembly/abi.js';
+import { ACCESS_RO, RESULT, WINDOW_BASE } from '../../../assembly/abi.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { InputError, located, VmtableError } from '../../errors.js';
-import type { GuestPtr } from '../../vm/types.js';
-import { INVOKE_DONE } from '../../vm/vm.js';
+import { SLICE } from '../../vm/context.js';
+import type { Core } from '../../vm/core.js';
+import type { LoadedProg } from '../../vm/prog.js';
+import type { GuestPtr, VmFault, VmProg } from '../../vm/types.js';
+import { INVOKE_DONE, type Vm } from '../../vm/vm.js';
 import type { ProgramFault } from '../fault.js';
 import { heldFault, returnFault } from '../fault_of.js';
 import type { Held, HeldTable } from '../held.js';
@@ -10,14 +13,13 @@ import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { RcuSection } from '../rcu.js';
 import type { OpArg, StructOpsCallable } from '../types.js';
-import { kindCode, returned, storeNumber, storeStruct } from './args.js';
-import type { ArgModel, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
+import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
+import type { FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
 
-/** An argument with its kind as a small integer. */
-interface Arg extends ArgModel {
-  code: number;
-  scalar: boolean;
-}
+/** r0 of a call that did not take place. */
+const NOTHING = { r0lo: 0, r0hi: 0 };
+
+type OpResult = number | bigint | boolean | undefined;
 
 /** An argument that the program is given for good: it gives it back, stores it or returns it (stub argument `__ref`). */
 interface RefArg {
@@ -31,26 +33,36 @@ interface RefArg {
  * One op of one vtable, callable (kernel: the trampoline of a member and its return handling). The program's context is an
  * array of u64 slots, one an argument (two for a struct of 9 to 16 bytes), which it may only read.
  *
- * A call runs inside the read sections that a trampoline holds: RCU and RCU-tasks, or RCU-tasks-trace and RCU-tasks for a
- * sleepable program.
+ * A call runs inside the read sections that a trampoline holds. There are two ways in. The quick one, `ready` and `go`, is of
+ * calls that nothing is special about: no call of this op is running, no private stack, no references that change hands,
+ * nothing held by programs below, no statistics. `#slow` is of all others.
  */
 export class StructOpsCall {
   readonly callable: StructOpsCallable;
   readonly stats = { runs: 0, insns: 0, ns: 0 };
+  private readonly vm: Vm;
+  private readonly core: Core;
+  private readonly enter: Vm['enter'];
+  private readonly vmProg: VmProg;
+  private readonly handle: number;
+  private readonly held: HeldTable;
+  private readonly section: RcuSection;
+  private readonly ret: number;
+  /** Context of the outermost call, and its place among the u32 of linear memory. */
+  private context: GuestPtr = 0;
+  private slot0 = 0;
+  /** The quick way is open to calls that do not nest. */
+  private quick = false;
+  /** Calls of this op that are running. */
+  private depth = 0;
   readonly #model: FuncModel;
   readonly #memory: Kernel['vm']['memory'];
   readonly #args: readonly Arg[];
-  readonly #ret: number;
   readonly #refs: readonly RefArg[];
   /** The program gives or gets objects of the kernel: #refs, or a pointer that it returns. */
   readonly #owns: boolean;
-  /** RCU or RCU-tasks-trace, and RCU-tasks: what a trampoline holds. */
-  readonly #section: RcuSection;
-  readonly #tasks: RcuSection;
-  readonly #held: HeldTable;
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
-  #depth = 0;
   #freed = false;
   /** CPUs on which a program with a private stack is running. */
   readonly #active = new Set<number>();
@@ -63,142 +75,182 @@ export class StructOpsCall {
     readonly prog: BpfProg,
   ) {
     if (!member.model) throw new Error(`struct_ops: ${desc.name}.${member.name} has no function model`);
+    if (!prog.vm) throw new VmtableError(`prog "${prog.name}": freed`);
     this.#model = member.model;
     this.#memory = kernel.vm.memory;
-    this.#args = member.model.args.map((arg) => ({ ...arg, code: kindCode(arg.kind), scalar: arg.kind !== 'struct' }));
+    this.vm = kernel.vm;
+    this.core = kernel.vm.core;
+    this.enter = kernel.vm.enter;
+    this.vmProg = prog.vm;
+    this.handle = (prog.vm as LoadedProg).handle;
+    this.#args = member.model.args.map(argOf);
     this.#guarded = prog.aux.priv_stack_requested;
-    this.#ret = kindCode(member.model.ret);
+    this.ret = kindCode(member.model.ret);
     this.#refs = member.model.args
       .filter(({ tag }) => tag === 'ref')
       .map(({ slot, name, type }) => ({ slot, name, struct: pointee(desc.btf.view, type) }));
     this.#owns = this.#refs.length > 0 || member.model.ret === 'ptr';
-    this.#section = kernel.rcu.section(prog.sleepable ? 'tasksTrace' : 'rcu');
-    this.#tasks = kernel.rcu.section('tasks');
-    this.#held = kernel.held;
+    this.section = kernel.rcu.trampoline(prog.sleepable);
+    this.held = kernel.held;
     this.callable = Object.assign(this.#compile(), { prog, stats: this.stats });
   }
 
   /** The map is gone; a callable that someone kept finds no context and says so. */
   free(): void {
     this.#freed = true;
+    this.quick = false;
     for (const context of this.#contexts) this.#memory.free(context);
     this.#contexts.length = 0;
   }
 
+  // ---- The quick way -----------------------------------------------------------------------------------------------------
+
   /** A function of the op's own arity, so that usual calls need no array of arguments. */
-  #compile(): (...args: OpArg[]) => number | bigint | boolean | undefined {
+  #compile(): (...args: OpArg[]) => OpResult {
     const args = this.#args;
-    const [a0, a1, a2, a3] = args;
+    const [a0, a1, a2, a3] = args as readonly [Arg, Arg, Arg, Arg];
     switch (args.length) {
       case 0:
-        return () => this.#run(this.#context());
+        return () => (this.ready() ? this.go() : this.#slow([]));
       case 1:
-        return (v0) => {
-          const context = this.#context();
-          this.#store(context, a0!, v0);
-          return this.#run(context);
-        };
+        return (v0) => (this.ready() && this.put(a0, v0) ? this.go() : this.#slow([v0]));
       case 2:
-        return (v0, v1) => {
-          const context = this.#context();
-          this.#store(context, a0!, v0);
-          this.#store(context, a1!, v1);
-          return this.#run(context);
-        };
+        return (v0, v1) => (this.ready() && this.put(a0, v0) && this.put(a1, v1) ? this.go() : this.#slow([v0, v1]));
       case 3:
-        return (v0, v1, v2) => {
-          const context = this.#context();
-          this.#store(context, a0!, v0);
-          this.#store(context, a1!, v1);
-          this.#store(context, a2!, v2);
-          return this.#run(context);
-        };
+        return (v0, v1, v2) =>
+          this.ready() && this.put(a0, v0) && this.put(a1, v1) && this.put(a2, v2)
+            ? this.go()
+            : this.#slow([v0, v1, v2]);
       case 4:
-        return (v0, v1, v2, v3) => {
-          const context = this.#context();
-          this.#store(context, a0!, v0);
-          this.#store(context, a1!, v1);
-          this.#store(context, a2!, v2);
-          this.#store(context, a3!, v3);
-          return this.#run(context);
-        };
+        return (v0, v1, v2, v3) =>
+          this.ready() && this.put(a0, v0) && this.put(a1, v1) && this.put(a2, v2) && this.put(a3, v3)
+            ? this.go()
+            : this.#slow([v0, v1, v2, v3]);
       default:
         return (...values) => {
-          const context = this.#context();
-          for (let i = 0; i < args.length; i++) this.#store(context, args[i]!, values[i]);
-          return this.#run(context);
+          if (!this.ready()) return this.#slow(values);
+          for (let i = 0; i < args.length; i++) if (!this.put(args[i] as Arg, values[i])) return this.#slow(values);
+          return this.go();
         };
     }
   }
 
-  /** The slots for a call at the present depth. */
-  #context(): GuestPtr {
-    const context = this.#contexts[this.#depth];
-    return context === undefined ? this.#newContext() : context;
+  private ready(): boolean {
+    return this.quick && this.depth === 0 && this.kernel.statsHolders === 0 && this.held.count === 0;
   }
 
-  #newContext(): GuestPtr {
-    if (this.#freed) {
-      throw new VmtableError(`struct_ops ${this.desc.name}.${this.member.name}: called after its map was freed`);
+  /** Fills the argument's slot; false for a value that only storeArg can put there, or refuse. */
+  private put(arg: Arg, value: OpArg | undefined): boolean {
+    const n = typeof value === 'object' ? value?.ptr : value;
+    if (typeof n !== 'number' || (n | 0) !== n || n < arg.min || n > arg.max) return false;
+    const { u32 } = this.core;
+    const at = this.slot0 + arg.slot * 2;
+    u32[at] = n;
+    u32[at + 1] = n === 0 ? 0 : ((n >> 31) & arg.sign) | arg.high;
+    return true;
+  }
+
+  /** Runs the program on the context that is filled. */
+  private go(): OpResult {
+    const { core, section } = this;
+    this.depth = 1;
+    this.stats.runs++;
+    section.depth++;
+    let status = -1;
+    try {
+      status = this.enter(this.handle, this.context, this.kernel.currentCpu, SLICE);
+    } finally {
+      // The host ran out of stack inside the core.
+      if (status < 0) this.#end(this.vm.unwind());
     }
+    if (status !== INVOKE_DONE || this.held.count !== 0) return this.#goOn(status);
+    const lo = core.u32[RESULT >>> 2] as number;
+    const result = this.ret === S32 ? lo | 0 : returned(this.ret, this.vm);
+    this.depth = 0;
+    if (--section.depth === 0 && section.watched) section.ended();
+    return result;
+  }
+
+  /** The run is not over yet, or did not end as it should. */
+  #goOn(entered: number): OpResult {
+    const { vm, kernel } = this;
+    let left: Held[] | undefined;
+    let result: OpResult;
+    try {
+      const status = entered === INVOKE_DONE ? entered : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu);
+      result = this.#result(status);
+    } finally {
+      left = this.#end(0);
+    }
+    if (left !== undefined) throw this.#located(heldFault(kernel, left));
+    return result;
+  }
+
+  /** Ends a run that began when `floor` things were held; what it still holds. */
+  #end(floor: number): Held[] | undefined {
+    this.depth--;
+    const left = this.held.leave(floor);
+    this.section.exit();
+    return left;
+  }
+
+  // ---- All other calls -----------------------------------------------------------------------------------------------------
+
+  #slow(values: readonly (OpArg | undefined)[]): OpResult {
+    const { kernel, vm, section, held } = this;
+    const context = this.#contexts[this.depth] ?? this.#newContext();
+    for (const [i, arg] of this.#args.entries()) this.#store(context, arg, values[i]);
+    if (this.#guarded && !this.#enter()) return returned(this.ret, NOTHING);
+    this.depth++;
+    section.enter();
+    const outer = held.begin();
+    this.stats.runs++;
+    let left: Held[] | undefined;
+    let result: OpResult;
+    try {
+      if (this.#owns) this.#take(context);
+      if (kernel.statsHolders > 0) result = this.#measured(context);
+      else result = this.#result(vm.invoke(this.vmProg, context, kernel.currentCpu));
+      if (this.#owns) this.#giveBack(result as number);
+    } finally {
+      if (this.#guarded) this.#active.delete(kernel.currentCpu);
+      left = this.#end(outer);
+    }
+    if (left !== undefined) throw this.#located(heldFault(kernel, left));
+    return result;
+  }
+
+  #result(status: number): OpResult {
+    const { vm, kernel } = this;
+    if (status !== INVOKE_DONE) throw this.#located(kernel.faultOf(vm.lastFault as VmFault));
+    return returned(this.ret, vm);
+  }
+
+  /** Slots for a call at the present depth; those of the outermost are the quick way's, too. */
+  #newContext(): GuestPtr {
+    if (this.#freed) throw new VmtableError(`${this.#name}: called after its map was freed`);
     const context = this.#memory.alloc(Math.max(this.#model.slots * 8, 8), {
       access: ACCESS_RO,
       name: `context of ${this.desc.name}.${this.member.name}`,
     });
-    this.#contexts[this.#depth] = context;
+    this.#contexts[this.depth] = context;
+    if (this.depth === 0) {
+      this.context = context;
+      this.slot0 = (context + WINDOW_BASE) >>> 2;
+      this.quick = !this.#guarded && !this.#owns;
+    }
     return context;
   }
 
+  get #name(): string {
+    return `struct_ops ${this.desc.name}.${this.member.name}`;
+  }
+
   #store(context: GuestPtr, arg: Arg, value: OpArg | undefined): void {
-    if (typeof value === 'number' && arg.scalar) {
-      const { core } = this.#memory;
-      storeNumber(core.view, context + WINDOW_BASE + arg.slot * 8, arg.code, value);
-    } else {
-      this.#storeOther(context + arg.slot * 8, arg, value);
+    const wrong = storeArg(this.#memory, context + arg.slot * 8, arg, value);
+    if (wrong !== '') {
+      throw new InputError(`${this.#name}: argument ${arg.name} (${arg.kind}) cannot be ${wrong}`);
     }
-  }
-
-  #storeOther(slot: GuestPtr, arg: Arg, value: OpArg | undefined): void {
-    const memory = this.#memory;
-    const number = typeof value === 'object' ? value?.ptr : typeof value === 'boolean' ? Number(value) : value;
-    if (typeof number === 'number') {
-      if (arg.scalar) storeNumber(memory.core.view, slot + WINDOW_BASE, arg.code, number);
-      else storeStruct(memory, slot, number, arg.size);
-      return;
-    }
-    if (typeof number === 'bigint' && arg.scalar && arg.kind !== 'ptr') {
-      if (arg.size === 8) memory.setU64(slot, BigInt.asUintN(64, number));
-      else storeNumber(memory.core.view, slot + WINDOW_BASE, arg.code, Number(BigInt.asIntN(32, number)));
-      return;
-    }
-    throw new InputError(
-      `struct_ops ${this.desc.name}.${this.member.name}: argument ${arg.name} (${arg.kind}) cannot be ${typeof value}`,
-    );
-  }
-
-  #run(context: GuestPtr): number | bigint | boolean | undefined {
-    const { kernel } = this;
-    if (this.#guarded && !this.#enter()) return returned(this.#ret, 0, 0);
-    this.#depth++;
-    this.#section.enter();
-    this.#tasks.enter();
-    const outer = this.#held.begin();
-    this.stats.runs++;
-    let left: Held[] | undefined;
-    let result: number | bigint | boolean | undefined;
-    try {
-      if (this.#owns) this.#take(context);
-      result = kernel.statsHolders > 0 ? this.#measured(context) : this.#invoke(context);
-      if (this.#owns) this.#giveBack(result as number);
-    } finally {
-      this.#depth--;
-      if (this.#guarded) this.#active.delete(kernel.currentCpu);
-      left = this.#held.leave(outer);
-      this.#tasks.exit();
-      this.#section.exit();
-    }
-    if (left !== undefined) throw this.#located(heldFault(kernel, left));
-    return result;
   }
 
   /** The program owns its `__ref` arguments from now on (kernel: acquire_reference in do_check_main). */
@@ -208,7 +260,7 @@ export class StructOpsCall {
       const ptr = this.#memory.ptr(context + slot * 8);
       if (ptr <= 0) continue;
       const at = { prog: this.prog.vm!, insn: 0 };
-      this.#held.acquire(at, 'reference', ptr, `argument ${name} (struct ${struct})`, () => {
+      this.held.acquire(at, 'reference', ptr, `argument ${name} (struct ${struct})`, () => {
         // A type without destructor stays its subsystem's, which hears of the fault.
         if (kernel.dtors.has(struct)) kernel.dtors.release(struct, ptr);
       });
@@ -217,20 +269,12 @@ export class StructOpsCall {
 
   /** A pointer that the program returns is NULL or one that it owns, and owns no longer (kernel: check_return_code). */
   #giveBack(result: number): void {
-    if (this.#model.ret !== 'ptr' || result === 0 || this.#held.release('reference', result)) return;
+    if (this.#model.ret !== 'ptr' || result === 0 || this.held.release('reference', result)) return;
     throw this.#located(returnFault(this.kernel, this.prog.vm!, result));
   }
 
-  #invoke(context: GuestPtr): number | bigint | boolean | undefined {
-    const { vm, currentCpu } = this.kernel;
-    if (vm.invoke(this.prog.vm!, context, currentCpu) !== INVOKE_DONE) {
-      throw this.#located(this.kernel.faultOf(vm.lastFault!));
-    }
-    return returned(this.#ret, vm.r0lo, vm.r0hi);
-  }
-
   /** Slower, with exact counts of insns and the host's time. */
-  #measured(context: GuestPtr): number | bigint | boolean | undefined {
+  #measured(context: GuestPtr): OpResult {
     const { kernel, prog } = this;
     if (kernel.opTimer !== null) return this.#timed(context, kernel.opTimer);
     const start = performance.now();
@@ -245,12 +289,13 @@ export class StructOpsCall {
     prog.aux.runCount++;
     prog.aux.runTimeNs += ns;
     if (fault) throw this.#located(kernel.faultOf(fault));
-    return returned(this.#ret, Number(r0 & 0xffffffffn), Number(r0 >> 32n));
+    return returned(this.ret, { r0lo: Number(BigInt.asIntN(32, r0)), r0hi: Number(BigInt.asIntN(64, r0) >> 32n) });
   }
 
-  #timed(context: GuestPtr, timer: NonNullable<Kernel['opTimer']>): number | bigint | boolean | undefined {
+  #timed(context: GuestPtr, timer: NonNullable<Kernel['opTimer']>): OpResult {
+    const { vm, kernel } = this;
     const start = performance.now();
-    const result = this.#invoke(context);
+    const result = this.#result(vm.invoke(this.vmProg, context, kernel.currentCpu));
     timer(this.callable, (performance.now() - start) * 1e6);
     return result;
   }

@@ -48,7 +48,7 @@ describe('arguments', () => {
     expect(seen('flip', 0, ...as(true))).toBe(1n);
     expect(seen('wide', 0, ...as(2n ** 63n, -1n))).toBe(2n ** 63n);
     expect(seen('wide', 1, ...as(0, -7))).toBe(u64(-7n));
-    const narrow = as(-1, 0x12345, -2, 7n, { ptr: pair });
+    const narrow = as(-1, 0x2345, -2, 7n, { ptr: pair });
     expect([0, 1, 2, 3, 4, 5].map((i) => seen('narrow', i, ...narrow))).toEqual([
       u64(-1n),
       0x2345n,
@@ -66,6 +66,54 @@ describe('arguments', () => {
     const { ops } = vtable({ take: 'r0 = 0\nexit\n', sum: 'r0 = 0\nexit\n' });
     expect(() => ops.take!(5n, 0)).toThrow('struct_ops toy_ops.take: argument task (ptr) cannot be bigint');
     expect(() => ops.sum!(1)).toThrow(InputError);
+  });
+
+  test('that do not fit their type are refused by name; signed and unsigned readings both do', () => {
+    const { ops } = vtable({ sum: slot(1), narrow: slot(0), wide: slot(0), flip: slot(0), take: 'r0 = 0\nexit\n' });
+    const pair = t.kernel.alloc(16, 'pair');
+    for (const [value, words] of [
+      [Number.NaN, 'NaN'],
+      [2 ** 40, '1099511627776'],
+      [2 ** 32, '4294967296'],
+      [-(2 ** 31) - 1, '-2147483649'],
+      [0.5, '0.5'],
+      [Number.POSITIVE_INFINITY, 'Infinity'],
+      [2n ** 40n, '1099511627776'],
+    ] as const) {
+      expect(() => ops.sum!(1, value)).toThrow(
+        new InputError(`struct_ops toy_ops.sum: argument b (u32) cannot be ${words}`),
+      );
+    }
+    expect(() => ops.narrow!(0, 0x10000, 0, 0, pair)).toThrow('narrow: argument b (u16) cannot be 65536');
+    expect(() => ops.narrow!(-129, 0, 0, 0, pair)).toThrow('narrow: argument a (s8) cannot be -129');
+    expect(() => ops.wide!(2n ** 64n, 0)).toThrow('wide: argument a (u64) cannot be 18446744073709551616');
+    expect(() => ops.wide!(0, 2 ** 70)).toThrow('wide: argument b (s64) cannot be 1.1805916207174113e+21');
+    expect(() => ops.flip!(Number.NaN)).toThrow('flip: argument x (bool) cannot be NaN');
+    expect(() => ops.take!(-1, 0)).toThrow('take: argument task (ptr) cannot be -1');
+    expect([-1, 2 ** 32 - 1, -(2 ** 31)].map((value) => ops.sum!(1, value))).toEqual([-1, -1, -(2 ** 31)]);
+    expect([0xff, -1, 0x80].map((value) => ops.narrow!(value, -1, 0, 0, pair))).toEqual([-1, -1, -128]);
+    expect([2 ** 63, -(2 ** 63)].map((value) => ops.wide!(value, 0))).toEqual([2n ** 63n, 2n ** 63n]);
+  });
+
+  test('of a refused call leave nothing behind', () => {
+    const { ops } = vtable({ sum: slot(0) });
+    expect(() => ops.sum!(1, Number.NaN)).toThrow(InputError);
+    expect([ops.sum!(4, 0), t.kernel.rcu.held('rcu', 'tasks'), ops.sum!.stats.runs]).toEqual([4, false, 1]);
+  });
+
+  test('of an outer call are its own while the op runs again', () => {
+    t.kernel.registerHelper('skb_vlan_push', () => {
+      if (!nested) {
+        nested = true;
+        expect(ops.sum!(7, 7)).toBe(7);
+      }
+    });
+    let nested = false;
+    const { ops } = vtable({ sum: 'r6 = r1\ncall 18\nr0 = *(u64 *)(r6 + 0)\nexit\n' });
+    for (const round of [3, 4]) {
+      nested = false;
+      expect([round, ops.sum!(round, 0)]).toEqual([round, round]);
+    }
   });
 
   test('cannot be written, and end with the last slot', () => {
