@@ -11,8 +11,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { compileSet, SETS } from './corpus/compile.mjs';
+import { compileSet, compileTestmod, SETS } from './corpus/compile.mjs';
 import { judgeAll } from './corpus/judge_pool.mjs';
+import { failsAsMeant, meantToFail } from './corpus/meant_to_fail.mjs';
 import { report, table } from './corpus/report.mjs';
 import { KERNELS, prepareKernel } from './corpus/sources.mjs';
 
@@ -39,12 +40,21 @@ for (const set of sets) {
   const { objects, failed } = await compileSet(set, kernels[set.kernel], selftests, options.all);
   const chosen = objects.filter(({ name }) => names.length === 0 || names.includes(name));
   say(`${set.id}: ${chosen.length} objects`);
-  const tasks = chosen.map(({ path }) => ({ path, kernel: set.kernel }));
+  const testmod = set.folder === 'bpf' ? await compileTestmod(set, kernels[set.kernel]) : undefined;
+  const tasks = chosen.map(({ path }) => ({ path, kernel: set.kernel, ...(testmod && { testmod }) }));
   const answers = await judgeAll(tasks, join(cache, 'answers'), (text) => say(`${set.id}: ${text}`));
   const judged = answers.map((answer, i) => ({ name: chosen[i].name, ...answer }));
   if (names.length > 0) for (const answer of judged) console.log(JSON.stringify({ set: set.id, ...answer }, null, 2));
   results.push({ set, judged, failed });
   unexpected += failed.length;
+}
+for (const { set, judged } of results) {
+  for (const answer of judged) {
+    const entry = meantToFail(answer.name, set.kernel);
+    if (!entry || (typeof answer[entry.step] === 'string' && failsAsMeant(entry, answer[entry.step]))) continue;
+    say(`${set.id}/${answer.name}: does not fail as it was made to: ${answer[entry.step]}`);
+    unexpected++;
+  }
 }
 unexpected += results
   .flatMap(({ judged }) => judged)

@@ -1,5 +1,5 @@
 export { assemble, disassemble } from './asm/index.js';
-export { BTF_KIND, Btf, BtfBuilder, type BtfMember, type BtfType, type BtfView } from './btf/index.js';
+export { BTF_KIND, Btf, BtfBuilder, type BtfMember, type BtfType, type BtfView, moduleBtf } from './btf/index.js';
 export { findObjects } from './elf/index.js';
 export { ERRNO, ErrnoError, errnoName } from './errno.js';
 export { InputError, UnsupportedError, VmtableError } from './errors.js';

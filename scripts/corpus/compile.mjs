@@ -1,9 +1,10 @@
 // Compiles the corpus with the flags of the kernel's own Makefiles.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -112,6 +113,19 @@ export async function compileSet(set, kernel, list, all) {
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
   const bad = new Set(failed.map(({ name }) => name));
   return { failed, objects: queue.filter(({ name }) => !bad.has(name)).map(({ name, path }) => ({ name, path })) };
+}
+
+/** BTF of the kernel's test module, as an object beside those of `set`: what selftests/bpf programs are loaded with. */
+export async function compileTestmod(set, kernel) {
+  const source = fileURLToPath(new URL('testmod/testmod.c', import.meta.url));
+  const path = join(kernel.dir, 'objects', 'testmod.o');
+  if (existsSync(path) && statSync(path).mtimeMs > statSync(source).mtimeMs) return path;
+  const seven = set.kernel.startsWith('7.') ? ['-DTESTMOD_7'] : [];
+  // The module's header asks for types that vmlinux.h has already.
+  const guards = ['-D_LINUX_TYPES_H', '-D_UAPI_LINUX_TYPES_H', '-D_TOOLS_LINUX_TYPES_H_'];
+  const flags = [...(await flagsOf(set, kernel)), ...guards, ...seven, '-c', source, '-o', path];
+  await run(CLANG, flags, { cwd: kernel.src, maxBuffer: 1 << 26 });
+  return path;
 }
 
 async function flagsOf(set, { src, include }) {

@@ -29,12 +29,16 @@ const DRIVERS = {
   tcp_congestion_ops: ['tcp', '--seconds', '1'],
 };
 
+const TESTMOD = fileURLToPath(new URL('testmod/testmod.mjs', import.meta.url));
+
 /**
  * For each step `true`, a reason, or undefined if the object has nothing for it. Errors that no user should see (not a
- * VmtableError) are reasons that begin with `unexpected`.
+ * VmtableError) are reasons that begin with `unexpected`. `testmod` is the object whose BTF the kernel's test module has.
  */
-export async function judge({ path, kernel }) {
-  const options = ['--kernel', kernel];
+export async function judge({ path, kernel, testmod }) {
+  const hooks = testmod === undefined ? undefined : TESTMOD;
+  if (testmod !== undefined) process.env.TESTMOD = testmod;
+  const options = ['--kernel', kernel, ...(hooks ? ['--hooks', hooks] : [])];
   const result = {};
   result.inspected = await command(['inspect', path, '--json']);
   result.disassembled = await command(['disasm', path, '--source']);
@@ -43,7 +47,7 @@ export async function judge({ path, kernel }) {
   const doctor = await commandOutput(['doctor', path, '--json', ...options]);
   const diagnosis = parse(doctor.out);
   result['doctor ok'] = doctor.failure ?? (diagnosis.ok || lacks(diagnosis));
-  await loadAndRun(result, path, kernel, diagnosis);
+  await loadAndRun(result, path, { kernel, ...(hooks && { hooks }) }, diagnosis);
   return { ...result, diagnosis };
 }
 
@@ -93,13 +97,12 @@ function lacks({ missing, unsupported, loadError }) {
   return [...new Set(names)].join(', ') || loadError || 'no answer';
 }
 
-async function loadAndRun(result, path, version, diagnosis) {
+async function loadAndRun(result, path, options, diagnosis) {
   if (diagnosis.loadError !== undefined) {
     result.loaded = diagnosis.loadError;
     return;
   }
   const sink = { out: '', err: '' };
-  const options = { kernel: version };
   const io = ioOf(sink);
   const object = openInput(io, path, options);
   const kernel = await createKernel(io, options);
@@ -124,7 +127,7 @@ async function loadAndRun(result, path, version, diagnosis) {
   for (const { structName, name } of object.structOps) {
     const drive = DRIVERS[structName.replace(/___.*/, '')];
     if (!drive) continue;
-    const { status, out, failure } = drivenBy([...drive, path, '--kernel', version, '--map', name, '--json']);
+    const { status, out, failure } = drivenBy([...drive, path, '--kernel', options.kernel, '--map', name, '--json']);
     if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));
   }
 }

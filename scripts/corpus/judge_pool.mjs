@@ -15,9 +15,9 @@ const LIMIT_MS = 240_000;
 /** What every answer depends on besides the object: the build and the judge itself. */
 function buildKey() {
   const hash = createHash('sha256').update(process.version);
-  for (const folder of ['dist/lib', 'build', 'profiles', 'scripts/corpus']) {
+  for (const folder of ['dist/lib', 'build', 'profiles', 'scripts/corpus', 'scripts/corpus/testmod']) {
     for (const { name } of readdirSync(join(root, folder), { withFileTypes: true }).filter((entry) => entry.isFile()))
-      if (/\.(js|mjs|wasm|gz|json)$/.test(name)) hash.update(name).update(readFileSync(join(root, folder, name)));
+      if (/\.(js|mjs|c|wasm|gz|json)$/.test(name)) hash.update(name).update(readFileSync(join(root, folder, name)));
   }
   return hash.digest('hex');
 }
@@ -33,7 +33,8 @@ export async function judgeAll(tasks, cache, say) {
     let worker;
     while (next < tasks.length) {
       const index = next++;
-      const { path, kernel } = tasks[index];
+      const task = tasks[index];
+      const { path, kernel } = task;
       const key = createHash('sha256')
         .update(build)
         .update(kernel)
@@ -43,7 +44,7 @@ export async function judgeAll(tasks, cache, say) {
       const file = join(cache, `${key.slice(0, 40)}.json`);
       if (!existsSync(file)) {
         worker = worker?.connected ? worker : fork(WORKER);
-        const answer = await ask(worker, { path, kernel });
+        const answer = await ask(worker, task);
         writeFileSync(file, JSON.stringify(answer));
         fresh++;
         say(`${index + 1} of ${tasks.length}: ${path.slice(path.lastIndexOf('/') + 1)}`);
