@@ -60,3 +60,9 @@ export class ErrnoError extends VmtableError {
     super(`${message}: ${errnoName(errno)} (-${errno})`, options);
   }
 }
+
+/** The object is sound and asks for a type, function or member that this kernel does not have, which the message names. */
+export class LackingError extends ErrnoError {
+  override name = 'LackingError';
+  override readonly exitCode = 3;
+}

@@ -1,7 +1,7 @@
 export { assemble, disassemble } from './asm/index.js';
 export { BTF_KIND, Btf, BtfBuilder, type BtfMember, type BtfType, type BtfView, moduleBtf } from './btf/index.js';
 export { findObjects } from './elf/index.js';
-export { ERRNO, ErrnoError, errnoName } from './errno.js';
+export { ERRNO, ErrnoError, errnoName, LackingError } from './errno.js';
 export { InputError, UnsupportedError, VmtableError } from './errors.js';
 export * from './kernel/index.js';
 export * from './loader/index.js';

@@ -1,5 +1,5 @@
 import { BTF_KIND } from '../btf/types.js';
-import { ERRNO, ErrnoError } from '../errno.js';
+import { ERRNO, ErrnoError, LackingError } from '../errno.js';
 import { UnsupportedError } from '../errors.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import type { KernelTypes } from './kernel_types.js';
@@ -19,7 +19,7 @@ export function findAttachTarget(program: BpfProgram, types: KernelTypes): void 
   const owner = module === undefined ? undefined : types.modules.find((candidate) => candidate.name === module);
   const found = module === undefined ? types.find(name, kind) : owner && types.findOwn(owner, name, kind);
   if (!found) {
-    throw new ErrnoError(ERRNO.ESRCH, `failed to find kernel BTF type ID of '${program.attachTarget}'`);
+    throw new LackingError(ERRNO.ESRCH, `failed to find kernel BTF type ID of '${program.attachTarget}'`);
   }
   program.attachBtfId = found.id;
   program.attachBtfFd = found.in.fd;

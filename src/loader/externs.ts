@@ -1,6 +1,6 @@
 import { essentialName, typesCompatible } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
-import { ERRNO, ErrnoError } from '../errno.js';
+import { ERRNO, ErrnoError, LackingError } from '../errno.js';
 import { VmtableError } from '../errors.js';
 import type { Profile } from '../kernel/types.js';
 import type { ExternSpec, ObjectSpec } from '../object/spec.js';
@@ -53,7 +53,7 @@ export function resolveExterns(
   for (const variable of spec.maps.find((map) => map.section === '.kconfig')?.data?.variables ?? []) {
     const extern = spec.externs.find((candidate) => candidate.name === variable.name);
     if (!btf || extern?.kind !== 'kconfig') continue;
-    const unresolved = () => new ErrnoError(ERRNO.ESRCH, `extern '${extern.name}' (strong): not resolved`);
+    const unresolved = () => new LackingError(ERRNO.ESRCH, `extern '${extern.name}' (strong): not resolved`);
     const store = () => {
       const value = kconfigValue(btf, extern, profile);
       if (value) resolved.kconfig.push({ offset: variable.offset, value });
@@ -67,7 +67,7 @@ export function resolveExterns(
     const where = extern.kind === 'kfunc' ? 'func ksym' : 'var ksym';
     const missing = extern.kind === 'kfunc' ? 'not found in kernel or module BTFs' : 'not found in kernel BTF';
     // Whatever is wrong with a ksym, libbpf's load answers EINVAL.
-    const notFound = () => new ErrnoError(ERRNO.EINVAL, `extern (${where}) '${extern.name}': ${missing}`);
+    const notFound = () => new LackingError(ERRNO.EINVAL, `extern (${where}) '${extern.name}': ${missing}`);
     const store = () => {
       const found = find(btf, extern, types);
       if (found) resolved.ksyms.set(extern.name, found);
@@ -90,7 +90,8 @@ export function externError(problems: readonly ExternProblem[]): ErrnoError | un
   if (!first || fatal.length === 1) return first?.error;
   // ErrnoError puts the errno's name behind each message; once, at the end, is enough.
   const texts = fatal.map(({ error }) => error.message.replace(/: \w+ \(-\d+\)$/, ''));
-  return new ErrnoError(first.error.errno, texts.join('; '));
+  const All = fatal.every(({ error }) => error instanceof LackingError) ? LackingError : ErrnoError;
+  return new All(first.error.errno, texts.join('; '));
 }
 
 /**

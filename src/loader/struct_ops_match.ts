@@ -1,6 +1,6 @@
 import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfMember, type BtfView } from '../btf/types.js';
-import { ERRNO, ErrnoError } from '../errno.js';
+import { ERRNO, ErrnoError, LackingError } from '../errno.js';
 import { InputError, within } from '../errors.js';
 import { BPF_PROG_TYPE } from '../uapi.js';
 import type { KernelBtf, KernelTypes } from './kernel_types.js';
@@ -26,7 +26,7 @@ interface KernelStructOps {
 /** The kernel's types for a struct of the object (`___flavour` ignored). Throws ErrnoError with libbpf's text. */
 export function findStructOpsType(types: KernelTypes, structName: string): KernelStructOps {
   const name = essentialName(structName);
-  const missing = (what: string) => new ErrnoError(ERRNO.ESRCH, `struct ${what} is not found in kernel BTF`);
+  const missing = (what: string) => new LackingError(ERRNO.ESRCH, `struct ${what} is not found in kernel BTF`);
   const value = types.find(VALUE_PREFIX + name, BTF_KIND.STRUCT);
   if (!value) throw missing(VALUE_PREFIX + name);
   const { btf } = value.in;
@@ -99,7 +99,7 @@ function matchMember({ map, kernel, programs, say }: Matching, index: number, me
   const kernelMember = kernel.members[kernelIndex];
   if (!kernelMember) {
     if (program || bytes.some((byte) => byte !== 0)) {
-      throw fail(ERRNO.EOPNOTSUPP, `Cannot find member ${member.name} in kernel BTF`);
+      throw new LackingError(ERRNO.EOPNOTSUPP, `Cannot find member ${member.name} in kernel BTF`);
     }
     declared?.overruleAutoload(false);
     map.declared.delete(index);

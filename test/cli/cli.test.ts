@@ -216,7 +216,13 @@ describe('struct_ops', () => {
       type: 'sched_ext_ops',
       stateBefore: 'INIT',
       state: 'READY',
+      stateAfter: 'READY',
       link: true,
+      linkId: expect.any(Number),
+      refcnt: 1,
+      btf: { object: 'vmlinux', struct: expect.any(Number), value: expect.any(Number) },
+      unset: expect.arrayContaining(['tick', 'core_sched_before']),
+      associated: [],
     });
     expect(map.members).toContainEqual({ name: 'timeout_ms', value: 5000 });
     const running = map.programs.find((prog: { member: string }) => prog.member === 'running');
@@ -228,6 +234,20 @@ describe('struct_ops', () => {
     });
     // Member programs are associated with their map since 7.0.
     expect(running.association).toBe(version === '7.3' ? 'fifo_ops' : null);
+  });
+});
+
+describe('an object that asks for what the kernel lacks', () => {
+  const TOY = 'test/loader/fixtures/struct_ops.bpf.o';
+  it.each([
+    [['struct_ops', TOY], 'struct_ops "linked": struct bpf_struct_ops_toy_ops is not found in kernel BTF: ESRCH (-3)'],
+    [['struct_ops', 'samples/counter_ops.bpf.o'], "extern (func ksym) 'counter_report': not found in kernel"],
+    [['struct_ops', 'samples/tcp_aimd.bpf.o', '--kernel', '6.12'], 'struct_ops type tcp_congestion_ops'],
+  ])('%j: status 3, as doctor says, and its name', async (argv, message) => {
+    const { status, out, err } = await run(argv);
+    expect({ status, out }).toEqual({ status: 3, out: '' });
+    expect(err).toContain(message);
+    expect((await run(['doctor', ...argv.slice(1)])).status).toBe(3);
   });
 });
 

@@ -1,6 +1,8 @@
 import { InputError } from '../../errors.js';
 import type { Kernel } from '../../kernel/index.js';
+import type { BpfProg } from '../../kernel/prog/prog.js';
 import { ASSOC_POISON, type StructOpsAssoc } from '../../kernel/struct_ops/assoc.js';
+import { StructOpsLink } from '../../kernel/struct_ops/link.js';
 import { StructOpsMap as KernelStructOpsMap } from '../../kernel/struct_ops/map.js';
 import type { StructOpsMap } from '../../loader/index.js';
 import { type AddCommand, inFile, json } from '../command.js';
@@ -47,42 +49,66 @@ export const addStructOps: AddCommand = (program, io) => {
 
 const STATES = ['INIT', 'INUSE', 'TOBEFREE', 'READY'];
 
-function attachAndShow(kernel: Kernel, map: StructOpsMap) {
+function attachAndShow(kernel: Kernel, map: StructOpsMap): Shown {
   const live = liveMap(kernel, map.fd);
   const before = STATES[live.state]!;
   const link = map.attach();
+  let shown: Attached;
   try {
-    const members = live.desc.members.flatMap((member): { name: string; program?: string; value?: unknown }[] => {
-      const slot = live.memberProgs.find((candidate) => candidate.member === member.name);
-      if (slot) return [{ name: member.name, program: slot.prog.fullName }];
-      const value = scalar(live, member.name);
-      return value === undefined ? [] : [{ name: member.name, value }];
-    });
-    return {
-      name: map.name,
-      type: live.desc.name,
-      id: live.id,
-      link: live.isLink,
-      stateBefore: before,
-      state: STATES[live.state]!,
-      refcnt: live.refs.count - live.usercnt,
-      kdata: kernel.memory.address(live.kdata.ptr),
-      members,
-      programs: live.memberProgs.map(({ member, prog }) => ({
-        member,
-        name: prog.fullName,
-        id: prog.id,
-        insns: prog.insnCount,
-        sleepable: prog.sleepable,
-        usedMaps: prog.aux.used_maps.map((used) => used.name),
-        arena: prog.aux.arena?.name ?? null,
-        association: associationOf(prog.aux.structOpsAssoc),
-      })),
-    };
+    shown = attached(kernel, map.name, live, before);
   } finally {
     link.destroy();
   }
+  return { ...shown, stateAfter: STATES[live.state]! };
 }
+
+/** What the kernel holds of a map that is attached. */
+function attached(kernel: Kernel, name: string, live: KernelStructOpsMap, before: string) {
+  const { desc } = live;
+  const members = desc.members.flatMap((member): { name: string; program?: string; value?: unknown }[] => {
+    const slot = live.memberProgs.find((candidate) => candidate.member === member.name);
+    if (slot) return [{ name: member.name, program: slot.prog.fullName }];
+    const value = scalar(live, member.name);
+    return value === undefined ? [] : [{ name: member.name, value }];
+  });
+  const programs = live.memberProgs.map(({ member, prog }) => ({ member, ...programOf(prog) }));
+  const ids = new Set(programs.map(({ id }) => id));
+  const link = [...kernel.links.values()].find((each) => each instanceof StructOpsLink && each.map === live);
+  return {
+    name,
+    type: desc.name,
+    btf: { object: desc.btf.name, struct: desc.structId, value: desc.valueId, valueSize: desc.valueSize },
+    id: live.id,
+    link: live.isLink,
+    linkId: link?.id ?? null,
+    stateBefore: before,
+    state: STATES[live.state]!,
+    refcnt: live.refs.count - live.usercnt,
+    kdata: kernel.memory.address(live.kdata.ptr),
+    members,
+    unset: desc.members.filter(({ kind, name }) => kind === 'func' && !live.kdata.ops[name]).map(({ name }) => name),
+    programs,
+    // Those that BPF_PROG_ASSOC_STRUCT_OPS tied to the map; each of them holds a reference to it.
+    associated: [...kernel.progs.values()]
+      .filter((prog) => prog.aux.structOpsAssoc === live && !ids.has(prog.id))
+      .map(programOf),
+  };
+}
+
+function programOf(prog: BpfProg) {
+  return {
+    name: prog.fullName,
+    id: prog.id,
+    insns: prog.insnCount,
+    sleepable: prog.sleepable,
+    usedMaps: prog.aux.used_maps.map((used) => used.name),
+    arena: prog.aux.arena?.name ?? null,
+    association: associationOf(prog.aux.structOpsAssoc),
+  };
+}
+
+type Attached = ReturnType<typeof attached>;
+type Shown = Attached & { stateAfter: string };
 
 function liveMap(kernel: Kernel, fd: number): KernelStructOpsMap {
   const live = kernel.fds.map(fd);
@@ -103,27 +129,34 @@ function scalar(live: KernelStructOpsMap, member: string): number | bigint | str
   return value === 0 || value === 0n || value === '' ? undefined : value;
 }
 
-type Shown = ReturnType<typeof attachAndShow>;
-
 function format(map: Shown): string {
+  const { btf } = map;
   const head = `struct_ops ${map.name}: ${map.type}, map id ${map.id}, kdata 0x${map.kdata.toString(16)}`;
-  const how = map.link ? 'attached by link' : 'registered by update';
-  const state = `state ${map.stateBefore} → ${map.state}, ${how}, refcnt ${map.refcnt}, then detached`;
+  const type = `type ${map.type} of ${btf.object}: BTF ids ${btf.struct}, value ${btf.value} (${btf.valueSize} bytes)`;
+  const how = map.linkId === null ? 'registered by update' : `attached by link id ${map.linkId}`;
+  const state = `state ${map.stateBefore} → ${map.state}, ${how}, refcnt ${map.refcnt}; detached: ${map.stateAfter}`;
   const values = map.members
     .filter((member) => member.value !== undefined)
     .map(({ name, value }) => [name, String(value)]);
-  const programs = map.programs.map((prog) => [
-    prog.member,
-    prog.name,
+  const programs = map.programs.map((prog) => [prog.member, ...row(prog)]);
+  const columns = ['program', 'id', 'insns', 'used maps', 'arena', 'associated with'];
+  const others = map.associated.map(row);
+  return [
+    `${head}\n  ${type}\n  ${state}\n`,
+    values.length ? `\n${table(['member', 'value'], values, '  ')}` : '',
+    programs.length ? `\n${table(['member', ...columns], programs, '  ')}` : '',
+    map.unset.length ? `\n  unset: ${map.unset.join(' ')}\n` : '',
+    others.length ? `\n  associated by BPF_PROG_ASSOC_STRUCT_OPS\n${table(columns, others, '  ')}` : '',
+  ].join('');
+}
+
+function row(prog: Shown['programs'][number] | Shown['associated'][number]): (string | number)[] {
+  return [
+    prog.sleepable ? `${prog.name} (sleepable)` : prog.name,
     prog.id,
     prog.insns,
     prog.usedMaps.join(' ') || '-',
     prog.arena ?? '-',
     prog.association ?? '-',
-  ]);
-  return [
-    `${head}\n  ${state}\n`,
-    values.length ? `\n${table(['member', 'value'], values, '  ')}` : '',
-    `\n${table(['member', 'program', 'id', 'insns', 'used maps', 'arena', 'associated with'], programs, '  ')}`,
-  ].join('');
+  ];
 }

@@ -1,5 +1,5 @@
 import { ERRNO, ErrnoError } from '../../errno.js';
-import { VmtableError } from '../../errors.js';
+import { InputError, VmtableError } from '../../errors.js';
 import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
@@ -21,9 +21,11 @@ export class StructOps {
 
   /**
    * Registers a subsystem's type (register_bpf_struct_ops). Throws ErrnoError with the kernel's errno and reason: EEXIST for
-   * a definition that is registered already, EINVAL and EOPNOTSUPP for types that cannot be.
+   * a definition that is registered already, EINVAL and EOPNOTSUPP for types that cannot be; InputError for what is no
+   * definition at all.
    */
   register(def: StructOpsDef): void {
+    checkDef(def);
     const fail = (errno: number, reason: string, cause?: unknown): never => {
       throw new ErrnoError(errno, `struct_ops "${def.name}": ${reason}`, { cause });
     };
@@ -111,5 +113,22 @@ export class StructOps {
   /** @internal */
   forget(map: StructOpsMap): void {
     this.#maps.delete(map.kdata.ptr);
+  }
+}
+
+const CALLBACKS = ['init_member', 'reg', 'unreg'] as const;
+const OPTIONAL_CALLBACKS = ['init', 'check_member', 'validate', 'update'] as const;
+
+/** What the types promise and plain JavaScript may not keep. Missing stubs are the kernel's to refuse (EINVAL). */
+function checkDef(def: StructOpsDef): void {
+  if (typeof def !== 'object' || def === null) throw new InputError(`registerStructOps: ${def} is no definition`);
+  const missing = CALLBACKS.filter((name) => def[name] === undefined).map((name) => `${name}()`);
+  if (def.name === undefined) missing.unshift('name');
+  const who = typeof def.name === 'string' ? `struct_ops "${def.name}"` : 'registerStructOps';
+  if (missing.length > 0) throw new InputError(`${who}: the definition lacks ${missing.join(', ')}`);
+  if (typeof def.name !== 'string') throw new InputError(`${who}: the name is no string`);
+  for (const name of [...CALLBACKS, ...OPTIONAL_CALLBACKS]) {
+    if (def[name] !== undefined && typeof def[name] !== 'function')
+      throw new InputError(`${who}: ${name} is no function`);
   }
 }

@@ -3,6 +3,7 @@ import type { Btf } from '../../../src/btf/btf.js';
 import { BtfBuilder, type NewMember } from '../../../src/btf/builder.js';
 import { BTF_KIND } from '../../../src/btf/types.js';
 import { ErrnoError } from '../../../src/errno.js';
+import { InputError } from '../../../src/errors.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
 import type { StructOpsDef } from '../../../src/kernel/types.js';
 import { toy, toyBtf } from '../toy.js';
@@ -12,6 +13,21 @@ let old: Kernel;
 beforeAll(async () => {
   k = await Kernel.create({ windowBytes: 1 << 20 });
   old = await Kernel.create({ windowBytes: 1 << 20, profile: '6.12' });
+});
+
+test('what is no definition is one clear error that names what is missing', () => {
+  const give = (def: unknown) => () => k.registerStructOps(def as StructOpsDef);
+  expect(give({})).toThrow(
+    new InputError('registerStructOps: the definition lacks name, init_member(), reg(), unreg()'),
+  );
+  expect(give(undefined)).toThrow('registerStructOps: undefined is no definition');
+  expect(give({ name: 'x_ops', init_member: () => 0 })).toThrow(
+    'struct_ops "x_ops": the definition lacks reg(), unreg()',
+  );
+  const whole = { init_member: () => 0, reg: () => 0, unreg() {} };
+  expect(give({ ...whole, name: 5 })).toThrow('registerStructOps: the name is no string');
+  expect(give({ ...whole, name: 'x_ops', validate: 1 })).toThrow('struct_ops "x_ops": validate is no function');
+  expect(give({ ...whole, name: 'x_ops' })).toThrow('struct_ops "x_ops": no stubs (cfi_stubs): EINVAL');
 });
 
 interface Shape {
