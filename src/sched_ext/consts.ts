@@ -136,6 +136,11 @@ export class ScxConsts {
   readonly topologyAware: boolean;
   /** It tries the siblings of the previous CPU before it goes further away [N]. */
   readonly idleSiblingFirst: boolean;
+  /**
+   * A sync wake-up looks for idle CPUs in the mask of the waker's node, which nobody keeps unless there is one for each node
+   * (6.15 up to [N]): it never finds one.
+   */
+  readonly wakerMaskOfNode: boolean;
   /** Bypassed tasks wait on a queue of their CPU [N], not on the node's global one. */
   readonly bypassDsqs: boolean;
   /** pick_task dispatches by itself [N]; before, the core calls balance first. */
@@ -284,6 +289,7 @@ export class ScxConsts {
     this.idleStartsBusy = newest;
     this.topologyAware = func('scx_bpf_select_cpu_and');
     this.idleSiblingFirst = newest;
+    this.wakerMaskOfNode = this.topologyAware && !newest;
     this.bypassDsqs = this.dsq.bypass !== 0n;
     this.dispatchInPick = this.rq.balKeep === 0;
     this.switchedFromFirst = version >= KERNEL(6, 19);

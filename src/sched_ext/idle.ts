@@ -26,8 +26,8 @@ export class Idle {
   readonly #llc: readonly GuestPtr[];
   readonly #node: readonly GuestPtr[];
   readonly #scratch: { allowed: GuestPtr; llc: GuestPtr; numa: GuestPtr };
-  /** Where each CPU's last search ended (distribute_cpu_mask_prev, lib/cpumask.c). */
-  readonly #lastPick: number[];
+  /** Where each CPU's last search ended (distribute_cpu_mask_prev, lib/cpumask.c): searches go round. */
+  readonly lastPick: number[];
   #useLlc = false;
   #useNuma = false;
   #smt = false;
@@ -46,7 +46,7 @@ export class Idle {
       llc: cpumasks.alloc('local_llc_idle_cpumask'),
       numa: cpumasks.alloc('local_numa_idle_cpumask'),
     };
-    this.#lastPick = new Array<number>(topology.cpus).fill(0);
+    this.lastPick = new Array<number>(topology.cpus).fill(0);
   }
 
   masks(node: number): IdleMasks {
@@ -199,11 +199,24 @@ export class Idle {
   /** One CPU of both masks, each calling CPU going round (cpumask_any_and_distribute); -1 if there is none. */
   anyAnd(a: GuestPtr, b: GuestPtr): number {
     const here = this.scx.kernel.currentCpu;
-    const start = this.#lastPick[here]! + 1;
+    const start = this.lastPick[here]! + 1;
     let cpu = start < this.scx.cpus ? this.#masks.nextAnd(a, b, start) : -1;
     if (cpu < 0) cpu = this.#masks.nextAnd(a, b, 0);
-    if (cpu >= 0) this.#lastPick[here] = cpu;
+    if (cpu >= 0) this.lastPick[here] = cpu;
     return cpu;
+  }
+
+  /** The same of CPUs that the core names. */
+  goRound(wanted: (cpu: number) => boolean): number {
+    const here = this.scx.kernel.currentCpu;
+    const { cpus } = this.scx;
+    for (let i = 1; i <= cpus; i++) {
+      const cpu = (this.lastPick[here]! + i + cpus) % cpus;
+      if (!wanted(cpu)) continue;
+      this.lastPick[here] = cpu;
+      return cpu;
+    }
+    return -1;
   }
 
   /** cpumask_any_distribute; with a node, only of that. */
@@ -283,10 +296,10 @@ export class Idle {
     if ((wakeFlags & consts.wake.sync) !== 0) {
       const waker = kernel.currentCpu;
       if (prevAllowed && topology.llcCpus[waker]!.includes(prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
-      const wakerNode = this.nodeOf(waker);
+      const wakerNode = consts.wakerMaskOfNode ? topology.node(waker) : this.nodeOf(waker);
       const near = (flags & consts.pickIdle.inNode) === 0 || wakerNode === node;
       if (near && this.#wakerHasRoom(wakerNode) && this.#masks.test(allowed, waker)) {
-        this.testAndClear(waker);
+        if (!consts.wakerMaskOfNode) this.testAndClear(waker);
         return waker;
       }
     }

@@ -83,11 +83,12 @@ export class Changes {
   setCpus(task: SimTask, cpus: readonly number[]): PendingMove | null {
     const { machine } = this;
     if (cpus.length === task.kt.allowedCount && cpus.every((id) => task.kt.allows(id))) return null;
+    const valid = (id: number) => cpus.includes(id) && machine.cpus[id]!.active;
+    const to = machine.scx.idle.goRound(valid);
     this.forceCpus(task, cpus);
     const { scx } = task;
     if (machine.wakeups.allowed(task, scx.cpu)) return null;
     const cpu = machine.cpuOf(task);
-    const to = cpus.find((id) => machine.cpus[id]!.active) ?? cpus[0]!;
     if (cpu.task === task) return this.stopAndMove(task, to);
     if (scx.onRq) machine.wakeups.moveQueued(task, to);
     return null;
@@ -138,7 +139,8 @@ export class Changes {
   enterCgroup(task: SimTask, to: KernelCgroup): number {
     const { kernel, scx } = this.machine;
     const from = task.kt.cgroup;
-    if (from === to) return 0;
+    // cgroup_migrate_add_task(): a task that exits stays where it is.
+    if (from === to || task.exiting) return 0;
     const err = scx.cgroups.canAttach([task.scx], to);
     if (err !== 0) return err;
     kernel.cgroups.move(task.kt, to);

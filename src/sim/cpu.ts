@@ -18,7 +18,7 @@ export class SimCpu {
   readonly irqWork: (() => void)[] = [];
   /** It spins until these hold (SCX_KICK_WAIT). */
   waits: (() => boolean)[] = [];
-  /** Time until which a hypervisor keeps the CPU from whatever is not in an interrupt. */
+  /** Time at which it gets round to a choice that it owes. */
   heldUntil = 0;
   /** When its task comes to its next point, and the tick. */
   point: ClockEvent | null = null;

@@ -199,8 +199,9 @@ export class SimMachine implements SchedCore {
         cpu.waits = cpu.waits.filter((done) => !done());
         if (cpu.waits.length > 0) break;
       }
-      if (cpu.heldUntil > this.now) break;
       if (cpu.needResched) {
+        cpu.heldUntil = this.timing.reschedules(cpu.id);
+        if (cpu.heldUntil > this.now) break;
         this.schedule.run(cpu, true);
         continue;
       }
@@ -260,6 +261,10 @@ export class SimMachine implements SchedCore {
     this.interrupt(cpu, () => {
       cpu.tick = null;
       const { task, rq } = cpu;
+      if (!this.timing.ticks(cpu.id)) {
+        if (task) this.startTick(cpu);
+        return;
+      }
       rq.kernelRq.clock = this.now;
       if (task?.ext) this.scx.pick.taskTick(rq);
       else if (task) {

@@ -27,12 +27,18 @@ export interface Timing {
   timer(task: SimTask, ns: number): number;
   /** Does a system call sleep on its way, for a lock or a grace period? */
   sleeps(task: SimTask): boolean;
+  /** …and when it is woken from that, where the costs say so many ns. */
+  awakes(task: SimTask, ns: number): number;
   /** By how much the run queue's clock lags behind when the task is put on a CPU. */
   clockLag(task: SimTask): number;
+  /** Time at which a CPU that needs to choose anew gets round to it. */
+  reschedules(cpu: number): number;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
   tick(cpu: number): number;
+  /** Does that tick come, now that it is due? Otherwise the next one is asked for. */
+  ticks(cpu: number): boolean;
   /** Time at which a grace period ends that begins now. */
   gracePeriod(): number;
   /** Time at which the task_struct of a task goes that nobody holds any more. */
@@ -63,8 +69,16 @@ export class CostTiming implements Timing {
     return false;
   }
 
+  awakes(_task: SimTask, ns: number): number {
+    return this.clock.now + ns;
+  }
+
   clockLag(_task: SimTask): number {
     return 0;
+  }
+
+  reschedules(_cpu: number): number {
+    return this.clock.now;
   }
 
   ipi(_cpu: number): number {
@@ -73,6 +87,10 @@ export class CostTiming implements Timing {
 
   tick(_cpu: number): number {
     return (Math.floor(this.clock.now / this.tickNs) + 1) * this.tickNs;
+  }
+
+  ticks(_cpu: number): boolean {
+    return true;
   }
 
   gracePeriod(): number {

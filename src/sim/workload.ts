@@ -429,7 +429,7 @@ export class Workload implements Stage {
     const { machine } = this;
     while (machine.timing.sleeps(task)) {
       yield machine.toward(task, 'block', machine.costs.syscall);
-      const end = machine.timing.timer(task, machine.costs.gracePeriod);
+      const end = machine.timing.awakes(task, machine.costs.gracePeriod);
       task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
       machine.at(end, () => machine.interrupt(machine.cpuOf(task), () => machine.wakeups.wake(task)));
       yield BLOCK;

@@ -1,5 +1,6 @@
 import type { Point, SimStep, SimTask, Timing } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
+import { type Choice, choicesOf } from './choices.js';
 
 // A recording's answers to "when": how long a task computed, when a timer fired, when a CPU noticed an interrupt, when ticks
 // came. What happens then is the machine's own doing.
@@ -14,6 +15,10 @@ const B = 6;
 
 /** A switch in the machine is over when the kernel's begins; the recording tells the end of it, so much later at most. */
 const SWITCH_NS = 30_000;
+/** A machine's event is at most so much earlier than the kernel's. */
+const SKEW_NS = 15_000;
+/** How long before a choice the tick came that led to it. */
+const HIDDEN_TICK_NS = 5_000;
 /** Longest that an interrupt of another CPU takes to arrive: both CPUs of the emulator share one host thread. */
 const IPI_NS = 60_000_000;
 const DEFAULT_IPI_NS = 3_000;
@@ -36,6 +41,8 @@ const EFFECTS = new Set([
   ...['tp_waking', 'cgroup_init', 'cgroup_exit', 'cgroup_set_weight', 'cgroup_prep_move', 'cpu_online', 'cpu_offline'],
 ]);
 
+/** Longer than what a CPU does at once. */
+const STANDSTILL_NS = 100_000;
 /** Less is the way from the look at the clock to the switch. */
 const LAG_NS = 200_000;
 
@@ -47,6 +54,17 @@ function sleepsAway(e: RecordedEvent, name: string): boolean {
 /** What a task that goes to sleep is noted with first. */
 function isFarewell(e: RecordedEvent, name: string): boolean {
   return e[EVENT] === 'stopping' && e[TASK] === name && e[A] === 0;
+}
+
+/** Shows that a CPU's task goes on: it does not owe a choice. */
+function goesOn(e: RecordedEvent): boolean {
+  return ['mark', 'tp_exit', 'tp_fork'].includes(e[EVENT]) || (e[EVENT] === 'stopping' && e[A] === 0);
+}
+
+/** The task has to go, or be given a new slice, because it has none left. */
+function endsSlice(e: RecordedEvent): boolean {
+  if (e[EVENT] === 'stopping') return e[A] === 1 && e[B] === 0;
+  return e[EVENT] === 'dispatch' && e[TASK] !== '-' && e[B] === 0;
 }
 
 interface Stretch {
@@ -72,6 +90,8 @@ export class RecordedTiming implements Timing {
   readonly #ticks: readonly number[][];
   /** The scheduler notes ticks. */
   readonly #hasTick: boolean;
+  /** Choices of a task, by CPU, in order. */
+  readonly #choices: readonly Choice[][];
 
   constructor(
     private readonly recording: Recording,
@@ -81,6 +101,7 @@ export class RecordedTiming implements Timing {
     private readonly silent: () => boolean,
   ) {
     this.#events = recording.events;
+    this.#choices = choicesOf(recording);
     this.#hasTick = !recording.scheduler.without.includes('tick');
     for (const name of Object.keys(recording.tasks)) this.#tracks.set(name, new Track());
     this.#findStretches();
@@ -98,12 +119,27 @@ export class RecordedTiming implements Timing {
     }
   }
 
-  /** Ticks that are recorded: of tasks of this class, or as the end of their slices where there is no ops.tick. */
+  /** Ticks that are recorded, and those that ended slices without having been noted. */
   #ticksOf(cpu: number): number[] {
-    const on = (name: string) => this.#events.filter((e) => e[EVENT] === name && e[CPU] === cpu);
-    const ticks = on('tick').map((e) => e[NS]);
-    if (ticks.length > 0) return ticks;
-    return on('dispatch').flatMap((e) => (e[TASK] !== '-' && e[B] === 0 ? [e[NS] - 5_000] : []));
+    const ticks: number[] = [];
+    let ended = false;
+    for (const e of this.#events) {
+      if (e[CPU] !== cpu) continue;
+      if (e[EVENT] === 'tick') {
+        ticks.push(e[NS]);
+        ended = e[A] === 0;
+      } else if (e[EVENT] === 'tp_switch') ended = false;
+      // A change of the task accounts for its time, too.
+      else if (e[EVENT] === 'stopping' && e[A] === 0) ended ||= e[B] === 0;
+      else if (e[EVENT] === 'running') ended ||= e[A] === 0;
+      else if (e[EVENT] === 'mark') ended ||= this.recording.tasks[e[TASK]]?.[Number(e[A])]?.verb === 'yield';
+      else if (!ended && endsSlice(e)) {
+        const choice = this.#choices[cpu]!.find(({ to }) => to >= e[NS]);
+        ticks.push((choice?.from ?? e[NS]) - HIDDEN_TICK_NS);
+        ended = true;
+      }
+    }
+    return ticks;
   }
 
   // ---- Points
@@ -113,10 +149,29 @@ export class RecordedTiming implements Timing {
     if (!track || ns === 0) return ns;
     track.target = Number.NaN;
     const found = this.#find(task, track, point);
-    if (found < 0) return ns;
+    if (found < 0) {
+      // It never comes to that: a signal is faster.
+      const exit = point === 'step' || point === 'block' ? this.#killed(task, track) : -1;
+      if (exit < 0) return ns;
+      const until = this.#events[exit]![NS] - this.clock.now;
+      return point === 'step' ? until + IPI_NS : Math.max(until, 1);
+    }
     track.target = this.#timeOf(found, point);
     track.cursor = found + 1;
     return this.#left(track);
+  }
+
+  /** Index of the exit that follows upon what the task is at; -1 if it comes to another step. */
+  #killed(task: SimTask, track: Track): number {
+    const own = (e: RecordedEvent) => e[TASK] === task.name;
+    const last = (this.recording.tasks[task.name]?.length ?? 0) - 1;
+    const reaches = (e: RecordedEvent) => own(e) && e[EVENT] === 'mark' && Number(e[A]) > task.step;
+    if (task.step >= last || this.#events.some(reaches)) return -1;
+    return this.#next(
+      track,
+      (e) => own(e) && e[EVENT] === 'tp_exit',
+      (e) => own(e) && (e[EVENT] === 'mark' || sleepsAway(e, task.name)),
+    );
   }
 
   resumed(task: SimTask, _point: Point, ns: number): number {
@@ -159,6 +214,8 @@ export class RecordedTiming implements Timing {
           (e) => {
             if (e[EVENT] === 'tp_switch') return e[TASK] === name;
             if (e[CPU] !== here || !EFFECTS.has(e[EVENT])) return false;
+            // It is preempted on its way.
+            if (e[TASK] === name && ((e[EVENT] === 'stopping' && e[A] === 1) || e[EVENT] === 'enqueue')) return false;
             if (e[EVENT] === 'tp_waking')
               return step?.verb === 'write' || step?.verb === 'futexwake' || e[TASK] === child;
             return e[TASK] === child || e[TASK] === '-';
@@ -187,7 +244,11 @@ export class RecordedTiming implements Timing {
       case 'exit':
         return this.#next(track, own('tp_exit'));
       case 'exit-release':
-        return this.#next(track, own('stopping'), (e) => own('tp_switch')(e) && e[B] === TASK_DEAD);
+        return this.#next(
+          track,
+          (e) => e[TASK] === name && ((e[EVENT] === 'stopping' && e[A] === 0) || e[EVENT] === 'quiescent'),
+          (e) => own('tp_switch')(e) && e[B] === TASK_DEAD,
+        );
       case 'exit-notify': {
         const parent = task.parent?.name ?? '';
         const notice = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === parent && e[CPU] === here;
@@ -214,7 +275,7 @@ export class RecordedTiming implements Timing {
     const event = this.#events[found]!;
     if (point === 'block' && event[EVENT] === 'tp_waking') return event[NS] + 500;
     if (point === 'block' && event[EVENT] === 'mark') return event[NS] - 500;
-    if (event[EVENT] !== 'tp_switch') return event[NS];
+    if (event[EVENT] !== 'tp_switch') return EFFECTS.has(event[EVENT]) ? this.#unlocked(found) : event[NS];
     if (point === 'effect') return event[NS] - 3_000;
     // The task's farewell comes first.
     for (let i = found - 1; i >= 0 && this.#events[i]![NS] > event[NS] - SWITCH_NS; i--) {
@@ -222,6 +283,21 @@ export class RecordedTiming implements Timing {
       if (before[EVENT] === 'stopping' && before[TASK] === event[TASK] && before[A] === 0) return before[NS];
     }
     return event[NS] - 1_000;
+  }
+
+  /** What a task does while it holds the lock of a run queue is seen by others when it is done, should its CPU stand still. */
+  #unlocked(found: number): number {
+    const [start, cpu, , task] = this.#events[found]!;
+    let time = start;
+    let last = start;
+    for (let i = found + 1; i < this.#events.length && this.#events[i]![NS] < start + IPI_NS; i++) {
+      const e = this.#events[i]!;
+      if (e[CPU] !== cpu) continue;
+      if (e[TASK] !== task || !EFFECTS.has(e[EVENT]) || e[EVENT] === 'tp_waking') break;
+      if (e[NS] - last > STANDSTILL_NS) time = e[NS];
+      last = e[NS];
+    }
+    return time;
   }
 
   #cpuAt(track: Track): number {
@@ -268,35 +344,50 @@ export class RecordedTiming implements Timing {
     const then = this.#events[next]!;
     const left = Number(then[EVENT] === 'tick' ? then[A] : then[B]);
     const lag = Number(begin[A]) - left - (then[NS] - begin[NS]);
-    return lag > LAG_NS && Number(begin[A]) < Number.MAX_SAFE_INTEGER ? lag : 0;
+    if (lag <= LAG_NS || Number(begin[A]) >= Number.MAX_SAFE_INTEGER) return 0;
+    // A slice cannot tell by how much it was overrun.
+    return left === 0 ? lag + 2 * SKEW_NS : lag;
   }
 
   // ---- Interrupts
 
   timer(task: SimTask, ns: number): number {
     const { now } = this.clock;
-    const wakes = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === task.name && e[NS] >= now;
-    const found = this.#events.find(wakes);
-    return found && found[NS] < now + ns + IPI_NS ? found[NS] : now + ns + 60_000;
+    const found = this.#waking(task, now + ns - SKEW_NS);
+    return found < now + ns + IPI_NS ? found : now + ns + 60_000;
+  }
+
+  awakes(task: SimTask, ns: number): number {
+    const { now } = this.clock;
+    const found = this.#waking(task, now);
+    return found < now + ns + IPI_NS ? found : now + ns;
+  }
+
+  #waking(task: SimTask, from: number): number {
+    const wakes = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === task.name && e[NS] >= from;
+    return this.#events.find(wakes)?.[NS] ?? Number.POSITIVE_INFINITY;
+  }
+
+  reschedules(cpu: number): number {
+    const { now } = this.clock;
+    const choice = this.#choices[cpu]!.find(({ to }) => to >= now);
+    if (choice && choice.from <= now) return now;
+    let owes = now;
+    for (const e of this.#events) {
+      if (e[NS] <= now || e[CPU] !== cpu) continue;
+      if (choice && e[NS] >= choice.from) return choice.voluntary ? owes : choice.from;
+      if (e[NS] > now + IPI_NS || goesOn(e)) break;
+      if (e[EVENT] !== 'tick') continue;
+      if (e[A] !== 0) break;
+      owes = e[NS];
+    }
+    return owes;
   }
 
   ipi(cpu: number): number {
     const { now } = this.clock;
-    for (const [i, event] of this.#events.entries()) {
-      if (event[NS] < now || event[CPU] !== cpu) continue;
-      if (event[NS] > now + IPI_NS) break;
-      if (event[EVENT] === 'tp_exit') return event[NS];
-      if (event[EVENT] !== 'tp_switch') continue;
-      if (!this.#tracks.has(String(event[OTHER])) && !this.#tracks.has(event[TASK])) continue;
-      let from = event[NS];
-      for (let k = i - 1; k >= 0 && this.#events[k]![NS] >= Math.max(now, event[NS] - SWITCH_NS); k--) {
-        const before = this.#events[k]!;
-        if (before[EVENT] === 'tp_switch' && before[CPU] === cpu) break;
-        if (before[CPU] === cpu) from = before[NS];
-      }
-      return Math.max(from, now + 1);
-    }
-    return now + DEFAULT_IPI_NS;
+    const next = this.#events.find((e) => e[NS] > now && e[CPU] === cpu);
+    return next && next[NS] < now + IPI_NS ? next[NS] : now + DEFAULT_IPI_NS;
   }
 
   tick(cpu: number): number {
@@ -304,10 +395,14 @@ export class RecordedTiming implements Timing {
     const recorded = this.#ticks[cpu]!.find((time) => time > now);
     if (recorded !== undefined && recorded < now + 1.25 * this.tickNs) return recorded;
     const phase = this.#phase[cpu] ?? this.#phase.find((one) => one !== undefined) ?? 0;
-    let grid = Math.floor((now - phase) / this.tickNs + 1) * this.tickNs + phase;
-    // A tick that would have found a task of the workload running would have been recorded.
-    while (this.#hasTick && !this.silent() && this.#ran(cpu, grid)) grid += this.tickNs;
+    const grid = Math.floor((now - phase) / this.tickNs + 1) * this.tickNs + phase;
     return Math.min(grid, recorded ?? grid);
+  }
+
+  /** A tick that would have found a task of the workload running would have been recorded. */
+  ticks(cpu: number): boolean {
+    const { now } = this.clock;
+    return this.#ticks[cpu]!.includes(now) || !this.#hasTick || this.silent() || !this.#ran(cpu, now);
   }
 
   /** Did a task of the workload have the CPU then? */
@@ -318,30 +413,15 @@ export class RecordedTiming implements Timing {
     return false;
   }
 
-  /**
-   * Stretches in which the emulator kept a CPU from going on: a tick has found a slice at its end, or a timer has woken a task
-   * where nothing runs, and nothing follows for longer than the way out of an interrupt takes.
-   */
-  holds(): { cpu: number; from: number; to: number }[] {
-    const holds: { cpu: number; from: number; to: number }[] = [];
-    const ticked = new Map<number, number>();
-    const idle: boolean[] = [];
-    for (const [ns, cpu, event, , other, a] of this.#events) {
-      const from = ticked.get(cpu);
-      if (from !== undefined && ns - from > SWITCH_NS) holds.push({ cpu, from, to: ns });
-      ticked.delete(cpu);
-      if (event === 'tp_switch') idle[cpu] = other === 0;
-      if ((event === 'tick' && a === 0) || (event === 'tp_wakeup' && idle[cpu])) ticked.set(cpu, ns);
-    }
-    return holds;
-  }
-
-  /** Those of a scheduler's end: before cgroups, then before tasks leave. */
+  /** Those of a scheduler's end: before cgroups, then before tasks leave. Over when the helper is woken. */
   gracePeriod(): number {
     const { now } = this.clock;
     const next = (e: RecordedEvent) =>
       e[NS] > now && (e[EVENT] === 'cgroup_exit' || (e[EVENT] === 'exit_task' && e[TASK].includes('/')));
-    return this.#events.find(next)?.[NS] ?? now + 8_000_000;
+    const found = this.#events.find(next);
+    if (!found) return now + 8_000_000;
+    const woken = this.#choices[found[CPU]]!.filter(({ from, to }) => from > now && to <= found[NS]).pop();
+    return woken ? woken.from - 1 : found[NS];
   }
 
   freed(task: SimTask): number {

@@ -44,27 +44,22 @@ class Run {
   readonly #machine: SimMachine;
   readonly #others = new Map<number, SimTask>();
 
-  readonly #timing: RecordedTiming;
-
   constructor(
     private readonly kernel: Kernel,
     private readonly recording: Recording,
     mutate?: Mutation,
   ) {
-    let timing!: RecordedTiming;
     this.#machine = new SimMachine(kernel, {
       topology: topologyOf(recording.cpus),
       timing: (machine) => {
-        timing = new RecordedTiming(
+        return new RecordedTiming(
           recording,
           kernel.clock,
           machine.scx.consts.jiffyNs,
           () => machine.scx.disabling.bypassDepth > 0,
         );
-        return timing;
       },
     });
-    this.#timing = timing;
     mutate?.(this.#machine);
   }
 
@@ -81,12 +76,8 @@ class Run {
     workload.onStep = (_task, step) => {
       mark.testRun({ ctx: new Uint8Array(Uint32Array.of(step).buffer) });
     };
+    this.#placeSearches();
     const link = object.structOpsMap('trace_ops').attach();
-    for (const { cpu, from, to } of this.#timing.holds()) {
-      machine.at(from, () => {
-        machine.cpus[cpu]!.heldUntil = to;
-      });
-    }
     for (const noise of noiseOf(recording)) machine.at(noise.from, () => this.#disturb(noise));
     this.#placeHelper();
     this.#launch(workload);
@@ -143,6 +134,35 @@ class Run {
     });
   }
 
+  /**
+   * Where each CPU's search for a CPU goes on is left over from before the workload (distribute_cpu_mask_prev): what the first
+   * search of each found tells.
+   */
+  #placeSearches(): void {
+    const { lastPick } = this.#machine.scx.idle;
+    const { events, tasks } = this.recording;
+    const seen = new Set<number>();
+    let prev: number | string = -1;
+    for (const [at, [, cpu, event, task, other, a]] of events.entries()) {
+      if (event === 'select_cpu') prev = other;
+      if (seen.has(cpu)) continue;
+      let found: number | string | undefined;
+      if (event === 'kf_select_cpu_dfl' && a === 1 && other !== prev && other !== cpu) found = other;
+      const step = event === 'mark' ? tasks[task]?.[Number(a)] : undefined;
+      if (step?.verb === 'affinity') {
+        const whose = step.task === 'self' ? task : step.task;
+        const next = events
+          .slice(at + 1)
+          .find((e) => e[3] === whose && ['tp_migrate', 'mark', 'tp_exit'].includes(e[2]));
+        if (next?.[2] === 'tp_migrate') found = next[4];
+        else if ((step.cpus as number[]).length === 1) found = (step.cpus as number[])[0];
+      }
+      if (found === undefined) continue;
+      seen.add(cpu);
+      lastPick[cpu] = Number(found) - 1;
+    }
+  }
+
   /** Which CPU the helper of sched_ext is woken on is the RT class's choice, which is an input like other noise. */
   #placeHelper(): void {
     const helper = this.#machine.kthreads.helper();
@@ -187,7 +207,7 @@ class Run {
     }
   }
 
-  #disturb({ pid, cpu: id, to, from, tells }: Noise): void {
+  #disturb({ pid, cpu: id, to, tells }: Noise): void {
     const machine = this.#machine;
     const task = this.#others.get(pid);
     const cpu = machine.cpus[id]!;
@@ -206,8 +226,7 @@ class Run {
       task.scx.cpu = id;
       task.kt.state = TASK_STATE.RUNNING;
       machine.schedule.enqueue(cpu, task, QUEUE.wakeup | QUEUE.noclock);
-      if (tells === from) machine.resched(id);
-      else if (tells !== undefined) machine.at(tells, () => machine.interrupt(cpu, () => machine.resched(id)));
+      if (tells !== undefined) machine.resched(id);
     });
   }
 

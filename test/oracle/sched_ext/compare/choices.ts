@@ -1,0 +1,68 @@
+import type { RecordedEvent, Recording } from '../recording.js';
+
+/** A run of __schedule(): when it began, and the index of the switch that it ended in, -1 if the task stayed. */
+export interface Choice {
+  readonly from: number;
+  readonly to: number;
+  readonly end: number;
+  /** The task went to sleep. */
+  readonly voluntary: boolean;
+}
+
+/** Longest that a CPU takes from one event of a choice to the next. */
+const GAP_NS = 40_000;
+
+/** What a CPU notes while it chooses, whichever task it is about. */
+const WITHIN = new Set([
+  ...['dispatch', 'kf_move_to_local', 'dequeue', 'running', 'update_idle', 'cpu_acquire', 'cpu_release', 'tp_migrate'],
+]);
+/** …if it is about the task that ran before. */
+const OF_PREVIOUS = new Set(['enqueue', 'kf_insert', 'quiescent']);
+
+/** Runs of __schedule() that a recording shows, of each CPU, in order. */
+export function choicesOf({ events, cpus }: Recording): Choice[][] {
+  return Array.from({ length: cpus }, (_, cpu) => {
+    const own = events.filter((e) => e[1] === cpu);
+    const choices: Choice[] = [];
+    for (const [at, [ns, , event]] of own.entries()) {
+      if (event === 'tp_switch') {
+        const [, , , prev, , preempt, state] = own[at]!;
+        const voluntary = preempt === 0 && state !== 0 && !prev.startsWith('swapper/');
+        choices.push({ from: beginOf(own, at), to: ns, end: events.indexOf(own[at]!), voluntary });
+      } else if (event === 'dispatch' && !switchFollows(own, at)) {
+        choices.push({ from: beginOf(own, at), to: ns, end: -1, voluntary: false });
+      }
+    }
+    return choices;
+  });
+}
+
+function switchFollows(own: readonly RecordedEvent[], at: number): boolean {
+  for (let i = at + 1; i < own.length && own[i]![0] - own[i - 1]![0] < GAP_NS; i++) {
+    const [, , event] = own[i]!;
+    if (event === 'tp_switch') return true;
+    if (!WITHIN.has(event) && !OF_PREVIOUS.has(event) && event !== 'stopping') return false;
+    if (event === 'dispatch') return true;
+  }
+  return false;
+}
+
+/** When the choice began that event `at` of a CPU belongs to. */
+function beginOf(own: readonly RecordedEvent[], at: number): number {
+  const [, , event, task] = own[at]!;
+  let prev = event === 'tp_switch' || task !== '-' ? task : undefined;
+  let first = at;
+  for (let i = at - 1; i >= 0 && own[i + 1]![0] - own[i]![0] < GAP_NS; i--) {
+    const [, , name, of, , runnable] = own[i]!;
+    if (name === 'stopping' && (prev === undefined || of === prev)) {
+      if (runnable === 0) return own[i]![0];
+      first = i;
+      continue;
+    }
+    if (name === 'dispatch' && of !== '-') prev ??= of;
+    const runs = name === 'running' && of === prev;
+    if (!runs && (WITHIN.has(name) || (OF_PREVIOUS.has(name) && of === prev))) first = i;
+    else break;
+  }
+  return own[first]![0];
+}
