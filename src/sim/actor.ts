@@ -10,6 +10,8 @@ import type { Waitable } from './sync.js';
 /** What a task's steps work with besides the machine. */
 export interface Stage {
   readonly machine: SimMachine;
+  /** When timers that all tasks share were due last. */
+  readonly timers: Map<string, number>;
   readonly onStep: ((task: SimTask, step: number) => void) | null;
   random(task: SimTask): Random;
   /** What a step sleeps for that takes something. */
@@ -28,7 +30,11 @@ const SLEPT = 4;
 const WAIT = 5;
 const WAITED = 6;
 const YIELD = 7;
-const STEP_DONE = 8;
+const SPIN = 8;
+const STEP_DONE = 9;
+
+/** A task that spins looks at the clock so often, ns. */
+const LOOK = 32_000;
 
 /** So many steps at one time are a loop without an end. */
 const MAX_STEPS = 1_000_000;
@@ -48,6 +54,8 @@ export class Actor implements Iterator<number, void, void> {
   /** Rounds left of the loops around the step, innermost last. */
   #rounds: number[] | null = null;
   #over = false;
+  /** Until when it spins. */
+  #until = 0;
   #steps = 0;
   #stepsAt = -1;
   readonly #result: { done: false; value: number } = { done: false, value: 0 };
@@ -103,7 +111,7 @@ export class Actor implements Iterator<number, void, void> {
           if (task.step < 0) task.kt.comm = this.comm;
           task.step = this.#pc;
           stage.onStep?.(task, this.#pc);
-          this.#cost = step.verb === 'run' ? 0 : machine.costs.syscallReturn;
+          this.#cost = step.verb === 'run' || step.verb === 'spin' ? 0 : machine.costs.syscallReturn;
           const value = this.#begin(step);
           if (value === undefined) return undefined;
           return value;
@@ -117,6 +125,12 @@ export class Actor implements Iterator<number, void, void> {
           else machine.classes.yieldTask(machine.here, task);
           this.#state = BETWEEN;
           return SCHEDULE;
+        case SPIN: {
+          const left = this.#until - machine.now;
+          if (left > 0) return machine.toward(task, 'effect', Math.min(left, LOOK), true);
+          this.#state = BETWEEN;
+          continue;
+        }
         case SLEEP:
           if (this.#over) {
             this.#state = BETWEEN;
@@ -155,13 +169,20 @@ export class Actor implements Iterator<number, void, void> {
       case 'run':
         this.#state = STEP_DONE;
         return machine.toward(task, 'effect', this.#draw(step.ns), true);
+      case 'spin': {
+        const ns = this.#draw(step.ns);
+        this.#until = machine.now + ns;
+        this.#state = SPIN;
+        return machine.toward(task, 'effect', Math.min(ns, LOOK), true);
+      }
       case 'sleep':
         return this.#sleepUntil(machine.timing.timer(task, this.#draw(step.ns)));
       case 'timer': {
         const now = machine.now;
         task.timers ??= new Map();
-        const due = (task.timers.get(step.timer) ?? now) + this.#draw(step.ns);
-        task.timers.set(step.timer, Math.max(due, now));
+        const timers = step.shared ? stage.timers : task.timers;
+        const due = (timers.get(step.timer) ?? now) + this.#draw(step.ns);
+        timers.set(step.timer, step.absolute ? due : Math.max(due, now));
         if (due > now) return this.#sleepUntil(due);
         this.#state = STEP_DONE;
         return machine.toward(task, 'effect', machine.costs.syscall);

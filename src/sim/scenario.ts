@@ -5,7 +5,7 @@ import type { Duration } from './duration.js';
  * barriers, points and timers are named by whoever uses them.
  */
 export type SimStep =
-  | { verb: 'run' | 'sleep'; ns: Duration }
+  | { verb: 'run' | 'spin' | 'sleep'; ns: Duration }
   | { verb: 'yield' | 'wait' | 'exec' }
   | { verb: 'fork'; task: string }
   | { verb: 'exit'; status: number }
@@ -13,7 +13,8 @@ export type SimStep =
   | { verb: 'nice'; task: string; value: number }
   | { verb: 'affinity'; task: string; cpus: readonly number[] }
   | { verb: 'policy'; task: string; name: PolicyName; priority: number; deadline?: DeadlineParams }
-  | { verb: 'write' | 'read'; pipe: number | string }
+  | { verb: 'write'; pipe: number | string; sync?: boolean }
+  | { verb: 'read'; pipe: number | string }
   | { verb: 'futexwait'; word: number | string }
   | { verb: 'futexwake'; word: number | string; sync?: boolean }
   | { verb: 'mkcgroup' | 'rmcgroup'; cgroup: string }
@@ -21,7 +22,7 @@ export type SimStep =
   | { verb: 'cgmax'; cgroup: string; max: CpuMaxNs }
   | { verb: 'cgroup'; task: string; cgroup: string }
   | { verb: 'cpu'; cpu: number; online: boolean }
-  | { verb: 'timer'; timer: string; ns: Duration }
+  | { verb: 'timer'; timer: string; ns: Duration; absolute?: boolean; shared?: boolean }
   | { verb: 'lock' | 'unlock'; mutex: string }
   | { verb: 'condwait'; cond: string; mutex: string }
   | { verb: 'signal' | 'broadcast'; cond: string; sync?: boolean }
@@ -61,6 +62,8 @@ export interface TaskSpec {
   name: string;
   /** Default 1. */
   copies?: number;
+  /** Default its name, cut to 15 bytes. */
+  comm?: string;
   steps: readonly SimStep[];
   /** How often the steps are done, Infinity included; default once. Then it exits. */
   repeat?: number;
@@ -75,6 +78,8 @@ export interface TaskSpec {
   nice?: number;
   /** CPUs that it may use; default all. */
   cpus?: readonly number[];
+  /** Where it is forked; default the first of `cpus`, or else the first of the machine. */
+  cpu?: number;
   /** Name of a cgroup of the scenario. */
   cgroup?: string;
   /** A kernel thread. */
@@ -85,6 +90,7 @@ export interface TaskSpec {
 
 /** A cgroup below the root, with the cpu controller on. */
 export interface CgroupSpec {
+  /** `a`, or `a/b` for one below another, which is made, too. */
   name: string;
   /** cpu.weight, 1 to 10000; default 100. */
   weight?: number;
@@ -116,6 +122,8 @@ const STOP = 19;
 
 /** Uses the CPU for so long. */
 export const run = (ns: Duration): SimStep => ({ verb: 'run', ns });
+/** Uses the CPU, or waits for it, until so much time has passed. */
+export const spin = (ns: Duration): SimStep => ({ verb: 'spin', ns });
 export const sleep = (ns: Duration): SimStep => ({ verb: 'sleep', ns });
 export const yieldCpu = (): SimStep => ({ verb: 'yield' });
 /** Starts another task of the scenario as a child. */
@@ -136,8 +144,8 @@ export const policy = (task: string, name: PolicyName, priority = 0): SimStep =>
   name,
   priority,
 });
-/** A byte into or out of a pipe; the reader sleeps until there is one. The writer's wake-up is a sync one. */
-export const write = (pipe: number | string): SimStep => ({ verb: 'write', pipe });
+/** A byte into or out of a pipe; the reader sleeps until there is one. The writer's wake-up is a sync one, unless told not to be. */
+export const write = (pipe: number | string, sync = true): SimStep => ({ verb: 'write', pipe, ...(!sync && { sync }) });
 export const read = (pipe: number | string): SimStep => ({ verb: 'read', pipe });
 /** Sleeps until another task wakes the word; the wake-up is a sync one only if `sync` says so. */
 export const futexWait = (word: number | string): SimStep => ({ verb: 'futexwait', word });
@@ -159,8 +167,16 @@ export const cgroupMax = (cgroup: string, quotaNs: number, periodNs = 100_000_00
 /** Does the steps `times` times, Infinity included. */
 export const repeat = (times: number, ...steps: SimStep[]): SimStep => ({ verb: 'repeat', times, steps });
 export const forever = (...steps: SimStep[]): SimStep => repeat(Number.POSITIVE_INFINITY, ...steps);
-/** Sleeps until the next multiple of a period since the task's first use of the timer; a time that has gone does not sleep. */
-export const timer = (name: string, ns: Duration): SimStep => ({ verb: 'timer', timer: name, ns });
+/**
+ * Sleeps until the next multiple of a period since the task's first use of the timer; a time that has gone does not sleep, and the
+ * next period begins then. `absolute`: it begins when it was due. `shared`: the timer is one for all tasks.
+ */
+export const timer = (name: string, ns: Duration, options: { absolute?: boolean; shared?: boolean } = {}): SimStep => ({
+  verb: 'timer',
+  timer: name,
+  ns,
+  ...options,
+});
 export const lock = (mutex: string): SimStep => ({ verb: 'lock', mutex });
 export const unlock = (mutex: string): SimStep => ({ verb: 'unlock', mutex });
 /** Gives the mutex back, sleeps until the condition is signalled, takes the mutex. */

@@ -3,7 +3,7 @@ import { type Duration, durationFault } from './duration.js';
 import type { CpuMaxNs, DeadlineParams, Scenario, SimStep, TimedEvent } from './scenario.js';
 
 /** More tasks than this are a mistake, or want another tool. */
-const MAX_TASKS = 200_000;
+export const MAX_TASKS = 200_000;
 
 const POLICY_NAMES = ['ext', 'other', 'batch', 'idle', 'fifo', 'rr', 'deadline'];
 
@@ -15,6 +15,8 @@ export function checkScenario(scenario: Scenario, cpus: number): void {
 class Check {
   readonly #names = new Set<string>();
   readonly #cgroups = new Set<string>();
+  /** Tasks of several copies. */
+  readonly #several = new Set<string>();
 
   constructor(
     private readonly scenario: Scenario,
@@ -33,11 +35,12 @@ class Check {
       this.#whole(`${path}.copies`, copies, 1);
       total += copies;
       if (total > MAX_TASKS) this.#fail(`${path}.copies`, `${total} tasks are more than ${MAX_TASKS}`);
+      if (copies > 1) this.#several.add(name);
       if (copies > 1) for (let copy = 0; copy < copies; copy++) this.#names.add(`${name}-${copy}`);
     }
     for (const [at, { name, weight, max }] of cgroups.entries()) {
       const path = `cgroups[${at}]`;
-      if (name === '' || /[/\n\0]/.test(name)) this.#fail(`${path}.name`, `"${name}" is no name of a cgroup`);
+      if (!/^[^/\n\0]+(\/[^/\n\0]+)*$/.test(name)) this.#fail(`${path}.name`, `"${name}" is no name of a cgroup`);
       if (this.#cgroups.has(name)) this.#fail(`${path}.name`, `"${name}" is there twice`);
       this.#cgroups.add(name);
       if (weight !== undefined) this.#whole(`${path}.weight`, weight, 1, 10_000);
@@ -59,12 +62,14 @@ class Check {
   }
 
   #task(path: string, task: Scenario['tasks'][number]): void {
-    const { repeat = 1, startNs, policy, priority, nice, cpus, cgroup, deadline } = task;
+    const { repeat = 1, startNs, policy, priority, nice, cpus, cpu, cgroup, deadline } = task;
     if (repeat !== Number.POSITIVE_INFINITY) this.#whole(`${path}.repeat`, repeat, 0);
     if (startNs !== undefined) this.#duration(`${path}.startNs`, startNs);
     if (policy !== undefined) this.#policy(path, policy, priority ?? 0, deadline !== undefined);
     if (nice !== undefined) this.#whole(`${path}.nice`, nice, -20, 19);
     if (cpus) this.#cpuList(`${path}.cpus`, cpus);
+    if (cpu !== undefined) this.#cpuList(`${path}.cpu`, [cpu]);
+    if (cpu !== undefined && cpus && !cpus.includes(cpu)) this.#fail(`${path}.cpu`, `CPU ${cpu} is not among its cpus`);
     if (cgroup !== undefined) this.#cgroup(`${path}.cgroup`, cgroup);
     if (deadline) this.#deadline(`${path}.deadline`, deadline);
     this.#steps(`${path}.steps`, task.steps);
@@ -81,6 +86,8 @@ class Check {
     if ('task' in step && step.task !== 'self' && !this.#names.has(step.task)) {
       this.#fail(path, `no task ${step.task}`);
     }
+    if (step.verb === 'fork' && this.#several.has(step.task))
+      this.#fail(path, `${step.task} has several copies: fork one of them`);
     if ('ns' in step) this.#duration(path, step.ns);
     if ('cgroup' in step && step.verb !== 'rmcgroup') this.#cgroup(path, step.cgroup);
     switch (step.verb) {

@@ -38,7 +38,9 @@ export function parseScenario(text: string): Scenario {
 
 const TASK_KEYS = [
   'name',
+  'comm',
   'copies',
+  'cpu',
   'steps',
   'repeat',
   'start',
@@ -58,7 +60,9 @@ function taskOf(value: JsonValue): TaskSpec {
   const repeat = members.get('repeat');
   const start = members.get('start');
   const optional = {
+    comm: members.get('comm')?.string(),
     copies: members.get('copies')?.whole(1),
+    cpu: members.get('cpu')?.whole(0),
     repeat: repeat && timesOf(repeat),
     startNs: start && durationOf(start),
     policy: members.get('policy')?.oneOf(POLICY_NAMES),
@@ -143,7 +147,8 @@ const MORE: Readonly<Record<string, readonly string[]>> = {
   wake: ['sync'],
   signal: ['sync'],
   broadcast: ['sync'],
-  timer: ['period'],
+  timer: ['period', 'absolute', 'shared'],
+  write: ['sync'],
   wait_cond: ['mutex'],
   barrier: ['parties'],
   repeat: ['steps'],
@@ -177,18 +182,25 @@ const CHANGES: Readonly<Record<string, Reader<EventStep>>> = {
   online: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: true }),
 };
 
+const flagOf = (members: Members, name: string) => members.get(name)?.boolean();
 const sync = (members: Members) => members.get('sync')?.boolean() ?? false;
 
 const STEPS: Readonly<Record<string, Reader<SimStep>>> = {
   run: (value) => ({ verb: 'run', ns: durationOf(value) }),
   sleep: (value) => ({ verb: 'sleep', ns: durationOf(value) }),
-  timer: (value, members) => ({ verb: 'timer', timer: value.string(), ns: durationOf(need(members, 'period', value)) }),
+  spin: (value) => ({ verb: 'spin', ns: durationOf(value) }),
+  timer: (value, members) => ({
+    verb: 'timer',
+    timer: value.string(),
+    ns: durationOf(need(members, 'period', value)),
+    ...defined({ absolute: flagOf(members, 'absolute'), shared: flagOf(members, 'shared') }),
+  }),
   yield: (value) => flag('yield', value),
   wait: (value) => flag('wait', value),
   exec: (value) => flag('exec', value),
   fork: (value) => ({ verb: 'fork', task: value.string() }),
   exit: (value) => ({ verb: 'exit', status: value.whole(0, 255) }),
-  write: (value) => ({ verb: 'write', pipe: nameOf(value) }),
+  write: (value, members) => ({ verb: 'write', pipe: nameOf(value), ...defined({ sync: flagOf(members, 'sync') }) }),
   read: (value) => ({ verb: 'read', pipe: nameOf(value) }),
   await: (value) => ({ verb: 'futexwait', word: nameOf(value) }),
   wake: (value, members) => ({ verb: 'futexwake', word: nameOf(value), sync: sync(members) }),

@@ -7,7 +7,7 @@ import { draw } from './duration.js';
 import { WF } from './flags.js';
 import type { SimMachine } from './machine.js';
 import type { CgroupSpec, EventStep, PolicyName, Scenario, SimTasks, TaskSpec } from './scenario.js';
-import { checkScenario } from './scenario_check.js';
+import { checkScenario, MAX_TASKS } from './scenario_check.js';
 import { type FlatStep, flatten } from './script.js';
 import { BLOCK, type Program, type SimTask } from './sim_task.js';
 import { Futex, Gate, Mutex, Pipe, type Waitable } from './sync.js';
@@ -60,6 +60,7 @@ export class Workload implements Stage {
   readonly #cgroups: readonly CgroupSpec[];
   readonly #events: NonNullable<Scenario['events']>;
   readonly #forked = new Set<string>();
+  readonly timers = new Map<string, number>();
   /** Tasks that live, and those that are still to be started. */
   #alive = 0;
   #due = 0;
@@ -124,9 +125,16 @@ export class Workload implements Stage {
 
   #makeCgroup({ name, weight, max }: CgroupSpec): void {
     const { cgroups } = this.machine.kernel;
-    const cgroup = cgroups.create(cgroups.root, name, { cpu: true });
-    const err = this.machine.scx.cgroups.online(cgroup);
-    if (err !== 0) throw new InputError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);
+    let parent = cgroups.root;
+    for (const part of name.split('/')) {
+      const path = `${parent === cgroups.root ? '' : parent.path}/${part}`;
+      const found = cgroups.byPath(path);
+      const cgroup = found ?? cgroups.create(parent, part, { cpu: true });
+      const err = found ? 0 : this.machine.scx.cgroups.online(cgroup);
+      if (err !== 0) throw new InputError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);
+      parent = cgroup;
+    }
+    const cgroup = parent;
     if (weight !== undefined) this.machine.scx.cgroups.setWeight(cgroup, weight);
     if (max !== undefined) this.#setMax(name, max);
   }
@@ -137,8 +145,8 @@ export class Workload implements Stage {
     const pid = this.pids[name];
     const cgroup = spec.cgroup === undefined ? undefined : this.machine.kernel.cgroups.byPath(`/${spec.cgroup}`);
     const all: TaskOptions = {
-      comm: commOf(spec.name),
-      cpu: spec.cpus?.[0] ?? this.machine.here.id,
+      comm: commOf(spec),
+      cpu: spec.cpu ?? spec.cpus?.[0] ?? this.machine.here.id,
       ...(pid !== undefined && { pid }),
       ...(spec.policy !== undefined && { policy: POLICIES[spec.policy] }),
       ...(spec.priority !== undefined && { rtPriority: spec.priority }),
@@ -154,13 +162,14 @@ export class Workload implements Stage {
 
   #actor(task: SimTask): Actor {
     const { script, spec } = this.#roles.get(task.name)!;
-    return new Actor(this, task, script, commOf(spec.name));
+    return new Actor(this, task, script, commOf(spec));
   }
 
   #born(name: string, role: Role, task: SimTask | number): SimTask | number {
     this.tasks.set(name, task);
     if (typeof task === 'number') return task;
-    this.#alive++;
+    if (++this.#alive > MAX_TASKS)
+      throw new InputError(`scenario: more than ${MAX_TASKS} tasks at a time (the last: ${name})`);
     const births = role.births++;
     if (births > 0) task.seed = mix(role.seed, births);
     else task.seed = role.seed;
@@ -262,7 +271,7 @@ export class Workload implements Stage {
         const pipe = this.#pipe(step.pipe);
         pipe.bytes++;
         const reader = pipe.shift();
-        if (reader) machine.wakeups.wake(reader, WF.sync);
+        if (reader) machine.wakeups.wake(reader, step.sync === false ? 0 : WF.sync);
         return;
       }
       case 'futexwake': {
@@ -473,8 +482,8 @@ function specsOf(tasks: SimTasks): TaskSpec[] {
 }
 
 /** As much of a name as task_struct has room for. */
-function commOf(name: string): string {
-  let comm = name.slice(0, COMM_BYTES);
+function commOf({ name, comm: wanted = name }: TaskSpec): string {
+  let comm = wanted.slice(0, COMM_BYTES);
   while (new TextEncoder().encode(comm).length > COMM_BYTES) comm = comm.slice(0, -1);
   return comm;
 }
