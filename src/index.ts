@@ -36,3 +36,4 @@ export type {
   HostFn,
   VmFault,
 } from './vm/types.js';
+export * as workload from './workload/index.js';

@@ -23,7 +23,8 @@ export async function inFileAsync<T>(file: string, body: () => Promise<T>): Prom
   }
 }
 
-function fileName(file: string): string {
+/** What a file is called in messages. */
+export function fileName(file: string): string {
   return file === '-' ? 'standard input' : file;
 }
 

@@ -6,14 +6,21 @@ import {
   formatReport,
   type Machine,
   type MachineDescription,
-  parseScenario,
   parseTime,
   parseTopology,
   runScheduler,
   type SimReport,
   schedulerMap,
 } from '../../sim/index.js';
-import { type AddCommand, inFile, json } from '../command.js';
+import {
+  describeLibrary,
+  isLibraryName,
+  type LoadedWorkload,
+  libraryWorkload,
+  loadWorkload,
+  type WorkloadTarget,
+} from '../../workload/index.js';
+import { type AddCommand, fileName, inFile, json, readInput } from '../command.js';
 import type { Io } from '../io.js';
 import { kernelOptions, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
@@ -34,11 +41,18 @@ export const addSim: AddCommand = (program, io, exit) => {
     .description('run a sched_ext scheduler against a simulated machine and a workload, and show what happened')
     .argument('<file>', 'BPF object with a sched_ext_ops map')
     .option('--map <name>', 'which scheduler, if the object has several')
-    .option('--workload <file>', 'what runs, in JSON (docs/sim.md; default: a mix of everything)')
+    .option(
+      '--workload <name|file>',
+      'what runs: a ready workload (below), a scenario, a file of rt-app, a trace (docs/workloads.md)',
+    )
     .option('--topology <shape>', '2n2l4c2t (nodes, caches, cores, threads), or a description in JSON or a file of it')
-    .option('--duration <time>', 'simulated time at most, such as 500ms or 2s', `${DEFAULT_DURATION_NS / 1e9}s`)
+    .option(
+      '--duration <time>',
+      `simulated time at most, such as 500ms (default: the workload's own, or ${DEFAULT_DURATION_NS / 1e9}s)`,
+    )
     .option('--seed <n>', 'of random numbers that the workload and programs draw', '1')
-    .option('--json', 'one JSON document');
+    .option('--json', 'one JSON document')
+    .addHelpText('after', `\nReady workloads, as --workload NAME or NAME:key=value,key=value\n${describeLibrary()}`);
   withLoadOptions(command).action(async (file: string, options: SimOptions) => {
     const started = performance.now();
     const report = await run(io, file, options);
@@ -55,10 +69,9 @@ type Result = SimReport & { spans: ReturnType<typeof spansOf> };
 const spansOf = (machine: Machine) => machine.stats.cpus.map((cpu) => cpu.spans);
 
 async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
-  const durationNs = time('--duration', options.duration);
+  const wantedNs = options.duration === undefined ? undefined : time('--duration', options.duration);
   const seed = wholeNumber('--seed', options.seed);
   const topology = options.topology === undefined ? undefined : topologyOf(io, options.topology);
-  const scenario = options.workload === undefined ? undefined : workloadOf(io, options.workload);
   const object = openInput(io, file, options);
   const map = schedulerMap(object.structOps, file, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
@@ -72,9 +85,13 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     kernel.statsHolders++;
     const { machine } = addSubsystems(kernel, { ...(topology && { topology }), seed });
     const hooks = await loadInput(io, file, object, kernel, options);
-    machine.load(scenario ?? defaultScenario(kernel.cpus));
+    const workload = workloadOf(io, options.workload, { cpus: kernel.cpus, costs: machine.costs });
+    for (const note of workload.notes) io.err(`vmtable: ${fileName(options.workload!)}: ${note}\n`);
+    machine.load(workload.scenario);
     await hooks.beforeAttach?.(object, kernel);
-    const report = inFile(file, () => runScheduler(machine, map, durationNs));
+    const report = inFile(file, () =>
+      runScheduler(machine, map, wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS),
+    );
     return { ...report, spans: spansOf(machine) };
   } finally {
     object.close();
@@ -88,9 +105,11 @@ function topologyOf(io: Io, text: string): MachineDescription {
   return inFile(text, () => parseTopology(content));
 }
 
-function workloadOf(io: Io, file: string) {
-  const bytes = file === '-' ? io.readStdin() : io.readFile(file);
-  return inFile(file, () => parseScenario(new TextDecoder().decode(bytes)));
+function workloadOf(io: Io, text: string | undefined, target: WorkloadTarget): LoadedWorkload {
+  if (text === undefined) return { scenario: defaultScenario(target.cpus), notes: [] };
+  if (isLibraryName(text)) return { scenario: libraryWorkload(text), notes: [] };
+  const bytes = readInput(io, text);
+  return inFile(text, () => loadWorkload(bytes, target));
 }
 
 function time(option: string, text = ''): number {

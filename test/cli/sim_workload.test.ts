@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { cli } from '../../src/cli/cli.js';
+import { nodeIo } from '../../src/cli/node_io.js';
+
+const FIFO = 'samples/scx_fifo.bpf.o';
+const FIXTURES = 'test/workload/fixtures';
+
+async function sim(workload: string, args: string[] = [], stdin = '') {
+  let out = '';
+  let err = '';
+  const status = await cli(['sim', FIFO, '--json', '--workload', workload, ...args], {
+    ...nodeIo,
+    readStdin: () => new TextEncoder().encode(stdin),
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    colour: false,
+    width: 100,
+  });
+  return { status, err, json: () => JSON.parse(out) };
+}
+
+describe('sim --workload', () => {
+  it('takes a ready workload, for as long as is said', async () => {
+    const { status, err, json } = await sim('audio:loads=1', ['--duration', '30ms']);
+    expect([status, err, json().simulatedNs]).toEqual([0, '', 30_000_000]);
+    expect(json().groups.map(({ name }: { name: string }) => name)).toEqual(['driver', 'client', 'load']);
+  });
+
+  it('takes a file of rt-app, for as long as the file says, and tells what has no effect', async () => {
+    const text = '{"tasks": {"t": {"run": 900000, "sleep": 100000, "util_max": 5}}, "global": {"duration": 3}}';
+    const { status, err, json } = await sim('-', [], text);
+    expect([status, json().simulatedNs]).toEqual([0, 3_000_000_000]);
+    expect(err).toBe('vmtable: standard input: util_max: clamps of utilization have no effect here\n');
+    const video = await sim(`${FIXTURES}/video.json`, ['--duration', '100ms']);
+    expect([video.status, video.err]).toEqual([0, '']);
+  });
+
+  it('takes a trace, until it is over, and tells what was dropped', async () => {
+    const trace = readFileSync(`${FIXTURES}/build.perf.txt`, 'utf8');
+    const { status, err, json } = await sim('-', ['--topology', '1c'], `CPU:1 [LOST 5 EVENTS]\n${trace}?\n`);
+    expect(status).toBe(0);
+    expect(json().tasks.map(({ name }: { name: string }) => name)).toContain('cc one');
+    expect(err.split('\n')).toEqual([
+      'vmtable: standard input: 5 events lost by the tracer (first at line 1)',
+      expect.stringMatching(/^vmtable: standard input: 1 lines not understood, dropped \(first at line \d+\)$/),
+      'vmtable: standard input: the trace has 2 CPUs, the machine 1',
+      '',
+    ]);
+  });
+
+  it.each([
+    ['audio:loud=1', '', 'workload audio: loud: unknown (known here: period, clients, work, loads)'],
+    [
+      '-',
+      '{"tasks": {"t": {"run": 1, "slep": 2}}}',
+      'standard input: rt-app: tasks.t.slep (line 1): unknown (known here: ',
+    ],
+    [
+      '-',
+      '{"tasks": {"t": {"run": 1, "cpus": [64]}}}',
+      'standard input: rt-app: tasks.t (line 1): cpus: no CPU 64 on a machine with ',
+    ],
+    [
+      '-',
+      '{"tasks": [{"name": "t", "steps": [{"walk": 2}]}]}',
+      'standard input: workload: tasks[0].steps[0]: is none of ',
+    ],
+    ['-', 'no trace', 'standard input: trace: no sched_switch event in 1 lines'],
+  ])('says of %s %s what is wrong, in one line with status 2', async (workload, stdin, message) => {
+    const { status, err } = await sim(workload, [], stdin);
+    expect(status).toBe(2);
+    expect(err).toContain(`vmtable: ${message}`);
+    expect(err.trimEnd()).not.toContain('\n');
+  });
+});
