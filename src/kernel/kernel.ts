@@ -31,6 +31,7 @@ import { Clock } from './clock.js';
 import { type ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
+import { fdInfo } from './fdinfo.js';
 import { Dtors } from './field/dtors.js';
 import { Fields } from './field/fields.js';
 import { CgroupFile, PidFile } from './files.js';
@@ -319,6 +320,11 @@ export class Kernel {
     if (!file) return -ERRNO.EBADF;
     const { object } = file;
     return object instanceof IterFile ? object.read(size) : -ERRNO.EINVAL;
+  }
+
+  /** The object's lines of /proc/self/fdinfo, or -EBADF; see fdInfo. */
+  fdinfo(fd: number): string | number {
+    return fdInfo(this, fd);
   }
 
   /** unlink(2) of a pinned path: 0 or -ENOENT. */

@@ -32,6 +32,7 @@ export async function bootSystem(profile: string): Promise<System> {
   const files: Record<string, () => string | undefined> = {
     '/proc/sys/net/ipv4/tcp_available_congestion_control': () => tcp.algorithms.available,
     '/sys/kernel/sched_ext/state': () => scx.state,
+    '/sys/kernel/sched_ext/switch_all': () => (scx.switchedAll ? '1' : '0'),
     '/sys/kernel/sched_ext/root/ops': () => scx.root?.name,
   };
   const socket = (): Socket => {
