@@ -1,4 +1,4 @@
-import type { Recording } from '../recording.js';
+import type { RecordedEvent, Recording } from '../recording.js';
 import { choicesOf } from './choices.js';
 
 /** A stretch of time for which a task that is not of the workload had a CPU. */
@@ -46,4 +46,54 @@ export function noiseOf(recording: Recording): Noise[] {
   const moved = ({ cpu, from, to }: Noise) =>
     recording.events.some((e) => e[2] === 'tp_migrate' && e[1] === cpu && e[0] >= from && e[0] <= to);
   return noise.filter((one) => one.to > one.from && !(STOPPER.test(names.get(one.pid) ?? '') && moved(one)));
+}
+
+/** A wake-up of a task that is not of the workload but the scheduler's, up to its next sleep. */
+export interface ForeignWake {
+  pid: number;
+  /** CPU that wakes it, and the one that it was on. */
+  cpu: number;
+  prev: number;
+  sync: boolean;
+  from: number;
+  to: number;
+}
+
+const WAKE_SYNC = 0x10;
+const ENQUEUE_WAKEUP = 0x1;
+const DEQUEUE_SLEEP = 0x1;
+
+/** What the scheduler was told of such tasks, in a run in which all tasks are its. */
+export function foreignWakes({ events, tasks }: Recording): ForeignWake[] {
+  const wakes: ForeignWake[] = [];
+  const open = new Map<string, ForeignWake>();
+  const asked = new Map<string, RecordedEvent>();
+  const stopped = new Map<string, number>();
+  for (const event of events) {
+    const [ns, cpu, name, task, , a] = event;
+    if (task in tasks || !task.includes('/')) continue;
+    if (name === 'select_cpu') asked.set(task, event);
+    else if (name === 'stopping') stopped.set(task, ns);
+    else if (name === 'runnable' && (Number(a) & ENQUEUE_WAKEUP) !== 0) {
+      const [begin, , , , prev, flags] = asked.get(task) ?? [ns, cpu, '', '', cpu, 0, 0];
+      const sync = (Number(flags) & WAKE_SYNC) !== 0;
+      const pid = Number(/\d+$/.exec(task)![0]);
+      const wake = { pid, cpu, prev: Number(prev), sync, from: begin, to: Number.POSITIVE_INFINITY };
+      wakes.push(wake);
+      open.set(task, wake);
+      asked.delete(task);
+    } else if (name === 'quiescent' && (Number(a) & DEQUEUE_SLEEP) !== 0) {
+      const wake = open.get(task);
+      if (wake) wake.to = stopped.get(task) ?? ns;
+      open.delete(task);
+    }
+  }
+  return wakes;
+}
+
+/** Pinned tasks are not asked where to run: the CPU of those that never were. */
+export function pinnedTo({ events }: Recording, task: string): number | undefined {
+  if (events.some(([, , name, of]) => name === 'select_cpu' && of === task)) return undefined;
+  const woken = events.some(([, , name, of, , a]) => name === 'runnable' && of === task && (Number(a) & 1) !== 0);
+  return woken ? events.find(([, , name, of]) => name === 'running' && of === task)?.[1] : undefined;
 }

@@ -238,7 +238,8 @@ export class RecordedTiming implements Timing {
       }
       case 'fork-wake': {
         const child = step?.verb === 'fork' ? step.task : '';
-        const wakes = (e: RecordedEvent) => ['runnable', 'tp_wakeup_new'].includes(e[EVENT]) && e[TASK] === child;
+        const wakes = (e: RecordedEvent) =>
+          ['select_cpu', 'runnable', 'tp_wakeup_new'].includes(e[EVENT]) && e[TASK] === child;
         return this.#next(track, wakes, end);
       }
       case 'exit':

@@ -3,10 +3,11 @@ import { TASK_STATE } from '../../../../src/kernel/model/task.js';
 import { QUEUE } from '../../../../src/sched_ext/core.js';
 import { CLASS } from '../../../../src/sched_ext/task.js';
 import { Topology } from '../../../../src/sched_ext/topology.js';
+import { WF } from '../../../../src/sim/flags.js';
 import { BLOCK, type Program, SimMachine, type SimTask, type SimTasks, Workload } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
 import { eventNames, openScheduler } from '../suite.mjs';
-import { type Noise, noiseOf, otherTasks } from './noise.js';
+import { type ForeignWake, foreignWakes, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
 import { RecordedTiming } from './recorded_timing.js';
 
 const HELPER = 'sched_ext_helpe';
@@ -79,6 +80,7 @@ class Run {
     this.#placeSearches();
     const link = object.structOpsMap('trace_ops').attach();
     for (const noise of noiseOf(recording)) machine.at(noise.from, () => this.#disturb(noise));
+    for (const wake of foreignWakes(recording)) machine.at(wake.from, () => this.#wakeForeign(wake));
     this.#placeHelper();
     this.#launch(workload);
     const end = this.#lastOfWorkload();
@@ -109,7 +111,7 @@ class Run {
     const machine = this.#machine;
     const name = Object.keys(tasks)[0]!;
     const born = events.find((e) => e[2] === 'init_task' && e[3] === name);
-    const woken = events.find((e) => e[2] === 'tp_wakeup_new' && e[3] === name);
+    const woken = events.find((e) => ['select_cpu', 'runnable', 'tp_wakeup_new'].includes(e[2]) && e[3] === name);
     const first = events.find((e) => e[2] === 'tp_switch' && e[4] === name);
     const at = born?.[0] ?? woken?.[0] ?? 0;
     const cpu = machine.cpus[(born ?? woken)?.[1] ?? 0]!;
@@ -142,12 +144,12 @@ class Run {
     const { lastPick } = this.#machine.scx.idle;
     const { events, tasks } = this.recording;
     const seen = new Set<number>();
-    let prev: number | string = -1;
+    const prev: (number | string)[] = [];
     for (const [at, [, cpu, event, task, other, a]] of events.entries()) {
-      if (event === 'select_cpu') prev = other;
+      if (event === 'select_cpu') prev[cpu] = other;
       if (seen.has(cpu)) continue;
       let found: number | string | undefined;
-      if (event === 'kf_select_cpu_dfl' && a === 1 && other !== prev && other !== cpu) found = other;
+      if (event === 'kf_select_cpu_dfl' && a === 1 && other !== prev[cpu] && other !== cpu) found = other;
       const step = event === 'mark' ? tasks[task]?.[Number(a)] : undefined;
       if (step?.verb === 'affinity') {
         const whose = step.task === 'self' ? task : step.task;
@@ -188,7 +190,8 @@ class Run {
       machine.kthreads.helper(pid);
       return;
     }
-    const task = machine.kthreads.make(comm, CLASS.fair, 0, 0, undefined, pid);
+    const pinned = pinnedTo(this.recording, `${comm}/${pid}`);
+    const task = machine.kthreads.make(comm, CLASS.fair, 0, 0, pinned === undefined ? undefined : [pinned], pid);
     task.noise = true;
     task.frames.push(this.#noise(task));
     this.#others.set(pid, task);
@@ -215,19 +218,26 @@ class Run {
       machine.interrupt(cpu, () => machine.kthreads.stopWork(cpu, () => {}));
       return;
     }
-    if (!task || !cpu.online) return;
+    // What becomes of a task of the scheduler's own class is its business, once it is awake.
+    if (!task || !cpu.online || task.ext) return;
     this.#ends.set(task, to);
     if (task.scx.onRq) return;
     machine.interrupt(cpu, () => {
-      if (task.ext) {
-        machine.wakeups.wake(task);
-        return;
-      }
       task.scx.cpu = id;
       task.kt.state = TASK_STATE.RUNNING;
       machine.schedule.enqueue(cpu, task, QUEUE.wakeup | QUEUE.noclock);
       if (tells !== undefined) machine.resched(id);
     });
+  }
+
+  #wakeForeign({ pid, cpu: id, prev, sync, to }: ForeignWake): void {
+    const machine = this.#machine;
+    const task = this.#others.get(pid);
+    if (!task?.ext) return;
+    this.#ends.set(task, to);
+    if (task.scx.onRq) return;
+    task.scx.cpu = prev;
+    machine.interrupt(machine.cpus[id]!, () => machine.wakeups.wake(task, sync ? WF.sync : 0));
   }
 
   // ---- What the tracing scheduler wrote down
