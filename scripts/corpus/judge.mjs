@@ -124,9 +124,9 @@ async function loadAndRun(result, path, options, diagnosis) {
     object.close();
     kernel.dispose();
   }
-  for (const { structName, name } of object.structOps) {
+  for (const { structName, name, autoattach } of object.structOps) {
     const drive = DRIVERS[structName.replace(/___.*/, '')];
-    if (!drive) continue;
+    if (!drive || !autoattach) continue;
     const { status, out, failure } = drivenBy([...drive, path, '--kernel', options.kernel, '--map', name, '--json']);
     if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));
   }
@@ -152,7 +152,7 @@ function outcome({ exit, fault }) {
 
 /** Attaches every vtable, one after the other: most subsystems take only one. */
 function attachAll(result, object) {
-  const maps = object.structOps.filter((map) => map.created);
+  const maps = object.structOps.filter((map) => map.created && map.autoattach);
   const failed = maps.flatMap((map) => {
     const answer = attempt(() => map.attach().destroy());
     return answer === true ? [] : [maps.length > 1 ? `${map.name}: ${answer}` : answer];

@@ -18,7 +18,7 @@ const BY_NAME: ReadonlySet<number> = new Set([
 /**
  * BTF of a kernel module, split on the kernel's, out of what a compiler made of the module's types and functions
  * (`clang -target bpf -g` over `vmlinux.h` and the module's header): types that the kernel has by name are the kernel's, all
- * others and every function are added. So a struct_ops type or kfuncs of one's own need only their C declarations.
+ * others and its functions are added. So a struct_ops type or kfuncs of one's own need only their C declarations.
  *
  * @param own BTF of that object; sections and variables of it are left out
  */
@@ -26,8 +26,7 @@ export function moduleBtf(base: Btf, own: BtfView): Btf {
   const copier = new Copier(base, own);
   for (let id = 1; id < own.typeCount; id++) {
     const kind = own.kindOf(id);
-    if (kind === BTF_KIND.FUNC || ((kind === BTF_KIND.STRUCT || kind === BTF_KIND.UNION) && own.nameOf(id) !== ''))
-      copier.copy(id);
+    if (BY_NAME.has(kind) && own.nameOf(id) !== '') copier.copy(id);
   }
   return copier.builder.parse();
 }

@@ -83,6 +83,8 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
       });
   }
   const loadError = tryLoad(object, kernel);
+  // A load refuses helpers that do not exist wherever the call is not ruled out.
+  if (loadError === undefined) for (const finding of missing) if (finding.kind === 'helper') finding.weak = true;
   const needed = [...missing, ...unsupported].filter(({ weak }) => !weak);
   return {
     ok: needed.length === 0 && loadError === undefined,

@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Kernel } from '../../src/kernel/index.js';
 import { type BpfObject, dumpMap, loadMap, openObject } from '../../src/loader/index.js';
+import { isDumpable } from '../../src/loader/snapshot.js';
+import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../src/uapi.js';
 import { fixtureBytes } from './fixtures.js';
 
 // golden/bpftool_map_dump.json: what bpftool 7.1 on Linux 6.18 printed of the maps of fixtures/snapshot.bpf.o, by map.
@@ -120,6 +122,61 @@ describe('a snapshot of all maps', () => {
       { numRuns: 25 },
     );
     other.dispose();
+  });
+});
+
+describe('round trip of every type whose elements have keys', () => {
+  const { ARRAY, PERCPU_ARRAY, HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH, LPM_TRIE } = BPF_MAP_TYPE;
+  const ENTRIES = 6;
+  const map = (type: number) => {
+    const fd = kernel.bpf('MAP_CREATE', {
+      map_type: type,
+      key_size: type === LPM_TRIE ? 8 : 4,
+      value_size: 5,
+      max_entries: type === LRU_PERCPU_HASH || type === LRU_HASH ? 64 : ENTRIES,
+      map_flags: type === LPM_TRIE ? BPF_MAP_FLAG.NO_PREALLOC : 0,
+      map_name: 'any',
+    });
+    expect(fd).toBeGreaterThan(0);
+    return fd;
+  };
+
+  test.each([
+    ['ARRAY', ARRAY],
+    ['PERCPU_ARRAY', PERCPU_ARRAY],
+    ['HASH', HASH],
+    ['PERCPU_HASH', PERCPU_HASH],
+    ['LRU_HASH', LRU_HASH],
+    ['LRU_PERCPU_HASH', LRU_PERCPU_HASH],
+    ['LPM_TRIE', LPM_TRIE],
+  ])('%s', (_name, type) => {
+    const perCpu = [PERCPU_ARRAY, PERCPU_HASH, LRU_PERCPU_HASH].some((other) => other === type);
+    const size = perCpu ? 8 * kernel.cpus : 5;
+    const element = fc.tuple(fc.nat(ENTRIES - 1), fc.uint8Array({ minLength: size, maxLength: size }));
+    fc.assert(
+      fc.property(fc.array(element, { maxLength: ENTRIES }), (elements) => {
+        const [from, to] = [map(type), map(type)];
+        for (const [n, value] of elements) {
+          const key = new Uint8Array((type === LPM_TRIE ? Uint32Array.of(8 + n, n) : Uint32Array.of(n)).buffer);
+          expect(kernel.bpf('MAP_UPDATE_ELEM', { map_fd: from, key, value, flags: 0 })).toBe(0);
+        }
+        const dump = dumpMap(kernel, from);
+        const count = (JSON.parse(dump) as unknown[]).length;
+        expect(loadMap(kernel, to, dump)).toBe(count);
+        expect(sorted(dumpMap(kernel, to))).toEqual(sorted(dump));
+        for (const fd of [from, to]) kernel.close(fd);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test.each([
+    ['QUEUE', BPF_MAP_TYPE.QUEUE],
+    ['STACK', BPF_MAP_TYPE.STACK],
+    ['BLOOM_FILTER', BPF_MAP_TYPE.BLOOM_FILTER],
+    ['RINGBUF', BPF_MAP_TYPE.RINGBUF],
+  ])('%s has none', (_name, type) => {
+    expect(isDumpable(type)).toBe(false);
   });
 });
 

@@ -14,7 +14,7 @@ import {
 } from '../../../assembly/isa.js';
 import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO } from '../../errno.js';
-import { BPF_MAP_TYPE } from '../../uapi.js';
+import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../uapi.js';
 import type { CallTarget } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
@@ -23,6 +23,7 @@ import type { BpfMap } from '../map/map.js';
 import type { BpfAttr } from '../types.js';
 import type { VerifierLog } from './log.js';
 import type { BpfProg } from './prog.js';
+import { reachableInsns } from './reachable.js';
 
 // What the verifier does to references before it looks at anything else: subprograms and kfuncs (add_subprog_and_kfunc),
 // then LD_IMM64 (resolve_pseudo_ldimm64), then the functions that calls name (check_helper_call, check_kfunc_call). Texts
@@ -332,26 +333,41 @@ export class Resolver {
 
   /**
    * Where calls of helpers and kfuncs go; the first one that the kernel would refuse (kernel: check_helper_call,
-   * check_kfunc_call).
+   * check_kfunc_call) and that constants do not rule out.
    */
   callTargets(filter: CallFilter = {}): Refusal | null {
-    let refusal: Refusal | null = null;
+    const refusals: [insn: number, refusal: Refusal][] = [];
     for (const i of this.#starts) {
       if (this.#opcode(i) !== OP_CALL) continue;
       const src = this.#src(i);
       if (src === CALL_KFUNC) {
         const name = this.#kfuncs.get(i)?.name;
         if (name !== undefined && filter.kfunc?.(name) === false) {
-          refusal ??= { errno: -ERRNO.EACCES, text: `calling kernel function ${name} is not allowed` };
+          refusals.push([i, { errno: -ERRNO.EACCES, text: `calling kernel function ${name} is not allowed` }]);
         }
         this.calls.set(i, this.#kfunc(i));
       } else if (src === CALL_HELPER) {
         const target = this.#helper(i, filter);
-        if ('errno' in target) refusal ??= target;
+        if ('errno' in target) refusals.push([i, target]);
         this.calls.set(i, 'errno' in target ? { kind: 'missing', name: `function ${this.#imm(i)}` } : target);
       }
     }
-    return refusal;
+    if (refusals.length === 0) return null;
+    const reachable = reachableInsns(this.insns, (address, bytes) => this.#constant(address, bytes));
+    return refusals.find(([insn]) => reachable(insn))?.[1] ?? null;
+  }
+
+  /** What a load from a map finds that nobody can change (kernel: bpf_map_is_rdonly, bpf_map_direct_read). */
+  #constant(address: bigint, bytes: number): bigint | undefined {
+    for (const map of this.prog.aux.used_maps) {
+      if (!map.frozen || map.writers > 0 || (map.flags & BPF_MAP_FLAG.RDONLY_PROG) === 0) continue;
+      const start = map.directAddress(0);
+      if (typeof start !== 'bigint' || address < start || address + BigInt(bytes) > start + BigInt(map.valueSize))
+        continue;
+      const from = this.kernel.memory.bytes(this.kernel.memory.fromAddress(address), bytes);
+      return from.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
+    }
+    return undefined;
   }
 
   #helper(i: number, filter: CallFilter): CallTarget | Refusal {

@@ -1,0 +1,253 @@
+import {
+  ALU_ADD,
+  ALU_AND,
+  ALU_ARSH,
+  ALU_LSH,
+  ALU_MOV,
+  ALU_MUL,
+  ALU_OR,
+  ALU_RSH,
+  ALU_SUB,
+  ALU_XOR,
+  CALL_SUBPROG,
+  CLASS_ALU,
+  CLASS_ALU64,
+  CLASS_JMP,
+  CLASS_JMP32,
+  CLASS_LD,
+  CLASS_LDX,
+  CLASS_MASK,
+  CLASS_STX,
+  CODE_MASK,
+  JMP_CALL,
+  JMP_EXIT,
+  JMP_JA,
+  JMP_JEQ,
+  JMP_JGE,
+  JMP_JGT,
+  JMP_JLE,
+  JMP_JLT,
+  JMP_JNE,
+  JMP_JSET,
+  JMP_JSGE,
+  JMP_JSGT,
+  JMP_JSLE,
+  JMP_JSLT,
+  MODE_ATOMIC,
+  MODE_MASK,
+  MODE_MEM,
+  OP_LD_IMM64,
+  PSEUDO_FUNC,
+  REG_COUNT,
+  SIZE_B,
+  SIZE_DW,
+  SIZE_H,
+  SIZE_MASK,
+  SIZE_W,
+  SRC_MASK,
+} from '../../../assembly/isa.js';
+import { decodeInsn, type Insn } from '../../asm/insn.js';
+
+/** Values of r0 to r9 that are the same on every way to an insn; r10 is never known. */
+type State = (bigint | undefined)[];
+
+/** `bytes` bytes at an address that can never change, or undefined. */
+export type ReadConstant = (address: bigint, bytes: number) => bigint | undefined;
+
+/**
+ * Which insns a program can get to, as far as constants decide (kernel: what is left of the verifier's pruning of branches
+ * without ranges): addresses of what does not exist are 0, frozen read-only maps have their values. Insns must have their LD_IMM64
+ * resolved. An insn that no constant rules out counts as one that the program gets to.
+ */
+export function reachableInsns(bytes: Uint8Array, read: ReadConstant): (insn: number) => boolean {
+  const flow = new Flow(bytes, read);
+  return flow.run() ? (insn) => flow.reached(insn) : () => true;
+}
+
+class Flow {
+  readonly #insns: Insn[];
+  readonly #states: (State | undefined)[];
+  readonly #work: number[] = [];
+
+  constructor(
+    bytes: Uint8Array,
+    private readonly read: ReadConstant,
+  ) {
+    this.#insns = Array.from({ length: bytes.length / 8 }, (_, i) => decodeInsn(bytes, i * 8));
+    this.#states = new Array<State | undefined>(this.#insns.length);
+  }
+
+  /** False if an indirect jump leaves open where it goes. */
+  run(): boolean {
+    this.#reach(0, unknown());
+    for (let at = this.#work.pop(); at !== undefined; at = this.#work.pop()) {
+      const { op } = this.#insns[at] as Insn;
+      const jump = (op & CLASS_MASK) === CLASS_JMP || (op & CLASS_MASK) === CLASS_JMP32;
+      if (jump && (op & CODE_MASK) === JMP_JA && (op & SRC_MASK) !== 0) return false;
+      this.#step(at);
+    }
+    return true;
+  }
+
+  reached(insn: number): boolean {
+    return this.#states[insn] !== undefined;
+  }
+
+  /** Another way to an insn: what it does not have in common with the others is no longer known. */
+  #reach(at: number, state: State): void {
+    if (at < 0 || at >= this.#insns.length) return;
+    const known = this.#states[at];
+    if (!known) {
+      this.#states[at] = [...state];
+      this.#work.push(at);
+      return;
+    }
+    let changed = false;
+    for (const [r, value] of known.entries()) {
+      if (value === undefined || value === state[r]) continue;
+      known[r] = undefined;
+      changed = true;
+    }
+    if (changed) this.#work.push(at);
+  }
+
+  #step(at: number): void {
+    const insn = this.#insns[at] as Insn;
+    const state: State = [...(this.#states[at] as State)];
+    const { op, dst, src } = insn;
+    switch (op & CLASS_MASK) {
+      case CLASS_ALU:
+      case CLASS_ALU64:
+        state[dst] = alu(insn, state[dst], state[src]);
+        break;
+      case CLASS_LD:
+        if (op === OP_LD_IMM64) {
+          this.#loadImm64(at, insn, state);
+          return;
+        }
+        // LD_ABS and LD_IND scratch like calls.
+        state.fill(undefined, 0, 6);
+        break;
+      case CLASS_LDX: {
+        const base = state[src];
+        const plain = (op & MODE_MASK) === MODE_MEM && base !== undefined;
+        state[dst] = plain ? this.read(BigInt.asUintN(64, base + BigInt(insn.off)), sizeOf(op)) : undefined;
+        break;
+      }
+      case CLASS_STX:
+        if ((op & MODE_MASK) === MODE_ATOMIC) {
+          state[src] = undefined;
+          state[0] = undefined;
+        }
+        break;
+      case CLASS_JMP:
+      case CLASS_JMP32:
+        this.#jump(at, insn, state);
+        return;
+      default:
+    }
+    this.#reach(at + 1, state);
+  }
+
+  #loadImm64(at: number, { dst, src, imm }: Insn, state: State): void {
+    if (src === PSEUDO_FUNC) {
+      this.#reach(at + imm + 1, unknown());
+      state[dst] = undefined;
+    } else {
+      const high = (this.#insns[at + 1]?.imm ?? 0) >>> 0;
+      state[dst] = src === 0 ? (BigInt(high) << 32n) | BigInt(imm >>> 0) : undefined;
+    }
+    this.#reach(at + 2, state);
+  }
+
+  #jump(at: number, insn: Insn, state: State): void {
+    const { op, dst, src, off, imm } = insn;
+    const wide = (op & CLASS_MASK) === CLASS_JMP;
+    switch (op & CODE_MASK) {
+      case JMP_EXIT:
+        return;
+      case JMP_CALL:
+        if (src === CALL_SUBPROG) this.#reach(at + imm + 1, unknown());
+        state.fill(undefined, 0, 6);
+        this.#reach(at + 1, state);
+        return;
+      case JMP_JA:
+        this.#reach(at + 1 + (wide ? off : imm), state);
+        return;
+      default:
+    }
+    const operand = (op & SRC_MASK) !== 0 ? state[src] : BigInt.asUintN(64, BigInt(imm));
+    const taken = compare(op & CODE_MASK, state[dst], operand, wide ? 64 : 32);
+    if (taken !== false) this.#reach(at + 1 + off, state);
+    if (taken !== true) this.#reach(at + 1, state);
+  }
+}
+
+function unknown(): State {
+  return new Array<undefined>(REG_COUNT).fill(undefined);
+}
+
+const SIZES: Readonly<Record<number, number>> = { [SIZE_W]: 4, [SIZE_H]: 2, [SIZE_B]: 1, [SIZE_DW]: 8 };
+
+function sizeOf(op: number): number {
+  return SIZES[op & SIZE_MASK] as number;
+}
+
+function alu({ op, off, imm }: Insn, left: bigint | undefined, reg: bigint | undefined): bigint | undefined {
+  const bits = (op & CLASS_MASK) === CLASS_ALU64 ? 64 : 32;
+  const right = (op & SRC_MASK) !== 0 ? reg : BigInt(imm);
+  const code = op & CODE_MASK;
+  // Sign-extending moves, signed division and addr_space_cast have an offset.
+  if (right === undefined || off !== 0) return undefined;
+  if (code === ALU_MOV) return BigInt.asUintN(bits, right);
+  if (left === undefined) return undefined;
+  const shift = right & BigInt(bits - 1);
+  const a = BigInt.asUintN(bits, left);
+  const result: Readonly<Record<number, () => bigint>> = {
+    [ALU_ADD]: () => a + right,
+    [ALU_SUB]: () => a - right,
+    [ALU_MUL]: () => a * right,
+    [ALU_OR]: () => a | BigInt.asUintN(bits, right),
+    [ALU_AND]: () => a & BigInt.asUintN(bits, right),
+    [ALU_XOR]: () => a ^ BigInt.asUintN(bits, right),
+    [ALU_LSH]: () => a << shift,
+    [ALU_RSH]: () => a >> shift,
+    [ALU_ARSH]: () => BigInt.asIntN(bits, a) >> shift,
+  };
+  const value = result[code]?.();
+  return value === undefined ? undefined : BigInt.asUintN(bits, value);
+}
+
+/** RFC 9669 section 4.3. Undefined: either. */
+function compare(code: number, left: bigint | undefined, right: bigint | undefined, bits: number): boolean | undefined {
+  if (left === undefined || right === undefined) return undefined;
+  const [a, b] = [BigInt.asUintN(bits, left), BigInt.asUintN(bits, right)];
+  const [sa, sb] = [BigInt.asIntN(bits, a), BigInt.asIntN(bits, b)];
+  switch (code) {
+    case JMP_JEQ:
+      return a === b;
+    case JMP_JGT:
+      return a > b;
+    case JMP_JGE:
+      return a >= b;
+    case JMP_JSET:
+      return (a & b) !== 0n;
+    case JMP_JNE:
+      return a !== b;
+    case JMP_JSGT:
+      return sa > sb;
+    case JMP_JSGE:
+      return sa >= sb;
+    case JMP_JLT:
+      return a < b;
+    case JMP_JLE:
+      return a <= b;
+    case JMP_JSLT:
+      return sa < sb;
+    case JMP_JSLE:
+      return sa <= sb;
+    default:
+      // may_goto, and what there is not.
+      return undefined;
+  }
+}
