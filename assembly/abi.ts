@@ -228,6 +228,21 @@ export const RUN_FUEL = EXEC_RECORDS + 324;
 export const RUN_INSNS = EXEC_RECORDS + 328;
 export const RUN_BLOCK = EXEC_RECORDS + 336;
 
+/** Of the running context: its frame with r10 at window offset t is at FRAME_BIAS + t / 2; that offset of the last frame. */
+export const FRAME_BIAS = EXEC_RECORDS + 368;
+export const LAST_FRAME = EXEC_RECORDS + 372;
+/** What the function that compiled code called last asks for: FAULT_* or CALL_*, 0 to go on. */
+export const JIT_STATUS = EXEC_RECORDS + 376;
+/** u64 cookie of the exception that it asks for. */
+export const JIT_COOKIE = EXEC_RECORDS + 392;
+/** What translate made: u32 core address and bytes of the module; or why it made none. */
+export const JIT_CODE = EXEC_RECORDS + 380;
+export const JIT_BYTES = EXEC_RECORDS + 384;
+export const JIT_REASON = EXEC_RECORDS + 388;
+/** Values of JIT_REASON. */
+export const JIT_NO_MEMORY = 1;
+export const JIT_TOO_LARGE = 2;
+
 // A slot: one decoded insn (LD_IMM64 is one). Registers are byte offsets into REGS.
 //
 //   0      1        2      3      4               8                                16
@@ -257,7 +272,14 @@ export const PROG_FLAGS = 28;
 export const PROG_WRITE_CLASSES = 32;
 export const PROG_EXCEPTION = 36; // core address of the exception callback's first slot, or 0
 export const PROG_ARENA = 40; // record of the arena that addr_space_cast refers to, or 0
-export const PROG_BYTES = 56;
+/** Functions of the program that can be entered from outside, main first: (slot, index in the table) u32 each. */
+export const PROG_ENTRIES = 44;
+export const PROG_ENTRY_COUNT = 48;
+/** Index in the table of compiled main, or 0. */
+export const PROG_CODE = 52;
+/** u16 a slot: registers that may still be read before it, bit by bit. */
+export const PROG_LIVE = 56;
+export const PROG_BYTES = 60;
 export const INSN_SUBPROG = 0x80000000;
 export const INSN_NO_SLOT = 0x7fffffff;
 export const PROG_OBJECT = 1; // object checks
@@ -302,7 +324,7 @@ export const CTX_BLOCK = 68; // RUN_BLOCK
 export const CTX_REGS = 72; // r0..r10
 export const CTX_R10 = CTX_REGS + 80;
 export const CTX_FRAMES = 160;
-export const CTX_BYTES = CTX_FRAMES + 8 * 88;
+export const CTX_BYTES = CTX_FRAMES + 8 * 264;
 export const FAULT_WRITE_BIT = 0x80000000;
 // CTX_FLAGS
 export const CTX_COUNT_INSNS = 1;
@@ -326,7 +348,8 @@ export const FRAME_LOOP_CTX = 64; // u64
 export const FRAME_LOOP_DONE = 80; // u64 elements that for_each visited
 export const FRAME_TAIL_RET = 72; // FRAME_RET and program before a tail call in this frame
 export const FRAME_TAIL_PROG = 76;
-export const FRAME_BYTES = 88;
+/** Half of STACK_STRIDE, so that a frame's record follows from its r10. */
+export const FRAME_BYTES = 264;
 
 /** may_goto falls through this often in a frame, then jumps (kernel 6.12: BPF_MAX_LOOPS, counted down on the stack). */
 export const MAY_GOTO_LOOPS = 8388608;
@@ -337,6 +360,7 @@ export const RUN_PAUSED = 1;
 export const RUN_FAULT = 2;
 export const RUN_NO_CTX = 3; // invoke: the pool is empty
 export const RUN_SWITCH = 4; // inside the core: another program goes on
+export const RUN_INTERPRET = 5; // inside the core: the interpreter goes on
 
 // ---- Structural checks -----------------------------------------------------------------------------------------------
 

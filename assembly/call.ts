@@ -62,12 +62,14 @@ function after(pc: u32, fault: u32): u32 {
 
 /** As after; what checkArg found goes into the context. */
 function afterArgs(pc: u32, fault: u32): u32 {
-  if (fault) {
-    const ctx = load<u32>(abi.CUR_CTX);
-    store<u64>(ctx, load<u64>(abi.ARG_ADDR), abi.CTX_FAULT_ADDR);
-    store<u32>(ctx, load<u32>(abi.ARG_SIZE), abi.CTX_FAULT_SIZE);
-  }
+  if (fault) noteArgs();
   return after(pc, fault);
+}
+
+function noteArgs(): void {
+  const ctx = load<u32>(abi.CUR_CTX);
+  store<u64>(ctx, load<u64>(abi.ARG_ADDR), abi.CTX_FAULT_ADDR);
+  store<u32>(ctx, load<u32>(abi.ARG_SIZE), abi.CTX_FAULT_SIZE);
 }
 
 /** Stops at the insn at RUN_PC, which is not counted as executed. */
@@ -123,54 +125,84 @@ function callRegister(pc: u32): u32 {
   return pay();
 }
 
+/** Behind a call: r1 to r5 are 0, as they are when a subprogram returns. */
+function afterCall(pc: u32, fault: u32): u32 {
+  if (!fault) for (let r: u32 = 8; r < 48; r += 8) store<u64>(abi.REGS + r, 0);
+  return after(pc, fault);
+}
+
 function callHost(pc: u32, fn: u32): u32 {
+  const status = hostFunction(fn);
+  return status ? settle(status) : afterCall(pc, 0);
+}
+
+/** Runs a host function: 0 to go on behind the call, else what settle takes. */
+export function hostFunction(fn: u32): u32 {
   store<u32>(abi.CALL_FN, fn);
   store<u32>(abi.CALL_STATUS, 0);
   store<u64>(abi.REG_R0, 0);
   host();
-  const status = load<u32>(abi.CALL_STATUS);
-  if (status == abi.CALL_TAIL) return tailCall(pc, load<u32>(abi.CALL_FN));
+  return load<u32>(abi.CALL_STATUS);
+}
+
+/** What a function that the insn at RUN_PC called asks for beside a result: 0 to go on at RUN_PC, else RUN_*. */
+export function settle(status: u32): u32 {
+  if (status == abi.CALL_TAIL) return tailCall(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
   if (status == abi.CALL_THROW) return throwException();
-  return after(pc, status);
+  return stop(status);
 }
 
 function callCore(pc: u32, fn: u32): u32 {
   if (load<u32>(abi.CUR_LOCKS)) return stop(abi.FAULT_LOCKED);
-  const object = (load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT) != 0;
   switch (fn) {
-    case abi.FN_MAP_LOOKUP_ELEM:
-      return afterArgs(pc, callMapLookup(object));
-    case abi.FN_MAP_UPDATE_ELEM:
-      return afterArgs(pc, callMapUpdate(object));
-    case abi.FN_MAP_DELETE_ELEM:
-      return afterArgs(pc, callMapDelete(object));
-    case abi.FN_MAP_LOOKUP_PERCPU_ELEM:
-      return afterArgs(pc, callMapLookupPercpu(object));
-    case abi.FN_MAP_PUSH_ELEM:
-      return afterArgs(pc, callMapPush(object));
-    case abi.FN_MAP_POP_ELEM:
-      return afterArgs(pc, callMapGet(true, object));
-    case abi.FN_MAP_PEEK_ELEM:
-      return afterArgs(pc, callMapGet(false, object));
-    case abi.FN_TASK_STORAGE_GET:
-      return afterArgs(pc, callStorageGet(TYPE_TASK_STORAGE, object));
-    case abi.FN_CGRP_STORAGE_GET:
-      return afterArgs(pc, callStorageGet(TYPE_CGRP_STORAGE, object));
-    case abi.FN_SK_STORAGE_GET:
-      return afterArgs(pc, callStorageGet(TYPE_SK_STORAGE, object));
-    case abi.FN_INODE_STORAGE_GET:
-      return afterArgs(pc, callStorageGet(TYPE_INODE_STORAGE, object));
     case abi.FN_FOR_EACH_MAP_ELEM:
       return forEachStart(pc);
-    case abi.FN_GET_SMP_PROCESSOR_ID:
-      store<u64>(abi.REG_R0, load<u32>(abi.CUR_CPU));
-      return after(pc, 0);
     case abi.FN_LOOP:
       return loopStart(pc);
     case abi.FN_THROW:
       return throwException();
     default:
-      return stop(abi.FAULT_MISSING_FUNCTION);
+      return afterCall(pc, coreFunction(fn));
+  }
+}
+
+/** Runs a function of the core that calls nothing back: 0, or the fault, with what checkArg found in the context. */
+export function coreFunction(fn: u32): u32 {
+  if (load<u32>(abi.CUR_LOCKS)) return abi.FAULT_LOCKED;
+  const fault = coreResult(fn, (load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT) != 0);
+  if (fault) noteArgs();
+  return fault;
+}
+
+function coreResult(fn: u32, object: bool): u32 {
+  switch (fn) {
+    case abi.FN_MAP_LOOKUP_ELEM:
+      return callMapLookup(object);
+    case abi.FN_MAP_UPDATE_ELEM:
+      return callMapUpdate(object);
+    case abi.FN_MAP_DELETE_ELEM:
+      return callMapDelete(object);
+    case abi.FN_MAP_LOOKUP_PERCPU_ELEM:
+      return callMapLookupPercpu(object);
+    case abi.FN_MAP_PUSH_ELEM:
+      return callMapPush(object);
+    case abi.FN_MAP_POP_ELEM:
+      return callMapGet(true, object);
+    case abi.FN_MAP_PEEK_ELEM:
+      return callMapGet(false, object);
+    case abi.FN_TASK_STORAGE_GET:
+      return callStorageGet(TYPE_TASK_STORAGE, object);
+    case abi.FN_CGRP_STORAGE_GET:
+      return callStorageGet(TYPE_CGRP_STORAGE, object);
+    case abi.FN_SK_STORAGE_GET:
+      return callStorageGet(TYPE_SK_STORAGE, object);
+    case abi.FN_INODE_STORAGE_GET:
+      return callStorageGet(TYPE_INODE_STORAGE, object);
+    case abi.FN_GET_SMP_PROCESSOR_ID:
+      store<u64>(abi.REG_R0, load<u32>(abi.CUR_CPU));
+      return abi.FAULT_NONE;
+    default:
+      return abi.FAULT_MISSING_FUNCTION;
   }
 }
 
@@ -185,7 +217,7 @@ function loopStart(pc: u32): u32 {
   else if (n > MAX_LOOPS) result = -E2BIG;
   if (result || !n) {
     store<i64>(abi.REG_R0, result);
-    return after(pc, 0);
+    return afterCall(pc, 0);
   }
   const frame = pushFrame(abi.LOOP_SLOT);
   if (!frame) return stop(abi.FAULT_CALL_DEPTH);
@@ -232,12 +264,12 @@ function forEachStart(pc: u32): u32 {
   if (!target) return stop(abi.FAULT_BAD_CODE_POINTER);
   if (load<u64>(abi.REG_R4)) {
     store<i64>(abi.REG_R0, -EINVAL);
-    return after(pc, 0);
+    return afterCall(pc, 0);
   }
   const cursor = mapIterNext(map, 0, keySlot(load<u32>(abi.CUR_FRAME) + abi.FRAME_BYTES));
   if (!cursor) {
     store<u64>(abi.REG_R0, 0);
-    return after(pc, 0);
+    return afterCall(pc, 0);
   }
   const frame = pushFrame(abi.FOR_EACH_SLOT);
   if (!frame) return stop(abi.FAULT_CALL_DEPTH);
@@ -306,11 +338,11 @@ function throwException(): u32 {
 
 // ---- Tail calls (bpf_tail_call): another program takes over this frame -----------------------------------------------------
 
-/** Runs program `to` in this frame, r1 being its context; the caller of the frame gets its program back at the end. */
+/** Runs program `to` in this frame, r1 being its context and all other registers 0; the caller of the frame gets its program back at the end. */
 function tailCall(pc: u32, to: u32): u32 {
   const ctx = load<u32>(abi.CUR_CTX);
   const done = load<u32>(ctx, abi.CTX_TAIL_CALLS);
-  if (done == isa.MAX_TAIL_CALLS) return after(pc, 0);
+  if (done == isa.MAX_TAIL_CALLS) return afterCall(pc, 0);
   store<u32>(ctx, done + 1, abi.CTX_TAIL_CALLS);
   const frame = load<u32>(abi.CUR_FRAME);
   const ret = load<u32>(frame, abi.FRAME_RET);
@@ -320,6 +352,8 @@ function tailCall(pc: u32, to: u32): u32 {
     store<u32>(frame, abi.TAIL_RETURN_SLOT, abi.FRAME_RET);
   }
   store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+  store<u64>(abi.REG_R0, 0);
+  for (let r: u32 = 16; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
   leaveFor(load<u32>(to, abi.PROG_SLOTS));
   become(to);
   return pay() ? abi.RUN_PAUSED : abi.RUN_SWITCH;

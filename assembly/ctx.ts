@@ -6,6 +6,7 @@ import { firstFrame, GUEST_BASE } from './access';
 import { heapAllocZeroed, heapFree } from './alloc';
 import { interpret } from './interp';
 import * as isa from './isa';
+import { enter } from './jit/enter';
 import * as ops from './ops';
 import { codeTarget } from './prog';
 
@@ -132,6 +133,9 @@ function current(ctx: u32, prog: u32, frame: u32, cpu: u32): void {
   store<u32>(abi.CUR_CPU, cpu);
   store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
   store<u32>(abi.FRAMES_END, ctx + abi.CTX_FRAMES + isa.MAX_CALL_FRAMES * abi.FRAME_BYTES);
+  const r10 = load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES;
+  store<u32>(abi.FRAME_BIAS, ctx + abi.CTX_FRAMES - (r10 >> 1));
+  store<u32>(abi.LAST_FRAME, r10 + (isa.MAX_CALL_FRAMES - 1) * abi.STACK_STRIDE);
 }
 
 /** The same way back. */
@@ -181,11 +185,13 @@ export function resume(ctx: u32, fuel: i32): u32 {
   return status;
 }
 
-/** Goes on with the program that a tail call switched to. */
-function tailCalled(ctx: u32, flags: u32): u32 {
+/** Runs compiled code where there is some, and goes on with the programs that tail calls switch to. */
+function mixed(ctx: u32, flags: u32): u32 {
   let status: u32;
   do {
-    status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), flags);
+    const counting = flags & abi.CTX_COUNT_INSNS;
+    status = counting ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG));
+    if (status == abi.RUN_INTERPRET) status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), counting);
   } while (status == abi.RUN_SWITCH);
   if (status == abi.RUN_DONE) store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
   return status;
@@ -198,8 +204,10 @@ class Engine {
       store<u32>(ctx, abi.FAULT_NESTING, abi.CTX_FAULT);
       return abi.RUN_FAULT;
     }
-    const status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), flags);
-    return status == abi.RUN_SWITCH ? tailCalled(ctx, flags) : status;
+    const prog = load<u32>(abi.CUR_PROG);
+    if (load<u32>(prog, abi.PROG_CODE)) return mixed(ctx, flags);
+    const status = interpret(load<u32>(prog, abi.PROG_FLAGS), flags & abi.CTX_COUNT_INSNS);
+    return status == abi.RUN_SWITCH ? mixed(ctx, flags) : status;
   }
 }
 

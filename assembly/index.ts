@@ -15,6 +15,9 @@ export {
 } from './arena';
 // Execution.
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, invoke, resume } from './ctx';
+export { liveRegisters } from './jit/cfg';
+export { jitCheck, jitCore, jitHost, setCode } from './jit/enter';
+export { analyse, translate, translated } from './jit/translate';
 export {
   callMapDelete,
   callMapGet,

@@ -2146,6 +2146,12 @@ function loop<C, N>(): u32 {
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
         store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
+        // r1 to r5 are 0 behind a call: no engine gives away what a function left in them.
+        store<u64>(abi.REG_R1, 0);
+        store<u64>(abi.REG_R2, 0);
+        store<u64>(abi.REG_R3, 0);
+        store<u64>(abi.REG_R4, 0);
+        store<u64>(abi.REG_R5, 0);
         store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
         store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
         if (sizeof<N>() == sizeof<Counting>()) {

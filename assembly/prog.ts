@@ -5,6 +5,7 @@ import { heapAlloc, heapAllocZeroed, heapFree } from './alloc';
 import { fuse } from './fuse';
 import { decode, Insn, Source, slotCount } from './insn';
 import * as isa from './isa';
+import { findLive } from './jit/cfg';
 import { isSubprogMark, verify } from './verify';
 
 function refuse(code: u32, arg: u32 = 0): u32 {
@@ -59,7 +60,9 @@ function build(insns: u32, count: u32, calls: u32, insnSlot: u32, scratch: u32, 
   const code = heapAlloc(slots * abi.SLOT_BYTES);
   const slotInsn = heapAlloc(slots * 4);
   const counters = heapAllocZeroed(slots * 4);
-  if (!prog || !code || !slotInsn || !counters) {
+  const live = heapAlloc(slots * 2);
+  if (!prog || !code || !slotInsn || !counters || !live) {
+    if (live) heapFree(live);
     if (prog) heapFree(prog);
     if (code) heapFree(code);
     if (slotInsn) heapFree(slotInsn);
@@ -73,6 +76,7 @@ function build(insns: u32, count: u32, calls: u32, insnSlot: u32, scratch: u32, 
   store<u32>(prog, slotInsn, abi.PROG_SLOT_INSN);
   store<u32>(prog, insnSlot, abi.PROG_INSN_SLOT);
   store<u32>(prog, counters, abi.PROG_ZEROED);
+  store<u32>(prog, live, abi.PROG_LIVE);
 
   let slot: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
@@ -93,6 +97,10 @@ function build(insns: u32, count: u32, calls: u32, insnSlot: u32, scratch: u32, 
   }
   fuse(code, slots, scratch);
   if (exception) store<u32>(prog, slotOf(prog, exception), abi.PROG_EXCEPTION);
+  if (!findLive(prog)) {
+    release(prog);
+    return refuse(abi.VERIFY_NO_MEMORY);
+  }
   store<u32>(load<u32>(abi.PROG_TABLE) + id * 4, prog);
   return prog;
 }
@@ -105,10 +113,17 @@ function slotOf(prog: u32, insn: u32): u32 {
 
 export function freeProg(prog: u32): void {
   store<u32>(load<u32>(abi.PROG_TABLE) + load<u32>(prog, abi.PROG_ID) * 4, 0);
+  heapFree(load<u32>(prog, abi.PROG_INSN_SLOT));
+  release(prog);
+}
+
+/** Frees the record and its arrays but the first, which verify made. */
+function release(prog: u32): void {
   heapFree(load<u32>(prog, abi.PROG_SLOTS));
   heapFree(load<u32>(prog, abi.PROG_SLOT_INSN));
-  heapFree(load<u32>(prog, abi.PROG_INSN_SLOT));
   heapFree(load<u32>(prog, abi.PROG_ZEROED));
+  heapFree(load<u32>(prog, abi.PROG_LIVE));
+  if (load<u32>(prog, abi.PROG_ENTRIES)) heapFree(load<u32>(prog, abi.PROG_ENTRIES));
   heapFree(prog);
 }
 

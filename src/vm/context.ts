@@ -125,7 +125,7 @@ export class Context implements ExecContext {
   }
 
   registers(): bigint[] {
-    return registersOf(this.live(), this.owner.memory);
+    return registersOf(this.live(), this.owner);
   }
 
   free(): void {

@@ -97,7 +97,7 @@ export class Core {
     readonly exports: CoreExports,
     readonly table: WebAssembly.Table,
     readonly hooks: CoreHooks,
-    private memory: WebAssembly.Memory | undefined,
+    public memory: WebAssembly.Memory | undefined,
     readonly windowBytes: number,
     readonly cpus: number,
   ) {

@@ -20,5 +20,15 @@ export interface ExecExports {
   ): number;
   freeProg(prog: number): void;
   insnOf(prog: number, slot: number): number;
+  /** assembly/jit: functions of a program that go to the table; its module, with these from `base` on; all this forgotten;
+   *  the module in use. */
+  analyse(prog: number): number;
+  translate(base: number): number;
+  translated(): void;
+  setCode(prog: number, on: boolean): void;
+  jitHost(fn: number): number;
+  jitCore(fn: number): number;
+  jitCheck(t: bigint, size: number): number;
+  liveRegisters(prog: number, slot: number): number;
   checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;
 }

@@ -73,9 +73,12 @@ export function callChain(sources: WalkSources): Frame[] {
   return walk(word(abi.CUR_CTX), word(abi.CUR_PROG), word(abi.RUN_PC), word(abi.CUR_FRAME), sources);
 }
 
-/** r0..r10 of a context that does not run. */
-export function registersOf(ctx: number, memory: CoreMemory): bigint[] {
-  return Array.from({ length: abi.REGS_BYTES / 8 }, (_, i) => memory.u64At(ctx + abi.CTX_REGS + i * 8));
+/** r0..r10 of a context that does not run; those that nothing can read any more are 0, whatever an engine left in them. */
+export function registersOf(ctx: number, { exports, memory }: Pick<FaultSources, 'exports' | 'memory'>): bigint[] {
+  const live = exports.liveRegisters(memory.u32At(ctx + abi.CTX_PROG), memory.u32At(ctx + abi.CTX_PC)) | (1 << 10);
+  return Array.from({ length: abi.REGS_BYTES / 8 }, (_, i) =>
+    (live >> i) & 1 ? memory.u64At(ctx + abi.CTX_REGS + i * 8) : 0n,
+  );
 }
 
 /** The fault of a context that stopped with one, or that ran out of fuel (then the record holds none). */
@@ -84,7 +87,7 @@ export function faultOf(ctx: number, sources: FaultSources): VmFault {
   const code = memory.u32At(ctx + abi.CTX_FAULT) || abi.FAULT_OUT_OF_FUEL;
   const place = placeOf(ctx, sources);
   const kind = FAULT_KINDS.get(code) ?? `fault_${code}`;
-  const fault: VmFault = { kind, ...place, registers: registersOf(ctx, memory), message: kind };
+  const fault: VmFault = { kind, ...place, registers: registersOf(ctx, sources), message: kind };
   if (hasAddress(code)) {
     const address = memory.u64At(ctx + abi.CTX_FAULT_ADDR);
     const size = memory.u32At(ctx + abi.CTX_FAULT_SIZE);

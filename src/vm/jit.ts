@@ -1,16 +1,90 @@
+import * as abi from '../../assembly/abi.js';
+import type { Core } from './core.js';
 import type { LoadedProg } from './prog.js';
+
+/** Why the core made no module: JIT_REASON. */
+const REASONS = new Map([
+  [abi.JIT_NO_MEMORY, 'no memory for its code'],
+  [abi.JIT_TOO_LARGE, 'a function of it is larger than the engine takes'],
+]);
+
+/** The core makes no module of the program. */
+class Refused extends Error {}
 
 /**
  * Compiles programs to Wasm: the core translates slots into a module, which is instantiated over the core's memory and
  * table. A program that cannot be compiled is interpreted, and says why in `notCompiled`.
  */
 export class Jit {
-  compile(prog: LoadedProg): void {
-    prog.notCompiled = 'the translator does not know its instructions';
+  /** What modules import: functions in the order of assembly/jit/emit.ts, memory and table. */
+  private readonly imports: WebAssembly.Imports;
+  /** Places in the table that were given back, by how many lie side by side. */
+  private readonly spare = new Map<number, number[]>();
+  private readonly places = new Map<LoadedProg, { base: number; count: number }>();
+
+  constructor(private readonly core: Core) {
+    const { exports, table, memory } = core;
+    const c: Record<string, unknown> = {
+      a: exports.jitHost,
+      b: exports.jitCore,
+      c: exports.jitCheck,
+      d: exports.castKern,
+      e: exports.castUser,
+      m: memory,
+      t: table,
+    };
+    this.imports = { c } as WebAssembly.Imports;
   }
 
-  /** Gives up what compiling the program took. */
+  /** Compiles a loaded program, unless it is compiled; its next run is the first that notices. */
+  compile(prog: LoadedProg): void {
+    if (prog.engine === 'jit') return;
+    const { core } = this;
+    const { exports } = core;
+    const count = exports.analyse(prog.handle);
+    let base = 0;
+    try {
+      if (count === 0) throw new Refused();
+      base = this.take(count);
+      if (!exports.translate(base)) throw new Refused();
+      const start = core.u32[abi.JIT_CODE >> 2] as number;
+      const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+    } catch (error) {
+      if (base) this.give(base, count);
+      prog.notCompiled =
+        error instanceof Refused
+          ? (REASONS.get(core.u32[abi.JIT_REASON >> 2] as number) ?? 'it cannot be translated')
+          : `the host does not take its code: ${error instanceof Error ? error.message : String(error)}`;
+      return;
+    } finally {
+      exports.translated();
+    }
+    exports.setCode(prog.handle, true);
+    this.places.set(prog, { base, count });
+    prog.engine = 'jit';
+    prog.notCompiled = undefined;
+  }
+
+  /** Gives up what compiling the program took. Called before the core frees it. */
   release(prog: LoadedProg): void {
+    const place = this.places.get(prog);
+    if (!place) return;
+    this.core.exports.setCode(prog.handle, false);
+    this.give(place.base, place.count);
+    this.places.delete(prog);
     prog.engine = 'interp';
+  }
+
+  private take(count: number): number {
+    const spare = this.spare.get(count)?.pop();
+    return spare ?? this.core.table.grow(count);
+  }
+
+  private give(base: number, count: number): void {
+    for (let i = 0; i < count; i++) this.core.table.set(base + i, null);
+    const list = this.spare.get(count) ?? [];
+    list.push(base);
+    this.spare.set(count, list);
   }
 }

@@ -39,9 +39,13 @@ export class LoadedProg implements VmProg {
     runner.load(this);
   }
 
+  /** Gives up what its engine made of it. */
+  unload(): void {
+    this.runner.free(this);
+  }
+
   free(): void {
     this.release(this);
-    this.runner.free(this);
   }
 }
 

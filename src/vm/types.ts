@@ -133,7 +133,7 @@ export interface VmFault {
   write?: boolean;
   /** What the address was near. */
   near?: string;
-  /** r0..r10 at the fault. */
+  /** r0..r10 at the fault; 0 for those that nothing could read any more. */
   registers: bigint[];
   /** Call chain, innermost first: insn index of each frame's call. */
   frames: number[];

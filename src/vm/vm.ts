@@ -52,7 +52,7 @@ export class Vm implements ContextOwner, CallSources {
   private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
   private readonly call: Call;
-  private readonly engines = new Engines(new Jit());
+  private readonly engines: Engines;
   /** What a host function threw, and the fault it takes from a callback, until the run that stops picks them up. */
   private thrown: unknown;
   private thrownBy = '';
@@ -76,6 +76,7 @@ export class Vm implements ContextOwner, CallSources {
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
     this.call = new Call(this);
+    this.engines = new Engines(new Jit(core));
     dispatch.host = () => this.callHost();
     this.maps.onError = (error) => {
       if (this.memory.u32At(abi.CUR_CTX) === 0) throw error;
@@ -137,6 +138,7 @@ export class Vm implements ContextOwner, CallSources {
       this.keepIf(prog, ctx);
     }
     this.progs.delete(prog.handle);
+    prog.unload();
     this.exports.freeProg(prog.handle);
   }
 

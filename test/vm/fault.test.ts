@@ -72,11 +72,17 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
 
   test('a fault inside a fused group has the exact insn and registers', () => {
     // Array access as clang writes it; the load is the fourth insn of one group.
-    const fault = faultOf('r3 = r1; r4 = r2; r4 <<= 2; r5 = r3; r5 += r4; r6 = *(u32 *)(r5 + 0); exit', [8n, 5n], {
-      faults: 'strict',
-    });
+    const group = 'r3 = r1; r4 = r2; r4 <<= 2; r5 = r3; r5 += r4; r6 = *(u32 *)(r5 + 0)';
+    const fault = faultOf(`${group}; r0 = r3; r0 += r4; exit`, [8n, 5n], { faults: 'strict' });
     expect(fault).toMatchObject({ kind: 'null', insn: 5, address: 28n });
     expect(fault?.registers.slice(3, 7)).toEqual([8n, 20n, 28n, 0n]);
+  });
+
+  test('registers that nothing reads any more are shown as 0', () => {
+    const fault = faultOf('r6 = 5; r7 = 6; r1 = 8; *(u64 *)(r1 + 0) = r6; r0 = r7; exit');
+    expect(fault?.registers.slice(0, 10)).toEqual([0n, 8n, 0n, 0n, 0n, 0n, 5n, 6n, 0n, 0n]);
+    const used = faultOf('r6 = 5; r1 = 8; *(u64 *)(r1 + 0) = r1; r0 = 0; exit');
+    expect(used?.registers.slice(0, 10)).toEqual([0n, 8n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
   });
 
   test('a missing function faults by name when it is called, not before', () => {

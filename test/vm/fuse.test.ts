@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
+import { STACK_BYTES } from '../../assembly/isa.js';
 import * as ops from '../../assembly/ops.js';
+import type { Context } from '../../src/vm/context.js';
 import type { LoadedProg } from '../../src/vm/prog.js';
 import type { ExecContext } from '../../src/vm/types.js';
 import type { Vm } from '../../src/vm/vm.js';
@@ -101,6 +103,9 @@ function instance(line: string, random: Random): string[] {
   });
 }
 
+/** Bytes below r10 at which the registers are saved in the end. */
+const SAVED = 128;
+
 describe.each(RUNS)('$engine, $checks checks', (run) => {
   let vm: Vm;
   let context: ExecContext;
@@ -119,17 +124,22 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     for (let i = 0; i < 72; i++) bytes[i] = i * 37;
     const setup = registers.map((value, i) => `r${i} = 0x${value.toString(16)} ll`);
     const stack = [1, 2, 3, 4].map((i) => `*(u64 *)(r10 - ${i * 8}) = r${i}`);
-    const text = [...setup, ...stack, insns.join('\n'), 'r9 += 1000', 'taken: r8 += 77', 'out: exit'].join('\n');
+    // Registers that nothing reads any more are not shown: the end saves them all.
+    const save = registers.map((_, i) => `*(u64 *)(r10 - ${SAVED - 8 * i}) = r${i}`);
+    const ending = ['r9 += 1000', 'taken: r8 += 77', 'out: r0 = r0', ...save, 'exit'];
+    const text = [...setup, ...stack, insns.join('\n'), ...ending].join('\n');
     const prog = load(vm, text, { ...run, faults: 'strict' });
     const first = vm.memory.u32At((prog as LoadedProg).handle + abi.PROG_SLOTS) + 14 * abi.SLOT_BYTES;
     if (step === 1) seen.add(vm.memory.u32At(first) & 0xff);
     context.start(prog, [], { countInsns });
     const end = context.resume(100);
     const { fault } = context;
+    const frame = vm.memory.u32At((context as Context).handle + abi.CTX_STACK) + STACK_BYTES;
     const result = {
       end,
       fault: fault && [fault.kind, fault.address, fault.size, (fault.insn - 24) / step],
       registers: context.registers(),
+      saved: fault ? [] : [...vm.memory.bytes(frame - SAVED, SAVED)],
       bytes: [...vm.memory.bytes(object, 72)],
     };
     prog.free();

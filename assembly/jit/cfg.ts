@@ -1,0 +1,597 @@
+// Control flow of a program: its functions (subprograms), their basic blocks, in reverse postorder and as a dominator tree
+// (Lengauer and Tarjan, "A fast algorithm for finding dominators in a flowgraph", 1979), and which registers live where.
+// Everything works with explicit stacks in time that is nearly linear, whatever the program looks like.
+
+import * as abi from '../abi';
+import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
+import * as ops from '../ops';
+import { ALL, Effects, effects } from './effects';
+
+export const NONE: u32 = 0xffffffff;
+/** Passes over a function after which liveness is given up. */
+const MAX_PASSES: u32 = 40;
+/** Rounds over all functions after which it is. */
+const MAX_ROUNDS: u32 = 12;
+
+// A block.
+const B_FIRST: u32 = 0; // slots [first, end)
+const B_END: u32 = 4;
+const B_FALL: u32 = 8; // where it goes on: the next block or NONE
+const B_TAKEN: u32 = 12; // and where its jump leads
+const B_RPO: u32 = 16; // place in reverse postorder, or NONE if nothing leads here
+const B_IDOM: u32 = 20; // immediate dominator
+const B_PRE: u32 = 24; // preorder number in the dominator tree
+const B_SIZE: u32 = 28; // blocks below it there, itself included
+const B_EDGES: u32 = 32; // forward edges that lead here
+const B_HEADER: u32 = 36; // a loop goes back here
+const B_LABEL: u32 = 40; // label of its start
+const B_LOOP: u32 = 44; // label of its loop
+const B_MERGES: u32 = 48; // dominated blocks with more than one forward edge, last first
+const B_NEXT: u32 = 52; // next of these
+const B_LIVE: u32 = 56; // registers that live at its start
+const B_NEXT_FREE: u32 = 60;
+const BLOCK_BYTES: u32 = 64;
+
+// A function.
+const F_SLOT: u32 = 0; // slots [slot, end)
+const F_END: u32 = 4;
+const F_BLOCK: u32 = 8; // blocks [block, last)
+const F_LAST: u32 = 12;
+const F_LIVE: u32 = 16; // registers that live at its start
+const F_ENTRY: u32 = 20; // can be entered from outside: main, and what has its address taken
+const F_USED: u32 = 24; // registers that it names
+const FUNCTION_BYTES: u32 = 28;
+
+export class Cfg {
+  static prog: u32 = 0;
+  static slots: u32 = 0;
+  static slotCount: u32 = 0;
+  static blocks: u32 = 0;
+  static blockCount: u32 = 0;
+  static functions: u32 = 0;
+  static functionCount: u32 = 0;
+  /** Block that starts at a slot, or NONE. */
+  static blockAt: u32 = 0;
+  /** Registers that live before each slot (u16). */
+  static live: u32 = 0;
+  /** Blocks of the current function in reverse postorder. */
+  static order: u32 = 0;
+  static reached: u32 = 0;
+  /** Some loop of the current function is entered in two places. */
+  static irreducible: bool = false;
+  private static scratch: u32 = 0;
+
+  @inline static slot(i: u32): u32 {
+    return Cfg.slots + i * abi.SLOT_BYTES;
+  }
+  @inline static index(slot: u32): u32 {
+    return (slot - Cfg.slots) >> 4;
+  }
+  @inline static at(block: u32): u32 {
+    return Cfg.blocks + block * BLOCK_BYTES;
+  }
+  @inline static first(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_FIRST);
+  }
+  @inline static end(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_END);
+  }
+  @inline static fall(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_FALL);
+  }
+  @inline static taken(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_TAKEN);
+  }
+  @inline static rpo(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_RPO);
+  }
+  @inline static idom(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_IDOM);
+  }
+  @inline static size(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_SIZE);
+  }
+  @inline static isHeader(block: u32): bool {
+    return load<u32>(Cfg.at(block), B_HEADER) != 0;
+  }
+  @inline static isMerge(block: u32): bool {
+    return load<u32>(Cfg.at(block), B_EDGES) > 1;
+  }
+  @inline static label(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_LABEL);
+  }
+  @inline static setLabel(block: u32, label: u32): void {
+    store<u32>(Cfg.at(block), label, B_LABEL);
+  }
+  @inline static loopLabel(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_LOOP);
+  }
+  @inline static setLoopLabel(block: u32, label: u32): void {
+    store<u32>(Cfg.at(block), label, B_LOOP);
+  }
+  @inline static firstMerge(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_MERGES);
+  }
+  @inline static nextMerge(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_NEXT);
+  }
+  @inline static ordered(i: u32): u32 {
+    return load<u32>(Cfg.order + i * 4);
+  }
+  /** Registers that live before a slot (index). */
+  @inline static liveAt(i: u32): u32 {
+    return load<u16>(Cfg.live + i * 2);
+  }
+  @inline static liveIn(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_LIVE);
+  }
+  static dominates(a: u32, b: u32): bool {
+    const pre = load<u32>(Cfg.at(a), B_PRE);
+    return load<u32>(Cfg.at(b), B_PRE) - pre < load<u32>(Cfg.at(a), B_SIZE);
+  }
+
+  @inline static functionAt(f: u32): u32 {
+    return Cfg.functions + f * FUNCTION_BYTES;
+  }
+  @inline static firstSlot(f: u32): u32 {
+    return load<u32>(Cfg.functionAt(f), F_SLOT);
+  }
+  @inline static endSlot(f: u32): u32 {
+    return load<u32>(Cfg.functionAt(f), F_END);
+  }
+  @inline static firstBlock(f: u32): u32 {
+    return load<u32>(Cfg.functionAt(f), F_BLOCK);
+  }
+  @inline static lastBlock(f: u32): u32 {
+    return load<u32>(Cfg.functionAt(f), F_LAST);
+  }
+  @inline static params(f: u32): u32 {
+    return load<u32>(Cfg.functionAt(f), F_LIVE);
+  }
+  @inline static isEntry(f: u32): bool {
+    return load<u32>(Cfg.functionAt(f), F_ENTRY) != 0;
+  }
+  @inline static used(f: u32): u32 {
+    return load<u32>(Cfg.functionAt(f), F_USED);
+  }
+  /** Function that starts at a slot (index). */
+  static functionOf(slot: u32): u32 {
+    let low: u32 = 0;
+    let high = Cfg.functionCount;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (Cfg.firstSlot(middle) <= slot) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Slot (index) that the jump or call of a slot leads to. */
+  @inline static target(slot: u32): u32 {
+    return Cfg.index(slot + load<i32>(slot, abi.SLOT_OFF));
+  }
+
+  static free(): void {
+    if (Cfg.blocks) heapFree(Cfg.blocks);
+    if (Cfg.functions) heapFree(Cfg.functions);
+    if (Cfg.blockAt) heapFree(Cfg.blockAt);
+    if (Cfg.scratch) heapFree(Cfg.scratch);
+    Cfg.blocks = Cfg.functions = Cfg.blockAt = Cfg.scratch = 0;
+  }
+
+  /** Functions, blocks and liveness of a program. False: the heap has no room. */
+  static build(prog: u32): bool {
+    Cfg.prog = prog;
+    Cfg.slots = load<u32>(prog, abi.PROG_SLOTS);
+    Cfg.slotCount = load<u32>(prog, abi.PROG_SLOT_COUNT);
+    Cfg.blockAt = heapAllocZeroed(Cfg.slotCount * 4);
+    Cfg.live = load<u32>(prog, abi.PROG_LIVE);
+    if (!Cfg.blockAt || !Cfg.findFunctions()) return false;
+    Cfg.findLeaders();
+    Cfg.blocks = heapAllocZeroed(Cfg.blockCount * BLOCK_BYTES);
+    Cfg.scratch = heapAlloc(Cfg.blockCount * SCRATCH_BYTES + 64);
+    if (!Cfg.blocks || !Cfg.scratch) return false;
+    Cfg.cut();
+    Cfg.findLive();
+    return true;
+  }
+
+  private static findFunctions(): bool {
+    const insnSlot = load<u32>(Cfg.prog, abi.PROG_INSN_SLOT);
+    const insns = load<u32>(Cfg.prog, abi.PROG_INSNS);
+    let count: u32 = 0;
+    for (let i: u32 = 0; i < insns; i++) if (load<u32>(insnSlot + i * 4) & abi.INSN_SUBPROG) count++;
+    Cfg.functionCount = count;
+    Cfg.functions = heapAllocZeroed(count * FUNCTION_BYTES);
+    if (!Cfg.functions) return false;
+    let f: u32 = 0;
+    for (let i: u32 = 0; i < insns; i++) {
+      const entry = load<u32>(insnSlot + i * 4);
+      if (!(entry & abi.INSN_SUBPROG)) continue;
+      const slot = entry & abi.INSN_NO_SLOT;
+      if (f) store<u32>(Cfg.functionAt(f - 1), slot, F_END);
+      store<u32>(Cfg.functionAt(f), slot, F_SLOT);
+      f++;
+    }
+    store<u32>(Cfg.functionAt(f - 1), Cfg.slotCount, F_END);
+    store<u32>(Cfg.functionAt(0), 1, F_ENTRY);
+    const exception = load<u32>(Cfg.prog, abi.PROG_EXCEPTION);
+    if (exception) store<u32>(Cfg.functionAt(Cfg.functionOf(Cfg.index(exception))), 1, F_ENTRY);
+    Cfg.findPointers(insnSlot, insns);
+    return true;
+  }
+
+  /** Marks functions whose code pointers the program makes. */
+  private static findPointers(insnSlot: u32, insns: u32): void {
+    const first = ((<u64>abi.CODE_BASE_HI) << 32) + ((<u64>load<u32>(Cfg.prog, abi.PROG_ID)) << abi.CODE_PROG_SHIFT);
+    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
+      const slot = Cfg.slot(i);
+      if (load<u8>(slot, abi.SLOT_BASE) != ops.H_MOV_K) continue;
+      const insn = (load<u64>(slot, abi.SLOT_IMM) - first) >> abi.CODE_INSN_SHIFT;
+      if (insn >= <u64>insns) continue;
+      const entry = load<u32>(insnSlot + <u32>insn * 4);
+      if (!(entry & abi.INSN_SUBPROG)) continue;
+      store<u32>(Cfg.functionAt(Cfg.functionOf(entry & abi.INSN_NO_SLOT)), 1, F_ENTRY);
+    }
+  }
+
+  @inline static isJump(op: u32): bool {
+    return (op >= <u32>ops.H_JEQ_K && op <= <u32>ops.H_JA) || op == ops.H_MAY_GOTO;
+  }
+
+  private static findLeaders(): void {
+    for (let f: u32 = 0; f < Cfg.functionCount; f++) store<u32>(Cfg.blockAt + Cfg.firstSlot(f) * 4, 1);
+    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
+      const slot = Cfg.slot(i);
+      const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+      const jump = Cfg.isJump(op);
+      if (jump) store<u32>(Cfg.blockAt + Cfg.target(slot) * 4, 1);
+      if ((jump || op == ops.H_EXIT) && i + 1 < Cfg.slotCount) store<u32>(Cfg.blockAt + (i + 1) * 4, 1);
+    }
+    let count: u32 = 0;
+    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
+      const at = Cfg.blockAt + i * 4;
+      store<u32>(at, load<u32>(at) ? count++ : NONE);
+    }
+    Cfg.blockCount = count;
+  }
+
+  private static cut(): void {
+    let f: u32 = 0;
+    let block: u32 = 0;
+    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
+      if (load<u32>(Cfg.blockAt + i * 4) != NONE) {
+        block = load<u32>(Cfg.blockAt + i * 4);
+        store<u32>(Cfg.at(block), i, B_FIRST);
+        store<u32>(Cfg.at(block), NONE, B_RPO);
+        if (i == Cfg.endSlot(f)) {
+          store<u32>(Cfg.functionAt(f), block, F_LAST);
+          f++;
+        }
+        if (i == Cfg.firstSlot(f)) store<u32>(Cfg.functionAt(f), block, F_BLOCK);
+      }
+      const next = i + 1;
+      if (next < Cfg.slotCount && load<u32>(Cfg.blockAt + next * 4) == NONE) continue;
+      const slot = Cfg.slot(i);
+      const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+      const at = Cfg.at(block);
+      store<u32>(at, next, B_END);
+      store<u32>(at, Cfg.isJump(op) ? load<u32>(Cfg.blockAt + Cfg.target(slot) * 4) : NONE, B_TAKEN);
+      store<u32>(at, op == ops.H_JA || op == ops.H_EXIT || next == Cfg.endSlot(f) ? NONE : block + 1, B_FALL);
+    }
+    store<u32>(Cfg.functionAt(f), Cfg.blockCount, F_LAST);
+  }
+
+  // ---- Liveness ----------------------------------------------------------------------------------------------------------
+
+  /** Until what functions and code pointers read no longer changes. */
+  private static findLive(): void {
+    Effects.callees = 0;
+    for (let round: u32 = 0; ; round++) {
+      let changed = false;
+      let callees: u32 = 0;
+      for (let f: u32 = Cfg.functionCount; f-- > 0; ) {
+        if (Cfg.liveOf(f)) changed = true;
+        if (Cfg.isEntry(f) && f) callees |= Cfg.params(f);
+      }
+      if (callees != Effects.callees) changed = true;
+      Effects.callees = callees;
+      if (!changed) return;
+      // Chains of calls and loops of them end soon; whatever does not is taken to read everything.
+      if (round < MAX_ROUNDS) continue;
+      Effects.callees = ALL;
+      for (let f: u32 = 0; f < Cfg.functionCount; f++) Cfg.allLive(f);
+      return;
+    }
+  }
+
+  /** What the slot reads and writes, callees known. */
+  static effectsOf(slot: u32): void {
+    effects(slot);
+    if (load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL) {
+      Effects.reads = load<u32>(Cfg.functionAt(Cfg.functionOf(Cfg.target(slot))), F_LIVE);
+    }
+  }
+
+  /** Liveness in one function, backwards to a fixed point: each block changes at most ten times. */
+  private static liveOf(f: u32): bool {
+    const from = Cfg.firstBlock(f);
+    const to = Cfg.lastBlock(f);
+    let changed = true;
+    let used: u32 = 0;
+    let first = true;
+    for (let pass: u32 = 0; changed; pass++) {
+      if (pass == MAX_PASSES) return Cfg.allLive(f);
+      changed = false;
+      for (let b = to; b-- > from; ) {
+        let live: u32 = 0;
+        const fall = Cfg.fall(b);
+        const taken = Cfg.taken(b);
+        if (fall != NONE) live |= Cfg.liveIn(fall);
+        if (taken != NONE) live |= Cfg.liveIn(taken);
+        for (let i = Cfg.end(b); i-- > Cfg.first(b); ) {
+          Cfg.effectsOf(Cfg.slot(i));
+          live = (live & ~Effects.writes) | Effects.reads;
+          store<u16>(Cfg.live + i * 2, live);
+          if (first) used |= Effects.reads | Effects.writes;
+        }
+        if (live == Cfg.liveIn(b)) continue;
+        store<u32>(Cfg.at(b), live, B_LIVE);
+        changed = true;
+      }
+      first = false;
+    }
+    store<u32>(Cfg.functionAt(f), used, F_USED);
+    const live = Cfg.liveIn(from);
+    if (live == Cfg.params(f)) return false;
+    store<u32>(Cfg.functionAt(f), live, F_LIVE);
+    return true;
+  }
+
+  /** Gives up: everything lives everywhere in this function. */
+  private static allLive(f: u32): bool {
+    for (let i = Cfg.firstSlot(f); i < Cfg.endSlot(f); i++) store<u16>(Cfg.live + i * 2, ALL);
+    for (let b = Cfg.firstBlock(f); b < Cfg.lastBlock(f); b++) store<u32>(Cfg.at(b), ALL, B_LIVE);
+    store<u32>(Cfg.functionAt(f), ALL, F_USED);
+    const changed = Cfg.params(f) != ALL;
+    store<u32>(Cfg.functionAt(f), ALL, F_LIVE);
+    return changed;
+  }
+
+  // ---- Order and dominators of one function ------------------------------------------------------------------------------
+
+  /** Makes a function the current one. */
+  static analyse(f: u32): void {
+    const from = Cfg.firstBlock(f);
+    const n = Cfg.lastBlock(f) - from;
+    Order.walk(Cfg.scratch, from, n);
+    Cfg.order = Order.order;
+    Cfg.reached = Order.reached;
+    Order.dominators();
+    Cfg.numberTree();
+    Cfg.irreducible = false;
+    for (let i = Cfg.reached; i-- > 0; ) {
+      const b = Cfg.ordered(i);
+      Cfg.edge(b, Cfg.fall(b));
+      Cfg.edge(b, Cfg.taken(b));
+    }
+    // Last first: each list then has the last in reverse postorder at its head.
+    for (let i: u32 = 1; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      if (!Cfg.isMerge(b)) continue;
+      const parent = Cfg.at(Cfg.idom(b));
+      store<u32>(Cfg.at(b), load<u32>(parent, B_MERGES), B_NEXT);
+      store<u32>(parent, b, B_MERGES);
+    }
+  }
+
+  private static edge(from: u32, to: u32): void {
+    if (to == NONE) return;
+    const at = Cfg.at(to);
+    if (Cfg.rpo(to) > Cfg.rpo(from)) {
+      store<u32>(at, load<u32>(at, B_EDGES) + 1, B_EDGES);
+      return;
+    }
+    store<u32>(at, 1, B_HEADER);
+    if (!Cfg.dominates(to, from)) Cfg.irreducible = true;
+  }
+
+  /** Sizes and preorder numbers of the dominator tree: a block comes before what it dominates in reverse postorder. */
+  private static numberTree(): void {
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const at = Cfg.at(Cfg.ordered(i));
+      store<u32>(at, 1, B_SIZE);
+      store<u32>(at, NONE, B_MERGES);
+    }
+    for (let i = Cfg.reached; i-- > 1; ) {
+      const b = Cfg.ordered(i);
+      const parent = Cfg.at(Cfg.idom(b));
+      store<u32>(parent, load<u32>(parent, B_SIZE) + Cfg.size(b), B_SIZE);
+    }
+    const root = Cfg.at(Cfg.ordered(0));
+    store<u32>(root, 0, B_PRE);
+    store<u32>(root, 1, B_NEXT_FREE);
+    for (let i: u32 = 1; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      const parent = Cfg.at(Cfg.idom(b));
+      const pre = load<u32>(parent, B_NEXT_FREE);
+      store<u32>(parent, pre + Cfg.size(b), B_NEXT_FREE);
+      store<u32>(Cfg.at(b), pre, B_PRE);
+      store<u32>(Cfg.at(b), pre + 1, B_NEXT_FREE);
+    }
+  }
+}
+
+/** Bytes of scratch that a block needs: the tables of Order. */
+const SCRATCH_BYTES: u32 = 13 * 4;
+
+/** Depth-first search from a function's first block, and dominators; vertices are numbered in preorder. */
+class Order {
+  static order: u32 = 0;
+  static reached: u32 = 0;
+  private static from: u32 = 0;
+  private static vertex: u32 = 0; // block of a vertex
+  private static number: u32 = 0; // vertex of a block
+  private static parent: u32 = 0;
+  private static semi: u32 = 0;
+  private static ancestor: u32 = 0;
+  private static label: u32 = 0;
+  private static dom: u32 = 0;
+  private static bucket: u32 = 0;
+  private static next: u32 = 0;
+  private static edges: u32 = 0; // edges that lead to a vertex: from, next edge; two a vertex
+  private static incoming: u32 = 0; // first of them
+
+  @inline private static get(table: u32, i: u32): u32 {
+    return load<u32>(table + i * 4);
+  }
+  @inline private static put(table: u32, i: u32, v: u32): void {
+    store<u32>(table + i * 4, v);
+  }
+
+  private static table(n: u32): u32 {
+    const at = Order.next_;
+    Order.next_ += n * 4;
+    return at;
+  }
+  private static next_: u32 = 0;
+
+  static walk(scratch: u32, from: u32, n: u32): void {
+    Order.next_ = scratch;
+    Order.from = from;
+
+    Order.order = Order.table(n);
+    Order.vertex = Order.table(n);
+    Order.number = Order.table(n);
+    Order.parent = Order.table(n);
+    Order.semi = Order.table(n);
+    Order.ancestor = Order.table(n);
+    Order.label = Order.table(n);
+    Order.dom = Order.table(n);
+    Order.bucket = Order.table(n);
+    Order.next = Order.table(n);
+    Order.incoming = Order.table(n);
+    Order.edges = Order.table(2 * n);
+    memory.fill(Order.number, 255, n * 4);
+    // The stack lies in `semi`, how far each vertex is in `label`.
+    let top: u32 = 0;
+    let reached: u32 = 0;
+    let last = n;
+    Order.put(Order.semi, 0, 0);
+    Order.put(Order.number, 0, 0);
+    Order.put(Order.vertex, 0, from);
+    Order.put(Order.parent, 0, 0);
+    Order.put(Order.label, 0, 0);
+    reached = 1;
+    top = 1;
+    while (top) {
+      const v = Order.get(Order.semi, top - 1);
+      const b = Order.get(Order.vertex, v);
+      const step = Order.get(Order.label, v);
+      if (step == 2) {
+        top--;
+        Order.put(Order.order, --last, b);
+        continue;
+      }
+      Order.put(Order.label, v, step + 1);
+      // The jump first: what falls through then comes first in reverse postorder.
+      const to = step == 0 ? Cfg.taken(b) : Cfg.fall(b);
+      if (to == NONE || Order.get(Order.number, to - from) != NONE) continue;
+      const w = reached++;
+      Order.put(Order.number, to - from, w);
+      Order.put(Order.vertex, w, to);
+      Order.put(Order.parent, w, v);
+      Order.put(Order.label, w, 0);
+      Order.put(Order.semi, top++, w);
+    }
+    Order.reached = reached;
+    Order.order += last * 4;
+    for (let i: u32 = 0; i < reached; i++) store<u32>(Cfg.at(Order.get(Order.order, i)), i, B_RPO);
+  }
+
+  private static addEdges(): void {
+    memory.fill(Order.incoming, 255, Order.reached * 4);
+    for (let v: u32 = 0; v < Order.reached; v++) {
+      const b = Order.get(Order.vertex, v);
+      for (let k: u32 = 0; k < 2; k++) {
+        const to = k ? Cfg.taken(b) : Cfg.fall(b);
+        const edge = 2 * v + k;
+        if (to == NONE) continue;
+        const w = Order.get(Order.number, to - Order.from);
+        Order.put(Order.edges, edge, Order.get(Order.incoming, w));
+        Order.put(Order.incoming, w, edge);
+      }
+    }
+  }
+
+  static dominators(): void {
+    Order.addEdges();
+    const n = Order.reached;
+    for (let v: u32 = 0; v < n; v++) {
+      Order.put(Order.semi, v, v);
+      Order.put(Order.label, v, v);
+      Order.put(Order.ancestor, v, NONE);
+      Order.put(Order.bucket, v, NONE);
+    }
+    for (let w = n; w-- > 1; ) {
+      const p = Order.get(Order.parent, w);
+      for (let edge = Order.get(Order.incoming, w); edge != NONE; edge = Order.get(Order.edges, edge)) {
+        const u = Order.evaluate(edge >> 1);
+        const semi = Order.get(Order.semi, u);
+        if (Order.get(Order.semi, w) > semi) Order.put(Order.semi, w, semi);
+      }
+      const semi = Order.get(Order.semi, w);
+      Order.put(Order.next, w, Order.get(Order.bucket, semi));
+      Order.put(Order.bucket, semi, w);
+      Order.put(Order.ancestor, w, p);
+      for (let v = Order.get(Order.bucket, p); v != NONE; v = Order.get(Order.next, v)) {
+        const u = Order.evaluate(v);
+        Order.put(Order.dom, v, Order.get(Order.semi, u) < Order.get(Order.semi, v) ? u : p);
+      }
+      Order.put(Order.bucket, p, NONE);
+    }
+    for (let w: u32 = 1; w < n; w++) {
+      let d = Order.get(Order.dom, w);
+      if (d != Order.get(Order.semi, w)) {
+        d = Order.get(Order.dom, d);
+        Order.put(Order.dom, w, d);
+      }
+      store<u32>(Cfg.at(Order.get(Order.vertex, w)), Order.get(Order.vertex, d), B_IDOM);
+    }
+    store<u32>(Cfg.at(Order.from), Order.from, B_IDOM);
+  }
+
+  /** Vertex of the least semidominator between v and the root of its tree; the path is compressed. */
+  private static evaluate(v: u32): u32 {
+    if (Order.get(Order.ancestor, v) == NONE) return v;
+    // The path, from v upwards, is kept in `number`, which is no longer needed.
+    let top: u32 = 0;
+    let u = v;
+    while (Order.get(Order.ancestor, Order.get(Order.ancestor, u)) != NONE) {
+      Order.put(Order.number, top++, u);
+      u = Order.get(Order.ancestor, u);
+    }
+    while (top) {
+      u = Order.get(Order.number, --top);
+      const a = Order.get(Order.ancestor, u);
+      const best = Order.get(Order.label, a);
+      if (Order.get(Order.semi, best) < Order.get(Order.semi, Order.get(Order.label, u)))
+        Order.put(Order.label, u, best);
+      Order.put(Order.ancestor, u, Order.get(Order.ancestor, a));
+    }
+    return Order.get(Order.label, v);
+  }
+}
+
+/** Fills PROG_LIVE. False: the heap has no room. */
+export function findLive(prog: u32): bool {
+  const done = Cfg.build(prog);
+  Cfg.free();
+  return done;
+}
+
+/** Registers that may still be read before a slot (core address) of a program, bit by bit; r0 outside of it. */
+export function liveRegisters(prog: u32, slot: u32): u32 {
+  const index = (slot - load<u32>(prog, abi.PROG_SLOTS)) >> 4;
+  return index < load<u32>(prog, abi.PROG_SLOT_COUNT) ? load<u16>(load<u32>(prog, abi.PROG_LIVE) + index * 2) : 1;
+}

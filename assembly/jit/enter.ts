@@ -1,0 +1,80 @@
+// Compiled programs, seen from the core: how a run gets into one, and what it calls.
+
+import * as abi from '../abi';
+import { verdict } from '../access';
+import { coreFunction, hostFunction, settle } from '../call';
+
+/**
+ * Runs the compiled function that starts at RUN_PC to its end, or as far as it gets: RUN_*, RUN_INTERPRET when the interpreter
+ * has to go on. It takes the window offset of its r10 and fuel, and gives fuel, below 0 when it was left.
+ */
+export function enter(prog: u32): u32 {
+  const code = entryAt(prog, load<u32>(abi.RUN_PC));
+  if (!code) return abi.RUN_INTERPRET;
+  store<u32>(abi.JIT_STATUS, 0);
+  const fuel = call_indirect<i32>(code, load<u32>(abi.REG_R10), load<i32>(abi.RUN_FUEL));
+  if (fuel >= 0) {
+    store<i32>(abi.RUN_FUEL, fuel);
+    return returned();
+  }
+  const status = load<u32>(abi.JIT_STATUS);
+  if (status) {
+    if (status == abi.CALL_THROW) store<u64>(abi.REG_R1, load<u64>(abi.JIT_COOKIE));
+    const run = settle(status);
+    return run ? run : <u32>abi.RUN_INTERPRET;
+  }
+  return load<i32>(abi.RUN_FUEL) < 0 ? abi.RUN_PAUSED : abi.RUN_INTERPRET;
+}
+
+/** What the interpreter does at exit. */
+function returned(): u32 {
+  const frame = load<u32>(abi.CUR_FRAME);
+  const to = load<u32>(frame, abi.FRAME_RET);
+  store<u32>(abi.RUN_PC, to);
+  store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
+  if (to == abi.RETURN_SLOT) return abi.RUN_DONE;
+  for (let i: u32 = 0; i < 32; i += 8) store<u64>(abi.REG_R6 + i, load<u64>(frame + i, abi.FRAME_R6));
+  for (let r: u32 = 8; r < 48; r += 8) store<u64>(abi.REGS + r, 0);
+  store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
+  return abi.RUN_INTERPRET;
+}
+
+/** Index in the table of the compiled function that starts at a slot, or 0. */
+export function entryAt(prog: u32, slot: u32): u32 {
+  if (slot == load<u32>(prog, abi.PROG_SLOTS)) return load<u32>(prog, abi.PROG_CODE);
+  if (!load<u32>(prog, abi.PROG_CODE)) return 0;
+  let entry = load<u32>(prog, abi.PROG_ENTRIES);
+  const end = entry + load<u32>(prog, abi.PROG_ENTRY_COUNT) * 8;
+  while (entry != end) {
+    if (load<u32>(entry) == slot) return load<u32>(entry, 4);
+    entry += 8;
+  }
+  return 0;
+}
+
+/** The module that translate made of a program is in the table; `on` false: it will go. */
+export function setCode(prog: u32, on: bool): void {
+  store<u32>(prog, on ? load<u32>(load<u32>(prog, abi.PROG_ENTRIES), 4) : 0, abi.PROG_CODE);
+}
+
+// ---- What compiled code calls: 0 to go on ------------------------------------------------------------------------------------
+
+export function jitHost(fn: u32): u32 {
+  const status = hostFunction(fn);
+  if (status) {
+    store<u32>(abi.JIT_STATUS, status);
+    store<u64>(abi.JIT_COOKIE, load<u64>(abi.REG_R1));
+  }
+  return status;
+}
+
+export function jitCore(fn: u32): u32 {
+  const fault = coreFunction(fn);
+  if (fault) store<u32>(abi.JIT_STATUS, fault);
+  return fault;
+}
+
+/** An access that the quick checks did not pass: `size` as in CTX_FAULT_SIZE. */
+export function jitCheck(t: u64, size: u32): u32 {
+  return verdict(t, size & ~abi.FAULT_WRITE_BIT, (size & abi.FAULT_WRITE_BIT) != 0);
+}

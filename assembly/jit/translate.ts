@@ -1,0 +1,126 @@
+// A program's slots to one Wasm module: a function for each of its functions, and one around each that can be entered from
+// outside, which go to the core's table.
+
+import * as abi from '../abi';
+import { heapAlloc, heapFree } from '../alloc';
+import { Cfg } from './cfg';
+import { Emit, IMPORTS } from './emit';
+import { Structure } from './structure';
+import { I32, I64, Module, Out } from './wasm';
+
+/** V8 takes no larger function. */
+const MAX_FUNCTION_BYTES: u32 = 7_000_000;
+
+// Types of the module.
+const TYPE_ENTRY: u32 = 0;
+const TYPE_CALL: u32 = 1;
+const TYPE_CHECK: u32 = 2;
+const TYPE_CAST: u32 = 3;
+const TYPE_FUNCTION: u32 = 4; // and one for each number of parameters from here on
+const TYPES: u32 = TYPE_FUNCTION + 11;
+
+const LETTER_A: u32 = 97;
+const LETTER_M: u32 = 109;
+const LETTER_T: u32 = 116;
+
+/** Functions of a program that go to the table: the first step of its translation. 0: JIT_REASON says why there are none. */
+export function analyse(prog: u32): u32 {
+  store<u32>(abi.JIT_REASON, abi.JIT_NO_MEMORY);
+  if (!Cfg.build(prog)) return 0;
+  let count: u32 = 0;
+  for (let f: u32 = 0; f < Cfg.functionCount; f++) if (Cfg.isEntry(f)) count++;
+  return count;
+}
+
+/** Makes the module, entries in the table from `base` on: JIT_CODE, JIT_BYTES. False: JIT_REASON says why there is none. */
+export function translate(base: u32): bool {
+  Out.begin();
+  if (!takeEntries(base) || !build(base) || Out.full) return false;
+  store<u32>(abi.JIT_CODE, Out.start);
+  store<u32>(abi.JIT_BYTES, Out.at - Out.start);
+  return true;
+}
+
+/** The host has the bytes, or gives up. */
+export function translated(): void {
+  Out.drop();
+  Cfg.free();
+}
+
+function takeEntries(base: u32): bool {
+  const prog = Cfg.prog;
+  let count: u32 = 0;
+  for (let f: u32 = 0; f < Cfg.functionCount; f++) if (Cfg.isEntry(f)) count++;
+  const old = load<u32>(prog, abi.PROG_ENTRIES);
+  if (old) heapFree(old);
+  const entries = heapAlloc(count * 8);
+  store<u32>(prog, entries, abi.PROG_ENTRIES);
+  store<u32>(prog, entries ? count : 0, abi.PROG_ENTRY_COUNT);
+  if (!entries) return false;
+  let at = entries;
+  for (let f: u32 = 0; f < Cfg.functionCount; f++) {
+    if (!Cfg.isEntry(f)) continue;
+    store<u32>(at, Cfg.slot(Cfg.firstSlot(f)));
+    store<u32>(at, base + ((at - entries) >> 3), 4);
+    at += 8;
+  }
+  return true;
+}
+
+function bits(mask: u32): u32 {
+  return popcnt(mask);
+}
+
+function build(base: u32): bool {
+  const functions = Cfg.functionCount;
+  const entries = load<u32>(Cfg.prog, abi.PROG_ENTRY_COUNT);
+  Module.header();
+  let size = Module.types(TYPES);
+  Module.type(2, I32, I32, I32, 1, I32);
+  Module.type(1, I32, I32, I32, 1, I32);
+  Module.type(2, I64, I32, I32, 1, I32);
+  Module.type(2, I32, I64, I64, 1, I64);
+  for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
+  Out.closeSize(size);
+
+  size = Module.imports(IMPORTS + 2);
+  Module.importFunction(LETTER_A, TYPE_CALL);
+  Module.importFunction(LETTER_A + 1, TYPE_CALL);
+  Module.importFunction(LETTER_A + 2, TYPE_CHECK);
+  Module.importFunction(LETTER_A + 3, TYPE_CAST);
+  Module.importFunction(LETTER_A + 4, TYPE_CAST);
+  Module.importMemory(LETTER_M);
+  Module.importTable(LETTER_T);
+  Out.closeSize(size);
+
+  size = Module.functions(functions + entries);
+  for (let f: u32 = 0; f < functions; f++) Out.unsigned(TYPE_FUNCTION + bits(Cfg.params(f)));
+  for (let e: u32 = 0; e < entries; e++) Out.unsigned(TYPE_ENTRY);
+  Out.closeSize(size);
+
+  size = Module.elements(base, entries);
+  for (let e: u32 = 0; e < entries; e++) Out.unsigned(IMPORTS + functions + e);
+  Out.closeSize(size);
+
+  size = Module.codes(functions + entries);
+  Emit.program(Cfg.prog);
+  for (let f: u32 = 0; f < functions; f++) {
+    const body = Out.openSize();
+    Emit.begin(f);
+    if (!Structure.emit(f)) return false;
+    Emit.finish();
+    Out.closeSize(body);
+    if (Out.at - Out.start - body > MAX_FUNCTION_BYTES) {
+      store<u32>(abi.JIT_REASON, abi.JIT_TOO_LARGE);
+      return false;
+    }
+  }
+  for (let f: u32 = 0; f < functions; f++) {
+    if (!Cfg.isEntry(f)) continue;
+    const body = Out.openSize();
+    Emit.entry(IMPORTS + f, Cfg.params(f));
+    Out.closeSize(body);
+  }
+  Out.closeSize(size);
+  return true;
+}
