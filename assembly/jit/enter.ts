@@ -31,8 +31,8 @@ function returned(): u32 {
   const frame = load<u32>(abi.CUR_FRAME);
   const to = load<u32>(frame, abi.FRAME_RET);
   store<u32>(abi.RUN_PC, to);
-  store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
   if (to == abi.RETURN_SLOT) return abi.RUN_DONE;
+  store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
   for (let i: u32 = 0; i < 32; i += 8) store<u64>(abi.REG_R6 + i, load<u64>(frame + i, abi.FRAME_R6));
   for (let r: u32 = 8; r < 48; r += 8) store<u64>(abi.REGS + r, 0);
   store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
