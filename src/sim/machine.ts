@@ -64,6 +64,8 @@ export class SimMachine implements SchedCore {
   /** Told of each task whose CPUs have changed. */
   onCpusChanged: ((task: SimTask) => void) | null = null;
 
+  /** CPUs that wait for another one to go through a scheduling cycle. */
+  readonly waiting = new Set<SimCpu>();
   readonly #byPtr = new Map<GuestPtr, SimTask>();
   readonly #points: readonly (() => void)[];
   readonly #ticks: readonly (() => void)[];
@@ -198,6 +200,7 @@ export class SimMachine implements SchedCore {
       if (cpu.waits.length > 0) {
         cpu.waits = cpu.waits.filter((done) => !done());
         if (cpu.waits.length > 0) break;
+        this.waiting.delete(cpu);
       }
       if (cpu.needResched) {
         cpu.heldUntil = this.timing.reschedules(cpu.id);
@@ -350,7 +353,9 @@ export class SimMachine implements SchedCore {
   }
 
   waitFor(caller: number, _cpu: number, done: () => boolean): void {
-    this.cpus[caller]!.waits.push(done);
+    const cpu = this.cpus[caller]!;
+    cpu.waits.push(done);
+    this.waiting.add(cpu);
   }
 
   enqueueOther(task: ScxTask, _flags: number): void {

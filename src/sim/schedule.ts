@@ -152,7 +152,8 @@ export class Schedule {
 
   /** CPUs that wait for another one to go through a cycle look again. */
   #release(): void {
-    for (const cpu of this.machine.cpus)
-      if (cpu.waits.length > 0 && cpu !== this.machine.here) this.machine.sendIpi(cpu);
+    const { waiting, here } = this.machine;
+    if (waiting.size === 0) return;
+    for (const cpu of waiting) if (cpu !== here) this.machine.sendIpi(cpu);
   }
 }

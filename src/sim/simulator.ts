@@ -62,11 +62,14 @@ export class Machine extends SimMachine {
   /** Lets so many ns pass; less if every task has exited, or the scheduler that was attached has gone. */
   run(durationNs: number): void {
     if (this.#specs.length > 0) this.load({ tasks: this.#specs.splice(0) });
-    const { root } = this.scx;
-    const done = () =>
-      (root !== null && this.scx.root !== root) ||
-      (this.#workloads.length > 0 && this.#workloads.every((workload) => workload.done));
-    this.runUntil(this.now + durationNs, done);
+    const { scx } = this;
+    const { root } = scx;
+    const workloads = this.#workloads;
+    this.runUntil(this.now + durationNs, () => {
+      if (root !== null && scx.root !== root) return true;
+      for (let i = 0; i < workloads.length; i++) if (!workloads[i]!.done) return false;
+      return workloads.length > 0;
+    });
   }
 
   /** What happened so far. */

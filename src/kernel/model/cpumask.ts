@@ -139,7 +139,7 @@ export class Cpumasks {
   }
 
   empty(mask: GuestPtr): boolean {
-    return this.none(mask, mask, (a) => a);
+    return this.nextAnd(mask, mask) < 0;
   }
 
   full(mask: GuestPtr): boolean {
@@ -151,7 +151,7 @@ export class Cpumasks {
   }
 
   intersects(a: GuestPtr, b: GuestPtr): boolean {
-    return !this.none(a, b, (x, y) => x & y);
+    return this.nextAnd(a, b) >= 0;
   }
 
   /** Is every CPU of `a` in `b`? */
@@ -167,7 +167,7 @@ export class Cpumasks {
 
   /** The lowest CPU of the mask, from `start` on; -1 if there is none. */
   next(mask: GuestPtr, start = 0): number {
-    return this.nextOf(mask, mask, start, (a) => a);
+    return this.nextAnd(mask, mask, start);
   }
 
   nextZero(mask: GuestPtr, start = 0): number {
@@ -175,7 +175,13 @@ export class Cpumasks {
   }
 
   nextAnd(a: GuestPtr, b: GuestPtr, start = 0): number {
-    return this.nextOf(a, b, start, (x, y) => x & y);
+    let mask = (0xffffffff << (start & 31)) >>> 0;
+    for (let i = start >>> 5; i < this.#words; i++) {
+      const word = this.memory.u32(a + 4 * i) & this.memory.u32(b + 4 * i) & this.#valid(i) & mask;
+      if (word !== 0) return 32 * i + 31 - Math.clz32(word & -word);
+      mask = 0xffffffff;
+    }
+    return -1;
   }
 
   /** CPUs of the mask, ascending. */
