@@ -3,6 +3,7 @@ export interface Io {
   readFile(path: string): Uint8Array;
   readStdin(): Uint8Array;
   writeFile(path: string, text: string): void;
+  appendFile(path: string, text: string): void;
   /** Exports of a JavaScript or TypeScript module. */
   importModule(path: string): Promise<unknown>;
   /** Writes text to stdout as is. */

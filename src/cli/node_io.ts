@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import pc from 'picocolors';
@@ -15,9 +15,9 @@ function read(name: string, from: string | number): Uint8Array {
   }
 }
 
-function write(path: string, text: string): void {
+function write(path: string, text: string, to: (path: string, text: string) => void = writeFileSync): void {
   try {
-    writeFileSync(path, text);
+    to(path, text);
   } catch (error) {
     throw new InputError(`${path}: cannot be written (${(error as NodeJS.ErrnoException).code ?? error})`, {
       cause: error,
@@ -65,7 +65,8 @@ async function importModule(path: string): Promise<unknown> {
 export const nodeIo: Io = {
   readFile: (path) => read(path, path),
   readStdin: () => read('standard input', 0),
-  writeFile: write,
+  writeFile: (path, text) => write(path, text),
+  appendFile: (path, text) => write(path, text, appendFileSync),
   importModule,
   out: (text) => writeAll(1, text),
   err: (text) => writeAll(2, text),

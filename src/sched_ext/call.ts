@@ -40,15 +40,18 @@ const MASKS: Readonly<Partial<Record<OpName, number>>> = {
   cpu_offline: KF.UNLOCKED,
 };
 
-/** What ran and for how long the host took, of one op. */
-export type OpObserver = (op: OpName, sched: ScxSched, hostNs: number) => void;
+/** Told of calls of ops; a call within another one begins and ends within it. */
+export interface OpTracer {
+  begin(op: OpName, sched: ScxSched, args: readonly (OpArg | undefined)[]): void;
+  /** `result` is undefined for a void op, and for one whose program was stopped. */
+  end(op: OpName, sched: ScxSched, result: number | bigint | boolean | undefined): void;
+}
 
 /** Ops in progress, innermost last, and how one is called (SCX_CALL_OP and its like). */
 export class OpCalls {
   readonly #frames: OpFrame[] = [new OpFrame()];
   #depth = 0;
-  /** Told of every call, with the host's time; null costs nothing. */
-  observer: OpObserver | null = null;
+  readonly tracers: OpTracer[] = [];
 
   /** The innermost op, or an empty frame outside of any. */
   get frame(): OpFrame {
@@ -91,9 +94,12 @@ export class OpCalls {
     frame.rq = rq ?? outer.rq;
     frame.task0 = task0;
     frame.task1 = task1;
-    const start = this.observer === null ? 0 : performance.now();
+    const { tracers } = this;
+    for (let i = 0; i < tracers.length; i++) tracers[i]!.begin(name, sched, [a0, a1, a2, a3]);
+    let result: number | bigint | boolean | undefined;
     try {
-      return op(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
+      result = op(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
+      return result;
     } catch (error) {
       if (!(error instanceof VmtableError)) throw error;
       sched.fault = error;
@@ -103,7 +109,7 @@ export class OpCalls {
       this.#depth--;
       frame.task0 = null;
       frame.task1 = null;
-      this.observer?.(name, sched, (performance.now() - start) * 1e6);
+      for (let i = 0; i < tracers.length; i++) tracers[i]!.end(name, sched, result);
     }
   }
 }

@@ -23,6 +23,11 @@ export class SimCpu {
   /** When its task comes to its next point, and the tick. */
   point: ClockEvent | null = null;
   tick: ClockEvent | null = null;
+  /** Scheduling cycles that it went through at a time. */
+  cycles = 0;
+  cyclesAt = -1;
+  /** Until when the last of too many of them takes. */
+  cycleUntil = 0;
   /** Until when its task's progress is accounted for. */
   since = 0;
   /** …and its run time: rq->curr->se.exec_start. */

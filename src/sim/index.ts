@@ -3,6 +3,7 @@ export type { SimCpu } from './cpu.js';
 export { defaultScenario } from './default_scenario.js';
 export { type MachineDescription, parseTopology } from './description.js';
 export type { Duration } from './duration.js';
+export { EventLog } from './event_log.js';
 export { type FormatOptions, formatReport } from './format.js';
 export { parseTime } from './json_path.js';
 export { SimMachine, type SimOptions } from './machine.js';

@@ -5,7 +5,7 @@ import type { SchedCore } from '../sched_ext/core.js';
 import { SchedExt } from '../sched_ext/sched_ext.js';
 import { CLASS, type SchedClass, type ScxTask } from '../sched_ext/task.js';
 import { Topology } from '../sched_ext/topology.js';
-import type { GuestPtr } from '../vm/types.js';
+import type { GuestPtr, HostFn } from '../vm/types.js';
 import { Changes } from './change.js';
 import { OtherClasses } from './classes.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
@@ -27,11 +27,15 @@ export interface SimOptions {
   capacities?: readonly number[];
   frequencies?: readonly number[];
   costs?: Partial<Costs>;
+  /** Puts something around each kfunc of sched_ext. */
+  wrapKfunc?: (name: string, fn: HostFn) => HostFn;
   /** Answers in place of the cost table's. */
   timing?: (machine: SimMachine) => Timing;
 }
 
 const FULL = 1024;
+/** Scheduling cycles of a CPU at one time that take none. */
+const FREE_CYCLES = 4;
 /** ns of work that rounding leaves over. */
 const LEAST_WORK = 1e-3;
 
@@ -83,7 +87,7 @@ export class SimMachine implements SchedCore {
     this.#capacities = options.capacities ?? full;
     this.#frequencies = options.frequencies ?? full;
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
-    this.scx = new SchedExt(kernel, this);
+    this.scx = new SchedExt(kernel, this, options.wrapKfunc);
     this.flags = queueFlags(this.scx.consts);
     this.cpus = this.scx.rqs.map((rq) => new SimCpu(rq.cpu, rq));
     this.#points = this.cpus.map((cpu) => () => this.interrupt(cpu, () => {}));
@@ -203,7 +207,8 @@ export class SimMachine implements SchedCore {
         this.waiting.delete(cpu);
       }
       if (cpu.needResched) {
-        cpu.heldUntil = this.timing.reschedules(cpu.id);
+        this.#countCycle(cpu);
+        cpu.heldUntil = Math.max(this.timing.reschedules(cpu.id), cpu.cycleUntil);
         if (cpu.heldUntil > this.now) break;
         this.schedule.run(cpu, true);
         continue;
@@ -215,6 +220,22 @@ export class SimMachine implements SchedCore {
       this.#step(cpu, task);
     }
     this.#arm(cpu);
+  }
+
+  /**
+   * A scheduler may ask for a cycle in every cycle: what the usual one takes is in the costs of a switch, further ones at the
+   * same time take it, too.
+   */
+  #countCycle(cpu: SimCpu): void {
+    if (cpu.cycleUntil > this.now) return;
+    if (cpu.cyclesAt !== this.now) {
+      cpu.cyclesAt = this.now;
+      cpu.cycles = 0;
+    }
+    if (++cpu.cycles <= FREE_CYCLES) return;
+    const ns = Math.max(1, this.costs.contextSwitch);
+    cpu.cycleUntil = this.now + ns;
+    if (cpu.task) cpu.task.remaining += ns * cpu.speed;
   }
 
   #step(cpu: SimCpu, task: SimTask): void {

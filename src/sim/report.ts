@@ -1,8 +1,9 @@
 import type { ExitInfo } from '../sched_ext/exit.js';
-import type { ScxSched } from '../sched_ext/sched.js';
+import type { OpName, ScxSched } from '../sched_ext/sched.js';
 import type { Machine } from './simulator.js';
+import type { CallStats } from './stats/call_stats.js';
 import { type Fairness, fairness } from './stats/fairness.js';
-import type { Percentiles } from './stats/histogram.js';
+import { Histogram, type Percentiles } from './stats/histogram.js';
 import type { GroupStats, Migrations, TaskStats } from './stats/task_stats.js';
 
 /** How a run ended for its scheduler: `clean` in any way that is no error; a stall is the watchdog's verdict. */
@@ -12,6 +13,8 @@ export interface CallbackReport {
   program: string;
   count: number;
   insns: number;
+  /** Of one call; all 0 where the kernel counted none. */
+  insnsPerCall: Percentiles;
 }
 
 interface Times {
@@ -123,7 +126,7 @@ export function buildReport(machine: Machine): SimReport {
     simulatedNs: now,
     seed: machine.seed,
     events: kernel.clock.fired,
-    callbacks: sched ? callbacks(sched) : {},
+    callbacks: sched ? callbacks(sched, stats.calls) : {},
     scxEvents: sched ? Object.fromEntries(sched.events.entries()) : {},
     tasks: stats.tasks.map(taskReport),
     groups: [...stats.groups.values()].map(groupReport),
@@ -141,12 +144,13 @@ function exitReport({ kind, kindName, code, reason, message }: ExitInfo): NonNul
   return { kind, kindName, code: Number.isSafeInteger(number) ? number : String(code), reason, message };
 }
 
-function callbacks(sched: ScxSched): Record<string, CallbackReport> {
+function callbacks(sched: ScxSched, calls: CallStats): Record<string, CallbackReport> {
   const result: Record<string, CallbackReport> = {};
   for (const [op, callable] of Object.entries(sched.kdata.ops)) {
     if (!callable) continue;
     const { runs, insns } = callable.stats;
-    result[op] = { program: callable.prog.fullName, count: runs, insns };
+    const insnsPerCall = (calls.insns.get(op as OpName) ?? new Histogram()).percentiles();
+    result[op] = { program: callable.prog.fullName, count: runs, insns, insnsPerCall };
   }
   return result;
 }

@@ -22,6 +22,7 @@ async function run(argv: readonly string[], stdin: Uint8Array = new Uint8Array(0
     readStdin: () => stdin,
     importModule: nodeIo.importModule,
     writeFile: nodeIo.writeFile,
+    appendFile: nodeIo.appendFile,
     out: (text) => {
       out += text;
     },

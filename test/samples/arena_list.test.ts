@@ -100,6 +100,9 @@ it('runs from the command line', async () => {
       writeFile: () => {
         throw new Error('no file is asked for');
       },
+      appendFile: () => {
+        throw new Error('no file is asked for');
+      },
       importModule: () => Promise.reject(new Error('no module is asked for')),
       out: (text) => {
         out += text;

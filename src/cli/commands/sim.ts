@@ -3,6 +3,7 @@ import { Kernel } from '../../kernel/index.js';
 import {
   DEFAULT_DURATION_NS,
   defaultScenario,
+  EventLog,
   formatReport,
   type Machine,
   type MachineDescription,
@@ -51,6 +52,7 @@ export const addSim: AddCommand = (program, io, exit) => {
       `simulated time at most, such as 500ms (default: the workload's own, or ${DEFAULT_DURATION_NS / 1e9}s)`,
     )
     .option('--seed <n>', 'of random numbers that the workload and programs draw', '1')
+    .option('--events <file>', 'write each call of an op as a line of JSON: arguments, kfuncs, result')
     .option('--json', 'one JSON document')
     .addHelpText('after', `\nReady workloads, as --workload NAME or NAME:key=value,key=value\n${describeLibrary()}`);
   withLoadOptions(command).action(async (file: string, options: SimOptions) => {
@@ -81,9 +83,16 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     seed,
     ...(cpus !== undefined && { cpus }),
   });
+  const lines = options.events === undefined ? undefined : new Lines(io, options.events);
   try {
     kernel.statsHolders++;
-    const { machine } = addSubsystems(kernel, { ...(topology && { topology }), seed });
+    const log = lines && new EventLog(kernel, (line) => lines.add(line));
+    const { machine } = addSubsystems(kernel, {
+      ...(topology && { topology }),
+      ...(log && { wrapKfunc: log.wrap }),
+      seed,
+    });
+    if (log) machine.scx.calls.tracers.push(log);
     const hooks = await loadInput(io, file, object, kernel, options);
     const workload = workloadOf(io, options.workload, { cpus: kernel.cpus, costs: machine.costs });
     for (const note of workload.notes) io.err(`vmtable: ${fileName(options.workload!)}: ${note}\n`);
@@ -95,7 +104,32 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     return { ...report, spans: spansOf(machine) };
   } finally {
     object.close();
+    lines?.flush();
     kernel.dispose();
+  }
+}
+
+const CHUNK = 1 << 20;
+
+/** A file of lines, written as they come. */
+class Lines {
+  #text = '';
+
+  constructor(
+    private readonly io: Io,
+    private readonly file: string,
+  ) {
+    io.writeFile(file, '');
+  }
+
+  add(line: string): void {
+    this.#text += `${line}\n`;
+    if (this.#text.length > CHUNK) this.flush();
+  }
+
+  flush(): void {
+    this.io.appendFile(this.file, this.#text);
+    this.#text = '';
   }
 }
 

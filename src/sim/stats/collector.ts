@@ -1,6 +1,7 @@
 import type { SimCpu } from '../cpu.js';
 import type { SimMachine } from '../machine.js';
 import type { SimTask } from '../sim_task.js';
+import { CallStats } from './call_stats.js';
 import { Conservation, type Pool } from './conservation.js';
 import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, WAITING } from './task_stats.js';
 
@@ -32,6 +33,7 @@ export class Collector {
   readonly groups = new Map<string, GroupStats>();
   readonly cpus: readonly CpuStats[];
   readonly conservation: Conservation;
+  readonly calls = new CallStats();
   wakeups = 0;
   switches = 0;
   #spans = 0;
@@ -39,6 +41,7 @@ export class Collector {
   constructor(private readonly machine: SimMachine) {
     this.cpus = machine.cpus.map(() => new CpuStats());
     this.conservation = new Conservation(machine.cpus.length);
+    machine.scx.calls.tracers.push(this.calls);
     machine.onWake = (task) => this.#woken(task);
     machine.onSwitch = (cpu, before, after) => this.#switched(cpu, before, after);
     machine.onCpusChanged = (task) => this.#cpusChanged(task);
@@ -61,7 +64,7 @@ export class Collector {
 
   #pool(task: SimTask): Pool {
     const all = task.kt.allowedCount === this.machine.cpus.length;
-    return all ? this.conservation.all : this.conservation.pool(task.kt.cpus, this.machine.now);
+    return all ? this.conservation.all : this.conservation.pool(task.kt.cpus);
   }
 
   /** sched_weight_to_cgroup() */
@@ -82,9 +85,7 @@ export class Collector {
 
   #wait(stats: TaskStats, now: number): void {
     stats.enter(WAITING, now);
-    const pool = stats.pool!;
-    pool.settle(now);
-    pool.waiting++;
+    this.conservation.wait(stats.pool!, 1, now);
   }
 
   #switched(cpu: SimCpu, before: SimTask | null, after: SimTask | null): void {
@@ -131,9 +132,7 @@ export class Collector {
 
   #on(stats: TaskStats, cpu: number, now: number): void {
     const waited = stats.settle(now);
-    const pool = stats.pool!;
-    pool.settle(now);
-    pool.waiting--;
+    this.conservation.wait(stats.pool!, -1, now);
     const { group } = stats;
     group.runDelay.record(waited);
     if (stats.fromWake) {
@@ -161,14 +160,9 @@ export class Collector {
     if (!stats) return;
     const { now } = this.machine;
     const waiting = stats.state === WAITING;
-    if (waiting) {
-      stats.pool!.settle(now);
-      stats.pool!.waiting--;
-    }
+    if (waiting) this.conservation.wait(stats.pool!, -1, now);
     stats.pool = this.#pool(task);
-    if (!waiting) return;
-    stats.pool.settle(now);
-    stats.pool.waiting++;
+    if (waiting) this.conservation.wait(stats.pool, 1, now);
   }
 
   /** Brings everything up to now: what tasks are in the middle of counts until here. */

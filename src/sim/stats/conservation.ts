@@ -2,45 +2,38 @@
 export class Pool {
   waiting = 0;
   idle = 0;
-  lostNs = 0;
-  #since: number;
-
-  constructor(
-    readonly cpus: readonly number[],
-    now: number,
-  ) {
-    this.#since = now;
-  }
-
-  settle(now: number): void {
-    const lost = Math.min(this.waiting, this.idle);
-    if (lost > 0) this.lostNs += lost * (now - this.#since);
-    this.#since = now;
-  }
+  /** What the pool counts for: the least of both. */
+  lost = 0;
 }
 
 /**
- * Work conservation: CPU time that passed idle while a task waited that could have had it. Counted for each set of CPUs that
- * tasks may use; an event costs one step for each such set that its CPU belongs to.
+ * Work conservation: CPU time that passed idle while a task waited that could have had it. Tasks and CPUs are matched within each
+ * set of CPUs that tasks may use, and there are never more matches than idle CPUs; an event costs one step for each such set that
+ * its CPU belongs to.
  */
 export class Conservation {
   readonly #pools = new Map<string, Pool>();
   readonly #poolsOf: Pool[][];
   readonly #idle: boolean[];
+  #idleCpus: number;
+  #lost = 0;
+  #lostNs = 0;
+  #since = 0;
   /** Of tasks that may use every CPU. */
   readonly all: Pool;
 
   constructor(cpus: number) {
     this.#poolsOf = Array.from({ length: cpus }, () => []);
     this.#idle = new Array<boolean>(cpus).fill(true);
-    this.all = this.pool([...this.#idle.keys()], 0);
+    this.#idleCpus = cpus;
+    this.all = this.pool([...this.#idle.keys()]);
   }
 
-  pool(allowed: readonly number[], now: number): Pool {
+  pool(allowed: readonly number[]): Pool {
     const key = allowed.join();
     let pool = this.#pools.get(key);
     if (!pool) {
-      pool = new Pool(allowed, now);
+      pool = new Pool();
       this.#pools.set(key, pool);
       for (const cpu of allowed) {
         this.#poolsOf[cpu]!.push(pool);
@@ -50,24 +43,40 @@ export class Conservation {
     return pool;
   }
 
+  /** A task begins (1) or ceases (-1) to wait. */
+  wait(pool: Pool, change: number, now: number): void {
+    this.#settle(now);
+    pool.waiting += change;
+    this.#match(pool);
+  }
+
   setIdle(cpu: number, idle: boolean, now: number): void {
     if (this.#idle[cpu] === idle) return;
     this.#idle[cpu] = idle;
+    this.#settle(now);
+    this.#idleCpus += idle ? 1 : -1;
     const pools = this.#poolsOf[cpu]!;
     for (let i = 0; i < pools.length; i++) {
       const pool = pools[i]!;
-      pool.settle(now);
       pool.idle += idle ? 1 : -1;
+      this.#match(pool);
     }
+  }
+
+  #match(pool: Pool): void {
+    const lost = Math.min(pool.waiting, pool.idle);
+    this.#lost += lost - pool.lost;
+    pool.lost = lost;
+  }
+
+  #settle(now: number): void {
+    this.#lostNs += Math.min(this.#lost, this.#idleCpus) * (now - this.#since);
+    this.#since = now;
   }
 
   /** Total so far. */
   lostNs(now: number): number {
-    let sum = 0;
-    for (const pool of this.#pools.values()) {
-      pool.settle(now);
-      sum += pool.lostNs;
-    }
-    return sum;
+    this.#settle(now);
+    return this.#lostNs;
   }
 }

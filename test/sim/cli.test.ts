@@ -1,0 +1,129 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cli } from '../../src/cli/cli.js';
+import { nodeIo } from '../../src/cli/node_io.js';
+
+const FIFO = 'samples/scx_fifo.bpf.o';
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sim-'));
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+async function sim(...argv: string[]) {
+  let [out, err] = ['', ''];
+  const io = {
+    ...nodeIo,
+    colour: false,
+    width: 100,
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+  };
+  const status = await cli(['sim', ...argv], io);
+  return { status, out, err };
+}
+
+function file(name: string, content: object | string): string {
+  const path = join(dir, name);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+describe('vmtable sim', () => {
+  it('has the fixed fields in its document, and the same bytes in another process', async () => {
+    const argv = [FIFO, '--duration', '20ms', '--seed', '7', '--json'];
+    const here = JSON.parse((await sim(...argv)).out);
+    expect(here).toMatchObject({
+      scheduler: 'fifo',
+      exit: { kind: 64, kindName: 'UNREG', code: 0, reason: 'unregistered from user space', message: '' },
+      simulatedNs: 20_000_000,
+      host: { wallMs: expect.any(Number) },
+      events: expect.any(Number),
+      callbacks: { enqueue: { count: expect.any(Number), insns: expect.any(Number) } },
+      fairness: expect.any(Object),
+    });
+    expect(here.tasks[0]).toMatchObject({
+      name: 'make',
+      pid: 6,
+      runNs: expect.any(Number),
+      waitNs: expect.any(Number),
+    });
+    expect(Object.keys(here.tasks[0].wakeupLatencyNs)).toEqual(expect.arrayContaining(['p50', 'p90', 'p99', 'max']));
+    expect(here.cpus[0]).toMatchObject({ cpu: 0, busyNs: expect.any(Number), idleNs: expect.any(Number) });
+    const there = spawnSync(process.execPath, ['dist/src/cli/main.js', 'sim', ...argv], { encoding: 'utf8' });
+    expect({ ...JSON.parse(there.stdout), host: 0 }).toEqual({ ...here, host: 0 });
+  });
+
+  it('takes workload, topology and variables', async () => {
+    const workload = file('w.json', { tasks: [{ name: 'w', copies: 3, steps: [{ run: '2ms' }] }] });
+    const topology = file('t.json', { cpus: [{ count: 2 }, { capacity: 512 }] });
+    const argv = ['--workload', workload, '--topology', topology, '--set', 'slice_ns=500000', '--json'];
+    const report = JSON.parse((await sim(FIFO, ...argv)).out);
+    expect(report.cpus.map(({ capacity = 1024 }) => capacity)).toEqual([1024, 1024, 512]);
+    expect(report.tasks).toHaveLength(3);
+    expect(report.simulatedNs).toBeLessThan(10_000_000);
+  });
+
+  it('writes each call of an op with its kfuncs', async () => {
+    const events = join(dir, 'e.jsonl');
+    const { out } = await sim(FIFO, '--duration', '10ms', '--events', events, '--json');
+    const lines = readFileSync(events, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const { callbacks } = JSON.parse(out);
+    for (const [op, { count }] of Object.entries<{ count: number }>(callbacks)) {
+      expect([op, lines.filter((line) => line.op === op).length]).toEqual([op, count]);
+    }
+    const enqueue = lines.find((line) => line.op === 'enqueue');
+    expect(enqueue.args).toEqual({ p: expect.stringMatching(/^\S+\[\d+\]$/), enq_flags: expect.any(Number) });
+    expect(enqueue.kfuncs).toEqual([
+      {
+        name: 'scx_bpf_dsq_insert___v2',
+        args: { p: enqueue.args.p, dsq_id: expect.anything(), slice: 20_000_000, enq_flags: enqueue.args.enq_flags },
+        result: true,
+      },
+    ]);
+    const select = lines.find((line) => line.op === 'select_cpu');
+    expect(select.kfuncs[0].name).toBe('scx_bpf_select_cpu_dfl');
+    expect(select.result).toBe(select.kfuncs[0].result);
+    expect(lines.map(({ t }) => t)).toEqual([...lines.map(({ t }) => t)].sort((a, b) => a - b));
+  });
+
+  it('tells a stall from an error, with status 1 for both', async () => {
+    const stall = await sim('samples/scx_faulty.bpf.o', '--set', 'fault=1', '--duration', '3s', '--json');
+    const error = await sim('samples/scx_faulty.bpf.o', '--set', 'fault=2', '--duration', '1s');
+    expect([stall.status, JSON.parse(stall.out).outcome]).toEqual([1, 'stall']);
+    expect(error.status).toBe(1);
+    expect(error.out).toMatch(/Scheduler gone: error: runtime error .*, ERROR 1024\.\nmember "enqueue": .*\n$/);
+  });
+
+  it.each([
+    [['--topology', '4'], /topology: cannot be|no shape|cannot be read/],
+    [['--topology', '4c4x'], /cannot be read/],
+    [['--duration', 'long'], /--duration wants a time such as 500ms, not "long"/],
+    [['--seed', '-1'], /--seed wants a whole number/],
+    [['--workload', 'nowhere.json'], /nowhere\.json: cannot be read \(ENOENT\)/],
+  ])('refuses %j', async (argv, message) => {
+    const { status, out, err } = await sim(FIFO, ...argv);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    expect(err).toMatch(/^vmtable: [^\n]+\n$/);
+    expect(err).toMatch(message);
+  });
+
+  it('names the place of a mistake in a workload', async () => {
+    const bad = file('bad.json', { tasks: [{ name: 'w', steps: [{ run: '1ms' }, { affinity: [9] }] }] });
+    expect(await sim(FIFO, '--workload', bad)).toEqual({
+      status: 2,
+      out: '',
+      err: 'vmtable: scenario: tasks[0].steps[1]: no CPU 9\n',
+    });
+  });
+});

@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { Kernel, openObject } from '../../src/index.js';
+import {
+  forever,
+  Machine,
+  ms,
+  run,
+  runScheduler,
+  type Scenario,
+  type SimReport,
+  simulate,
+  sleep,
+} from '../../src/sim/index.js';
+
+// Schedulers with a fault: thrown out as the kernel throws them out, and the run comes to its end.
+
+const object = (name: string) => new Uint8Array(readFileSync(new URL(`../../samples/${name}.bpf.o`, import.meta.url)));
+const faulty = object('scx_faulty');
+const trace = object('scx_trace');
+
+const scenario: Scenario = { tasks: [{ name: 'a', copies: 6, steps: [forever(run(ms(1)), sleep(ms(1)))] }] };
+const FAULTS = { none: 0, starve: 1, loop: 2, leakLock: 3, kickSelf: 4, kickAll: 5, null: 6 };
+
+async function withFault(fault: keyof typeof FAULTS, durationNs: number, profile = '7.3'): Promise<SimReport> {
+  const kernel = { profile, windowBytes: 1 << 26 };
+  return simulate(faulty, { kernel, scenario, durationNs, set: { fault: FAULTS[fault], nr_cpus: 4 } });
+}
+
+const NAMES = [
+  '',
+  'SELECT_BAD_CPU',
+  'ENQUEUE_NO_DSQ',
+  'ENQUEUE_NOTHING',
+  'ENQUEUE_TWICE',
+  'ENQUEUE_ERROR',
+  'ENQUEUE_EXIT',
+];
+const MORE = ['LOCAL_ON_WRONG_CPU', 'LOCAL_ON_NO_CPU', 'INIT_FAILS', 'INIT_TASK_FAILS'];
+
+async function withMistake(name: string): Promise<SimReport> {
+  const kernel = await Kernel.create({ windowBytes: 1 << 26 });
+  try {
+    const machine = new Machine(kernel);
+    const loaded = openObject(trace, { name: 'scx_trace' });
+    const map = loaded.structOpsMap('trace_ops');
+    // SCX_OPS_KEEP_BUILTIN_IDLE
+    map.set('flags', 1);
+    loaded.variable('mistake').set([...NAMES, ...MORE].indexOf(name));
+    loaded.load(kernel);
+    machine.load({ tasks: [...scenario.tasks, { name: 'b', cpus: [1], steps: [forever(run(ms(1)))] }] });
+    return runScheduler(machine, map, ms(100));
+  } finally {
+    kernel.dispose();
+  }
+}
+
+it('a scheduler without a fault stays', async () => {
+  expect(await withFault('none', ms(20))).toMatchObject({ outcome: 'clean', exit: { kindName: 'UNREG' } });
+});
+
+describe.each(['7.3', '6.18', '6.12'])('as %s', (profile) => {
+  it('a starving task is a stall, with a dump that shows it', async () => {
+    const report = await withFault('starve', ms(4000), profile);
+    expect(report).toMatchObject({
+      outcome: 'stall',
+      exit: { kindName: 'ERROR_STALL', reason: 'runnable task stall' },
+    });
+    const [, label] = /^(a\[\d*[13579]\]) failed to run for 1\.\d{3}s$/.exec(report.exit!.message)!;
+    expect(report.dump).toContain(label!);
+    expect(report.simulatedNs).toBeLessThan(ms(2500));
+  });
+});
+
+describe('what stops a program is told with its place', () => {
+  it.each([
+    [
+      'loop',
+      /ops\.enqueue\(\): member "enqueue": prog "faulty_enqueue": insn \d+ \(scx_faulty\.bpf\.c:\d+\): out_of_fuel/,
+    ],
+    ['leakLock', /prog "faulty_dispatch": insn \d+ \(scx\.h:\d+\): .* while holding a lock/],
+    ['null', /prog "faulty_running": insn \d+ \(scx_faulty\.bpf\.c:\d+\): null: 8-byte store/],
+  ] as const)('%s', async (fault, message) => {
+    const report = await withFault(fault, ms(100));
+    expect(report.outcome).toBe('error');
+    expect(report.exit).toMatchObject({ kindName: 'ERROR', message: expect.stringMatching(message) });
+    expect(report.fault).toMatch(/^member /);
+    expect(report.simulatedNs).toBeLessThan(ms(50));
+  });
+});
+
+describe('mistakes of which the kernel says what they are', () => {
+  it.each([
+    ['SELECT_BAD_CPU', 'error', /^invalid CPU -?\d+ from ops\.select_cpu\(\)$/],
+    ['ENQUEUE_NO_DSQ', 'error', /^non-existent DSQ 0x4d$/],
+    ['ENQUEUE_TWICE', 'error', /\] already direct-dispatched$/],
+    ['ENQUEUE_ERROR', 'error', /./],
+    ['ENQUEUE_EXIT', 'clean', /./],
+    ['LOCAL_ON_WRONG_CPU', 'error', /^SCX_DSQ_LOCAL\[_ON\] target CPU 0 not allowed for b\[\d+\]$/],
+    ['LOCAL_ON_NO_CPU', 'error', /^invalid CPU \d+ in SCX_DSQ_LOCAL_ON dispatch verdict$/],
+    ['INIT_FAILS', 'error', /^ops\.init\(\) failed \(-\d+\)$/],
+    ['INIT_TASK_FAILS', 'error', /^ops\.init_task\(\) failed \(-\d+\) for \S+\[\d+\]$/],
+  ])('%s', async (name, outcome, message) => {
+    const report = await withMistake(name);
+    expect([report.outcome, report.exit?.message]).toEqual([outcome, expect.stringMatching(message)]);
+  });
+});
+
+describe('schedulers that go round in circles', () => {
+  it.each(['kickSelf', 'kickAll'] as const)('%s: time goes on', async (fault) => {
+    const report = await withFault(fault, 300_000);
+    expect(report.simulatedNs).toBe(300_000);
+    // A cycle takes some time.
+    expect(report.callbacks.dispatch!.count).toBeLessThan(4 * 300 * 5);
+  });
+});
