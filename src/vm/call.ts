@@ -1,5 +1,6 @@
 import * as abi from '../../assembly/abi.js';
 import { VmtableError } from '../errors.js';
+import type { Core } from './core.js';
 import type { ExecExports } from './exports.js';
 import { callChain } from './fault.js';
 import type { CoreMemory } from './memory.js';
@@ -7,6 +8,9 @@ import type { LoadedProg } from './prog.js';
 import type { GuestPtr, HostCall, VmFault, VmProg } from './types.js';
 
 const TWO_32 = 2 ** 32;
+/** r0 and r1 among the u32 of linear memory. */
+const R0 = abi.REG_R0 >>> 2;
+const R1 = abi.REG_R1 >>> 2;
 
 /** Thrown through a host function to stop the program that called it; carries the fault it stops with. */
 export class Stop extends Error {
@@ -38,9 +42,11 @@ export interface CallSources {
 /** The running call, read and written in place: arguments and result are the program's registers. */
 export class Call implements HostCall {
   readonly memory: CoreMemory;
+  private readonly core: Core;
 
   constructor(private readonly vm: CallSources) {
     this.memory = vm.memory;
+    this.core = vm.memory.core;
   }
 
   get prog(): LoadedProg {
@@ -52,7 +58,7 @@ export class Call implements HostCall {
   }
 
   get cpu(): number {
-    return this.memory.u32At(abi.CUR_CPU);
+    return this.core.u32[abi.CUR_CPU >>> 2] as number;
   }
 
   get chain(): { prog: VmProg; insn: number }[] {
@@ -60,11 +66,11 @@ export class Call implements HostCall {
   }
 
   lo(i: number): number {
-    return this.memory.u32At(abi.REG_R1 + i * 8);
+    return this.core.u32[R1 + i * 2] as number;
   }
 
   hi(i: number): number {
-    return this.memory.u32At(abi.REG_R1 + i * 8 + 4);
+    return this.core.u32[R1 + i * 2 + 1] as number;
   }
 
   s32(i: number): number {
@@ -121,9 +127,16 @@ export class Call implements HostCall {
   }
 
   ret(value: number): void {
+    const { u32 } = this.core;
+    const int = value | 0;
+    if (int === value) {
+      u32[R0] = int;
+      u32[R0 + 1] = int >> 31;
+      return;
+    }
     if (!Number.isSafeInteger(value)) throw new VmtableError(`${value} is no integer that a register can take`);
-    this.memory.setU32At(abi.REG_R0, value >>> 0);
-    this.memory.setU32At(abi.REG_R0 + 4, Math.floor(value / TWO_32) >>> 0);
+    u32[R0] = value >>> 0;
+    u32[R0 + 1] = Math.floor(value / TWO_32) >>> 0;
   }
 
   retU64(value: bigint): void {
@@ -131,8 +144,9 @@ export class Call implements HostCall {
   }
 
   retPtr(ptr: GuestPtr): void {
-    this.memory.setU32At(abi.REG_R0, ptr);
-    this.memory.setU32At(abi.REG_R0 + 4, ptr === 0 ? 0 : abi.GUEST_BASE_HI);
+    const { u32 } = this.core;
+    u32[R0] = ptr;
+    u32[R0 + 1] = ptr === 0 ? 0 : abi.GUEST_BASE_HI;
   }
 
   callback(code: bigint, args: readonly bigint[]): bigint {

@@ -47,7 +47,8 @@ export class Vm implements ContextOwner, CallSources {
   readonly fuel: number;
   /** Fault of the last invoke that gave INVOKE_FAULT. */
   lastFault: VmFault | undefined;
-  private readonly hosts: { name: string; fn: HostFn }[] = [];
+  private readonly hostFns: HostFn[] = [];
+  private readonly hostNames: string[] = [];
   private readonly progs = new Map<number, LoadedProg>();
   private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
@@ -67,7 +68,7 @@ export class Vm implements ContextOwner, CallSources {
 
   private constructor(
     readonly core: Core,
-    dispatch: { host: () => void },
+    dispatch: { vm: Vm | undefined },
     options: VmOptions,
   ) {
     this.exports = core.exports;
@@ -77,7 +78,7 @@ export class Vm implements ContextOwner, CallSources {
     this.fuel = options.fuel ?? DEFAULT_FUEL;
     this.call = new Call(this);
     this.engines = new Engines(new Jit(core));
-    dispatch.host = () => this.callHost();
+    dispatch.vm = this;
     this.maps.onError = (error) => {
       if (this.memory.u32At(abi.CUR_CTX) === 0) throw error;
       this.thrown = error;
@@ -89,11 +90,12 @@ export class Vm implements ContextOwner, CallSources {
 
   /** Throws InputError for sizes that cannot be, ErrnoError(ENOMEM) if the host refuses the memory. */
   static async create(options: VmOptions = {}): Promise<Vm> {
-    const dispatch = { host: () => {} };
+    const dispatch: { vm: Vm | undefined } = { vm: undefined };
     const core = await instantiateCore({
       ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
       ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
-      env: { host: () => dispatch.host() },
+      // One function of one method: V8 can make the way from the core to it direct, however many VMs there are.
+      env: { host: () => (dispatch.vm as Vm).callHost() },
     });
     return new Vm(core, dispatch, options);
   }
@@ -106,7 +108,7 @@ export class Vm implements ContextOwner, CallSources {
     if (spec.arena !== undefined && !this.arenas.has(spec.arena)) {
       throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
     }
-    const prog = loadProg(this.core, this.memory, spec, this.engines.named(spec.engine), this.hosts.length, (gone) =>
+    const prog = loadProg(this.core, this.memory, spec, this.engines.named(spec.engine), this.hostFns.length, (gone) =>
       this.freeProg(gone),
     );
     this.progs.set(prog.handle, prog);
@@ -170,7 +172,8 @@ export class Vm implements ContextOwner, CallSources {
   /** Adds a function that programs may call; the index is for CallTarget. */
   registerHost(name: string, fn: HostFn): number {
     this.alive();
-    return this.hosts.push({ name, fn }) - 1;
+    this.hostFns.push(fn);
+    return this.hostNames.push(name) - 1;
   }
 
   createMap(spec: VmMapSpec): CoreMap {
@@ -322,14 +325,14 @@ export class Vm implements ContextOwner, CallSources {
 
   /** The core's one import: runs host function CALL_FN. No exception passes through the core. */
   private callHost(): void {
-    const { memory } = this;
-    const ctx = memory.u32At(abi.CUR_CTX);
-    const index = memory.u32At(abi.CALL_FN);
+    const { u32 } = this.core;
+    const ctx = u32[abi.CUR_CTX >>> 2] as number;
+    const index = u32[abi.CALL_FN >>> 2] as number;
     this.hostCalls++;
     try {
-      (this.hosts[index] as { fn: HostFn }).fn(this.call);
+      (this.hostFns[index] as HostFn)(this.call);
     } catch (error) {
-      if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
+      if (this.memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
       this.stop(ctx, this.nameOf(index), error);
     } finally {
       this.hostCalls--;
@@ -359,7 +362,7 @@ export class Vm implements ContextOwner, CallSources {
   }
 
   private nameOf(index: number): string {
-    return this.hosts[index]?.name ?? `function ${index}`;
+    return this.hostNames[index] ?? `function ${index}`;
   }
 
   fault(ctx: number): VmFault {
