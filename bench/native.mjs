@@ -1,10 +1,9 @@
 // The kernels' C sources, compiled natively by clang -O2 into one program that times them all.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BUILD, clang } from './clang.mjs';
 import { FILL, KERNELS, MEMORY_BYTES, root } from './kernels.mjs';
-
-const BUILD = join(root, 'build/bench');
 
 /** Times each kernel: the best of many samples of about a millisecond. */
 function driver() {
@@ -53,18 +52,17 @@ int main(void)
 
 /** The program's path, or undefined where clang is missing. */
 export function buildNative() {
-  const clang = ['clang-19', 'clang'].find((name) => spawnSync(name, ['--version']).status === 0);
-  if (!clang) return undefined;
-  mkdirSync(BUILD, { recursive: true });
+  const cc = clang();
+  if (!cc) return undefined;
   const sources = join(root, 'bench/kernels');
   const objects = KERNELS.map((name) => {
     const out = join(BUILD, `${name}.o`);
-    execFileSync(clang, ['-O2', `-Dkernel=kernel_${name}`, '-c', join(sources, `${name}.c`), '-o', out]);
+    execFileSync(cc, ['-O2', `-Dkernel=kernel_${name}`, '-c', join(sources, `${name}.c`), '-o', out]);
     return out;
   });
   writeFileSync(join(BUILD, 'native.c'), driver());
   const program = join(BUILD, 'native');
-  execFileSync(clang, ['-O2', '-I', sources, join(BUILD, 'native.c'), ...objects, '-o', program]);
+  execFileSync(cc, ['-O2', '-I', sources, join(BUILD, 'native.c'), ...objects, '-o', program]);
   return program;
 }
 

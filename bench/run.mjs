@@ -1,17 +1,21 @@
-// npm run bench: the interpreter against the same C compiled natively, the cost of calling in and of dispatching an op, maps
-// against the machine's own kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples,
-// because what disturbs a sample only ever makes it longer. `-- --json` gives one JSON document.
+// npm run bench: both engines against the same C compiled natively, calls between TypeScript and programs, maps against the
+// machine's own kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples, because what
+// disturbs a sample only ever makes it longer. `-- --json` gives one JSON document, `-- --peers` compares with others, too.
 import { Vm } from '../dist/src/vm/vm.js';
-import { emptyOp } from './dispatch.mjs';
-import { KERNELS, loadKernel } from './kernels.mjs';
+import { callSubjects, formatCalls } from './calls.mjs';
+import { KERNELS, loadKernel, UNSEEN } from './kernels.mjs';
 import { benchLoad, formatLoad } from './load.mjs';
 import { benchMaps, formatMaps } from './maps.mjs';
 import { buildNative, runNative } from './native.mjs';
+import { formatPeers, Peers } from './peers.mjs';
+import { benchTranslate, formatTranslate } from './translate.mjs';
 
 const ROUNDS = 40;
 const SAMPLE_NS = 1e6;
 const WARM_MS = 150;
-const CHECKS = ['isolate', 'object'];
+const ENGINES = ['interp', 'jit'];
+const SETUPS = ENGINES.flatMap((engine) => ['isolate', 'object'].map((checks) => ({ engine, checks })));
+const setupOf = (setup) => (row) => row.engine === setup.engine && row.checks === setup.checks;
 
 const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
@@ -32,51 +36,24 @@ function warm(subject) {
   return { ...subject, runs, samples: [] };
 }
 
-/** Calls of an empty Wasm function with three numbers. */
-async function emptyExport() {
-  // (module (func (export "f") (param i32 i32 i32) (result i32) i32.const 0))
-  const bytes = [0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 127, 127, 127, 1, 127, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0];
-  const module = await WebAssembly.instantiate(Uint8Array.from([...bytes, 10, 6, 1, 4, 0, 65, 0, 11]));
-  const { f } = module.instance.exports;
-  return timed('empty export', (n) => {
-    for (let i = 0; i < n; i++) f(1, 2, 3);
-  });
-}
-
-function timed(name, body) {
-  return {
-    name,
-    time(n) {
-      const start = process.hrtime.bigint();
-      body(n);
-      return Number(process.hrtime.bigint() - start);
-    },
-  };
-}
-
 const best = ({ samples }) => Math.min(...samples);
 
 async function main() {
   const json = process.argv.includes('--json');
   const progress = (text) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`);
   const native = buildNative();
+  const peers = process.argv.includes('--peers') && native ? new Peers() : undefined;
   const vm = await Vm.create({ windowBytes: 16 * 2 ** 20 });
-  const exit = { insns: Uint8Array.from([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), calls: new Map() };
-  const empty = vm.loadProg({ ...exit, name: 'empty', checks: 'isolate', faults: 'kernel', engine: 'interp' });
-  const dispatched = await emptyOp('object');
-  const calls = [
-    await emptyExport(),
-    timed('invoke of an empty program', (n) => {
-      for (let i = 0; i < n; i++) vm.invoke(empty, 0, 0);
-    }),
-    timed('struct_ops op of an empty program', (n) => {
-      for (let i = 0; i < n; i++) dispatched.op(1, 2);
-    }),
-  ].map(warm);
-  const kernels = CHECKS.flatMap((checks) =>
-    KERNELS.map((name) => {
-      progress(`warming up ${name}, ${checks}`);
-      return warm(loadKernel(vm, name, checks));
+  const { subjects, dispose } = await callSubjects(vm, ENGINES);
+  const calls = subjects.map(warm);
+  const refused = [];
+  const kernels = SETUPS.flatMap((setup) =>
+    KERNELS.flatMap((name) => {
+      progress(`warming up ${name}, ${setup.engine}, ${setup.checks}`);
+      const kernel = loadKernel(vm, name, setup);
+      if (kernel.notCompiled === undefined) return [warm(kernel)];
+      refused.push(kernel);
+      return [];
     }),
   );
   const nativeBest = new Map();
@@ -89,6 +66,7 @@ async function main() {
       const wrong = kernels.find((kernel) => kernel.name === name && kernel.result !== result);
       if (wrong) throw new Error(`${name}: ${wrong.result} here, ${result} natively`);
     }
+    peers?.run((name) => kernels.find((kernel) => kernel.name === name).result);
   }
   progress('maps');
   const maps = await benchMaps();
@@ -98,7 +76,7 @@ async function main() {
     const nativeNs = nativeBest.get(kernel.name);
     return {
       name: kernel.name,
-      engine: 'interp',
+      engine: kernel.engine,
       checks: kernel.checks,
       nsPerCall: ns,
       nsPerInsn: ns / kernel.insns,
@@ -108,44 +86,52 @@ async function main() {
       ...(nativeNs && { nativeNs, slowdown: ns / nativeNs }),
     };
   });
-  const geomeans = Object.fromEntries(
-    CHECKS.map((checks) => {
-      const own = rows.filter((row) => row.checks === checks);
-      const slowdown = native ? geomean(own.map((row) => row.slowdown)) : null;
-      return [checks, { nsPerInsn: geomean(own.map((row) => row.nsPerInsn)), slowdown }];
-    }),
-  );
-  const [bare, invoke, op] = calls.map(best);
-  const call = { emptyExportNs: bare, invokeNs: invoke, ratio: invoke / bare, opNs: op, opRatio: op / bare };
-  dispatched.dispose();
+  const geomeans = SETUPS.map((setup) => {
+    const own = rows.filter(setupOf(setup));
+    const unseen = own.filter(({ name }) => UNSEEN.includes(name));
+    const slowdown = (some) => (native && some.length > 0 ? geomean(some.map((row) => row.slowdown)) : null);
+    return {
+      ...setup,
+      slowdown: slowdown(own),
+      unseen: slowdown(unseen),
+      nsPerInsn: own.length > 0 ? geomean(own.map((row) => row.nsPerInsn)) : null,
+    };
+  });
+  const unit = best(calls[0]);
+  const call = calls.map((each) => {
+    const ns = best(each) / (each.per ?? 1);
+    return { name: each.name, key: each.key, ...(each.engine && { engine: each.engine }), ns, ratio: ns / unit };
+  });
+  dispose();
+  progress('translating');
+  const translate = await benchTranslate();
   const load = benchLoad();
   vm.dispose();
   progress('');
-  const report = { rows, geomeans, call, maps, load, native: native !== undefined };
-  if (json) console.log(JSON.stringify(report));
-  else print(report);
+  const others = peers?.report();
+  const report = { rows, refused, geomeans, calls: call, translate, maps, load, native: native !== undefined };
+  if (json) console.log(JSON.stringify(others ? { ...report, peers: others } : report));
+  else print(report, others, nativeBest);
 }
 
-function print({ rows, geomeans, call, maps, load, native }) {
+function print({ rows, refused, geomeans, calls, translate, maps, load, native }, peers, nativeNs) {
   const cell = (value, digits, width) =>
     (value === undefined || value === null ? '–' : value.toFixed(digits)).padStart(width);
-  console.log('interpreter          insns     native ns    isolate ns/insn  × native    object ns/insn  × native');
-  for (const row of rows.filter(({ checks }) => checks === 'isolate')) {
-    const other = rows.find(({ name, checks }) => name === row.name && checks === 'object');
-    const columns = [cell(row.nativeNs, 1, 13), cell(row.nsPerInsn, 2, 18), cell(row.slowdown, 1, 10)];
-    columns.push(cell(other.nsPerInsn, 2, 18), cell(other.slowdown, 1, 10));
-    console.log(`${row.name.padEnd(14)}${String(row.insns).padStart(12)}${columns.join('')}`);
+  const heads = SETUPS.map(({ engine, checks }) => `${engine} ${checks}`.padStart(16)).join('');
+  console.log(`${native ? '× native' : 'ns/insn '}            insns    native ns${heads}`);
+  for (const name of KERNELS) {
+    const own = SETUPS.map((setup) => rows.find((row) => row.name === name && setupOf(setup)(row)));
+    const columns = own.map((row) => cell(native ? row?.slowdown : row?.nsPerInsn, 2, 16)).join('');
+    console.log(`${name.padEnd(14)}${String(own[0].insns).padStart(12)}${cell(own[0].nativeNs, 1, 13)}${columns}`);
   }
-  const { isolate, object } = geomeans;
-  const sums = [cell(isolate.nsPerInsn, 2, 31), cell(isolate.slowdown, 1, 10), cell(object.nsPerInsn, 2, 18)];
-  console.log(`${'geomean'.padEnd(26)}${sums.join('')}${cell(object.slowdown, 1, 10)}`);
-  if (!native) console.log('clang is not installed: the native side is left out');
-  console.log(
-    `\ncalling in: ${call.invokeNs.toFixed(1)} ns for an empty program, ${call.emptyExportNs.toFixed(1)} ns for an empty Wasm export (${call.ratio.toFixed(1)} ×)`,
-  );
-  console.log(
-    `struct_ops op: ${call.opNs.toFixed(1)} ns to an empty program, object checks (${call.opRatio.toFixed(1)} ×)`,
-  );
+  const sums = (key) => geomeans.map((each) => cell(each[key], 2, 16)).join('');
+  console.log(`${'geomean'.padEnd(39)}${sums(native ? 'slowdown' : 'nsPerInsn')}`);
+  if (native) console.log(`${`of ${UNSEEN.join(' and ')} alone`.padEnd(39)}${sums('unseen')}`);
+  else console.log('clang is not installed: the native side and peers are left out');
+  for (const { name, checks, notCompiled } of refused) console.log(`not compiled, ${checks}: ${name}: ${notCompiled}`);
+  if (peers) console.log(`\n${formatPeers(peers, nativeNs, geomean).join('\n')}`);
+  console.log(`\n${formatCalls(calls).join('\n')}`);
+  console.log(`\n${formatTranslate(translate).join('\n')}`);
   console.log(`\n${formatMaps(maps).join('\n')}`);
   console.log(`\n${formatLoad(load).join('\n')}`);
 }

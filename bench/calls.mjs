@@ -1,0 +1,68 @@
+// What it costs to call a program from TypeScript, and TypeScript from a program.
+import { assemble } from '../dist/src/index.js';
+import { emptyOp } from './dispatch.mjs';
+import { kernelInsns, MEMORY_BYTES } from './kernels.mjs';
+
+/** Calls of a host function in one run of the program that does nothing else. */
+const ROUND_TRIPS = 100;
+const EXIT = assemble('r0 = 0; exit');
+const LOOP = assemble(`r6 = ${ROUND_TRIPS}; top: r1 = r6; call 1; r6 += -1; if r6 != 0 goto top; exit`);
+const CALL_AT = 2;
+
+export function timed(name, body) {
+  return {
+    name,
+    time(n) {
+      const start = process.hrtime.bigint();
+      body(n);
+      return Number(process.hrtime.bigint() - start);
+    },
+  };
+}
+
+/** An empty Wasm function with three numbers: the unit of the rest. */
+async function emptyExport() {
+  // (module (func (export "f") (param i32 i32 i32) (result i32) i32.const 0))
+  const bytes = [0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 127, 127, 127, 1, 127, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0];
+  const module = await WebAssembly.instantiate(Uint8Array.from([...bytes, 10, 6, 1, 4, 0, 65, 0, 11]));
+  const { f } = module.instance.exports;
+  return timed('empty export', (n) => {
+    for (let i = 0; i < n; i++) f(1, 2, 3);
+  });
+}
+
+/** What is timed, the unit first; `dispose` frees what it needs. */
+export async function callSubjects(vm, engines) {
+  const kfunc = vm.registerHost('bench_kfunc', (call) => call.ret(call.u32(0) + 1));
+  const mem = vm.memory.alloc(MEMORY_BYTES, { name: 'kernel memory', align: 64 });
+  const op = await emptyOp('object');
+  const subjects = [{ ...(await emptyExport()), key: 'emptyExport' }];
+  for (const engine of engines) {
+    const load = (name, insns, calls = new Map()) =>
+      vm.loadProg({ name, insns, calls, checks: 'isolate', faults: 'kernel', engine });
+    const invoke = (name, prog, key, per = 1) => {
+      if (engine === 'jit' && prog.engine !== 'jit') return;
+      const subject = timed(`${name}, ${engine}`, (n) => {
+        for (let i = 0; i < n; i++) vm.invoke(prog, mem, 0);
+      });
+      subjects.push({ ...subject, key, engine, per });
+    };
+    invoke('empty program', load('empty', EXIT), 'empty');
+    const tiny = kernelInsns('tiny');
+    invoke(`program of ${tiny.length / 8} insns`, load('tiny', tiny), 'tiny');
+    const calls = new Map([[CALL_AT, { kind: 'host', index: kfunc }]]);
+    invoke('program → TypeScript kfunc → program', load('loop', LOOP, calls), 'kfunc', ROUND_TRIPS);
+  }
+  const dispatch = timed('struct_ops op of an empty program, auto', (n) => {
+    for (let i = 0; i < n; i++) op.op(1, 2);
+  });
+  subjects.push({ ...dispatch, key: 'op', engine: 'auto' });
+  return { subjects, dispose: () => op.dispose() };
+}
+
+export function formatCalls(calls) {
+  return [
+    `calls: an empty Wasm export takes ${calls[0].ns.toFixed(2)} ns; × that:`,
+    ...calls.slice(1).map(({ name, ratio }) => `  ${name.padEnd(52)}${ratio.toFixed(1).padStart(6)}`),
+  ];
+}
