@@ -15,7 +15,7 @@ export class Disable {
   readonly #raised = new Set<number>();
   readonly #workDue = new Set<ScxSched>();
   /** How far the work has come that has begun. */
-  readonly #stages = new Map<ScxSched, 'bypassed' | 'without cgroups'>();
+  readonly #stages = new Map<ScxSched, 'bypassed' | 'disabling' | 'without cgroups'>();
 
   constructor(private readonly scx: SchedExt) {}
 
@@ -53,15 +53,19 @@ export class Disable {
     if (!this.#workDue.delete(sched)) return;
     const { core } = this.scx;
     this.#begin(sched);
-    core.afterGracePeriod(() => {
-      this.#exitCgroups(sched);
-      core.afterGracePeriod(() => this.#finish(sched));
+    core.kthreadWork(() => {
+      this.#disabling(sched);
+      core.afterGracePeriod(() => {
+        this.#exitCgroups(sched);
+        core.afterGracePeriod(() => this.#finish(sched));
+      });
     });
   }
 
   /** scx_flush_disable_work: waits for what a claim has set going, here by doing it: nothing is left for the helper. */
   flush(sched: ScxSched): void {
     if (this.#dump(sched) || this.#workDue.delete(sched)) this.#begin(sched);
+    this.#disabling(sched);
     this.#exitCgroups(sched);
     this.#finish(sched);
   }
@@ -102,12 +106,18 @@ export class Disable {
 
   // ---- The disable work (scx_disable_workfn, scx_root_disable; on 6.12 scx_ops_disable_workfn)
 
-  /** Up to the first grace period. */
+  /** While CPU after CPU is bypassed forks still get what the scheduler gives. */
   #begin(sched: ScxSched): void {
     if (!sched.exit || sched.exitDone) return;
     sched.exitDone = true;
     this.#stages.set(sched, 'bypassed');
     this.bypass(true);
+  }
+
+  /** Up to the first grace period. */
+  #disabling(sched: ScxSched): void {
+    if (this.#stages.get(sched) !== 'bypassed') return;
+    this.#stages.set(sched, 'disabling');
     this.scx.state = 'disabling';
     this.scx.switchedAll = false;
     this.scx.switchingAll = false;
@@ -115,7 +125,7 @@ export class Disable {
 
   /** Then no cgroup is told of any more. */
   #exitCgroups(sched: ScxSched): void {
-    if (this.#stages.get(sched) !== 'bypassed') return;
+    if (this.#stages.get(sched) !== 'disabling') return;
     this.#stages.set(sched, 'without cgroups');
     this.scx.cgroups.exit(sched);
   }

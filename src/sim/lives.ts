@@ -91,6 +91,18 @@ export class Lives {
     this.#gone(child);
   }
 
+  /** Locks and grace periods on the way of a system call or an exit. */
+  *sleepInKernel(task: SimTask): Program {
+    const { machine } = this;
+    while (machine.timing.sleeps(task)) {
+      yield machine.toward(task, 'block', machine.costs.syscall);
+      const end = machine.timing.awakes(task, machine.costs.gracePeriod);
+      task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
+      machine.at(end, () => machine.interrupt(machine.cpuOf(task), () => machine.wakeups.wake(task)));
+      yield BLOCK;
+    }
+  }
+
   /** do_exit() */
   *exit(task: SimTask, status: number): Program {
     const { machine } = this;
@@ -101,6 +113,7 @@ export class Lives {
     task.exiting = true;
     kernel.tasks.exit(task.kt, status);
     machine.onExit?.(task);
+    yield* this.sleepInKernel(task);
     yield machine.toward(task, 'exit-release', costs.exitRelease);
     // sched_autogroup_exit_task(): whether it is in an autogroup or not.
     machine.changes.regroup(task, () => {});

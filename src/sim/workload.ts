@@ -399,10 +399,10 @@ export class Workload implements Stage {
 
   *#sleeping(task: SimTask, step: FlatStep): Program {
     const { machine } = this;
-    yield* this.#sleepInKernel(task);
+    yield* machine.lives.sleepInKernel(task);
     yield machine.toward(task, 'effect', machine.costs.syscall);
     this.#change(task, step);
-    yield* this.#sleepInKernel(task);
+    yield* machine.lives.sleepInKernel(task);
   }
 
   *#waitFor(task: SimTask, waitable: Waitable): Program {
@@ -431,18 +431,6 @@ export class Workload implements Stage {
     const gate = this.#gate(`barrier ${name}`);
     if (gate.waiting + 1 >= parties) this.#releaseAll(gate, 0);
     else yield* this.#waitFor(task, gate);
-  }
-
-  /** Locks and grace periods on the way. */
-  *#sleepInKernel(task: SimTask): Program {
-    const { machine } = this;
-    while (machine.timing.sleeps(task)) {
-      yield machine.toward(task, 'block', machine.costs.syscall);
-      const end = machine.timing.awakes(task, machine.costs.gracePeriod);
-      task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
-      machine.at(end, () => machine.interrupt(machine.cpuOf(task), () => machine.wakeups.wake(task)));
-      yield BLOCK;
-    }
   }
 
   *#fork(task: SimTask, name: string): Program {

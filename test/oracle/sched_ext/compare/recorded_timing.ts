@@ -17,6 +17,9 @@ const B = 6;
 const SWITCH_NS = 30_000;
 /** A machine's event is at most so much earlier than the kernel's. */
 const SKEW_NS = 15_000;
+/** sched_ext's helper, and what it needs to go to sleep. */
+const HELPER = 'sched_ext_helpe';
+const HELPER_END_NS = 4_000;
 /** How long before a choice the tick came that led to it. */
 const HIDDEN_TICK_NS = 5_000;
 /** Longest that an interrupt of another CPU takes to arrive: both CPUs of the emulator share one host thread. */
@@ -88,8 +91,7 @@ export class RecordedTiming implements Timing {
   readonly #tracks = new Map<string, Track>();
   readonly #phase: readonly (number | undefined)[];
   readonly #ticks: readonly number[][];
-  /** The scheduler notes ticks. */
-  readonly #hasTick: boolean;
+  #graces = 0;
   /** Choices of a task, by CPU, in order. */
   readonly #choices: readonly Choice[][];
 
@@ -102,7 +104,6 @@ export class RecordedTiming implements Timing {
   ) {
     this.#events = recording.events;
     this.#choices = choicesOf(recording);
-    this.#hasTick = !recording.scheduler.without.includes('tick');
     for (const name of Object.keys(recording.tasks)) this.#tracks.set(name, new Track());
     this.#findStretches();
     this.#ticks = Array.from({ length: recording.cpus }, (_, cpu) => this.#ticksOf(cpu));
@@ -123,8 +124,12 @@ export class RecordedTiming implements Timing {
   #ticksOf(cpu: number): number[] {
     const ticks: number[] = [];
     let ended = false;
+    let curr: number | string = 0;
     for (const e of this.#events) {
-      if (e[CPU] !== cpu) continue;
+      // Another CPU changes the task that runs here.
+      const changed = e[TASK] === curr && ['running', 'stopping'].includes(e[EVENT]);
+      if (e[CPU] !== cpu && !changed) continue;
+      if (e[EVENT] === 'tp_switch') curr = e[OTHER];
       if (e[EVENT] === 'tick') {
         ticks.push(e[NS]);
         ended = e[A] === 0;
@@ -145,6 +150,7 @@ export class RecordedTiming implements Timing {
   // ---- Points
 
   until(task: SimTask, point: Point, ns: number): number {
+    if (task.kt.comm === HELPER) return this.#helperWorks(ns);
     const track = this.#tracks.get(task.name);
     if (!track || ns === 0) return ns;
     track.target = Number.NaN;
@@ -159,6 +165,19 @@ export class RecordedTiming implements Timing {
     track.target = this.#timeOf(found, point);
     track.cursor = found + 1;
     return this.#left(track);
+  }
+
+  #works = 0;
+
+  /** The helper's pieces of work: it has bypassed all CPUs, then it goes to sleep until no cgroup is told of any more. */
+  #helperWorks(ns: number): number {
+    if (this.#works++ !== 1) return ns;
+    const { now } = this.clock;
+    const away = this.#events.find((e) => e[NS] > now && e[EVENT] === 'tp_switch' && e[TASK].startsWith(`${HELPER}/`));
+    const done = this.#events.find((e) => e[NS] > now && e[EVENT] === 'cgroup_exit');
+    const end =
+      Math.min(away?.[NS] ?? Number.POSITIVE_INFINITY, done?.[NS] ?? Number.POSITIVE_INFINITY) - HELPER_END_NS;
+    return Number.isFinite(end) && end > now ? end - now : ns;
   }
 
   /** Index of the exit that follows upon what the task is at; -1 if it comes to another step. */
@@ -313,9 +332,10 @@ export class RecordedTiming implements Timing {
     const track = this.#tracks.get(task.name);
     if (!track) return false;
     const end = (e: RecordedEvent) => e[TASK] === task.name && (e[EVENT] === 'mark' || e[EVENT] === 'tp_exit');
-    const blocks = (e: RecordedEvent) => sleepsAway(e, task.name);
+    const blocks = (e: RecordedEvent) => sleepsAway(e, task.name) && e[B] !== TASK_DEAD;
     const block = this.#next(track, blocks, end);
     if (block < 0) return false;
+    if (task.exiting) return true;
     const effect = this.#find(task, track, 'effect');
     return (
       effect < 0 ||
@@ -344,10 +364,12 @@ export class RecordedTiming implements Timing {
     const begin = this.#events[first]!;
     const then = this.#events[next]!;
     const left = Number(then[EVENT] === 'tick' ? then[A] : then[B]);
+    if (Number(begin[A]) >= Number.MAX_SAFE_INTEGER) return 0;
     const lag = Number(begin[A]) - left - (then[NS] - begin[NS]);
-    if (lag <= LAG_NS || Number(begin[A]) >= Number.MAX_SAFE_INTEGER) return 0;
-    // A slice cannot tell by how much it was overrun.
-    return left === 0 ? lag + 2 * SKEW_NS : lag;
+    // Near the end of a slice the machine's switches are too early; and one cannot tell by how much it was overrun.
+    if (left > 0 && left < 2 * SKEW_NS) return -2 * SKEW_NS;
+    if (left === 0) return lag > 0 ? lag + 2 * SKEW_NS : 0;
+    return lag > LAG_NS ? lag : 0;
   }
 
   // ---- Interrupts
@@ -403,7 +425,7 @@ export class RecordedTiming implements Timing {
   /** A tick that would have found a task of the workload running would have been recorded. */
   ticks(cpu: number): boolean {
     const { now } = this.clock;
-    return this.#ticks[cpu]!.includes(now) || !this.#hasTick || this.silent() || !this.#ran(cpu, now);
+    return this.#ticks[cpu]!.includes(now) || this.silent() || !this.#ran(cpu, now);
   }
 
   /** Did a task of the workload have the CPU then? */
@@ -417,8 +439,9 @@ export class RecordedTiming implements Timing {
   /** Those of a scheduler's end: before cgroups, then before tasks leave. Over when the helper is woken. */
   gracePeriod(): number {
     const { now } = this.clock;
+    const first = this.#graces++ === 0;
     const next = (e: RecordedEvent) =>
-      e[NS] > now && (e[EVENT] === 'cgroup_exit' || (e[EVENT] === 'exit_task' && e[TASK].includes('/')));
+      e[NS] > now && (first ? e[EVENT] === 'cgroup_exit' : e[EVENT] === 'exit_task' && e[TASK].includes('/'));
     const found = this.#events.find(next);
     if (!found) return now + 8_000_000;
     const woken = this.#choices[found[CPU]]!.filter(({ from, to }) => from > now && to <= found[NS]).pop();
