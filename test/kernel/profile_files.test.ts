@@ -5,6 +5,8 @@ vi.mock('#platform', async (importOriginal) => {
   const platform = await importOriginal<typeof import('../../src/platform/node.js')>();
   return { ...platform, readAsset: (path: string) => platform.readAsset(path.replace(/[\d.]+\.names/, '6.12.names')) };
 });
+// The setup of every test has imported the real ones.
+vi.resetModules();
 const { loadProfile } = await import('../../src/kernel/profile.js');
 const { InputError } = await import('../../src/errors.js');
 
