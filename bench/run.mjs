@@ -8,6 +8,7 @@ import { benchLoad, formatLoad } from './load.mjs';
 import { benchMaps, formatMaps } from './maps.mjs';
 import { buildNative, runNative } from './native.mjs';
 import { formatPeers, Peers } from './peers.mjs';
+import { benchSim, formatSim } from './sim.mjs';
 import { benchTranslate, formatTranslate } from './translate.mjs';
 
 const ROUNDS = 40;
@@ -107,14 +108,16 @@ async function main() {
   const translate = await benchTranslate();
   const load = benchLoad();
   vm.dispose();
+  progress('simulating');
+  const sim = await benchSim();
   progress('');
   const others = peers?.report();
-  const report = { rows, refused, geomeans, calls: call, translate, maps, load, native: native !== undefined };
+  const report = { rows, refused, geomeans, calls: call, translate, maps, load, sim, native: native !== undefined };
   if (json) console.log(JSON.stringify(others ? { ...report, peers: others } : report));
   else print(report, others, nativeBest);
 }
 
-function print({ rows, refused, geomeans, calls, translate, maps, load, native }, peers, nativeNs) {
+function print({ rows, refused, geomeans, calls, translate, maps, load, sim, native }, peers, nativeNs) {
   const cell = (value, digits, width) =>
     (value === undefined || value === null ? '–' : value.toFixed(digits)).padStart(width);
   const heads = SETUPS.map(({ engine, checks }) => `${engine} ${checks}`.padStart(16)).join('');
@@ -134,6 +137,7 @@ function print({ rows, refused, geomeans, calls, translate, maps, load, native }
   console.log(`\n${formatTranslate(translate).join('\n')}`);
   console.log(`\n${formatMaps(maps).join('\n')}`);
   console.log(`\n${formatLoad(load).join('\n')}`);
+  console.log(`\n${formatSim(sim).join('\n')}`);
 }
 
 await main();

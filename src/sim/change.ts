@@ -2,7 +2,9 @@ import type { KernelCgroup } from '../kernel/model/cgroup.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import { QUEUE } from '../sched_ext/core.js';
 import { CLASS, type SchedClass } from '../sched_ext/task.js';
+import { DeadlineEntity } from './deadline.js';
 import type { SimMachine } from './machine.js';
+import type { DeadlineParams } from './scenario.js';
 import type { SimTask } from './sim_task.js';
 
 /** A move that a stopper carries out; whoever asked for it may sleep until it is done. */
@@ -28,16 +30,23 @@ export class Changes {
   // ---- Policy and nice value
 
   /** sched_setscheduler(2): 0 or -errno. */
-  setPolicy(task: SimTask, policy: number, rtPriority: number): number {
+  setPolicy(task: SimTask, policy: number, rtPriority: number, deadline?: DeadlineParams): number {
     const { kernel, scx } = this.machine;
     const { kt } = task;
     const refused = scx.states.checkSetscheduler(task.scx, policy);
     if (refused !== 0) return refused;
     const before = kt.prio;
     const same = kt.policy === policy && kernel.tasks.fields.rtPriority.get(kt.ptr) === rtPriority;
-    if (same) return 0;
-    const realTime = policy === SCHED_POLICY.FIFO || policy === SCHED_POLICY.RR;
-    const cls: SchedClass = realTime ? CLASS.rt : scx.states.shouldBeExt(policy) ? CLASS.ext : CLASS.fair;
+    if (same && !deadline) return 0;
+    const served = policy === SCHED_POLICY.DEADLINE;
+    const realTime = served || policy === SCHED_POLICY.FIFO || policy === SCHED_POLICY.RR;
+    const cls: SchedClass = served
+      ? CLASS.dl
+      : realTime
+        ? CLASS.rt
+        : scx.states.shouldBeExt(policy)
+          ? CLASS.ext
+          : CLASS.fair;
     const samePrio = !realTime && before >= 100;
     const flags =
       QUEUE.save |
@@ -50,6 +59,7 @@ export class Changes {
       flags,
       () => {
         kernel.tasks.setSched(kt, policy, kt.nice, rtPriority);
+        if (deadline) task.deadline = new DeadlineEntity(deadline);
         // set_load_weight(): where the class changes only afterwards, the old one hears of it.
         if (task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
         return cls;

@@ -1,9 +1,11 @@
 import { TASK_STATE } from '../kernel/model/task.js';
 import { CLASS } from '../sched_ext/task.js';
 import type { SimCpu } from './cpu.js';
+import { Deadlines } from './deadline.js';
+import type { SimMachine } from './machine.js';
 import type { SimTask } from './sim_task.js';
 
-// The classes beside sched_ext, as far as they take the CPU from it and give it back: stop, RT by priority, fair by weighted
+// The classes beside sched_ext, as far as they take the CPU from it and give it back: stop, deadline, RT by priority, fair by weighted
 // virtual run time, without groups, load balancing and priority inheritance.
 
 const MS = 1_000_000;
@@ -19,7 +21,17 @@ function remove(queue: SimTask[], task: SimTask): void {
 }
 
 export class OtherClasses {
+  readonly #deadlines: Deadlines;
+
+  constructor(machine: SimMachine) {
+    this.#deadlines = new Deadlines(machine);
+  }
+
   enqueue(cpu: SimCpu, task: SimTask): void {
+    if (task.scx.cls === CLASS.dl) {
+      this.#deadlines.enqueue(cpu, task);
+      return;
+    }
     const queue = this.#queue(cpu, task);
     if (queue.includes(task)) return;
     if (queue === cpu.fairQueue) {
@@ -33,18 +45,20 @@ export class OtherClasses {
 
   dequeue(cpu: SimCpu, task: SimTask): void {
     remove(cpu.stopQueue, task);
+    remove(cpu.dlQueue, task);
     remove(cpu.rtQueue, task);
     remove(cpu.fairQueue, task);
   }
 
   #queue(cpu: SimCpu, task: SimTask): SimTask[] {
     if (task.scx.cls === CLASS.stop) return cpu.stopQueue;
-    return task.scx.cls === CLASS.rt || task.scx.cls === CLASS.dl ? cpu.rtQueue : cpu.fairQueue;
+    return task.scx.cls === CLASS.rt ? cpu.rtQueue : cpu.fairQueue;
   }
 
-  /** pick_task of stop and RT. */
+  /** pick_task of stop, deadline and RT. */
   pickHigh(cpu: SimCpu): SimTask | null {
     if (cpu.stopQueue.length > 0) return cpu.stopQueue[0]!;
+    if (cpu.dlQueue.length > 0) return this.#deadlines.pick(cpu);
     let best: SimTask | null = null;
     for (const task of cpu.rtQueue) if (!best || task.kt.prio < best.kt.prio) best = task;
     return best;
@@ -64,12 +78,14 @@ export class OtherClasses {
   charge(task: SimTask, ns: number): void {
     task.stint += ns;
     if (task.scx.cls === CLASS.fair) task.vruntime += (ns * NICE_0) / task.kt.weight;
+    else if (task.scx.cls === CLASS.dl) task.deadline!.budgetNs -= ns;
     else task.turn -= ns;
   }
 
   /** task_tick: true if the CPU should choose anew. */
   tick(cpu: SimCpu, task: SimTask): boolean {
     if (task.scx.cls === CLASS.fair) return cpu.fairQueue.length > 1 && task.stint >= FAIR_SLICE && !task.noise;
+    if (task.scx.cls === CLASS.dl) return this.#deadlines.tick(cpu, task);
     if (task.kt.policy !== SCHED_RR || task.turn > 0) return false;
     task.turn = RR_TURN;
     return this.#toTail(cpu.rtQueue, task);
@@ -86,6 +102,7 @@ export class OtherClasses {
   /** yield_task */
   yieldTask(cpu: SimCpu, task: SimTask): void {
     if (task.scx.cls === CLASS.rt) this.#toTail(cpu.rtQueue, task);
+    else if (task.scx.cls === CLASS.dl) this.#deadlines.yieldTask(cpu, task);
     else if (task.scx.cls === CLASS.fair) {
       const most = Math.max(...cpu.fairQueue.map(({ vruntime }) => vruntime));
       task.vruntime = Math.max(task.vruntime, most) + 1;
@@ -96,6 +113,7 @@ export class OtherClasses {
   preempts(cpu: SimCpu, task: SimTask): boolean {
     const curr = cpu.task;
     if (!curr) return true;
+    if (task.scx.cls === CLASS.dl) return task.deadline!.due < curr.deadline!.due;
     if (task.scx.cls === CLASS.rt) return task.kt.prio < curr.kt.prio;
     if (task.scx.cls !== CLASS.fair) return false;
     if (task.noise) return !curr.noise;

@@ -35,6 +35,7 @@ export class SimCpu {
 
   /** Runnable tasks of the other classes, the running one among them. */
   readonly stopQueue: SimTask[] = [];
+  readonly dlQueue: SimTask[] = [];
   readonly rtQueue: SimTask[] = [];
   readonly fairQueue: SimTask[] = [];
 

@@ -40,7 +40,12 @@ export class CpuHotplug {
     if (task && !task.kt.kthread) {
       machine.changes.stopAndMove(task, machine.wakeups.fallback(task, cpu.id));
     }
-    for (const other of [...cpu.rq.runnable.map((one) => machine.of(one)), ...cpu.fairQueue, ...cpu.rtQueue]) {
+    for (const other of [
+      ...cpu.rq.runnable.map((one) => machine.of(one)),
+      ...cpu.fairQueue,
+      ...cpu.rtQueue,
+      ...cpu.dlQueue,
+    ]) {
       if (other === task || other.kt.kthread || machine.cpuOf(other) !== cpu) continue;
       machine.wakeups.moveQueued(other, machine.wakeups.fallback(other, cpu.id));
     }

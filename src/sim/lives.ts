@@ -1,4 +1,5 @@
-import { TASK_STATE } from '../kernel/model/task.js';
+import { ERRNO } from '../errno.js';
+import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import { QUEUE } from '../sched_ext/core.js';
 import { CLASS } from '../sched_ext/task.js';
@@ -22,6 +23,8 @@ export class Lives {
   ): SimTask | number {
     const { kt } = parent;
     const { allowedCount } = kt;
+    // sched_fork() of a deadline task that does not reset on fork.
+    if (kt.policy === SCHED_POLICY.DEADLINE) return -ERRNO.EAGAIN;
     return this.spawn(
       name,
       {

@@ -51,7 +51,7 @@ export class SimMachine implements SchedCore {
   readonly costs: Costs;
   readonly timing: Timing;
   readonly flags: QueueFlags;
-  readonly classes = new OtherClasses();
+  readonly classes = new OtherClasses(this);
   readonly schedule: Schedule;
   readonly wakeups: Wakeups;
   readonly lives: Lives;

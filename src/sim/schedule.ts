@@ -106,7 +106,7 @@ export class Schedule {
     const { cls } = rq.curr;
     const start: SchedClass = cls > CLASS.ext ? CLASS.ext : cls;
     const stop = cpu.stopQueue.length > 0;
-    const high = stop || cpu.rtQueue.length > 0;
+    const high = stop || cpu.rtQueue.length > 0 || cpu.dlQueue.length > 0;
     if (start <= CLASS.stop && stop) return;
     if (start <= CLASS.rt && high) return;
     if (start <= CLASS.fair && cpu.fairQueue.length > 0) return;

@@ -2,6 +2,7 @@ import type { ClockEvent } from '../kernel/clock.js';
 import type { KernelTask } from '../kernel/model/task.js';
 import type { ScxTask } from '../sched_ext/task.js';
 import { CLASS } from '../sched_ext/task.js';
+import type { DeadlineEntity } from './deadline.js';
 import type { TaskStats } from './stats/task_stats.js';
 import type { Point } from './timing.js';
 
@@ -52,6 +53,8 @@ export class SimTask {
   vruntime = 0;
   /** CPU time since it was put on a CPU. */
   stint = 0;
+  /** Deadline class. */
+  deadline: DeadlineEntity | null = null;
   /** RT class, round robin: what is left of its turn. */
   turn = 0;
   lastCpu = -1;

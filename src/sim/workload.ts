@@ -3,6 +3,7 @@ import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import { Random } from '../kernel/random.js';
 import { Actor, type Stage } from './actor.js';
+import { DeadlineEntity } from './deadline.js';
 import { draw } from './duration.js';
 import { WF } from './flags.js';
 import type { SimMachine } from './machine.js';
@@ -174,6 +175,7 @@ export class Workload implements Stage {
     if (births > 0) task.seed = mix(role.seed, births);
     else task.seed = role.seed;
     task.onDead = this.#dead;
+    if (role.spec.deadline) task.deadline = new DeadlineEntity(role.spec.deadline);
     this.onBorn?.(task, role.spec);
     return task;
   }
@@ -326,7 +328,9 @@ export class Workload implements Stage {
         this.#each(task, step.task, (target) => changes.setNice(target, step.value));
         return;
       case 'policy':
-        this.#each(task, step.task, (target) => changes.setPolicy(target, POLICIES[step.name], step.priority));
+        this.#each(task, step.task, (target) =>
+          changes.setPolicy(target, POLICIES[step.name], step.priority, step.deadline),
+        );
         return;
       case 'mkcgroup': {
         const cgroup = kernel.cgroups.create(kernel.cgroups.root, step.cgroup, { cpu: true });

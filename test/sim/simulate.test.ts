@@ -7,10 +7,12 @@ import {
   broadcast,
   condWait,
   forever,
+  fork,
   formatReport,
   lock,
   Machine,
   ms,
+  policy,
   repeat,
   resume,
   run,
@@ -135,6 +137,58 @@ describe('steps', () => {
 
   it('that take no time for ever are a mistake', async () => {
     await expect(one({ tasks: [{ name: 'a', steps: [forever(run(0))] }] })).rejects.toThrow(InputError);
+  });
+});
+
+describe('the deadline class', () => {
+  const deadline = (runtimeNs: number, periodNs: number) => ({ runtimeNs, deadlineNs: periodNs, periodNs });
+  const hog = { cpus: [1], steps: [forever(run(ms(50)))] };
+
+  it('gives a task its runtime in each period, and no more in the long run', async () => {
+    const tasks = [
+      { ...hog, name: 'dl', policy: 'deadline' as const, deadline: deadline(ms(5), ms(20)) },
+      { ...hog, name: 'ext' },
+    ];
+    const report = await one({ tasks }, { durationNs: ms(1000) });
+    expect(of(report, 'dl').runNs / 1e6).toBeGreaterThan(235);
+    expect(of(report, 'dl').runNs / 1e6).toBeLessThan(265);
+    expect(of(report, 'ext').runNs / 1e6).toBeGreaterThan(730);
+  });
+
+  it('lets the earlier deadline run first', async () => {
+    const task = (name: string, periodNs: number) => ({
+      name,
+      cpus: [1],
+      policy: 'deadline' as const,
+      deadline: deadline(ms(10), periodNs),
+      steps: [repeat(5, run(ms(2)), sleep(ms(18)))],
+    });
+    const report = await one({ tasks: [task('late', ms(200)), task('soon', ms(20))] });
+    expect(of(report, 'soon').waitNs).toBeLessThan(us(200));
+    expect(of(report, 'late').waitNs).toBeGreaterThan(us(1900));
+  });
+
+  it('comes and goes by sched_setattr, and has no children', async () => {
+    const report = await one({
+      tasks: [
+        {
+          name: 'a',
+          cpus: [1],
+          steps: [
+            run(ms(1)),
+            { verb: 'policy', task: 'self', name: 'deadline', priority: 0, deadline: deadline(ms(4), ms(8)) },
+            fork('b'),
+            run(ms(3)),
+            policy('self', 'ext'),
+            fork('b'),
+            run(ms(1)),
+          ],
+        },
+        { name: 'b', steps: [run(ms(1))] },
+      ],
+    });
+    expect(report.tasks.map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(report.tasks.every(({ exitedAtNs }) => exitedAtNs > 0)).toBe(true);
   });
 });
 
