@@ -279,7 +279,11 @@ export const PROG_ENTRY_COUNT = 48;
 export const PROG_CODE = 52;
 /** u16 a slot: registers that may still be read before it, bit by bit. */
 export const PROG_LIVE = 56;
-export const PROG_BYTES = 60;
+/** Runs until the program is hot; 0: it never will be. */
+export const PROG_HEAT = 60;
+export const PROG_BYTES = 64;
+/** Runs after which a program of engine `auto` is compiled; or one that uses up a slice of fuel. */
+export const HOT_RUNS = 2000;
 export const INSN_SUBPROG = 0x80000000;
 export const INSN_NO_SLOT = 0x7fffffff;
 export const PROG_OBJECT = 1; // object checks

@@ -4,6 +4,7 @@
 import * as abi from './abi';
 import { firstFrame, GUEST_BASE } from './access';
 import { heapAllocZeroed, heapFree } from './alloc';
+import { hot } from './env';
 import { interpret } from './interp';
 import * as isa from './isa';
 import { enter } from './jit/enter';
@@ -197,6 +198,18 @@ function mixed(ctx: u32, flags: u32): u32 {
   return status;
 }
 
+/** So many runs of a program that is interpreted: the last one that it takes makes it hot. */
+function warm(prog: u32, runs: u32): void {
+  const left = load<u32>(prog, abi.PROG_HEAT);
+  if (!left) return;
+  if (left > runs) {
+    store<u32>(prog, left - runs, abi.PROG_HEAT);
+    return;
+  }
+  store<u32>(prog, 0, abi.PROG_HEAT);
+  hot(prog);
+}
+
 class Engine {
   /** Runs the current context. */
   @inline static run(ctx: u32, flags: u32): u32 {
@@ -205,8 +218,10 @@ class Engine {
       return abi.RUN_FAULT;
     }
     const prog = load<u32>(abi.CUR_PROG);
+    if (load<u32>(prog, abi.PROG_HEAT)) warm(prog, 1);
     if (load<u32>(prog, abi.PROG_CODE)) return mixed(ctx, flags);
     const status = interpret(load<u32>(prog, abi.PROG_FLAGS), flags & abi.CTX_COUNT_INSNS);
+    if (status == abi.RUN_PAUSED) warm(prog, abi.HOT_RUNS - 1);
     return status == abi.RUN_SWITCH ? mixed(ctx, flags) : status;
   }
 }

@@ -8,6 +8,8 @@ import type { ExecContext, GuestPtr, VmFault, VmProg } from './types.js';
 
 /** Back-edges and calls after which the core is entered anew: V8 does not replace running code by optimised code. */
 export const SLICE = 100_000;
+/** The core counts fuel in an s32. */
+const MAX_FUEL = 2 ** 30;
 
 /** What a context needs of the VM that owns it. */
 export interface ContextOwner {
@@ -64,12 +66,14 @@ export function startContext(
   });
 }
 
-/** Runs a started context for at most `fuel`, in slices. */
+/** Runs a started context for at most `fuel`, in slices; compiled code, which the interpreter goes on with, in one. */
 export function runContext(owner: ContextOwner, ctx: number, fuel: number): number {
   let left = fuel;
+  const compiled = owner.memory.u32At(owner.memory.u32At(ctx + abi.CTX_PROG) + abi.PROG_CODE) !== 0;
+  const most = compiled ? MAX_FUEL : SLICE;
   let status = abi.RUN_PAUSED;
   do {
-    const slice = Math.min(left, SLICE);
+    const slice = Math.min(left, most);
     status = owner.step(ctx, slice);
     left -= slice;
   } while (status === abi.RUN_PAUSED && left > 0);

@@ -23,7 +23,7 @@ export class Engines {
 
   constructor(jit: Jit) {
     const compiled: Engine = { name: 'jit', load: (prog) => jit.compile(prog), free: (prog) => jit.release(prog) };
-    const auto: Engine = { name: 'auto', load() {}, free: (prog) => jit.release(prog) };
+    const auto: Engine = { name: 'auto', load: (prog) => jit.watch(prog), free: (prog) => jit.release(prog) };
     this.all = new Map([interp, compiled, auto].map((engine) => [engine.name, engine]));
   }
 

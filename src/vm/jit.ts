@@ -36,6 +36,11 @@ export class Jit {
     this.imports = { c } as WebAssembly.Imports;
   }
 
+  /** Lets the core say when a program is hot. How often it ran decides, so every run of the same things does the same. */
+  watch(prog: LoadedProg): void {
+    this.core.view.setUint32(prog.handle + abi.PROG_HEAT, abi.HOT_RUNS, true);
+  }
+
   /** Compiles a loaded program, unless it is compiled; its next run is the first that notices. */
   compile(prog: LoadedProg): void {
     if (prog.engine === 'jit') return;

@@ -53,6 +53,7 @@ export class Vm implements ContextOwner, CallSources {
   private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
   private readonly call: Call;
+  private readonly jit: Jit;
   private readonly engines: Engines;
   /** What a host function threw, and the fault it takes from a callback, until the run that stops picks them up. */
   private thrown: unknown;
@@ -77,7 +78,8 @@ export class Vm implements ContextOwner, CallSources {
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
     this.call = new Call(this);
-    this.engines = new Engines(new Jit(core));
+    this.jit = new Jit(core);
+    this.engines = new Engines(this.jit);
     dispatch.vm = this;
     this.maps.onError = (error) => {
       if (this.memory.u32At(abi.CUR_CTX) === 0) throw error;
@@ -95,7 +97,10 @@ export class Vm implements ContextOwner, CallSources {
       ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
       ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
       // One function of one method: V8 can make the way from the core to it direct, however many VMs there are.
-      env: { host: () => (dispatch.vm as Vm).callHost() },
+      env: {
+        host: () => (dispatch.vm as Vm).callHost(),
+        hot: (prog: number) => (dispatch.vm as Vm).compile(prog >>> 0),
+      },
     });
     return new Vm(core, dispatch, options);
   }
@@ -127,6 +132,11 @@ export class Vm implements ContextOwner, CallSources {
     });
     this.arenas.set(arena.handle, arena);
     return arena;
+  }
+
+  /** The core found a program hot. */
+  private compile(handle: number): void {
+    this.jit.compile(this.progAt(handle));
   }
 
   private freeProg(prog: LoadedProg): void {
