@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, expect, it } from 'vitest';
+import { Kernel, openObject } from '../../src/index.js';
+import { fork, Machine, ms, run, type Scenario, spin } from '../../src/sim/index.js';
+
+const FIFO = new Uint8Array(readFileSync(new URL('../../samples/scx_fifo.bpf.o', import.meta.url)));
+const kernels: Kernel[] = [];
+afterEach(() => {
+  for (const kernel of kernels.splice(0)) kernel.dispose();
+});
+
+/** The CPU on which each task was born. */
+const births = new Map<string, number>();
+
+async function play(scenario: Scenario): Promise<Machine> {
+  const kernel = await Kernel.create({ cpus: 4 });
+  kernels.push(kernel);
+  const machine = new Machine(kernel);
+  const object = openObject(FIFO);
+  object.load(kernel);
+  const workload = machine.load(scenario);
+  const { onBorn } = workload;
+  workload.onBorn = (task, spec) => {
+    births.set(task.name, task.scx.cpu);
+    onBorn?.(task, spec);
+  };
+  object.structOpsMap('fifo_ops').attach();
+  machine.run(ms(50));
+  return machine;
+}
+
+it('makes cgroups below others, with those above them', async () => {
+  const steps = [run(ms(100))];
+  const machine = await play({
+    cgroups: [{ name: 'a/b/c', weight: 300 }, { name: 'a/d' }, { name: 'a', weight: 50 }],
+    tasks: [{ name: 't', cgroup: 'a/b/c', steps }],
+  });
+  const { cgroups } = machine.kernel;
+  expect(['/a', '/a/b', '/a/b/c', '/a/d'].map((path) => cgroups.byPath(path)?.path)).toEqual([
+    '/a',
+    '/a/b',
+    '/a/b/c',
+    '/a/d',
+  ]);
+  expect(machine.workload!.tasks.get('t')).toMatchObject({ kt: { cgroup: { path: '/a/b/c' } } });
+});
+
+it('gives tasks the comm and the first CPU that they are to have', async () => {
+  const machine = await play({
+    tasks: [
+      { name: 'a task of a name too long', cpu: 3, cpus: [2, 3], steps: [run(ms(100))] },
+      { name: 'parent', comm: 'p', steps: [fork('child'), run(ms(100))] },
+      { name: 'child', comm: 'cödecödecöde', steps: [run(ms(100))] },
+    ],
+  });
+  const task = (name: string) => {
+    const found = machine.workload!.tasks.get(name);
+    if (typeof found !== 'object') throw new Error(name);
+    return found;
+  };
+  expect(task('a task of a name too long').kt.comm).toBe('a task of a nam');
+  expect(births.get('a task of a name too long')).toBe(3);
+  expect([task('parent').kt.comm, task('child').kt.comm]).toEqual(['p', 'cödecödecöde']);
+});
+
+it('spins by the clock, on a CPU of its own for as long', async () => {
+  const machine = await play({ tasks: [{ name: 't', steps: [spin(ms(7))] }] });
+  const { runNs } = machine.report().tasks[0]!;
+  expect(runNs).toBeGreaterThanOrEqual(ms(7));
+  expect(runNs).toBeLessThan(ms(7.2));
+});
+
+it.each([
+  [{ name: 't', copies: 2, steps: [fork('t')] }, /tasks\[0\]\.steps\[0\]: t has several copies: fork one of them/],
+  [{ name: 't', cpu: 4, steps: [] }, /tasks\[0\]\.cpu: no CPU 4/],
+  [{ name: 't', cpu: 1, cpus: [0], steps: [] }, /tasks\[0\]\.cpu: CPU 1 is not among its cpus/],
+  [{ name: 't', cgroup: 'a//b', steps: [] }, /tasks\[0\]\.cgroup: no cgroup a\/\/b/],
+])('%j is refused', async (task, message) => {
+  await expect(play({ tasks: [task] })).rejects.toThrow(message);
+});
