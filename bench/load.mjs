@@ -20,11 +20,11 @@ const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 /** One process: import, create a kernel, load once, then again and again. Milliseconds; MiB resident after the first load. */
 async function measure(file, warmRuns) {
   const start = performance.now();
-  const { Kernel, openObject, schedExt } = await import('vmtable');
+  const { Kernel, openObject, sim } = await import('vmtable');
   const imported = performance.now();
   const kernel = await Kernel.create();
   const created = performance.now();
-  schedExt.addSchedExt(kernel);
+  sim.addSchedExt(kernel);
   const bytes = readFileSync(file);
   const loads = [];
   let resident = 0;
