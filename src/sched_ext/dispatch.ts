@@ -21,10 +21,17 @@ interface InsertValues {
 /** Stands for a task that has been inserted already (ERR_PTR(-ESRCH) in direct_dispatch_task). */
 const SPOILED = Symbol('already inserted');
 
+/** Told of each task that comes to a queue and leaves it. */
+export interface DsqObserver {
+  added(dsq: Dsq, task: ScxTask): void;
+  removed(dsq: Dsq, task: ScxTask): void;
+}
+
 /** Tasks on their way into queues and from queue to queue. */
 export class Dispatch {
   /** The task that select_cpu or enqueue may insert. */
   directTask: ScxTask | typeof SPOILED | null = null;
+  observer: DsqObserver | null = null;
   readonly #scratch = new Verdict();
 
   constructor(private readonly scx: SchedExt) {}
@@ -268,6 +275,7 @@ export class Dispatch {
   #counted(dsq: Dsq, task: ScxTask, enqFlags: number): void {
     const { consts } = this.scx;
     dsq.nr++;
+    this.observer?.added(dsq, task);
     if (dsq.kind !== DSQ_LOCAL) return;
     const rq = this.scx.rq(dsq.cpu);
     rq.publishLocalNr();
@@ -282,6 +290,7 @@ export class Dispatch {
   unlink(task: ScxTask): void {
     const dsq = task.dsq!;
     dsq.unlink(task);
+    this.observer?.removed(dsq, task);
     if (dsq.kind !== DSQ_LOCAL) return;
     const rq = this.scx.rq(dsq.cpu);
     rq.publishLocalNr();

@@ -83,6 +83,8 @@ export class ScxTask {
   readonly node: VtimeNode;
   dsq: Dsq | null = null;
   dsqSeq = 0;
+  /** When it came to that queue; kept by a DsqObserver. */
+  dsqSince = 0;
   onPriq = false;
 
   opsState = OPSS_NONE;

@@ -141,6 +141,13 @@ function summary(report: SimReport): string[] {
   lines.push(
     `idle while a task waited that could have run: ${ms(workConservation.lostNs)} ms, ${share} % of idle time`,
   );
+  for (const { name, inserts, meanDepth, maxDepth, latencyNs } of report.dsqs) {
+    if (inserts === 0 || name === 'bypass') continue;
+    const depth = `depth ${meanDepth.toFixed(2)} on average, ${maxDepth} at most`;
+    lines.push(
+      `DSQ ${name}: ${inserts} inserts, ${depth}, ${us(latencyNs.p50)} us there at p50, ${us(latencyNs.p99)} at p99`,
+    );
+  }
   const counted = Object.entries(report.scxEvents).filter(([, count]) => count > 0);
   if (counted.length > 0)
     lines.push(counted.map(([name, count]) => `${name.replace('SCX_EV_', '')} ${count}`).join(', '));

@@ -7,7 +7,7 @@ export { EventLog } from './event_log.js';
 export { type FormatOptions, formatReport } from './format.js';
 export { parseTime } from './json_path.js';
 export { SimMachine, type SimOptions } from './machine.js';
-export type { CallbackReport, CpuReport, GroupReport, Outcome, SimReport, TaskReport } from './report.js';
+export type { CallbackReport, CpuReport, DsqReport, GroupReport, Outcome, SimReport, TaskReport } from './report.js';
 export * from './scenario.js';
 export { parseScenario } from './scenario_json.js';
 export { BLOCK, type Program, SCHEDULE, type SimTask } from './sim_task.js';

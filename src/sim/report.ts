@@ -58,6 +58,18 @@ export interface CpuReport {
   capacity?: number;
 }
 
+/** A user queue by its id, or all queues of a built-in kind: `local`, `global`, `bypass`. */
+export interface DsqReport {
+  name: string;
+  inserts: number;
+  /** Tasks on it, over all the time. */
+  meanDepth: number;
+  /** Of a single queue. */
+  maxDepth: number;
+  /** Time that a task spent on it. */
+  latencyNs: Percentiles;
+}
+
 /** Everything in it follows from object, scenario and seed: two runs give the same. Times are ns of the simulated machine. */
 export interface SimReport {
   kernel: string;
@@ -78,6 +90,7 @@ export interface SimReport {
   tasks: TaskReport[];
   groups: GroupReport[];
   cpus: CpuReport[];
+  dsqs: DsqReport[];
   fairness: Fairness;
   /** CPU time that passed idle while a task waited that could have had it, and its share of all idle time. */
   workConservation: { lostNs: number; shareOfIdle: number };
@@ -131,6 +144,13 @@ export function buildReport(machine: Machine): SimReport {
     tasks: stats.tasks.map(taskReport),
     groups: [...stats.groups.values()].map(groupReport),
     cpus,
+    dsqs: [...stats.dsqs.groups.values()].map((dsq) => ({
+      name: dsq.name,
+      inserts: dsq.inserts,
+      meanDepth: dsq.meanDepth(now),
+      maxDepth: dsq.maxDepth,
+      latencyNs: dsq.latency.percentiles(),
+    })),
     fairness: fairness(stats.tasks, now),
     workConservation: { lostNs, shareOfIdle: idleNs === 0 ? 0 : lostNs / idleNs },
     output: [...kernel.trace],

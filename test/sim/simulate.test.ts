@@ -51,6 +51,19 @@ describe.each(PROFILES)('the FIFO sample under the default workload, as %s', (pr
     expect(groups).toBe(ran);
   });
 
+  it('knows how long tasks were on which queue', async () => {
+    const { dsqs, groups } = await simulate(fifo, { kernel: { ...kernel, profile }, durationNs: ms(300) });
+    const shared = dsqs.find(({ name }) => name === '0x0')!;
+    const local = dsqs.find(({ name }) => name === 'local')!;
+    expect(shared.maxDepth).toBeGreaterThan(1);
+    // Little's law, but for tasks that are on it at the end.
+    const mean = (shared.latencyNs.mean * shared.latencyNs.count) / ms(300);
+    expect(Math.abs(shared.meanDepth - mean)).toBeLessThan(0.1 * mean + 0.5);
+    expect(local.inserts).toBeGreaterThan(shared.latencyNs.count);
+    const longest = Math.max(...groups.map(({ runDelayNs }) => runDelayNs.max));
+    expect(shared.latencyNs.max).toBeLessThanOrEqual(longest);
+  });
+
   it('calls ops in balance', async () => {
     const { callbacks, outcome, exit } = await simulate(fifo, { kernel: { ...kernel, profile }, durationNs: ms(300) });
     const count = (op: string) => callbacks[op]?.count ?? 0;

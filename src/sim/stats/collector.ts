@@ -3,6 +3,7 @@ import type { SimMachine } from '../machine.js';
 import type { SimTask } from '../sim_task.js';
 import { CallStats } from './call_stats.js';
 import { Conservation, type Pool } from './conservation.js';
+import { DsqStats } from './dsq_stats.js';
 import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, WAITING } from './task_stats.js';
 
 /** A stretch of time that a CPU spent on one task of the workload. */
@@ -34,6 +35,7 @@ export class Collector {
   readonly cpus: readonly CpuStats[];
   readonly conservation: Conservation;
   readonly calls = new CallStats();
+  readonly dsqs: DsqStats;
   wakeups = 0;
   switches = 0;
   #spans = 0;
@@ -42,6 +44,8 @@ export class Collector {
     this.cpus = machine.cpus.map(() => new CpuStats());
     this.conservation = new Conservation(machine.cpus.length);
     machine.scx.calls.tracers.push(this.calls);
+    this.dsqs = new DsqStats(machine);
+    machine.scx.dispatch.observer = this.dsqs;
     machine.onWake = (task) => this.#woken(task);
     machine.onSwitch = (cpu, before, after) => this.#switched(cpu, before, after);
     machine.onCpusChanged = (task) => this.#cpusChanged(task);
