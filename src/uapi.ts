@@ -80,6 +80,7 @@ export const BPF_MAP_TYPE = {
   CGRP_STORAGE: 32,
   ARENA: 33,
   INSN_ARRAY: 34,
+  RHASH: 35,
 } as const;
 
 export const BPF_PROG_TYPE = {

@@ -1,6 +1,6 @@
 import { ERRNO, ErrnoError } from '../errno.js';
 import type { ArenaMap } from '../kernel/map/arena.js';
-import type { GuestMemory, GuestPtr } from '../vm/types.js';
+import type { GuestMemory, GuestPtr, HostCall } from '../vm/types.js';
 
 // What the kernel keeps in the arena of a cid-form scheduler (7.3, kernel/sched/ext/arena.c): a pool of pages that grows.
 
@@ -63,4 +63,33 @@ export function fillCmask(memory: GuestMemory, ptr: GuestPtr, cids: number, has:
     for (let bit = 0; bit < 32 && first + bit < cids; bit++) if (has(first + bit)) word |= 1 << bit;
     memory.setU32(ptr + CMASK_BITS + first / 8, word >>> 0);
   }
+}
+
+/** A cmask of a program's. */
+export interface Cmask {
+  readonly bits: GuestPtr;
+  readonly base: number;
+  readonly cids: number;
+  readonly allocWords: number;
+  /** SCX_CMASK_NR_WORDS of its cids. */
+  readonly words: number;
+}
+
+/** Reads a header. Stops the program where there is no memory. */
+export function readCmask(call: HostCall, ptr: GuestPtr): Cmask {
+  const { memory } = call;
+  call.access(ptr, CMASK_BITS, true);
+  const cids = memory.u32(ptr + CMASK_NR_CIDS);
+  return {
+    ...{ bits: ptr + CMASK_BITS, base: memory.u32(ptr), cids },
+    ...{ allocWords: memory.u32(ptr + CMASK_ALLOC_WORDS), words: cmaskWords(cids) },
+  };
+}
+
+/** Sets or clears the bit of a cid of the mask's range. */
+export function setCmaskCid(memory: GuestMemory, { bits, base }: Cmask, cid: number, value: boolean): void {
+  const bit = cid - (base & ~63);
+  const at = bits + (bit >> 3);
+  const byte = memory.u8(at);
+  memory.setU8(at, value ? byte | (1 << (bit & 7)) : byte & ~(1 << (bit & 7)));
 }

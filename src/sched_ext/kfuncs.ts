@@ -5,13 +5,14 @@ import { dsqKfuncs } from './kfuncs_dsq.js';
 import { exitKfuncs } from './kfuncs_exit.js';
 import { idleKfuncs } from './kfuncs_idle.js';
 import { insertKfuncs } from './kfuncs_insert.js';
+import { subKfuncs } from './kfuncs_sub.js';
 import { taskKfuncs } from './kfuncs_task.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
 
 /**
  * Registers the kfuncs of sched_ext under the names of all kernels from 6.12 on; which of them a program may name says the
- * profile's BTF. Those of sub-schedulers are not modelled: scx_bpf_sub_dispatch finds no child, the others fault by name.
+ * profile's BTF. There are no sub-schedulers.
  */
 export function registerScxKfuncs(
   scx: SchedExt,
@@ -19,8 +20,7 @@ export function registerScxKfuncs(
   schedOf: (call: HostCall) => ScxSched | null = (call) => scx.schedOf(call),
 ): void {
   const env = new KfEnv(scx, schedOf);
-  for (const group of [insertKfuncs, dsqKfuncs, idleKfuncs, cpuKfuncs, taskKfuncs, exitKfuncs]) {
+  for (const group of [insertKfuncs, dsqKfuncs, idleKfuncs, cpuKfuncs, taskKfuncs, exitKfuncs, subKfuncs]) {
     for (const [name, fn] of Object.entries(group(env))) register(name, fn);
   }
-  register('scx_bpf_sub_dispatch', (call) => call.ret(0));
 }

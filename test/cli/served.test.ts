@@ -45,9 +45,6 @@ const SCHED_EXT_KFUNCS = `
   scx_bpf_task_set_dsq_vtime scx_bpf_task_set_slice scx_bpf_test_and_clear_cpu_idle scx_bpf_this_cid scx_bpf_tid_to_task
 `;
 
-/** The kernel offers them for what is not modelled: calls of them stop by name. */
-const NOT_YET = ['scx_bpf_sub_caps', 'scx_bpf_sub_grant', 'scx_bpf_sub_kill_bstr', 'scx_bpf_sub_revoke'];
-
 const words = (text: string) => text.trim().split(/\s+/);
 
 describe.each(['7.3', '6.18', '6.12'])('%s', async (profile) => {
@@ -65,6 +62,6 @@ describe.each(['7.3', '6.18', '6.12'])('%s', async (profile) => {
     const wanted = [...words(KFUNCS), ...words(SCHED_EXT_KFUNCS)];
     expect(wanted.length).toBe(126);
     const missing = wanted.filter((name) => inKernel(name) && !kernel.kfuncs.has(name));
-    expect(missing).toEqual(NOT_YET.filter(inKernel));
+    expect(missing).toEqual([]);
   });
 });

@@ -148,6 +148,50 @@ describe('a cid-form scheduler', () => {
     expect([bench.kf('scx_bpf_nr_cids'), bench.kf('scx_bpf_nr_online_cids')]).toEqual([8n, 8n]);
   });
 
+  describe('scx_bpf_sub_caps', () => {
+    /** A cmask in the arena: cids from `base` on, all bits of its words set to `fill`. */
+    function cmask(bench: Bench, arena: ArenaMap, base: number, count: number, { words: room = 2, fill = 0 } = {}) {
+      const user = arena.allocPages(0n, 1);
+      const ptr = arena.guestPtr(user);
+      const { memory } = bench.kernel;
+      for (const [i, word] of [base, count, room].entries()) memory.setU32(ptr + i * 4, word);
+      memory.bytes(ptr + 16, 8 * room).fill(fill);
+      return { user, ptr, bits: () => memory.u32(ptr + 16) };
+    }
+
+    it('a root scheduler has every capability on every cid, within the range that is asked for', async () => {
+      const { bench, arena } = await cidBench(APART);
+      register(bench, arena, {});
+      const mask = cmask(bench, arena, 2, 4);
+      expect(bench.kf('scx_bpf_sub_caps', 0, 3, mask.user)).toBe(0n);
+      expect(mask.bits()).toBe(0b111100);
+      const full = cmask(bench, arena, 1, 3, { fill: 0xff });
+      expect(bench.kf('scx_bpf_sub_caps', 0, 0, full.user)).toBe(0n);
+      expect(full.bits()).toBe(~0b1110 >>> 0);
+    });
+
+    it.each([
+      ['invalid caps 0x10', 0, 16, 0, 8, -ERRNO.EINVAL],
+      ['invalid out (-22)', 0, 1, 4, 5, -ERRNO.EINVAL],
+    ])('%s', async (message, cgroup, caps, base, count, errno) => {
+      const { bench, arena } = await cidBench(APART);
+      register(bench, arena, {});
+      const { user } = cmask(bench, arena, base, count);
+      expect(bench.kf('scx_bpf_sub_caps', cgroup, caps, user)).toBe(BigInt(errno));
+      expect(bench.machine.scx.root?.exit?.message).toBe(message);
+    });
+
+    it('no cgroup has a sub-scheduler', async () => {
+      const { bench, arena } = await cidBench(APART);
+      register(bench, arena, {});
+      const { user } = cmask(bench, arena, 0, 8);
+      for (const kfunc of ['scx_bpf_sub_caps', 'scx_bpf_sub_grant'])
+        expect(bench.kf(kfunc, 77, 1, user)).toBe(BigInt(-ERRNO.ENODEV));
+      expect(bench.kf('scx_bpf_sub_kill_bstr', 77, 0, 0, 0)).toBe(BigInt(-ERRNO.ENODEV));
+      expect(bench.exit).toBe('still there');
+    });
+  });
+
   it('needs room in its arena', async () => {
     const { bench, arena } = await cidBench(APART, 1);
     expect(register(bench, arena, {}).err).toBe(0);

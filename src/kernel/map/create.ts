@@ -72,6 +72,11 @@ const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
 ]);
 const LAST_TYPE = Math.max(...Object.values(BPF_MAP_TYPE));
 
+/** Types from here on do not exist in the kernel that is played. */
+function typeLimit(kernel: Kernel): number {
+  return Number(kernel.profile.btf.enumerator('__MAX_BPF_MAP_TYPE') ?? LAST_TYPE + 1);
+}
+
 /** True for map types that can be created here. */
 export function isMapTypeModelled(type: number): boolean {
   return TYPES.has(type);
@@ -94,7 +99,7 @@ export function mapCreate(kernel: Kernel, given: BpfAttr['MAP_CREATE']): number 
   if (mode < 0) return mode;
   const node = numaNode(attr);
   if (node !== NUMA_NO_NODE && node !== 0) return -ERRNO.EINVAL;
-  if (attr.map_type <= 0 || attr.map_type > LAST_TYPE) return -ERRNO.EINVAL;
+  if (attr.map_type <= 0 || attr.map_type >= typeLimit(kernel)) return -ERRNO.EINVAL;
   const type = TYPES.get(attr.map_type);
   if (!type) throw new UnsupportedError(`map "${attr.map_name}": type ${mapTypeName(attr.map_type)} is not modelled`);
   const refused = type.allocCheck(attr);

@@ -89,6 +89,15 @@ test('types that are not modelled are named', () => {
   );
 });
 
+test('types that the kernel does not have are EINVAL', async () => {
+  expect(create({ map_type: 36 })).toBe(-ERRNO.EINVAL);
+  expect(() => create({ map_type: BPF_MAP_TYPE.RHASH })).toThrow('type rhash is not modelled');
+  const old = await Kernel.create({ profile: '6.12', windowBytes: 4 << 20 });
+  for (const map_type of [BPF_MAP_TYPE.INSN_ARRAY, BPF_MAP_TYPE.RHASH])
+    expect(old.bpf('MAP_CREATE', { map_type, key_size: 4, value_size: 4, max_entries: 1 })).toBe(-ERRNO.EINVAL);
+  old.dispose();
+});
+
 test('info shows what the map was made of', () => {
   const map_flags = BPF_MAP_FLAG.RDONLY_PROG;
   const fd = create({ map_name: 'm.1', map_flags });

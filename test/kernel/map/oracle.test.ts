@@ -260,6 +260,7 @@ const OTHER: readonly number[] = [
   BPF_MAP_TYPE.STRUCT_OPS,
   BPF_MAP_TYPE.ARENA,
   BPF_MAP_TYPE.INSN_ARRAY,
+  BPF_MAP_TYPE.RHASH,
 ];
 const types = Object.values(BPF_MAP_TYPE).filter((type) => !OTHER.includes(type));
 
