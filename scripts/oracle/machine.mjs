@@ -6,9 +6,14 @@ import { join } from 'node:path';
 import { downloadPackages, unpackPackage } from '../debian_download.mjs';
 
 /** Machines that give the same bytes twice. With four CPUs the installed emulator (7.2) does not; the newer one does. */
+const two = { cpus: 2, smp: '2', emulator: () => ['qemu-system-x86_64'] };
+const smt = { cpus: 4, smp: '4,sockets=1,cores=2,threads=2', emulator: backported };
+/** `part` names the scenarios of a boot, where a suite has more than one boot can do in its time. */
 export const MACHINES = {
-  two: { cpus: 2, smp: '2', emulator: () => ['qemu-system-x86_64'] },
-  smt: { cpus: 4, smp: '4,sockets=1,cores=2,threads=2', emulator: backported },
+  two,
+  smt,
+  'two-more': { ...two, part: 'more' },
+  'smt-more': { ...smt, part: 'more' },
 };
 
 /** The emulator of bookworm-backports, unpacked and not installed. */

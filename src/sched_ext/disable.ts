@@ -53,12 +53,10 @@ export class Disable {
     if (!this.#workDue.delete(sched)) return;
     const { core } = this.scx;
     this.#begin(sched);
-    core.kthreadWork(() => {
-      this.#disabling(sched);
-      core.afterGracePeriod(() => {
-        this.#exitCgroups(sched);
-        core.afterGracePeriod(() => this.#finish(sched));
-      });
+    this.#disabling(sched);
+    core.afterGracePeriod(() => {
+      this.#exitCgroups(sched);
+      core.afterGracePeriod(() => this.#finish(sched));
     });
   }
 
@@ -106,7 +104,7 @@ export class Disable {
 
   // ---- The disable work (scx_disable_workfn, scx_root_disable; on 6.12 scx_ops_disable_workfn)
 
-  /** While CPU after CPU is bypassed forks still get what the scheduler gives. */
+  /** All CPUs are bypassed. */
   #begin(sched: ScxSched): void {
     if (!sched.exit || sched.exitDone) return;
     sched.exitDone = true;
@@ -114,7 +112,7 @@ export class Disable {
     this.bypass(true);
   }
 
-  /** Up to the first grace period. */
+  /** From here on no task comes to the scheduler any more (SCX_DISABLING). */
   #disabling(sched: ScxSched): void {
     if (this.#stages.get(sched) !== 'bypassed') return;
     this.#stages.set(sched, 'disabling');

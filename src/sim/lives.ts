@@ -2,7 +2,7 @@ import { ERRNO } from '../errno.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import { QUEUE } from '../sched_ext/core.js';
-import { CLASS } from '../sched_ext/task.js';
+import { CLASS, type SchedClass } from '../sched_ext/task.js';
 import { WF } from './flags.js';
 import type { SimMachine } from './machine.js';
 import { BLOCK, type Program, type SimTask } from './sim_task.js';
@@ -20,6 +20,7 @@ export class Lives {
     name: string,
     program: (child: SimTask) => Iterator<number, void, void>,
     pid?: number,
+    cls?: SchedClass,
   ): SimTask | number {
     const { kt } = parent;
     const { allowedCount } = kt;
@@ -42,7 +43,13 @@ export class Lives {
       },
       program,
       parent,
+      cls,
     );
+  }
+
+  /** sched_fork(): the class of a child is settled early in fork(2), long before ops.init_task. */
+  classOfChild(parent: SimTask): SchedClass {
+    return this.machine.scx.states.classFor(parent.scx);
   }
 
   /** The same, of a task whose parent is none of the machine's. */
@@ -51,11 +58,12 @@ export class Lives {
     options: TaskOptions,
     program: (child: SimTask) => Iterator<number, void, void>,
     parent: SimTask | null = null,
+    cls?: SchedClass,
   ): SimTask | number {
     const { machine } = this;
     const { states } = machine.scx;
     const child = machine.adopt(name, options, CLASS.fair);
-    machine.scx.setClass(child.scx, states.classFor(child.scx));
+    machine.scx.setClass(child.scx, cls ?? states.classFor(child.scx));
     const err = states.fork(child.scx);
     if (err !== 0) {
       machine.forget(child);

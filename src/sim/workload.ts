@@ -439,9 +439,10 @@ export class Workload implements Stage {
 
   *#fork(task: SimTask, name: string): Program {
     const { machine } = this;
+    const cls = machine.lives.classOfChild(task);
     yield machine.toward(task, 'fork', machine.costs.fork);
     const role = this.#roles.get(name)!;
-    const forked = machine.lives.fork(task, name, (one) => this.#actor(one), this.pids[name]);
+    const forked = machine.lives.fork(task, name, (one) => this.#actor(one), this.pids[name], cls);
     const child = this.#born(name, role, forked);
     if (typeof child === 'number') return;
     yield machine.toward(task, 'fork-wake', machine.costs.forkWake);

@@ -36,10 +36,11 @@ export async function topics() {
   const files = readdirSync(join(here, 'scenarios')).sort();
   return Promise.all(
     files.map(async (file) => {
-      const { title, scenarios } = await import(`./scenarios/${file}`);
+      const { title, scenarios, part } = await import(`./scenarios/${file}`);
       return {
         topic: file.replace('.mjs', ''),
         title,
+        part,
         scenarios: scenarios.map((one) => ({ cpus: 2, ...one, scheduler: { ...DEFAULTS, ...one.scheduler } })),
       };
     }),
@@ -141,20 +142,20 @@ function format({ events, ...head }) {
 
 export const suite = {
   kernels: ['7.3', '6.18'],
-  /** Two CPUs; four, on two cores of two threads. */
-  machines: ['two', 'smt'],
+  /** Two CPUs; four, on two cores of two threads; a boot each for the topics of part `more`. */
+  machines: ['two', 'smt', 'two-more', 'smt-more'],
   sources: ['main.c', 'load.c', 'task.c'].map((file) => join(here, 'guest', file)),
   directories: ['proc', 'sys', 'dev', 'run'],
 
   /** Further files of the guest, by path. */
-  async files(kernelName, { cpus }) {
+  async files(kernelName, { cpus, part }) {
     const kernel = await Kernel.create({ profile: kernelName, cpus });
     const { profile } = kernel;
     const files = {};
     const lines = [];
     const loads = new Map();
-    for (const { scenarios } of await topics()) {
-      for (const scenario of scenarios.filter((one) => one.cpus === cpus)) {
+    for (const { scenarios, part: belongs } of await topics()) {
+      for (const scenario of scenarios.filter((one) => one.cpus === cpus && belongs === part)) {
         const key = JSON.stringify(scenario.scheduler);
         const object = openScheduler(scenario.scheduler);
         if (!loads.has(key)) {
@@ -177,9 +178,9 @@ export const suite = {
   async record(text, { release }, machine) {
     const recorded = readConsole(text);
     const files = {};
-    for (const { topic, scenarios } of await topics()) {
+    for (const { topic, scenarios, part } of await topics()) {
       for (const { id, what, cpus, scheduler, tasks } of scenarios) {
-        if (cpus !== machine.cpus) continue;
+        if (cpus !== machine.cpus || part !== machine.part) continue;
         const answer = recorded.get(id);
         if (!answer) throw new Error(`scenario ${id} was not run`);
         const object = openScheduler(scheduler);

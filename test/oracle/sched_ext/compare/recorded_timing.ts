@@ -17,9 +17,6 @@ const B = 6;
 const SWITCH_NS = 30_000;
 /** A machine's event is at most so much earlier than the kernel's. */
 const SKEW_NS = 15_000;
-/** sched_ext's helper, and what it needs to go to sleep. */
-const HELPER = 'sched_ext_helpe';
-const HELPER_END_NS = 4_000;
 /** How long before a choice the tick came that led to it. */
 const HIDDEN_TICK_NS = 5_000;
 /** Longest that an interrupt of another CPU takes to arrive: both CPUs of the emulator share one host thread. */
@@ -150,7 +147,6 @@ export class RecordedTiming implements Timing {
   // ---- Points
 
   until(task: SimTask, point: Point, ns: number): number {
-    if (task.kt.comm === HELPER) return this.#helperWorks(ns);
     const track = this.#tracks.get(task.name);
     if (!track || ns === 0) return ns;
     track.target = Number.NaN;
@@ -165,19 +161,6 @@ export class RecordedTiming implements Timing {
     track.target = this.#timeOf(found, point);
     track.cursor = found + 1;
     return this.#left(track);
-  }
-
-  #works = 0;
-
-  /** The helper's pieces of work: it has bypassed all CPUs, then it goes to sleep until no cgroup is told of any more. */
-  #helperWorks(ns: number): number {
-    if (this.#works++ !== 1) return ns;
-    const { now } = this.clock;
-    const away = this.#events.find((e) => e[NS] > now && e[EVENT] === 'tp_switch' && e[TASK].startsWith(`${HELPER}/`));
-    const done = this.#events.find((e) => e[NS] > now && e[EVENT] === 'cgroup_exit');
-    const end =
-      Math.min(away?.[NS] ?? Number.POSITIVE_INFINITY, done?.[NS] ?? Number.POSITIVE_INFINITY) - HELPER_END_NS;
-    return Number.isFinite(end) && end > now ? end - now : ns;
   }
 
   /** Index of the exit that follows upon what the task is at; -1 if it comes to another step. */
@@ -357,19 +340,23 @@ export class RecordedTiming implements Timing {
     const first = this.#events.findIndex(
       (e) => e[NS] > since.from - SWITCH_NS && e[EVENT] === 'running' && e[TASK] === task.name,
     );
-    const next = this.#events.findIndex(
-      (e, i) => i > first && e[TASK] === task.name && ['tick', 'stopping'].includes(e[EVENT]),
-    );
-    if (first < 0 || next < 0) return 0;
+    if (first < 0) return 0;
     const begin = this.#events[first]!;
-    const then = this.#events[next]!;
-    const left = Number(then[EVENT] === 'tick' ? then[A] : then[B]);
-    if (Number(begin[A]) >= Number.MAX_SAFE_INTEGER) return 0;
-    const lag = Number(begin[A]) - left - (then[NS] - begin[NS]);
-    // Near the end of a slice the machine's switches are too early; and one cannot tell by how much it was overrun.
-    if (left > 0 && left < 2 * SKEW_NS) return -2 * SKEW_NS;
-    if (left === 0) return lag > 0 ? lag + 2 * SKEW_NS : 0;
-    return lag > LAG_NS ? lag : 0;
+    const slice = Number(begin[A]);
+    if (slice >= Number.MAX_SAFE_INTEGER) return 0;
+    for (const e of this.#events.slice(first + 1)) {
+      if (e[TASK] !== task.name) continue;
+      if (e[EVENT] === 'running' || e[EVENT] === 'runnable') break;
+      if (e[EVENT] !== 'tick' && e[EVENT] !== 'stopping') continue;
+      const left = Number(e[EVENT] === 'tick' ? e[A] : e[B]);
+      const lag = slice - left - (e[NS] - begin[NS]);
+      // Near the end of a slice the machine's switches are too early; and one cannot tell by how much it was overrun.
+      if (left > 0 && left < 2 * SKEW_NS) return -2 * SKEW_NS;
+      if (left === 0 && lag > 0) return lag + 2 * SKEW_NS;
+      if (left > 0 && lag > LAG_NS) return lag;
+      if (left === 0) break;
+    }
+    return 0;
   }
 
   // ---- Interrupts
