@@ -301,6 +301,7 @@ export const TARGET_NONE = 0;
 export const TARGET_CORE = 1; // FN_*
 export const TARGET_HOST = 2; // index of the host function
 export const TARGET_MISSING = 3;
+export const TARGET_HOST_WALKS = 4; // as TARGET_HOST; looks at the frames of its caller
 
 // An execution context. Guest stack: MAX_CALL_FRAMES frames of STACK_BYTES, each between redzones of STACK_REDZONE.
 export const STACK_REDZONE = 16;

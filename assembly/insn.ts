@@ -316,11 +316,14 @@ function call(slot: usize, at: usize, i: u32, slots: usize, insnSlot: usize): u3
     return ops.H_CALL;
   }
   const target = load<u32>(Source.calls + i * 4);
+  const kind = target >> 24;
   store<u32>(slot, target & 0xffffff, abi.SLOT_OFF);
-  switch (target >> 24) {
+  store<i64>(slot, kind == abi.TARGET_HOST_WALKS ? 1 : 0, abi.SLOT_IMM);
+  switch (kind) {
     case abi.TARGET_CORE:
       return ops.H_CALL_CORE;
     case abi.TARGET_HOST:
+    case abi.TARGET_HOST_WALKS:
       return ops.H_CALL_HOST;
     default:
       return ops.H_CALL_MISSING;

@@ -758,7 +758,9 @@ export class Emit {
         Emit.call(i, slot);
         break;
       case ops.H_CALL_HOST:
-        Emit.callOut(i, slot, IMPORT_HOST);
+        // Compiled callers have no frames in memory that a host function could look at.
+        if (load<u64>(slot, abi.SLOT_IMM)) Emit.leave(i);
+        else Emit.callOut(i, slot, IMPORT_HOST);
         break;
       case ops.H_CALL_CORE:
         if (Emit.callsBack(load<u32>(slot, abi.SLOT_OFF))) Emit.leave(i);

@@ -20,6 +20,7 @@ import {
   type GuestPtr,
   type HostCall,
   type HostFn,
+  type HostTraits,
   type RunOptions,
   type VmFault,
   type VmProg,
@@ -165,7 +166,8 @@ export class Kernel {
     this.memory = vm.memory;
     this.types = this.typesOf(profile.btf);
     this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
-    const addHost = (name: string, fn: HostFn) => vm.registerHost(name, withRules(this, name, fn));
+    const addHost = (name: string, fn: HostFn, traits?: HostTraits) =>
+      vm.registerHost(name, withRules(this, name, fn), traits);
     this.helpers = new HelperTable(profile.btf, addHost);
     this.kfuncs = new KfuncTable(addHost);
     this.percpu = new Percpu(this.memory, this.cpus);
@@ -333,13 +335,13 @@ export class Kernel {
   }
 
   /** Makes `bpf_<name>` do something. Throws VmtableError if it does already. */
-  registerHelper(name: string, fn: HostFn): void {
-    this.helpers.register(name, fn);
+  registerHelper(name: string, fn: HostFn, traits?: HostTraits): void {
+    this.helpers.register(name, fn, traits);
   }
 
   /** Makes a kfunc do something. Throws VmtableError if it does already. */
-  registerKfunc(name: string, fn: HostFn): void {
-    this.kfuncs.register(name, fn);
+  registerKfunc(name: string, fn: HostFn, traits?: HostTraits): void {
+    this.kfuncs.register(name, fn, traits);
   }
 
   /** Registers a subsystem's struct_ops type. Throws ErrnoError; see StructOps.register. */

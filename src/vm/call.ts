@@ -35,6 +35,8 @@ export interface CallSources {
   exports: ExecExports & { checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number };
   memory: CoreMemory;
   progAt(handle: number): LoadedProg;
+  /** Whether the host function of this index was registered so. */
+  walksStack(index: number): boolean;
   /** Runs a code pointer on a context of its own; r0. Throws CallbackStopped. */
   runCallback(prog: LoadedProg, code: bigint, args: readonly bigint[], cpu: number): bigint;
 }
@@ -62,6 +64,8 @@ export class Call implements HostCall {
   }
 
   get chain(): { prog: VmProg; insn: number }[] {
+    const called = this.memory.u32At(this.memory.u32At(abi.RUN_PC) + abi.SLOT_OFF);
+    if (!this.vm.walksStack(called)) throw new VmtableError('a call chain is only for functions that walk the stack');
     return callChain(this.vm);
   }
 

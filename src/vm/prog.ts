@@ -3,10 +3,14 @@ import { InputError } from '../errors.js';
 import type { Core } from './core.js';
 import type { Engine } from './engine.js';
 import type { CoreMemory } from './memory.js';
-import type { CallTarget, VmProg, VmProgSpec } from './types.js';
+import type { CallTarget, HostTraits, VmProg, VmProgSpec } from './types.js';
 import { verifyError } from './verify.js';
 
-const KINDS = { core: abi.TARGET_CORE, host: abi.TARGET_HOST, missing: abi.TARGET_MISSING };
+const KINDS: Record<CallTarget['kind'], number> = {
+  core: abi.TARGET_CORE,
+  host: abi.TARGET_HOST,
+  missing: abi.TARGET_MISSING,
+};
 
 /** A program in the core. `handle` is its record's address there. */
 export class LoadedProg implements VmProg {
@@ -55,7 +59,7 @@ export function loadProg(
   memory: CoreMemory,
   spec: VmProgSpec,
   engine: Engine,
-  hostFunctions: number,
+  hostFunctions: readonly HostTraits[],
   release: (prog: LoadedProg) => void,
 ): LoadedProg {
   if (spec.insns.length % 8 !== 0) {
@@ -93,10 +97,13 @@ export function loadProg(
   }
 }
 
-function encodeTarget(target: CallTarget, hostFunctions: number): number {
+function encodeTarget(target: CallTarget, hostFunctions: readonly HostTraits[]): number {
   const number = target.kind === 'core' ? target.fn : target.kind === 'host' ? target.index : 0;
-  if (target.kind === 'host' && !(number < hostFunctions)) {
-    throw new InputError(`host function ${number} is not registered`);
+  let kind = KINDS[target.kind];
+  if (target.kind === 'host') {
+    const traits = hostFunctions[number];
+    if (!traits) throw new InputError(`host function ${number} is not registered`);
+    if (traits.walksStack) kind = abi.TARGET_HOST_WALKS;
   }
-  return ((KINDS[target.kind] << 24) | number) >>> 0;
+  return ((kind << 24) | number) >>> 0;
 }

@@ -184,7 +184,10 @@ export interface HostCall {
   /** The calling program and the index of its call insn. */
   readonly prog: VmProg;
   readonly insn: number;
-  /** The calling insn and the calls of subprograms (and tail calls) that led there, innermost first. */
+  /**
+   * The calling insn and the calls of subprograms (and tail calls) that led there, innermost first. Throws VmtableError in a
+   * function that was registered without `walksStack`.
+   */
   readonly chain: readonly { readonly prog: VmProg; readonly insn: number }[];
   readonly cpu: number;
   /** Argument i (0..4): low and high 32 bits, unsigned. */
@@ -217,6 +220,12 @@ export interface HostCall {
 }
 
 export type HostFn = (call: HostCall) => void;
+
+/** What a host function does beside reading arguments and giving a result. */
+export interface HostTraits {
+  /** It asks for HostCall.chain. Such a call ends compiled execution for the rest of the run: only the interpreter keeps frames. */
+  walksStack?: boolean;
+}
 
 /** Map types the core holds itself (values in the window, tables outside it). */
 export interface VmMapSpec {

@@ -15,6 +15,7 @@ import type {
   ExecContext,
   GuestPtr,
   HostFn,
+  HostTraits,
   RunOptions,
   RunResult,
   VmFault,
@@ -49,6 +50,7 @@ export class Vm implements ContextOwner, CallSources {
   lastFault: VmFault | undefined;
   private readonly hostFns: HostFn[] = [];
   private readonly hostNames: string[] = [];
+  private readonly hostTraits: HostTraits[] = [];
   private readonly progs = new Map<number, LoadedProg>();
   private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
@@ -113,7 +115,7 @@ export class Vm implements ContextOwner, CallSources {
     if (spec.arena !== undefined && !this.arenas.has(spec.arena)) {
       throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
     }
-    const prog = loadProg(this.core, this.memory, spec, this.engines.named(spec.engine), this.hostFns.length, (gone) =>
+    const prog = loadProg(this.core, this.memory, spec, this.engines.named(spec.engine), this.hostTraits, (gone) =>
       this.freeProg(gone),
     );
     this.progs.set(prog.handle, prog);
@@ -180,9 +182,10 @@ export class Vm implements ContextOwner, CallSources {
   }
 
   /** Adds a function that programs may call; the index is for CallTarget. */
-  registerHost(name: string, fn: HostFn): number {
+  registerHost(name: string, fn: HostFn, traits: HostTraits = {}): number {
     this.alive();
     this.hostFns.push(fn);
+    this.hostTraits.push(traits);
     return this.hostNames.push(name) - 1;
   }
 
@@ -369,6 +372,10 @@ export class Vm implements ContextOwner, CallSources {
     }
     this.thrown = error;
     memory.setU32At(abi.CALL_STATUS, abi.FAULT_HOST);
+  }
+
+  walksStack(index: number): boolean {
+    return this.hostTraits[index]?.walksStack === true;
   }
 
   private nameOf(index: number): string {

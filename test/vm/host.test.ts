@@ -41,6 +41,30 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     expect(vm.run(p).r0).toBe(23n);
   });
 
+  test('one that walks the stack sees every frame, and the run goes on behind it', () => {
+    const seen: number[][] = [];
+    const look: HostFn = (call) => {
+      seen.push(call.chain.map(({ insn }) => insn));
+      call.ret(3);
+    };
+    const calls = { 1: { kind: 'host', index: vm.registerHost('walker', look, { walksStack: true }) } } as const;
+    const p = prog(
+      `r6 = 60; call outer; r0 += r6; exit
+      outer: r6 = 500; r1 = 7; call inner; r0 += r6; exit
+      inner: r6 = r1; *(u64 *)(r10 - 8) = 4000; call 1; r0 += r6; r1 = *(u64 *)(r10 - 8); r0 += r1; exit`,
+      { calls },
+    );
+    for (let i = 0; i < 2; i++) expect(vm.run(p).r0).toBe(4570n);
+    expect(seen).toEqual([
+      [11, 6, 1],
+      [11, 6, 1],
+    ]);
+    const unmarked = calling('call 1; exit', (call) => void call.chain);
+    expect(vm.run(unmarked).fault?.message).toContain(
+      'host_fn: a call chain is only for functions that walk the stack',
+    );
+  });
+
   test('memory arguments are checked as the program’s own accesses', () => {
     const read = (bytes: number) => (call: Parameters<HostFn>[0]) => call.ret(call.memory.u8(call.mem(0, bytes, true)));
     expect(vm.run(calling('r1 = r10; r1 += -8; *(u8 *)(r10 - 8) = 77; call 1; exit', read(8))).r0).toBe(77n);

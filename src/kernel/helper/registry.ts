@@ -1,6 +1,6 @@
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { VmtableError } from '../../errors.js';
-import type { CallTarget, HostFn } from '../../vm/types.js';
+import type { CallTarget, HostFn, HostTraits } from '../../vm/types.js';
 import { GPL_ONLY_HELPERS } from './gpl.js';
 
 /** A helper of the profile's kernel. */
@@ -22,7 +22,7 @@ export class HelperTable {
 
   constructor(
     btf: BtfView,
-    private readonly addHost: (name: string, fn: HostFn) => number,
+    private readonly addHost: (name: string, fn: HostFn, traits?: HostTraits) => number,
   ) {
     const id = btf.find('bpf_func_id', BTF_KIND.ENUM);
     const type = id === 0 ? undefined : btf.type(id);
@@ -43,12 +43,12 @@ export class HelperTable {
   }
 
   /** `name` with or without the prefix `bpf_`. Throws VmtableError if it is registered already. */
-  register(name: string, target: HostFn | CallTarget): void {
+  register(name: string, target: HostFn | CallTarget, traits?: HostTraits): void {
     const key = name.replace(/^bpf_/, '');
     if (this.#targets.has(key)) throw new VmtableError(`helper bpf_${key}: registered already`);
     this.#targets.set(
       key,
-      typeof target === 'function' ? { kind: 'host', index: this.addHost(`bpf_${key}`, target) } : target,
+      typeof target === 'function' ? { kind: 'host', index: this.addHost(`bpf_${key}`, target, traits) } : target,
     );
   }
 

@@ -1,6 +1,6 @@
 import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
-import type { HostCall } from '../../vm/types.js';
+import type { HostCall, HostFn } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { PF } from '../model/task.js';
 import { programStack } from '../prog/text.js';
@@ -18,13 +18,14 @@ const BUILD_ID_BYTES = 32;
  * on it (programStack). Stacks of user space, and those of tasks that do not run, are not modelled.
  */
 export function registerStackHelpers(kernel: Kernel): void {
-  kernel.registerHelper('get_stack', (call) => {
+  const getOwn: HostFn = (call) => {
     getStack(kernel, call, () => {
       if (kernel.current.flags & PF.KTHREAD) return -ERRNO.EFAULT;
       return call.fail(new UnsupportedError('bpf_get_stack: the stack of user space is not modelled'));
     });
-  });
-  kernel.registerHelper('get_task_stack', (call) => {
+  };
+  kernel.registerHelper('get_stack', getOwn, { walksStack: true });
+  const getOfTask: HostFn = (call) => {
     const task = kernel.tasks.at(call.ptr(0));
     getStack(
       kernel,
@@ -38,7 +39,8 @@ export function registerStackHelpers(kernel: Kernel): void {
           call.fail(new UnsupportedError('bpf_get_task_stack: the stack of a task that does not run is not modelled'));
       },
     );
-  });
+  };
+  kernel.registerHelper('get_task_stack', getOfTask, { walksStack: true });
 }
 
 function getStack(kernel: Kernel, call: HostCall, userStack: () => number, checkTask: () => void = () => {}): void {

@@ -1,5 +1,5 @@
 import { VmtableError } from '../../errors.js';
-import type { CallTarget, HostFn } from '../../vm/types.js';
+import type { CallTarget, HostFn, HostTraits } from '../../vm/types.js';
 
 /**
  * Kfuncs by name. Which exist says the kernel's BTF (a program names one by its type id there); what they do, whoever
@@ -8,18 +8,18 @@ import type { CallTarget, HostFn } from '../../vm/types.js';
 export class KfuncTable {
   readonly #targets = new Map<string, CallTarget>();
 
-  constructor(private readonly addHost: (name: string, fn: HostFn) => number) {}
+  constructor(private readonly addHost: (name: string, fn: HostFn, traits?: HostTraits) => number) {}
 
   has(name: string): boolean {
     return this.#targets.has(name);
   }
 
   /** Throws VmtableError if the name is registered already. */
-  register(name: string, target: HostFn | CallTarget): void {
+  register(name: string, target: HostFn | CallTarget, traits?: HostTraits): void {
     if (this.#targets.has(name)) throw new VmtableError(`kfunc ${name}: registered already`);
     this.#targets.set(
       name,
-      typeof target === 'function' ? { kind: 'host', index: this.addHost(name, target) } : target,
+      typeof target === 'function' ? { kind: 'host', index: this.addHost(name, target, traits) } : target,
     );
   }
 

@@ -1,4 +1,5 @@
 import { ERRNO } from '../../errno.js';
+import type { HostFn } from '../../vm/types.js';
 import { baseName } from '../fault_of.js';
 import { bprintf, varargs } from '../helper/bprintf.js';
 import type { Kernel } from '../kernel.js';
@@ -26,7 +27,7 @@ export function registerStreamKfuncs(kernel: Kernel): void {
   }
 
   // Kernel: bpf_stream_dump_stack (7.0); what finds no room is dropped.
-  kernel.registerKfunc('bpf_stream_print_stack', (call) => {
+  const printStack: HostFn = (call) => {
     const stream = streamsOf(kernel.callerOf(call)).get(call.s32(0));
     if (!stream) {
       call.ret(-ERRNO.ENOENT);
@@ -39,5 +40,6 @@ export function registerStreamKfuncs(kernel: Kernel): void {
     });
     stream.pushAll([`CPU: ${call.cpu} UID: ${uid} PID: ${pid} Comm: ${comm}\n`, 'Call trace:\n', ...levels, '\n']);
     call.ret(0);
-  });
+  };
+  kernel.registerKfunc('bpf_stream_print_stack', printStack, { walksStack: true });
 }
