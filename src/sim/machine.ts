@@ -224,7 +224,7 @@ export class SimMachine implements SchedCore {
 
   /**
    * A scheduler may ask for a cycle in every cycle: what the usual one takes is in the costs of a switch, further ones at the
-   * same time take it, too.
+   * same time take it, too, if no task got a step further in between.
    */
   #countCycle(cpu: SimCpu): void {
     if (cpu.cycleUntil > this.now) return;
@@ -239,6 +239,7 @@ export class SimMachine implements SchedCore {
   }
 
   #step(cpu: SimCpu, task: SimTask): void {
+    cpu.cycles = 0;
     const { done, value } = task.frames[task.frames.length - 1]!.next();
     if (done) {
       task.frames.pop();
