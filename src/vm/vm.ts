@@ -62,8 +62,8 @@ export class Vm implements ContextOwner, CallSources {
   private thrownBy = '';
   private inner: VmFault | undefined;
   private disposed = false;
-  /** Host functions that are running. */
-  private hostCalls = 0;
+  /** @internal Host functions that are running. */
+  hostCalls = 0;
   /** @internal The core's invoke, in a field of its own: property access on the exports object is slow. */
   readonly enter: ExecExports['invoke'];
 
@@ -238,13 +238,20 @@ export class Vm implements ContextOwner, CallSources {
   /**
    * Runs a program with r1 = a guest pointer: the hot path of struct_ops callbacks, without BigInt or allocation.
    * INVOKE_DONE: r0 is in r0lo and r0hi. INVOKE_FAULT: `lastFault` says why.
+   *
+   * An exception out of the core means that the host ran out of stack inside of it, where nothing was unwound. Below a host
+   * function callHost puts that right; here nothing may be called for it, because there is no stack to call on.
    */
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
     let status = -1;
     try {
       status = this.enter((prog as LoadedProg).handle, arg, cpu, SLICE);
     } finally {
-      if (status < 0) this.unwind();
+      if (status < 0 && this.hostCalls === 0) {
+        const { u32 } = this.core;
+        u32[abi.CUR_CTX >>> 2] = 0;
+        u32[abi.NEST_DEPTH >>> 2] = 0;
+      }
     }
     return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu);
   }
@@ -273,18 +280,6 @@ export class Vm implements ContextOwner, CallSources {
     }
   }
 
-  /**
-   * @internal An exception came out of the core: the host ran out of stack inside of it, where nothing was unwound. Below a host
-   * function callHost puts that right. Gives 0, and calls nothing, because there is no stack for it.
-   */
-  unwind(): number {
-    const { u32 } = this.core;
-    if (this.hostCalls > 0) return 0;
-    u32[abi.CUR_CTX >>> 2] = 0;
-    u32[abi.NEST_DEPTH >>> 2] = 0;
-    return 0;
-  }
-
   /** Halves of the last invoke's r0, signed. */
   get r0lo(): number {
     return this.memory.u32At(abi.RESULT) | 0;
@@ -301,8 +296,12 @@ export class Vm implements ContextOwner, CallSources {
       status = this.exports.resume(ctx, fuel);
     } finally {
       if (status < 0) {
-        core.u32[(ctx + abi.CTX_STATE) >>> 2] = abi.CTX_FAULTED;
-        this.unwind();
+        const { u32 } = core;
+        u32[(ctx + abi.CTX_STATE) >>> 2] = abi.CTX_FAULTED;
+        if (this.hostCalls === 0) {
+          u32[abi.CUR_CTX >>> 2] = 0;
+          u32[abi.NEST_DEPTH >>> 2] = 0;
+        }
       }
     }
     return status;

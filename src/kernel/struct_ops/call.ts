@@ -1,4 +1,4 @@
-import { ACCESS_RO, RESULT, WINDOW_BASE } from '../../../assembly/abi.js';
+import { ACCESS_RO, CUR_CTX, NEST_DEPTH, RESULT, WINDOW_BASE } from '../../../assembly/abi.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { InputError, located, VmtableError } from '../../errors.js';
 import { SLICE } from '../../vm/context.js';
@@ -160,8 +160,17 @@ export class StructOpsCall {
     try {
       status = this.enter(this.handle, this.context, this.kernel.currentCpu, SLICE);
     } finally {
-      // The host ran out of stack inside the core.
-      if (status < 0) this.#end(this.vm.unwind());
+      // The host ran out of stack inside the core (Vm.invoke).
+      if (status < 0) {
+        this.depth = 0;
+        section.depth--;
+        if (this.vm.hostCalls === 0) {
+          core.u32[CUR_CTX >>> 2] = 0;
+          core.u32[NEST_DEPTH >>> 2] = 0;
+        }
+        this.held.leave(0);
+        if (section.depth === 0 && section.watched) section.ended();
+      }
     }
     if (status !== INVOKE_DONE || this.held.count !== 0) return this.#goOn(status);
     const lo = core.u32[RESULT >>> 2] as number;
