@@ -21,7 +21,6 @@ const TYPES: u32 = TYPE_FUNCTION + 11;
 
 const LETTER_A: u32 = 97;
 const LETTER_M: u32 = 109;
-const LETTER_T: u32 = 116;
 
 /** Functions of a program that go to the table: the first step of its translation. 0: JIT_REASON says why there are none. */
 export function analyse(prog: u32): u32 {
@@ -32,10 +31,10 @@ export function analyse(prog: u32): u32 {
   return count;
 }
 
-/** Makes the module, entries in the table from `base` on: JIT_CODE, JIT_BYTES. False: JIT_REASON says why there is none. */
+/** Makes the module, whose exports are for the table from `base` on: JIT_CODE, JIT_BYTES. False: JIT_REASON says why there is none. */
 export function translate(base: u32): bool {
   Out.begin();
-  if (!takeEntries(base) || !build(base) || Out.full) return false;
+  if (!takeEntries(base) || !build() || Out.full) return false;
   store<u32>(abi.JIT_CODE, Out.start);
   store<u32>(abi.JIT_BYTES, Out.at - Out.start);
   return true;
@@ -71,7 +70,7 @@ function bits(mask: u32): u32 {
   return popcnt(mask);
 }
 
-function build(base: u32): bool {
+function build(): bool {
   const functions = Cfg.functionCount;
   const entries = load<u32>(Cfg.prog, abi.PROG_ENTRY_COUNT);
   Module.header();
@@ -83,14 +82,13 @@ function build(base: u32): bool {
   for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
   Out.closeSize(size);
 
-  size = Module.imports(IMPORTS + 2);
+  size = Module.imports(IMPORTS + 1);
   Module.importFunction(LETTER_A, TYPE_CALL);
   Module.importFunction(LETTER_A + 1, TYPE_CALL);
   Module.importFunction(LETTER_A + 2, TYPE_CHECK);
   Module.importFunction(LETTER_A + 3, TYPE_CAST);
   Module.importFunction(LETTER_A + 4, TYPE_CAST);
   Module.importMemory(LETTER_M);
-  Module.importTable(LETTER_T);
   Out.closeSize(size);
 
   size = Module.functions(functions + entries);
@@ -98,8 +96,8 @@ function build(base: u32): bool {
   for (let e: u32 = 0; e < entries; e++) Out.unsigned(TYPE_ENTRY);
   Out.closeSize(size);
 
-  size = Module.elements(base, entries);
-  for (let e: u32 = 0; e < entries; e++) Out.unsigned(IMPORTS + functions + e);
+  size = Module.exports(entries);
+  for (let e: u32 = 0; e < entries; e++) Module.exportFunction(e, IMPORTS + functions + e);
   Out.closeSize(size);
 
   size = Module.codes(functions + entries);

@@ -262,6 +262,9 @@ export const I64_EXTEND8_S: u32 = 0xc2;
 export const I64_EXTEND16_S: u32 = 0xc3;
 export const I64_EXTEND32_S: u32 = 0xc4;
 
+/** The name of an export is a number, half a byte a letter. */
+const NAME_BYTES: u32 = 5;
+
 /** Sections and their entries, in the order in which a module has them. */
 export class Module {
   static header(): void {
@@ -295,13 +298,6 @@ export class Module {
     Out.byte(0);
     Out.unsigned(0);
   }
-  static importTable(name: u32): void {
-    Module.importName(name);
-    Out.byte(1);
-    Out.byte(0x70);
-    Out.byte(0);
-    Out.unsigned(0);
-  }
   private static importName(name: u32): void {
     Out.byte(1);
     Out.byte(99);
@@ -311,15 +307,15 @@ export class Module {
   static functions(count: u32): u32 {
     return Module.section(3, count);
   }
-  /** Functions from `first` on go to the table from `base` on. */
-  static elements(base: u32, count: u32): u32 {
-    const size = Module.section(9, 1);
+  static exports(count: u32): u32 {
+    return Module.section(7, count);
+  }
+  /** Exports a function; the host takes exports by their order, so that the name says nothing. */
+  static exportFunction(nth: u32, index: u32): void {
+    Out.byte(NAME_BYTES);
+    for (let i: u32 = 0; i < NAME_BYTES; i++) Out.byte(97 + ((nth >> (4 * i)) & 15));
     Out.byte(0);
-    Out.byte(0x41);
-    Out.signed(base);
-    Out.byte(0x0b);
-    Out.unsigned(count);
-    return size;
+    Out.unsigned(index);
   }
   static codes(count: u32): u32 {
     return Module.section(10, count);

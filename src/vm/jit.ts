@@ -12,18 +12,18 @@ const REASONS = new Map([
 class Refused extends Error {}
 
 /**
- * Compiles programs to Wasm: the core translates slots into a module, which is instantiated over the core's memory and
- * table. A program that cannot be compiled is interpreted, and says why in `notCompiled`.
+ * Compiles programs to Wasm: the core translates slots into a module, which is instantiated over the core's memory; its
+ * exports go to the core's table. A program that cannot be compiled is interpreted, and says why in `notCompiled`.
  */
 export class Jit {
-  /** What modules import: functions in the order of assembly/jit/emit.ts, memory and table. */
+  /** What modules import: functions in the order of assembly/jit/emit.ts, and memory. */
   private readonly imports: WebAssembly.Imports;
   /** Places in the table that were given back, by how many lie side by side. */
   private readonly spare = new Map<number, number[]>();
   private readonly places = new Map<LoadedProg, { base: number; count: number }>();
 
   constructor(private readonly core: Core) {
-    const { exports, table, memory } = core;
+    const { exports, memory } = core;
     const c: Record<string, unknown> = {
       a: exports.jitHost,
       b: exports.jitCore,
@@ -31,7 +31,6 @@ export class Jit {
       d: exports.castKern,
       e: exports.castUser,
       m: memory,
-      t: table,
     };
     this.imports = { c } as WebAssembly.Imports;
   }
@@ -54,7 +53,9 @@ export class Jit {
       if (!exports.translate(base)) throw new Refused();
       const start = core.u32[abi.JIT_CODE >> 2] as number;
       const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+      // V8 keeps every instance that imports a table as long as the table, and walks them all at each change of it.
+      for (const [i, entry] of Object.values(instance.exports).entries()) core.table.set(base + i, entry);
     } catch (error) {
       if (base) this.give(base, count);
       prog.notCompiled =

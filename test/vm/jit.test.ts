@@ -1,3 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import type { Vm } from '../../src/vm/vm.js';
@@ -50,6 +53,34 @@ test('compiled code that comes and goes leaves nothing behind', () => {
   const before = [vm.memory.usage.heapBytes, vm.core.table.length];
   for (let i = 0; i < 1000; i++) round();
   expect([vm.memory.usage.heapBytes, vm.core.table.length]).toEqual(before);
+});
+
+test('instances of programs that were freed can be collected', async () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const { Instance } = WebAssembly;
+  const instances: WeakRef<object>[] = [];
+  WebAssembly.Instance = class extends Instance {
+    constructor(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
+      super(module, imports);
+      instances.push(new WeakRef(this));
+    }
+  };
+  try {
+    for (let i = 0; i < 100; i++) {
+      const prog = jit('call sub; exit; sub: r0 = 5; exit');
+      expect(vm.run(prog).r0).toBe(5n);
+      prog.free();
+    }
+  } finally {
+    WebAssembly.Instance = Instance;
+  }
+  // A WeakRef holds what it refers to until the end of the task.
+  await setImmediate();
+  gc();
+  expect(instances).toHaveLength(100);
+  // Whatever ran last may still be on a stack or in a cache.
+  expect(instances.filter((instance) => instance.deref()).length).toBeLessThan(5);
 });
 
 test('a loop that is entered in two places runs', () => {
