@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assemble, decodeInsn, encodeInsn, isWide } from '../../src/asm/index.js';
 import { samplesOf } from '../asm/samples.js';
 import { CHECKS, ENGINES } from '../engines.js';
@@ -77,12 +77,11 @@ describe.each(ENGINES)('%s', (engine) => {
     let bench: Bench;
     /** Does the same, so that addresses are the same. */
     let interp: Bench;
-    // Anew for each form: V8 keeps all that was ever put into a table, and gets slower with it.
-    beforeEach(async () => {
+    beforeAll(async () => {
       bench = await Bench.create(engine, checks);
       interp = await Bench.create('interp', checks);
     });
-    afterEach(() => {
+    afterAll(() => {
       bench.dispose();
       interp.dispose();
     });
