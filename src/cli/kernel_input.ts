@@ -113,10 +113,11 @@ export async function prepareInput(
   object: BpfObject,
   kernel: Kernel,
   options: LoadOptions,
+  loaderPid?: number,
 ): Promise<Hooks> {
   const hooks = options.hooks === undefined ? {} : await importHooks(io, options.hooks);
   const { userSpace = 'auto' } = options;
-  for (const message of inFile(file, () => beforeLoad(object, kernel, userSpace)))
+  for (const message of inFile(file, () => beforeLoad(object, kernel, userSpace, loaderPid)))
     io.err(`vmtable: ${file}: ${message}\n`);
   await hooks.beforeLoad?.(object, kernel);
   inFile(file, () => {
@@ -132,8 +133,9 @@ export async function loadInput(
   object: BpfObject,
   kernel: Kernel,
   options: LoadOptions,
+  loaderPid?: number,
 ): Promise<Hooks> {
-  const hooks = await prepareInput(io, file, object, kernel, options);
+  const hooks = await prepareInput(io, file, object, kernel, options, loaderPid);
   inFile(file, () => {
     object.load(kernel);
     afterLoad(object, kernel, options.userSpace ?? 'auto');

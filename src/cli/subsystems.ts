@@ -35,10 +35,12 @@ function attempt<T>(kernel: Kernel, add: () => T): T | undefined {
 
 /**
  * What the user-space half of every object of a subsystem does between open and load, and that of the program `userSpace` (`auto`,
- * `none` or its name). Returns warnings and what was set.
+ * `none` or its name), `loaderPid` where it is a task of the run. Returns warnings and what was set.
  */
-export function beforeLoad(object: BpfObject, kernel: Kernel, userSpace: string): string[] {
-  return beforeScxLoad(object, kernel, chooseProfile(object, userSpace));
+export function beforeLoad(object: BpfObject, kernel: Kernel, userSpace: string, loaderPid?: number): string[] {
+  const { profile, cpus } = kernel;
+  const host = { profile, cpus, ...(loaderPid !== undefined && { loaderPid }) };
+  return beforeScxLoad(object, host, chooseProfile(object, userSpace));
 }
 
 export function afterLoad(object: BpfObject, kernel: Kernel, userSpace: string): void {

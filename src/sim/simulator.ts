@@ -6,6 +6,7 @@ import { SimMachine, type SimOptions } from './machine.js';
 import { buildReport, type SimReport } from './report.js';
 import type { Scenario, TaskSpec } from './scenario.js';
 import { Collector } from './stats/collector.js';
+import { UserProcess } from './user_process.js';
 import { Workload } from './workload.js';
 
 export interface MachineOptions extends Omit<SimOptions, 'topology'> {
@@ -42,6 +43,13 @@ export class Machine extends SimMachine {
   /** Adds a task, which is forked when it is due: with the next `run`, unless `startNs` says later. Throws InputError. */
   spawn(task: TaskSpec): void {
     this.#specs.push(task);
+  }
+
+  /** Adds the process that loads a scheduler and takes part in the run; it is counted as a group of its own. */
+  process(comm: string): UserProcess {
+    const process = new UserProcess(this, comm);
+    this.stats.add(process.task, comm);
+    return process;
   }
 
   /** Adds the tasks, cgroups and events of a scenario; its times count from now. Throws InputError with the path of a mistake. */

@@ -95,6 +95,59 @@ describe('determinism', () => {
   });
 });
 
+describe('the process of a scheduler that schedules from user space', () => {
+  it('does a round each time that it has a CPU, under the scheduler itself', async () => {
+    const k = await Kernel.create({ ...kernel, cpus: 1 });
+    const machine = new Machine(k);
+    const process = machine.process('agent');
+    const opened = openObject(fifo);
+    opened.load(k);
+    let rounds = 0;
+    process.runs({ comm: 'agent', step: () => rounds++ });
+    machine.load({ tasks: [{ name: 'hog', steps: [run(ms(30))] }] });
+    const link = opened.structOps[0]!.attach();
+    machine.run(ms(20));
+    expect(process.task.ext).toBe(true);
+    expect(process.pid).toBe(process.task.kt.pid);
+    const { tasks } = machine.report();
+    const [agent, hog] = tasks;
+    expect(agent!.name).toBe('agent');
+    expect(rounds).toBeGreaterThanOrEqual(1);
+    // It yields after each round: the hog has the rest.
+    expect(agent!.runNs).toBeLessThan(ms(1));
+    expect(hog!.runNs).toBeGreaterThan(ms(18));
+    link.destroy();
+    k.dispose();
+  });
+});
+
+describe('fairness by weight', () => {
+  const hogs: Scenario['tasks'] = [
+    { name: 'heavy', nice: 0, steps: [forever(run(ms(1)))] },
+    { name: 'other', nice: 0, steps: [forever(run(ms(1)))] },
+  ];
+  const fairnessOf = async (tasks: Scenario['tasks']) =>
+    (await simulate(fifo, { kernel, topology: '1c', durationNs: ms(1000), scenario: { tasks } })).fairness;
+
+  it('is that of long-running tasks, whatever short ones come and go', async () => {
+    const quick = { name: 'quick', copies: 40, startNs: { uniform: [0, ms(900)] as const }, steps: [run(us(50))] };
+    const alone = await fairnessOf(hogs);
+    expect(alone.backlogged).toBe(2);
+    expect(alone.weightedJain).toBeGreaterThan(0.98);
+    const together = await fairnessOf([...hogs, quick]);
+    expect(together.backlogged).toBe(2);
+    expect(together.weightedJain).toBeGreaterThan(0.98);
+  });
+
+  it('sees that a queue gives the same to all weights, and leaves out who sleeps', async () => {
+    const light = { ...hogs[1]!, nice: 19 };
+    const sleeper = { name: 'sleeper', steps: [forever(run(us(10)), sleep(ms(5)))] };
+    const { backlogged, weightedJain } = await fairnessOf([hogs[0]!, light, sleeper]);
+    expect(backlogged).toBe(2);
+    expect(weightedJain).toBeLessThan(0.6);
+  });
+});
+
 const one = async (scenario: Scenario, more = {}): Promise<SimReport> =>
   simulate(fifo, { kernel, durationNs: ms(200), scenario, ...more });
 const of = (report: SimReport, name: string) => report.tasks.find((task) => task.name === name)!;

@@ -1,5 +1,6 @@
 import { InputError } from '../../errors.js';
 import { Kernel } from '../../kernel/index.js';
+import { chooseProfile } from '../../sched_ext/index.js';
 import {
   DEFAULT_DURATION_NS,
   defaultScenario,
@@ -93,7 +94,10 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
       seed,
     });
     if (log) machine.scx.calls.tracers.push(log);
-    const hooks = await loadInput(io, file, object, kernel, options);
+    const user = chooseProfile(object, options.userSpace ?? 'auto');
+    const process = user?.agent && machine.process(user.name);
+    const hooks = await loadInput(io, file, object, kernel, options, process?.pid);
+    process?.runs(user?.agent?.(object));
     const workload = workloadOf(io, options.workload, { cpus: kernel.cpus, costs: machine.costs });
     for (const note of workload.notes) io.err(`vmtable: ${fileName(options.workload!)}: ${note}\n`);
     machine.load(workload.scenario);

@@ -19,6 +19,11 @@ const CLOCK_MONOTONIC = 1;
 const CLOCK_BOOTTIME = 7;
 const BPF_F_TIMER_ABS = 1n;
 const BPF_F_TIMER_CPU_PIN = 2n;
+/**
+ * A callback that has a timer expire at once is over before that does: hrtimer_interrupt() runs what is due a few times, then has
+ * the clock event device come again after its shortest delay (min_delta_ns, 1 us of a local APIC).
+ */
+const MIN_DELTA_NS = 1000;
 /** ktime_t is signed. */
 const KTIME_SIGN = 1n << 63n;
 
@@ -178,7 +183,9 @@ export class Asyncs {
     async.event?.cancel();
     // A timer that is not pinned may migrate to a busier CPU; here it never does.
     const { cpu } = call;
-    async.event = this.kernel.clock.schedule(time, () => this.#expire(async, cpu));
+    const { clock } = this.kernel;
+    const due = this.#running.length > 0 && time <= clock.now ? clock.now + MIN_DELTA_NS : time;
+    async.event = clock.schedule(due, () => this.#expire(async, cpu));
     return 0;
   }
 

@@ -1,10 +1,15 @@
-import { RUNNING, type TaskStats, WAITING } from './task_stats.js';
+import type { TaskStats } from './task_stats.js';
 
-/** A task that slept for less than this share of its life wanted the CPU all the time. */
+/** A task that slept for less than this share of its life wanted the CPU all the time… */
 const BACKLOGGED = 0.1;
+/** …and is compared with others if that was so for this share of the run: one that is soon over meets few of them. */
+const SUBSTANTIAL = 0.25;
 
 export interface Fairness {
-  /** Jain's index of CPU time by weight among tasks that wanted the CPU all the time; 1 is fair, null for less than two. */
+  /**
+   * Jain's index of run time by weight and runnable time, among tasks that wanted the CPU all their life and for a quarter of the
+   * run at least; 1 is fair, null for less than two.
+   */
   weightedJain: number | null;
   /** How many these are. */
   backlogged: number;
@@ -18,17 +23,16 @@ function jain(values: readonly number[]): number | null {
   return squares === 0 ? null : (sum * sum) / (values.length * squares);
 }
 
-/** Of tasks that are brought up to `now`. */
+/** Of tasks that are brought up to `now`, in a run that began at 0. */
 export function fairness(tasks: readonly TaskStats[], now: number): Fairness {
   const shares: number[] = [];
   const service: number[] = [];
-  for (const { bornAt, exitedAt, runNs, waitNs, sleepNs, weight, state } of tasks) {
-    const life = (exitedAt >= 0 ? exitedAt : now) - bornAt;
+  for (const { runNs, waitNs, sleepNs, weight } of tasks) {
     const runnable = runNs + waitNs;
-    if (runnable > 0) service.push(runNs / runnable);
-    if (life > 0 && sleepNs < BACKLOGGED * life && (state === RUNNING || state === WAITING || exitedAt >= 0)) {
-      shares.push(runNs / weight / life);
-    }
+    if (runnable === 0) continue;
+    service.push(runNs / runnable);
+    const backlogged = sleepNs < BACKLOGGED * (runnable + sleepNs);
+    if (backlogged && runnable >= SUBSTANTIAL * now) shares.push(runNs / runnable / weight);
   }
   return {
     weightedJain: shares.length < 2 ? null : jain(shares),

@@ -87,6 +87,15 @@ describe.each(PROFILES)('timers on %s', (profile) => {
     expect(fixture.run('cancel', where).result).toBe(0);
   });
 
+  it('let time pass, if their callback starts them for at once', async () => {
+    const fixture = await timers({ profile });
+    const where = { map: 1, key: 0 };
+    prepare(fixture, where, 'again', 0);
+    fixture.run('start', { ...where, ns: 5 });
+    fixture.kernel.clock.advance(3005);
+    expect(state(fixture, where)).toMatchObject({ runs: 4, at: 3005 });
+  });
+
   it('run on the CPU that started them, at absolute times, and once if started twice', async () => {
     const fixture = await timers({ profile });
     const { kernel, run } = fixture;
