@@ -11,6 +11,8 @@ export interface FormatOptions {
   object?: string;
   /** What CPUs did, for a picture of it. */
   spans?: readonly (readonly Span[])[];
+  /** The host's time for a call of each op, which no report has: it differs from run to run. */
+  nsPerCall?: Readonly<Record<string, Percentiles>>;
 }
 
 type Colors = ReturnType<typeof pc.createColors>;
@@ -31,7 +33,7 @@ export function formatReport(report: SimReport, options: FormatOptions = {}): st
   return [
     `${name}scheduler "${report.scheduler}" ${where}`,
     '',
-    ...callbackTable(report, colors),
+    ...callbackTable(report, colors, options.nsPerCall),
     '',
     ...groupTable(report, letters, colors),
     '',
@@ -45,11 +47,13 @@ export function formatReport(report: SimReport, options: FormatOptions = {}): st
   ].join('\n');
 }
 
-function callbackTable(report: SimReport, colors: Colors): string[] {
+function callbackTable(report: SimReport, colors: Colors, nsPerCall?: FormatOptions['nsPerCall']): string[] {
   const rows = Object.entries(report.callbacks).map(([op, { program, count, insns }]) => {
-    return [op, program, String(count), count === 0 ? '' : (insns / count).toFixed(0)];
+    const row = [op, program, String(count), count === 0 ? '' : (insns / count).toFixed(0)];
+    return nsPerCall ? [...row, nsPerCall[op]?.p50.toFixed(0) ?? ''] : row;
   });
-  return table(['callback', 'program', 'calls', 'insns/call'], rows, 2, colors);
+  const header = ['callback', 'program', 'calls', 'insns/call', ...(nsPerCall ? ['host ns/call p50'] : [])];
+  return table(header, rows, 2, colors);
 }
 
 const TIMES = ['ran ms', 'waited ms', 'slept ms', 'wakeups'];

@@ -44,7 +44,7 @@ describe('vmtable sim', () => {
       scheduler: 'fifo',
       exit: { kind: 64, kindName: 'UNREG', code: 0, reason: 'unregistered from user space', message: '' },
       simulatedNs: 20_000_000,
-      host: { wallMs: expect.any(Number) },
+      host: { wallMs: expect.any(Number), nsPerCall: { enqueue: { p50: expect.any(Number) } } },
       events: expect.any(Number),
       callbacks: { enqueue: { count: expect.any(Number), insns: expect.any(Number) } },
       fairness: expect.any(Object),
@@ -59,6 +59,17 @@ describe('vmtable sim', () => {
     expect(here.cpus[0]).toMatchObject({ cpu: 0, busyNs: expect.any(Number), idleNs: expect.any(Number) });
     const there = spawnSync(process.execPath, ['dist/src/cli/main.js', 'sim', ...argv], { encoding: 'utf8' });
     expect({ ...JSON.parse(there.stdout), host: 0 }).toEqual({ ...here, host: 0 });
+  });
+
+  it('tells what a call takes, in insns and in ns of the host', async () => {
+    const { host, callbacks } = JSON.parse((await sim(FIFO, '--duration', '20ms', '--json')).out);
+    for (const [op, { count }] of Object.entries<{ count: number }>(callbacks)) {
+      if (count > 0) expect(host.nsPerCall[op], op).toMatchObject({ count });
+    }
+    expect(host.nsPerCall.enqueue.p50).toBeGreaterThan(0);
+    const { out } = await sim(FIFO, '--duration', '20ms');
+    expect(out).toMatch(/^callback +program +calls +insns\/call +host ns\/call p50$/m);
+    expect(out).toMatch(/^enqueue +fifo_enqueue +\d+ +\d+ +[1-9]\d*$/m);
   });
 
   it('takes workload, topology and variables', async () => {

@@ -8,6 +8,7 @@ import {
   formatReport,
   type Machine,
   type MachineDescription,
+  type Percentiles,
   parseTime,
   parseTopology,
   runScheduler,
@@ -59,17 +60,22 @@ export const addSim: AddCommand = (program, io, exit) => {
   withLoadOptions(command).action(async (file: string, options: SimOptions) => {
     const started = performance.now();
     const report = await run(io, file, options);
-    const { spans, ...document } = report;
+    const { spans, nsPerCall, ...document } = report;
     const wallMs = performance.now() - started;
     const object = file.slice(file.lastIndexOf('/') + 1);
-    if (options.json) io.out(json({ object, ...document, host: { wallMs } }));
-    else io.out(formatReport(document, { color: io.colour, width: io.width, object, spans }));
+    if (options.json) io.out(json({ object, ...document, host: { wallMs, nsPerCall } }));
+    else io.out(formatReport(document, { color: io.colour, width: io.width, object, spans, nsPerCall }));
     if (document.outcome !== 'clean') exit(1);
   });
 };
 
-type Result = SimReport & { spans: ReturnType<typeof spansOf> };
+type Result = SimReport & { spans: ReturnType<typeof spansOf>; nsPerCall: Record<string, Percentiles> };
 const spansOf = (machine: Machine) => machine.stats.cpus.map((cpu) => cpu.spans);
+
+/** Time that the host took for a call of each op, kfuncs included. No part of the simulation: it differs from run to run. */
+function nsPerCallOf({ stats }: Machine): Record<string, Percentiles> {
+  return Object.fromEntries([...stats.calls.hostNs].map(([op, ns]) => [op, ns.percentiles()]));
+}
 
 async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
   const wantedNs = options.duration === undefined ? undefined : time('--duration', options.duration);
@@ -105,7 +111,7 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     const report = inFile(file, () =>
       runScheduler(machine, map, wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS),
     );
-    return { ...report, spans: spansOf(machine) };
+    return { ...report, spans: spansOf(machine), nsPerCall: nsPerCallOf(machine) };
   } finally {
     object.close();
     lines?.flush();
