@@ -7,15 +7,16 @@ import { BLOCK, type Program, type SimTask } from './sim_task.js';
 const HELPER_PRIORITY = 50;
 const STOP_PRIORITY = 99;
 
-/** A kernel thread and its work. */
+/** A kernel thread and its work: what happens at once, or a program that takes its time. */
 class Worker {
-  readonly queue: (() => void)[] = [];
+  readonly queue: (() => Program | undefined)[] = [];
   constructor(readonly task: SimTask) {}
 }
 
-/** Kernel threads that the scheduler core uses: a stopper of each CPU (migration/N), and the helper of sched_ext. */
+/** Kernel threads that the scheduler core uses: a stopper of each CPU (migration/N), those of CPUs that come and go (cpuhp/N), and the helper of sched_ext. */
 export class Kthreads {
   readonly #stoppers = new Map<SimCpu, Worker>();
+  readonly #hotpluggers = new Map<SimCpu, Worker>();
   #helper: Worker | null = null;
 
   constructor(private readonly machine: SimMachine) {}
@@ -39,6 +40,7 @@ export class Kthreads {
       ...(pid !== undefined && { pid }),
     };
     const task = machine.adopt(comm, options, cls);
+    if (cls === CLASS.fair) machine.scx.setClass(task.scx, machine.scx.states.classFor(task.scx));
     if (cpus?.length === 1) task.kt.flags |= PF.NO_SETAFFINITY;
     task.kt.state = TASK_STATE.INTERRUPTIBLE;
     machine.scx.states.fork(task.scx);
@@ -61,14 +63,33 @@ export class Kthreads {
   /** stop_one_cpu_nowait(): the CPU's stopper runs this as soon as it can. */
   stopWork(cpu: SimCpu, work: () => void): void {
     const task = this.stopper(cpu);
-    this.#stoppers.get(cpu)!.queue.push(work);
+    this.#stoppers.get(cpu)!.queue.push(done(work));
+    this.machine.wakeups.wake(task);
+  }
+
+  /** The thread of a CPU that goes through the hotplug callbacks: an ordinary one, pinned. */
+  hotplugger(cpu: SimCpu, pid?: number): SimTask {
+    let worker = this.#hotpluggers.get(cpu);
+    if (!worker) {
+      const task = this.make(`cpuhp/${cpu.id}`, CLASS.fair, SCHED_POLICY.NORMAL, 0, [cpu.id], pid);
+      worker = new Worker(task);
+      task.frames.push(this.#work(worker));
+      this.#hotpluggers.set(cpu, worker);
+    }
+    return worker.task;
+  }
+
+  /** __cpuhp_kick_ap(): the thread of the CPU does this. */
+  hotplugWork(cpu: SimCpu, work: (thread: SimTask) => Program): void {
+    const task = this.hotplugger(cpu);
+    this.#hotpluggers.get(cpu)!.queue.push(() => work(task));
     this.machine.wakeups.wake(task);
   }
 
   /** kthread_queue_work() of sched_ext's helper. */
   helpWork(work: () => void): void {
     const task = this.helper();
-    this.#helper!.queue.push(work);
+    this.#helper!.queue.push(done(work));
     this.machine.wakeups.wake(task);
   }
 
@@ -93,10 +114,17 @@ export class Kthreads {
     for (;;) {
       for (let work = worker.queue.shift(); work; work = worker.queue.shift()) {
         yield machine.toward(worker.task, 'kthread', machine.costs.kthread);
-        work();
+        const program = work();
+        if (program) yield* program;
       }
       worker.task.kt.state = TASK_STATE.INTERRUPTIBLE;
       yield BLOCK;
     }
   }
+}
+
+function done(work: () => void): () => undefined {
+  return () => {
+    work();
+  };
 }

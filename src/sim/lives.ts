@@ -107,11 +107,17 @@ export class Lives {
     const { machine } = this;
     while (machine.timing.sleeps(task)) {
       yield machine.toward(task, 'block', machine.costs.syscall);
-      const end = machine.timing.awakes(task, machine.costs.gracePeriod);
-      task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
-      machine.at(end, () => machine.interrupt(machine.cpuOf(task), () => machine.wakeups.wake(task)));
-      yield BLOCK;
+      yield* this.sleepFor(task, machine.costs.gracePeriod);
     }
+  }
+
+  /** A sleep in the kernel that nothing ends early. */
+  *sleepFor(task: SimTask, ns: number): Program {
+    const { machine } = this;
+    const end = machine.timing.awakes(task, ns);
+    task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
+    machine.at(end, () => machine.interrupt(machine.cpuOf(task), () => machine.wakeups.wake(task)));
+    yield BLOCK;
   }
 
   /** do_exit() */

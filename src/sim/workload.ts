@@ -30,7 +30,6 @@ const SLEEPING: ReadonlySet<FlatStep['verb']> = new Set<FlatStep['verb']>([
   'cgweight',
   'cgmax',
   'cgroup',
-  'cpu',
 ]);
 
 const COMM_BYTES = 15;
@@ -76,10 +75,12 @@ export class Workload implements Stage {
     this.#cgroups = cgroups;
     this.#events = events;
     checkScenario({ tasks, cgroups, events }, machine.cpus.length);
+    for (const step of events) if (step.verb === 'cpu') machine.kthreads.hotplugger(machine.cpus[step.cpu]!);
     for (const [at, spec] of tasks.entries()) {
       const { repeat = 1 } = spec;
       const steps = repeat === 1 ? spec.steps : [{ verb: 'repeat' as const, times: repeat, steps: spec.steps }];
       const script = flatten(steps, `tasks[${at}].steps`);
+      for (const step of script) if (step.verb === 'cpu') machine.kthreads.hotplugger(machine.cpus[step.cpu]!);
       for (const step of script) if (step.verb === 'fork') this.#forked.add(step.task);
       const { copies = 1 } = spec;
       for (let copy = 0; copy < copies; copy++) {
@@ -357,9 +358,7 @@ export class Workload implements Stage {
         return;
       }
       case 'cpu': {
-        const cpu = machine.cpus[step.cpu]!;
-        if (step.online) machine.hotplug.online(cpu);
-        else machine.hotplug.offline(cpu);
+        machine.hotplug.change(machine.cpus[step.cpu]!, step.online);
       }
     }
   }
@@ -385,6 +384,8 @@ export class Workload implements Stage {
         return this.#exec(task);
       case 'affinity':
         return this.#affinity(task, step.task, step.cpus);
+      case 'cpu':
+        return this.#cpu(task, step.cpu, step.online);
       case 'condwait':
         return this.#condWait(task, step.cond, step.mutex);
       case 'barrier':
@@ -406,6 +407,20 @@ export class Workload implements Stage {
     yield* machine.lives.sleepInKernel(task);
     yield machine.toward(task, 'effect', machine.costs.syscall);
     this.#change(task, step);
+    yield* machine.lives.sleepInKernel(task);
+  }
+
+  /** A write to a CPU's file "online" in /sys. */
+  *#cpu(task: SimTask, id: number, online: boolean): Program {
+    const { machine } = this;
+    yield* machine.lives.sleepInKernel(task);
+    yield machine.toward(task, 'block', machine.costs.syscall);
+    const change = machine.hotplug.change(machine.cpus[id]!, online);
+    while (!change.done) {
+      change.waiter = task;
+      task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
+      yield BLOCK;
+    }
     yield* machine.lives.sleepInKernel(task);
   }
 

@@ -51,6 +51,10 @@ function sleepsAway(e: RecordedEvent, name: string): boolean {
   return e[EVENT] === 'tp_switch' && e[TASK] === name && e[A] === 0 && e[B] !== 0;
 }
 
+function isHotplug(e: RecordedEvent): boolean {
+  return e[EVENT] === 'cpu_offline' || e[EVENT] === 'cpu_online';
+}
+
 /** What a task that goes to sleep is noted with first. */
 function isFarewell(e: RecordedEvent, name: string): boolean {
   return e[EVENT] === 'stopping' && e[TASK] === name && e[A] === 0;
@@ -319,6 +323,13 @@ export class RecordedTiming implements Timing {
     const block = this.#next(track, blocks, end);
     if (block < 0) return false;
     if (task.exiting) return true;
+    if (this.#step(task)?.verb === 'cpu') {
+      // The sleep in which the callback comes is the wait for the CPU's thread.
+      const call = this.#next(track, isHotplug, end);
+      if (call < 0 || call < block) return true;
+      const woken = this.#events.findIndex((e, i) => i > block && e[EVENT] === 'tp_waking' && e[TASK] === task.name);
+      return woken < call;
+    }
     const effect = this.#find(task, track, 'effect');
     return (
       effect < 0 ||
@@ -369,8 +380,16 @@ export class RecordedTiming implements Timing {
 
   awakes(task: SimTask, ns: number): number {
     const { now } = this.clock;
+    if (!this.#tracks.has(task.name)) return this.#hotplugs(task, now) ?? now + ns;
     const found = this.#waking(task, now);
     return found < now + ns + IPI_NS ? found : now + ns;
+  }
+
+  /** When a CPU's thread got it last before it called the scheduler. */
+  #hotplugs({ kt }: SimTask, from: number): number | undefined {
+    const call = this.#events.find((e) => e[NS] >= from && isHotplug(e));
+    const switches = this.#events.filter((e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] >= from);
+    return switches.filter((e) => call && e[NS] <= call[NS]).pop()?.[NS];
   }
 
   #waking(task: SimTask, from: number): number {

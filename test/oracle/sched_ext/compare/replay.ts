@@ -186,6 +186,11 @@ class Run {
       machine.kthreads.stopper(machine.cpus[Number(stopper[1])]!, pid);
       return;
     }
+    const hotplugger = /^cpuhp\/(\d+)$/.exec(comm);
+    if (hotplugger) {
+      machine.kthreads.hotplugger(machine.cpus[Number(hotplugger[1])]!, pid);
+      return;
+    }
     if (comm === HELPER) {
       machine.kthreads.helper(pid);
       return;

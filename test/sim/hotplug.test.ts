@@ -1,0 +1,55 @@
+import { afterEach, expect, it } from 'vitest';
+import { Kernel } from '../../src/index.js';
+import { Machine, ms, run, type Scenario } from '../../src/sim/index.js';
+
+const kernels: Kernel[] = [];
+afterEach(() => {
+  for (const kernel of kernels.splice(0)) kernel.dispose();
+});
+
+/** What a machine of two CPUs switches to, by time, while it runs a scenario without a scheduler. */
+async function play(scenario: Scenario, ns: number) {
+  const kernel = await Kernel.create({ cpus: 2 });
+  kernels.push(kernel);
+  const machine = new Machine(kernel);
+  const switches: { at: number; cpu: number; to: string }[] = [];
+  machine.load(scenario);
+  machine.onSwitch = (cpu, _before, after) => switches.push({ at: machine.now, cpu: cpu.id, to: after?.name ?? '-' });
+  machine.run(ns);
+  return { machine, switches };
+}
+
+it('has the thread of a CPU take it down while the caller sleeps', async () => {
+  const steps = [run(ms(1)), { verb: 'cpu' as const, cpu: 1, online: false }, run(ms(1))];
+  const { machine, switches } = await play({ tasks: [{ name: 'a', cpus: [0], steps }] }, ms(30));
+  expect(machine.cpus.map(({ online, active }) => online && active)).toEqual([true, false]);
+  const [first, again] = switches.filter(({ to }) => to === 'cpuhp/1');
+  expect(first).toMatchObject({ cpu: 1 });
+  // It sleeps for a grace period, then it is over.
+  expect(again!.at - first!.at).toBeGreaterThan(machine.costs.gracePeriod);
+  const runs = switches.filter(({ to }) => to === 'a').map(({ at }) => at);
+  expect(runs).toHaveLength(2);
+  expect(runs[1]).toBeGreaterThanOrEqual(again!.at);
+  expect(switches.filter(({ cpu }) => cpu === 1).at(-1)).toMatchObject({ to: '-' });
+});
+
+it('moves what runs there, and one CPU at a time comes and goes', async () => {
+  const { machine, switches } = await play(
+    {
+      tasks: [{ name: 'b', cpu: 1, cpus: [0, 1], steps: [run(ms(40))] }],
+      events: [
+        { atNs: ms(2), verb: 'cpu', cpu: 1, online: false },
+        { atNs: ms(2), verb: 'cpu', cpu: 1, online: true },
+        { atNs: ms(2), verb: 'cpu', cpu: 0, online: false },
+        { atNs: ms(2), verb: 'cpu', cpu: 1, online: false },
+      ],
+    },
+    ms(60),
+  );
+  // The last CPU stays.
+  expect(machine.cpus.map(({ online }) => online)).toEqual([false, true]);
+  expect(switches.filter(({ to }) => to === 'b').map(({ cpu }) => cpu)).toEqual([1, 0, 1]);
+  expect(switches.filter(({ to }) => to.startsWith('cpuhp')).map(({ to }) => to)).toEqual([
+    ...['cpuhp/1', 'cpuhp/1', 'cpuhp/1', 'cpuhp/0', 'cpuhp/0'],
+  ]);
+});
