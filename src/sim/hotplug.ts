@@ -96,7 +96,7 @@ export class CpuHotplug {
   }
 
   /** sched_cpu_activate(), in the CPU's thread. */
-  *#activate(cpu: SimCpu, change: HotplugChange): Program {
+  #activate(cpu: SimCpu, change: HotplugChange): undefined {
     const { machine } = this;
     const { scx } = machine;
     cpu.active = true;

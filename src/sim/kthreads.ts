@@ -80,7 +80,7 @@ export class Kthreads {
   }
 
   /** __cpuhp_kick_ap(): the thread of the CPU does this. */
-  hotplugWork(cpu: SimCpu, work: (thread: SimTask) => Program): void {
+  hotplugWork(cpu: SimCpu, work: (thread: SimTask) => Program | undefined): void {
     const task = this.hotplugger(cpu);
     this.#hotpluggers.get(cpu)!.queue.push(() => work(task));
     this.machine.wakeups.wake(task);
