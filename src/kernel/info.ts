@@ -15,6 +15,7 @@ export function objGetInfo(kernel: Kernel, attr: BpfAttr['OBJ_GET_INFO_BY_FD']):
   if (!file) return -ERRNO.EBADF;
   const { object } = file;
   if (!object || object.fdKind === 'stats' || object.fdKind === 'file') return -ERRNO.EINVAL;
+  if (attr.info === undefined) return -ERRNO.EFAULT;
   Object.assign(attr.info, infoOf(object));
   const { info_len: length = Number.MAX_SAFE_INTEGER } = attr;
   attr.info_len = trimInfo(kernel, `bpf_${object.fdKind}_info`, attr.info, length);

@@ -191,7 +191,8 @@ export class Kernel {
 
   /**
    * bpf(2). Returns an fd, 0 or -errno and fills out-attributes in place. Throws UnsupportedError for what the kernel knows
-   * and this one does not, ProgramFault when a program that the call runs is stopped.
+   * and this one does not, InputError for attributes of another name or type than BpfAttr's, ProgramFault when a program that
+   * the call runs is stopped.
    */
   readonly bpf: BpfSyscall = (cmd, attr) =>
     this.rcu.busy(() => {

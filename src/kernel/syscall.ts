@@ -2,6 +2,7 @@ import { ERRNO } from '../errno.js';
 import { UnsupportedError } from '../errors.js';
 import { BPF_ATTACH_TYPE, BPF_CMD, BPF_F_REPLACE, BPF_MAP_FLAG, BPF_PROG_TYPE } from '../uapi.js';
 import { progTypeName } from '../uapi_names.js';
+import { checkAttr } from './attr.js';
 import { btfLoad } from './btf.js';
 import type { IdTable } from './ids.js';
 import { objGetInfo } from './info.js';
@@ -97,9 +98,15 @@ const HANDLERS: Handlers = {
   MAP_DELETE_BATCH: mapDeleteBatch,
 };
 
-/** Runs one command. Throws UnsupportedError for commands that the kernel has and that are not modelled. */
+/**
+ * Runs one command. Throws UnsupportedError for commands that the kernel has and that are not modelled, InputError for
+ * attributes that no caller of the kernel could give.
+ */
 export function runCommand<C extends keyof BpfAttr>(kernel: Kernel, cmd: C, attr: BpfAttr[C]): number {
-  if (Object.hasOwn(HANDLERS, cmd)) return HANDLERS[cmd](kernel, attr);
+  if (Object.hasOwn(HANDLERS, cmd)) {
+    checkAttr(cmd, attr);
+    return HANDLERS[cmd](kernel, attr);
+  }
   if (Object.hasOwn(BPF_CMD, cmd)) throw new UnsupportedError(`bpf(${cmd}): the command is not modelled`);
   return -ERRNO.EINVAL;
 }

@@ -206,7 +206,7 @@ export interface LogBuffer {
   text: string;
 }
 
-/** The one door between loader and kernel. Returns an fd or 0, or -errno; throws only for what is not modelled. */
+/** The one door between loader and kernel. Returns an fd or 0, or -errno; throws for what is not modelled or no attribute. */
 export type BpfSyscall = <C extends keyof BpfAttr & keyof typeof BPF_CMD>(cmd: C, attr: BpfAttr[C]) => number;
 
 /** A kfunc or helper implementation in TypeScript, registered under the kernel's name. */

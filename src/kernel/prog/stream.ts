@@ -76,5 +76,7 @@ export function progStreamRead(
 ): number {
   const prog = kernel.fds.prog(attr.prog_fd);
   if (typeof prog === 'number') return prog;
-  return streamsOf(prog).get(attr.stream_id)?.read(attr.stream_buf) ?? -ERRNO.ENOENT;
+  const stream = streamsOf(prog).get(attr.stream_id);
+  if (!stream) return -ERRNO.ENOENT;
+  return attr.stream_buf === undefined ? -ERRNO.EFAULT : stream.read(attr.stream_buf);
 }
