@@ -85,7 +85,10 @@ export class Algorithms {
       return -ERRNO.EINVAL;
     }
     // The kernel adds such an entry to its list a second time and stops in its list checks.
-    if (next.ptr === old.ptr) return -ERRNO.EINVAL;
+    if (next.ptr === old.ptr) {
+      this.kernel.printk(`TCP: ${name} is the link's algorithm already (a kernel stops in lib/list_debug.c here)`);
+      return -ERRNO.EINVAL;
+    }
     this.#list.push(programOps(next, key));
     this.unregister(old);
     return 0;

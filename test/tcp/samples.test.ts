@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { openObject } from '../../src/index.js';
+import { ERRNO, openObject } from '../../src/index.js';
 import { addTcp, runTcp, TcpFlow } from '../../src/tcp/index.js';
 import { newKernel } from './programs.js';
 
@@ -34,6 +34,19 @@ describe.each(['7.3', '6.18'])('tcp_aimd, congestion control, on %s', (profile) 
     expect(object.variable('losses').get()).toBe(flow.sender.counts.recoveries);
     expect(flow.sender.counts.recoveries).toBeGreaterThan(1);
   });
+});
+
+it('a link is not updated to the map that it has: refused where a kernel stops, and logged', async () => {
+  const kernel = await newKernel();
+  const tcp = addTcp(kernel);
+  const object = openObject(bytes).load(kernel);
+  const [link] = object.attach();
+  const attr = { link_fd: link!.fd, new_map_fd: object.structOps[0]!.fd };
+  expect(kernel.bpf('LINK_UPDATE', attr)).toBe(-ERRNO.EINVAL);
+  expect(kernel.log.at(-1)).toMatch(/^TCP: bpf_aimd is the link's algorithm already/);
+  expect(tcp.algorithms.available).toBe('reno cubic bpf_aimd');
+  link!.destroy();
+  expect(tcp.algorithms.available).toBe('reno cubic');
 });
 
 describe('runTcp', () => {
