@@ -103,7 +103,14 @@ const KINDS: ReadonlyMap<string, ReadonlyMap<string, Kind>> = new Map(
   ]),
 );
 
-/** Throws InputError for attributes that the command does not have and for values of a type that they cannot have. */
+/** Members of union bpf_attr that another command reads: as in C, setting them means nothing. */
+const OTHERS: ReadonlySet<string> = new Set([
+  ...[...KINDS.values()].flatMap((kinds) => [...kinds.keys()]),
+  'log_buf',
+  'btf_log_buf',
+]);
+
+/** Throws InputError for attributes that bpf(2) does not have and for values of a type that they cannot have. */
 export function checkAttr(cmd: keyof BpfAttr, attr: unknown): void {
   if (typeof attr !== 'object' || attr === null) {
     throw new InputError(`bpf(${cmd}): the attributes are ${shown(attr)}, not an object`);
@@ -113,7 +120,10 @@ export function checkAttr(cmd: keyof BpfAttr, attr: unknown): void {
     const value = (attr as Record<string, unknown>)[name];
     if (value === undefined) continue;
     const kind = kinds.get(name);
-    if (kind === undefined) throw new InputError(`bpf(${cmd}): there is no attribute ${name}`);
+    if (kind === undefined) {
+      if (OTHERS.has(name)) continue;
+      throw new InputError(`bpf(${cmd}): there is no attribute ${name}`);
+    }
     if (!fits(kind, value)) throw new InputError(`bpf(${cmd}): ${name} is ${shown(value)}, not ${EXPECTED[kind]}`);
   }
 }
