@@ -18,9 +18,9 @@ function benchBtf(vmlinux) {
   return { btf: b.parse(), ops, value };
 }
 
-/** The callable of the op, of a kernel with these checks, and what frees it. */
-export async function emptyOp(checks) {
-  const kernel = await Kernel.create({ checks, windowBytes: 16 * 2 ** 20 });
+/** The callable of the op, of a kernel with these checks and this engine, and what frees it. */
+export async function emptyOp(checks, engine) {
+  const kernel = await Kernel.create({ checks, engine, windowBytes: 16 * 2 ** 20 });
   const { btf, ops, value } = benchBtf(kernel.profile.btf);
   let live;
   kernel.registerStructOps({

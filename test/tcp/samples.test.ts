@@ -41,7 +41,7 @@ it('a link is not updated to the map that it has: refused where a kernel stops, 
   const tcp = addTcp(kernel);
   const object = openObject(bytes).load(kernel);
   const [link] = object.attach();
-  const attr = { link_fd: link!.fd, new_map_fd: object.structOps[0]!.fd };
+  const attr = { link_fd: link!.fd!, new_map_fd: object.structOps[0]!.fd };
   expect(kernel.bpf('LINK_UPDATE', attr)).toBe(-ERRNO.EINVAL);
   expect(kernel.log.at(-1)).toMatch(/^TCP: bpf_aimd is the link's algorithm already/);
   expect(tcp.algorithms.available).toBe('reno cubic bpf_aimd');
