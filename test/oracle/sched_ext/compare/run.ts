@@ -3,14 +3,22 @@ import { RELEASES, readRecording, recordingNames } from '../recording.js';
 import { compare } from './compare.js';
 import { CONTROLS } from './controls.js';
 
+export const VERDICTS = ['agree', 'disagree', 'not measured'] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+export interface Fidelity {
+  /** By release and name, `7.3.4 basic/yield-op`. */
+  verdicts: ReadonlyMap<string, Verdict>;
+  /** Controls that changed no result. */
+  missed: number;
+}
+
 /**
  * npm run fidelity: every recording, or those whose name contains a word of `only`. Not measured is what stops by the name of
  * something that is not modelled; every other end of a replay that is not the recorded one is a disagreement.
  */
-export async function fidelity(only: readonly string[], say: (line: string) => void): Promise<boolean> {
-  let agree = 0;
-  let disagree = 0;
-  let notMeasured = 0;
+export async function fidelity(only: readonly string[], say: (line: string) => void): Promise<Fidelity> {
+  const verdicts = new Map<string, Verdict>();
   for (const release of RELEASES) {
     for (const name of recordingNames(release)) {
       const [topic, id] = name.split('/') as [string, string];
@@ -19,11 +27,11 @@ export async function fidelity(only: readonly string[], say: (line: string) => v
       try {
         const { differences } = await compare(readRecording(release, topic, id)!);
         if (differences.length === 0) {
-          agree++;
+          verdicts.set(title, 'agree');
           say(`agree     ${title}`);
           continue;
         }
-        disagree++;
+        verdicts.set(title, 'disagree');
         say(`disagree  ${title}`);
         for (const { task, at, kernel, machine } of differences) {
           say(`    ${task}, event ${at}`);
@@ -32,11 +40,11 @@ export async function fidelity(only: readonly string[], say: (line: string) => v
         }
       } catch (error) {
         if (error instanceof UnsupportedError) {
-          notMeasured++;
+          verdicts.set(title, 'not measured');
           say(`not measured  ${title}: ${error.message}`);
           continue;
         }
-        disagree++;
+        verdicts.set(title, 'disagree');
         say(`disagree  ${title}\n    ${(error as Error).stack}`);
       }
     }
@@ -53,6 +61,7 @@ export async function fidelity(only: readonly string[], say: (line: string) => v
       say(`control   ${release} ${recording}: ${caught ? 'caught' : 'MISSED'}: ${rule}`);
     }
   }
-  say(`${agree} agree, ${disagree} disagree, ${notMeasured} not measured`);
-  return disagree === 0 && missed === 0;
+  const all = [...verdicts.values()];
+  say(VERDICTS.map((verdict) => `${all.filter((each) => each === verdict).length} ${verdict}`).join(', '));
+  return { verdicts, missed };
 }
