@@ -70,11 +70,9 @@ describe('the comparison', () => {
 function corpus(): string[] {
   const found = ['build/corpus/6.12/objects', 'build/corpus/7.3/objects'].filter((dir) => existsSync(dir));
   return found.flatMap((dir) =>
-    readdirSync(dir).flatMap((set) =>
-      readdirSync(`${dir}/${set}`)
-        .filter((file) => file.endsWith('.bpf.o'))
-        .map((file) => `${dir}/${set}/${file}`),
-    ),
+    readdirSync(dir, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.bpf.o'))
+      .map((file) => `${dir}/${file}`),
   );
 }
 
