@@ -40,6 +40,11 @@ export const DEFAULT_FUEL = 100_000_000;
 export const INVOKE_DONE = abi.RUN_DONE;
 export const INVOKE_FAULT = abi.RUN_FAULT;
 
+// What is needed where the host has no stack left for a call: a module's own constants, because bundlers may make an import one.
+const CUR_CTX = abi.CUR_CTX >>> 2;
+const NEST_DEPTH = abi.NEST_DEPTH >>> 2;
+const { CTX_STATE, CTX_FAULTED } = abi;
+
 /** One core: guest memory, maps, programs, and the host functions that programs call. */
 export class Vm implements ContextOwner, CallSources {
   readonly exports: Core['exports'];
@@ -249,8 +254,8 @@ export class Vm implements ContextOwner, CallSources {
     } finally {
       if (status < 0 && this.hostCalls === 0) {
         const { u32 } = this.core;
-        u32[abi.CUR_CTX >>> 2] = 0;
-        u32[abi.NEST_DEPTH >>> 2] = 0;
+        u32[CUR_CTX] = 0;
+        u32[NEST_DEPTH] = 0;
       }
     }
     return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu);
@@ -297,10 +302,10 @@ export class Vm implements ContextOwner, CallSources {
     } finally {
       if (status < 0) {
         const { u32 } = core;
-        u32[(ctx + abi.CTX_STATE) >>> 2] = abi.CTX_FAULTED;
+        u32[(ctx + CTX_STATE) >>> 2] = CTX_FAULTED;
         if (this.hostCalls === 0) {
-          u32[abi.CUR_CTX >>> 2] = 0;
-          u32[abi.NEST_DEPTH >>> 2] = 0;
+          u32[CUR_CTX] = 0;
+          u32[NEST_DEPTH] = 0;
         }
       }
     }

@@ -227,6 +227,23 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     expect(vm.run(prog('r0 = 9; exit')).r0).toBe(9n);
   });
 
+  test('a host that has no stack left for the call leaves a VM that works', async () => {
+    const own = await newVm();
+    const index = own.registerHost('deeper', () => deeper());
+    const p = load(own, 'call 1; exit', { ...run, calls: { 1: { kind: 'host', index } } });
+    const plain = load(own, 'r0 = 9; exit', run);
+    const deeper = (): void => {
+      own.invoke(plain, 0, 0);
+      own.run(plain);
+      deeper();
+    };
+    expect(deeper).toThrow(RangeError);
+    expect(own.invoke(p, 0, 0)).toBe(abi.RUN_FAULT);
+    expect(own.lastFault).toMatchObject({ kind: 'host', error: expect.any(RangeError) });
+    expect([own.invoke(plain, 0, 0), own.r0lo]).toEqual([abi.RUN_DONE, 9]);
+    own.dispose();
+  });
+
   test('no program of the runs below the running one is freed', () => {
     const messages: string[] = [];
     const free = calling('call 1; exit', () => {

@@ -1,4 +1,4 @@
-import { ACCESS_RO, CUR_CTX, NEST_DEPTH, RESULT, WINDOW_BASE } from '../../../assembly/abi.js';
+import * as abi from '../../../assembly/abi.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { InputError, located, VmtableError } from '../../errors.js';
 import { SLICE } from '../../vm/context.js';
@@ -15,6 +15,10 @@ import type { RcuSection } from '../rcu.js';
 import type { OpArg, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
 import type { FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
+
+// As in src/vm/vm.ts: read where there may be no stack left for a call.
+const CUR_CTX = abi.CUR_CTX >>> 2;
+const NEST_DEPTH = abi.NEST_DEPTH >>> 2;
 
 /** r0 of a call that did not take place. */
 const NOTHING = { r0lo: 0, r0hi: 0 };
@@ -165,15 +169,15 @@ export class StructOpsCall {
         this.depth = 0;
         section.depth--;
         if (this.vm.hostCalls === 0) {
-          core.u32[CUR_CTX >>> 2] = 0;
-          core.u32[NEST_DEPTH >>> 2] = 0;
+          core.u32[CUR_CTX] = 0;
+          core.u32[NEST_DEPTH] = 0;
         }
         this.held.leave(0);
         if (section.depth === 0 && section.watched) section.ended();
       }
     }
     if (status !== INVOKE_DONE || this.held.count !== 0) return this.#goOn(status);
-    const lo = core.u32[RESULT >>> 2] as number;
+    const lo = core.u32[abi.RESULT >>> 2] as number;
     const result = this.ret === S32 ? lo | 0 : returned(this.ret, this.vm);
     this.depth = 0;
     if (--section.depth === 0 && section.watched) section.ended();
@@ -239,13 +243,13 @@ export class StructOpsCall {
   #newContext(): GuestPtr {
     if (this.#freed) throw new VmtableError(`${this.#name}: called after its map was freed`);
     const context = this.#memory.alloc(Math.max(this.#model.slots * 8, 8), {
-      access: ACCESS_RO,
+      access: abi.ACCESS_RO,
       name: `context of ${this.desc.name}.${this.member.name}`,
     });
     this.#contexts[this.depth] = context;
     if (this.depth === 0) {
       this.context = context;
-      this.slot0 = (context + WINDOW_BASE) >>> 2;
+      this.slot0 = (context + abi.WINDOW_BASE) >>> 2;
       this.quick = !this.#guarded && !this.#owns;
     }
     return context;
