@@ -27,7 +27,8 @@ import {
   SRC_MASK,
   STACK_BYTES,
 } from '../../../assembly/isa.js';
-import { decodeInsn, type Insn } from '../../asm/insn.js';
+import type { Insn } from '../../asm/insn.js';
+import { InsnFlow } from './insn_flow.js';
 
 /**
  * Which registers and spill slots hold the context pointer for certain. bpf_verifier.h calls that PTR_TO_CTX; here it is
@@ -41,7 +42,6 @@ interface State {
   slots: bigint;
 }
 
-const EVERYTHING: State = { regs: 0x7ff, slots: (1n << 64n) - 1n };
 const NOTHING: State = { regs: 0, slots: 0n };
 const ARGUMENTS = 0b111110;
 const SCRATCHED = 0b111111;
@@ -53,59 +53,47 @@ export function contextLoads(bytes: Uint8Array, subprogs: readonly number[]): nu
   return flow.loads();
 }
 
-class Flow {
-  readonly #insns: Insn[];
-  readonly #states: (State | undefined)[];
-  readonly #work: number[] = [];
-
+class Flow extends InsnFlow<State> {
   constructor(
     bytes: Uint8Array,
     private readonly subprogs: readonly number[],
   ) {
-    this.#insns = Array.from({ length: bytes.length / 8 }, (_, i) => decodeInsn(bytes, i * 8));
-    this.#states = new Array<State | undefined>(this.#insns.length);
+    super(bytes);
   }
 
   run(): void {
-    this.#reach(this.subprogs[0] ?? 0, { regs: 1 << 1, slots: 0n });
-    for (let at = this.#work.pop(); at !== undefined; at = this.#work.pop()) this.#step(at);
+    this.walk(this.subprogs[0] ?? 0, { regs: 1 << 1, slots: 0n });
   }
 
   loads(): number[] {
-    return this.#insns.flatMap((insn, i) => {
-      const state = this.#states[i];
+    return this.insns.flatMap((insn, i) => {
+      const state = this.states[i];
       const load = (insn.op & CLASS_MASK) === CLASS_LDX && (insn.op & MODE_MASK) === MODE_MEM;
       return state && load && (state.regs & (1 << insn.src)) !== 0 ? [i] : [];
     });
   }
 
-  /** Joins a state into an insn: what holds on every path remains. */
-  #reach(at: number, state: State): void {
-    if (at < 0 || at >= this.#insns.length) return;
-    const old = this.#states[at] ?? EVERYTHING;
-    const joined = { regs: old.regs & state.regs, slots: old.slots & state.slots };
-    if (this.#states[at] && joined.regs === old.regs && joined.slots === old.slots) return;
-    this.#states[at] = joined;
-    this.#work.push(at);
+  /** What holds on every path remains. */
+  protected override join(known: State, state: State): State | undefined {
+    const joined = { regs: known.regs & state.regs, slots: known.slots & state.slots };
+    return joined.regs === known.regs && joined.slots === known.slots ? undefined : joined;
   }
 
-  #step(at: number): void {
-    const insn = this.#insns[at]!;
-    const state = this.#states[at]!;
+  protected override step(at: number, insn: Insn, state: State): void {
     switch (insn.op & CLASS_MASK) {
       case CLASS_ALU:
       case CLASS_ALU64:
-        this.#reach(at + 1, alu(insn, state));
+        this.reach(at + 1, alu(insn, state));
         return;
       case CLASS_LD:
         this.#load64(at, insn, state);
         return;
       case CLASS_LDX:
-        this.#reach(at + 1, set(state, insn.dst, fills(insn, state)));
+        this.reach(at + 1, set(state, insn.dst, fills(insn, state)));
         return;
       case CLASS_ST:
       case CLASS_STX:
-        this.#reach(at + 1, store(insn, state));
+        this.reach(at + 1, store(insn, state));
         return;
       case CLASS_JMP:
       case CLASS_JMP32:
@@ -116,12 +104,12 @@ class Flow {
 
   #load64(at: number, insn: Insn, state: State): void {
     if (insn.op !== OP_LD_IMM64) {
-      this.#reach(at + 1, set(state, 0, false));
+      this.reach(at + 1, set(state, 0, false));
       return;
     }
     // A callback gets what the helper that calls it passes.
-    if (insn.src === PSEUDO_FUNC) this.#reach(at + insn.imm + 1, NOTHING);
-    this.#reach(at + 2, set(state, insn.dst, false));
+    if (insn.src === PSEUDO_FUNC) this.reach(at + insn.imm + 1, NOTHING);
+    this.reach(at + 2, set(state, insn.dst, false));
   }
 
   #jump(at: number, insn: Insn, state: State): void {
@@ -130,16 +118,16 @@ class Flow {
         return;
       case JMP_CALL:
         if (insn.src === CALL_SUBPROG && (insn.op & SRC_MASK) === 0) {
-          this.#reach(at + insn.imm + 1, { regs: state.regs & ARGUMENTS, slots: 0n });
+          this.reach(at + insn.imm + 1, { regs: state.regs & ARGUMENTS, slots: 0n });
         }
-        this.#reach(at + 1, { ...state, regs: state.regs & ~SCRATCHED });
+        this.reach(at + 1, { ...state, regs: state.regs & ~SCRATCHED });
         return;
       case JMP_JA:
-        this.#reach(at + 1 + ((insn.op & CLASS_MASK) === CLASS_JMP32 ? insn.imm : insn.off), state);
+        this.reach(at + 1 + ((insn.op & CLASS_MASK) === CLASS_JMP32 ? insn.imm : insn.off), state);
         return;
       default:
-        this.#reach(at + 1 + insn.off, state);
-        this.#reach(at + 1, state);
+        this.reach(at + 1 + insn.off, state);
+        this.reach(at + 1, state);
     }
   }
 }

@@ -46,7 +46,8 @@ import {
   SIZE_W,
   SRC_MASK,
 } from '../../../assembly/isa.js';
-import { decodeInsn, type Insn } from '../../asm/insn.js';
+import type { Insn } from '../../asm/insn.js';
+import { InsnFlow } from './insn_flow.js';
 
 /** Values of r0 to r9 that are the same on every way to an insn; r10 is never known. */
 type State = (bigint | undefined)[];
@@ -61,59 +62,37 @@ export type ReadConstant = (address: bigint, bytes: number) => bigint | undefine
  */
 export function reachableInsns(bytes: Uint8Array, read: ReadConstant): (insn: number) => boolean {
   const flow = new Flow(bytes, read);
-  return flow.run() ? (insn) => flow.reached(insn) : () => true;
+  flow.run();
+  return (insn) => flow.reached(insn);
 }
 
-class Flow {
-  readonly #insns: Insn[];
-  readonly #states: (State | undefined)[];
-  readonly #work: number[] = [];
+class Flow extends InsnFlow<State> {
+  /** An indirect jump leaves open where it goes. */
+  #open = false;
 
   constructor(
     bytes: Uint8Array,
     private readonly read: ReadConstant,
   ) {
-    this.#insns = Array.from({ length: bytes.length / 8 }, (_, i) => decodeInsn(bytes, i * 8));
-    this.#states = new Array<State | undefined>(this.#insns.length);
+    super(bytes);
   }
 
-  /** False if an indirect jump leaves open where it goes. */
-  run(): boolean {
-    this.#reach(0, unknown());
-    for (let at = this.#work.pop(); at !== undefined; at = this.#work.pop()) {
-      const { op } = this.#insns[at] as Insn;
-      const jump = (op & CLASS_MASK) === CLASS_JMP || (op & CLASS_MASK) === CLASS_JMP32;
-      if (jump && (op & CODE_MASK) === JMP_JA && (op & SRC_MASK) !== 0) return false;
-      this.#step(at);
-    }
-    return true;
+  run(): void {
+    this.walk(0, unknown());
   }
 
   reached(insn: number): boolean {
-    return this.#states[insn] !== undefined;
+    return this.#open || this.states[insn] !== undefined;
   }
 
-  /** Another way to an insn: what it does not have in common with the others is no longer known. */
-  #reach(at: number, state: State): void {
-    if (at < 0 || at >= this.#insns.length) return;
-    const known = this.#states[at];
-    if (!known) {
-      this.#states[at] = [...state];
-      this.#work.push(at);
-      return;
-    }
-    let changed = false;
-    for (const [r, value] of known.entries()) {
-      if (value === undefined || value === state[r]) continue;
-      known[r] = undefined;
-      changed = true;
-    }
-    if (changed) this.#work.push(at);
+  /** What an insn does not have in common with the other ways to it is no longer known. */
+  protected override join(known: State, state: State): State | undefined {
+    const joined = known.map((value, r) => (value === state[r] ? value : undefined));
+    return joined.some((value, r) => value !== known[r]) ? joined : undefined;
   }
 
-  #step(at: number): void {
-    const insn = this.#insns[at] as Insn;
-    const state: State = [...(this.#states[at] as State)];
+  protected override step(at: number, insn: Insn, before: State): void {
+    const state = [...before];
     const { op, dst, src } = insn;
     switch (op & CLASS_MASK) {
       case CLASS_ALU:
@@ -146,18 +125,18 @@ class Flow {
         return;
       default:
     }
-    this.#reach(at + 1, state);
+    this.reach(at + 1, state);
   }
 
   #loadImm64(at: number, { dst, src, imm }: Insn, state: State): void {
     if (src === PSEUDO_FUNC) {
-      this.#reach(at + imm + 1, unknown());
+      this.reach(at + imm + 1, unknown());
       state[dst] = undefined;
     } else {
-      const high = (this.#insns[at + 1]?.imm ?? 0) >>> 0;
+      const high = (this.insns[at + 1]?.imm ?? 0) >>> 0;
       state[dst] = src === 0 ? (BigInt(high) << 32n) | BigInt(imm >>> 0) : undefined;
     }
-    this.#reach(at + 2, state);
+    this.reach(at + 2, state);
   }
 
   #jump(at: number, insn: Insn, state: State): void {
@@ -167,19 +146,20 @@ class Flow {
       case JMP_EXIT:
         return;
       case JMP_CALL:
-        if (src === CALL_SUBPROG) this.#reach(at + imm + 1, unknown());
+        if (src === CALL_SUBPROG) this.reach(at + imm + 1, unknown());
         state.fill(undefined, 0, 6);
-        this.#reach(at + 1, state);
+        this.reach(at + 1, state);
         return;
       case JMP_JA:
-        this.#reach(at + 1 + (wide ? off : imm), state);
+        if ((op & SRC_MASK) !== 0) this.#open = true;
+        this.reach(at + 1 + (wide ? off : imm), state);
         return;
       default:
     }
     const operand = (op & SRC_MASK) !== 0 ? state[src] : BigInt.asUintN(64, BigInt(imm));
     const taken = compare(op & CODE_MASK, state[dst], operand, wide ? 64 : 32);
-    if (taken !== false) this.#reach(at + 1 + off, state);
-    if (taken !== true) this.#reach(at + 1, state);
+    if (taken !== false) this.reach(at + 1 + off, state);
+    if (taken !== true) this.reach(at + 1, state);
   }
 }
 
