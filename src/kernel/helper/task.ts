@@ -1,7 +1,7 @@
 import { ERRNO } from '../../errno.js';
-import { VmtableError } from '../../errors.js';
 import type { Kernel } from '../kernel.js';
 import { CgroupArrayMap } from '../map/cgroup_array.js';
+import { mapArg } from './map_arg.js';
 
 /** Helpers about the current task: whoever drives the program says which it is (Kernel.current). */
 export function registerTaskHelpers(kernel: Kernel): void {
@@ -37,11 +37,9 @@ export function registerTaskHelpers(kernel: Kernel): void {
   });
   // Kernel: bpf_current_task_under_cgroup; task_under_cgroup_hierarchy counts the cgroup itself.
   kernel.registerHelper('current_task_under_cgroup', (call) => {
-    const map = kernel.mapAt(call.ptr(0));
+    const map = mapArg(kernel, call, 0, CgroupArrayMap);
     const index = call.u32(1);
-    if (!(map instanceof CgroupArrayMap)) {
-      call.fail(new VmtableError('bpf_current_task_under_cgroup: argument 1 is no map of type CGROUP_ARRAY'));
-    } else if (index >= map.maxEntries) call.ret(-ERRNO.E2BIG);
+    if (index >= map.maxEntries) call.ret(-ERRNO.E2BIG);
     else {
       const cgroup = map.at(index);
       call.ret(cgroup ? Number(kernel.current.cgroup.ancestor(cgroup.level) === cgroup) : -ERRNO.EAGAIN);

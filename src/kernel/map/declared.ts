@@ -6,10 +6,10 @@ import type { ForeignHandle } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { ACCESS_FLAGS, accessOk, arrayAllocCheck, KMALLOC_MAX_SIZE, PCPU_MIN_UNIT_SIZE } from './alloc_check.js';
+import { nextIndex } from './fd_array.js';
 import { foreignHandle } from './foreign.js';
 import { fillGuestMap, nameGuestMap } from './guest.js';
 import { BpfMap, type MapCreateAttr } from './map.js';
-import { nextIndex } from './prog_array.js';
 
 // Map types whose elements stand for what is not modelled: devices, sockets, storages of the network's cgroup hooks, stack traces. Objects
 // declare them, programs name them; so they are created as the kernel creates them, are empty and stay empty. Whatever would
