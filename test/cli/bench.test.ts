@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { BenchReport, BenchRow } from '../../src/bench/index.js';
-import { cli } from '../../src/cli/cli.js';
-import { nodeIo } from '../../src/cli/node_io.js';
+import { runCli } from './run.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'vmtable-bench-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -12,11 +11,8 @@ afterAll(() => rmSync(dir, { recursive: true }));
 const QUICK = ['--engine', 'interp', '--checks', 'object', '--samples', '8'];
 
 async function bench(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const io = { ...nodeIo, out: (text: string) => (out += text), err: (text: string) => (err += text), colour: false };
-  const status = await cli(['bench', ...argv], io as unknown as typeof nodeIo);
-  return { status, out, err, report: () => JSON.parse(out) as BenchReport };
+  const ran = await runCli(['bench', ...argv]);
+  return { ...ran, report: () => JSON.parse(ran.out) as BenchReport };
 }
 
 function sound(row: BenchRow): void {

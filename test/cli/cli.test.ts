@@ -1,39 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import type { Io } from '../../src/cli/io.js';
-import { nodeIo } from '../../src/cli/node_io.js';
-import { InputError } from '../../src/errors.js';
+import { runCli } from './run.js';
 
 const FIFO = 'samples/scx_fifo.bpf.o';
 const SETUP = 'samples/setup.bpf.o';
 
 async function run(argv: readonly string[], stdin: Uint8Array = new Uint8Array(0)) {
-  let out = '';
-  let err = '';
-  const io: Io = {
-    readFile: (path) => {
-      try {
-        return readFileSync(path);
-      } catch {
-        throw new InputError(`${path}: cannot be read`);
-      }
-    },
-    readStdin: () => stdin,
-    importModule: nodeIo.importModule,
-    writeFile: nodeIo.writeFile,
-    appendFile: nodeIo.appendFile,
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    colour: false,
-    width: 100,
-  };
-  const status = await cli(argv, io);
-  return { status, out, err, json: () => JSON.parse(out) };
+  const ran = await runCli(argv, { readStdin: () => stdin });
+  return { ...ran, json: () => JSON.parse(ran.out) };
 }
 
 describe('usage errors: one line on stderr, status 2', () => {

@@ -1,26 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import { nodeIo } from '../../src/cli/node_io.js';
 import { ENGINE_NAMES } from '../../src/vm/types.js';
+import { runCli, stdin } from './run.js';
 
 const PACKET = `${'00'.repeat(12)}0800450000${'00'.repeat(40)}`;
 
-async function run(argv: readonly string[], stdin = '') {
-  let out = '';
-  let err = '';
-  const status = await cli(argv, {
-    ...nodeIo,
-    readStdin: () => new TextEncoder().encode(stdin),
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    colour: false,
-  });
-  return { status, out, err };
-}
+const run = (argv: readonly string[], text = '') => runCli(argv, stdin(text));
 
 /** A document without what the host alone decides. */
 function simulated(out: string): unknown {

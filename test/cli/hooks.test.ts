@@ -2,8 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import { nodeIo } from '../../src/cli/node_io.js';
+import { runCli } from './run.js';
 
 const SETUP = 'samples/setup.bpf.o';
 const RUN = ['run', SETUP, '--prog', 'fill_squares', '--ctx', '00'.repeat(16), '--maps', '--json'];
@@ -16,23 +15,9 @@ function file(name: string, text: string): string {
   return path;
 }
 
-async function run(argv: readonly string[]) {
-  const text = { out: '', err: '' };
-  const status = await cli(argv, {
-    ...nodeIo,
-    out: (more) => {
-      text.out += more;
-    },
-    err: (more) => {
-      text.err += more;
-    },
-  });
-  return { status, ...text };
-}
-
 /** Values of the map that the sample's program fills. */
 async function squares(argv: readonly string[]): Promise<number[]> {
-  const { status, out, err } = await run([...RUN, ...argv]);
+  const { status, out, err } = await runCli([...RUN, ...argv]);
   expect(err).toBe('');
   expect(status).toBe(0);
   return JSON.parse(out).maps.squares.map(({ value }: { value: string }) => Number(value));
@@ -68,7 +53,7 @@ describe('--hooks', () => {
 
   it('beforeAttach comes before struct_ops maps are attached', async () => {
     const path = file('attach.mjs', `export function beforeAttach() { throw new Error('stopped right before'); }`);
-    const { status, err } = await run(['struct_ops', 'samples/scx_fifo.bpf.o', '--hooks', path]);
+    const { status, err } = await runCli(['struct_ops', 'samples/scx_fifo.bpf.o', '--hooks', path]);
     expect(status).toBe(2);
     expect(err).toBe(`vmtable: ${path}: beforeAttach: stopped right before\n`);
   });
@@ -81,7 +66,7 @@ describe('--hooks', () => {
     ['refused.mjs', 'export function beforeLoad(object) { object.map("nope"); }', 'beforeLoad: no map "nope"'],
   ])('%s is refused by name', async (name, text, why) => {
     const path = file(name, text);
-    const { status, err, out } = await run([...RUN, '--hooks', path]);
+    const { status, err, out } = await runCli([...RUN, '--hooks', path]);
     expect(out).toBe('');
     expect(err).toContain(`${path}: ${why}`);
     expect([1, 2]).toContain(status);
@@ -104,14 +89,14 @@ describe('--init-prog', () => {
   });
 
   it('fails with a negative result', async () => {
-    const { status, err } = await run([...RUN, '--init-prog', 'fill_squares={"count": 1000}']);
+    const { status, err } = await runCli([...RUN, '--init-prog', 'fill_squares={"count": 1000}']);
     expect(status).toBe(1);
     expect(err).toBe(`vmtable: ${SETUP}: --init-prog fill_squares: returned -22\n`);
   });
 
   it('refuses a member that the struct does not have, and bytes that are none', async () => {
-    expect((await run([...RUN, '--init-prog', 'fill_squares={"last": 1}'])).err).toContain('no member "last"');
-    expect((await run([...RUN, '--init-prog', 'fill_squares=xyz'])).err).toContain('the context is not hex bytes');
-    expect((await run([...RUN, '--init-prog', 'nope'])).err).toContain('no program "nope"');
+    expect((await runCli([...RUN, '--init-prog', 'fill_squares={"last": 1}'])).err).toContain('no member "last"');
+    expect((await runCli([...RUN, '--init-prog', 'fill_squares=xyz'])).err).toContain('the context is not hex bytes');
+    expect((await runCli([...RUN, '--init-prog', 'nope'])).err).toContain('no program "nope"');
   });
 });

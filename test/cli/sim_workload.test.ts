@@ -1,27 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import { nodeIo } from '../../src/cli/node_io.js';
+import { runCli, stdin } from './run.js';
 
 const FIFO = 'samples/scx_fifo.bpf.o';
 const FIXTURES = 'test/workload/fixtures';
 
-async function sim(workload: string, args: string[] = [], stdin = '') {
-  let out = '';
-  let err = '';
-  const status = await cli(['sim', FIFO, '--json', '--workload', workload, ...args], {
-    ...nodeIo,
-    readStdin: () => new TextEncoder().encode(stdin),
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    colour: false,
-    width: 100,
-  });
-  return { status, err, json: () => JSON.parse(out) };
+async function sim(workload: string, args: string[] = [], text = '') {
+  const ran = await runCli(['sim', FIFO, '--json', '--workload', workload, ...args], stdin(text));
+  return { ...ran, json: () => JSON.parse(ran.out) };
 }
 
 describe('sim --workload', () => {

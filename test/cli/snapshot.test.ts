@@ -2,9 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import type { Io } from '../../src/cli/io.js';
-import { nodeIo } from '../../src/cli/node_io.js';
+import { runCli } from './run.js';
 
 const OBJECT = 'test/loader/fixtures/snapshot.bpf.o';
 
@@ -14,19 +12,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function run(...argv: string[]) {
-  let err = '';
-  const io: Io = {
-    ...nodeIo,
-    out: () => {},
-    err: (text) => {
-      err += text;
-    },
-    colour: false,
-  };
-  const status = await cli(['run', OBJECT, '--cpus', '2', '--ctx', '00'.repeat(64), ...argv], io);
-  return { status, err };
-}
+const run = (...argv: string[]) => runCli(['run', OBJECT, '--cpus', '2', '--ctx', '00'.repeat(64), ...argv]);
 
 test('--dump-maps writes what --load-maps stores: a second run goes on where the first ended', async () => {
   const [first, second] = [join(folder, 'first.json'), join(folder, 'second.json')];

@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import { nodeIo } from '../../src/cli/node_io.js';
+import { runCli } from '../cli/run.js';
 
 const FIFO = 'samples/scx_fifo.bpf.o';
 let dir: string;
@@ -13,22 +12,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-async function sim(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const io = {
-    ...nodeIo,
-    colour: false,
-    width: 100,
-    out: (text: string) => {
-      out += text;
-    },
-    err: (text: string) => {
-      err += text;
-    },
-  };
-  const status = await cli(['sim', ...argv], io);
-  return { status, out, err };
-}
+const sim = (...argv: string[]) => runCli(['sim', ...argv]);
 
 function file(name: string, content: object | string): string {
   const path = join(dir, name);

@@ -1,25 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { cli } from '../../src/cli/cli.js';
-import { nodeIo } from '../../src/cli/node_io.js';
+import { runCli } from '../cli/run.js';
 
 const AIMD = 'samples/tcp_aimd.bpf.o';
 
-async function run(...argv: string[]) {
-  let out = '';
-  let err = '';
-  const status = await cli(argv, {
-    ...nodeIo,
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    colour: false,
-    width: 80,
-  });
-  return { status, out, err };
-}
+const run = (...argv: string[]) => runCli(argv, { width: 80 });
 
 describe('vmtable tcp', () => {
   it('draws the window over time', async () => {
