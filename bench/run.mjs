@@ -1,6 +1,7 @@
 // npm run bench: both engines against the same C compiled natively, calls between TypeScript and programs, maps against the
 // machine's own kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples, because what
 // disturbs a sample only ever makes it longer. `-- --json` gives one JSON document, `-- --peers` compares with others, too.
+import { warmUp } from '../dist/src/bench/sampler.js';
 import { Vm } from '../dist/src/vm/vm.js';
 import { callSubjects, formatCalls } from './calls.mjs';
 import { KERNELS, loadKernel, UNSEEN } from './kernels.mjs';
@@ -27,15 +28,11 @@ function rme(values) {
   return (196 * Math.sqrt(variance / values.length)) / mean;
 }
 
-/** Runs what is timed until V8 has optimised it, and finds how many runs a sample takes. */
-function warm(subject) {
-  const end = performance.now() + WARM_MS;
-  let runs = 1;
-  while (performance.now() < end || subject.time(runs) < SAMPLE_NS / 2) {
-    if (subject.time(runs) < SAMPLE_NS / 2) runs *= 2;
-  }
-  return { ...subject, runs, samples: [] };
-}
+const warm = (subject) => ({
+  ...subject,
+  runs: warmUp(subject, { sampleNs: SAMPLE_NS / 2, warmNs: WARM_MS * 1e6 }),
+  samples: [],
+});
 
 const best = ({ samples }) => Math.min(...samples);
 

@@ -13,21 +13,17 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { write: { type: 'boolean' }, check: { type: 'boolean' } },
 });
-const importTest = async (file) => {
-  const { module } = await runnerImport(path(`test/oracle/sched_ext/compare/${file}`), {
-    configFile: false,
-    logLevel: 'error',
-    resolve: {
-      alias: {
-        '#platform': path('src/platform/node.ts'),
-        vmtable: path('src/index.ts'),
-      },
+const { module } = await runnerImport(path('test/oracle/sched_ext/compare/index.ts'), {
+  configFile: false,
+  logLevel: 'error',
+  resolve: {
+    alias: {
+      '#platform': path('src/platform/node.ts'),
+      vmtable: path('src/index.ts'),
     },
-  });
-  return module;
-};
-const { fidelity } = await importTest('run.ts');
-const { fidelityTable } = await importTest('table.ts');
+  },
+});
+const { fidelity, fidelityTable } = module;
 const result = await fidelity(positionals, (line) => console.log(line));
 let ok = result.missed === 0;
 if (values.write) writeFileSync(TABLE, fidelityTable(result));

@@ -1,0 +1,2 @@
+export { fidelity } from './run.js';
+export { fidelityTable } from './table.js';
