@@ -9,6 +9,7 @@ import { JIT_REASON, JIT_TOO_LARGE } from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import { Cfg, NONE } from './cfg';
 import { Emit } from './emit';
+import { Jump } from './jump';
 import { I32_EQZ, I32_GE_S, I32_SUB, Wasm } from './wasm';
 
 // What is left to do.
@@ -69,7 +70,7 @@ export class Structure {
       Structure.jump(b, taken);
       return;
     }
-    Emit.condition(last);
+    Jump.condition(last);
     if (Structure.isLabelled(b, taken)) {
       if (Structure.isBack(b, taken)) {
         Wasm.if_();
@@ -165,7 +166,7 @@ export class Structure {
       const taken = Cfg.taken(b);
       if (taken != NONE) {
         if (fall != NONE) {
-          Emit.condition(last);
+          Jump.condition(last);
           Wasm.if_();
         }
         Structure.dispatchTo(taken, Structure.isBack(b, taken));

@@ -1,0 +1,108 @@
+// Calls, and what is left to the interpreter.
+
+import * as abi from '../abi';
+import * as ops from '../ops';
+import { Access } from './access';
+import { Cfg } from './cfg';
+import { ALL, Effects } from './effects';
+import { Emit, IMPORT_CAST_KERN, IMPORT_CAST_USER, IMPORT_CORE, IMPORT_HOST, IMPORTS } from './emit';
+import * as w from './wasm';
+import { Wasm } from './wasm';
+
+export class Call {
+  static other(i: u32, slot: u32, op: u32): void {
+    switch (op) {
+      case ops.H_CALL:
+        Call.call(i, slot);
+        break;
+      case ops.H_CALL_HOST:
+        // Compiled callers have no frames in memory that a host function could look at.
+        if (load<u64>(slot, abi.SLOT_IMM)) Emit.leave(i);
+        else Call.callOut(i, slot, IMPORT_HOST);
+        break;
+      case ops.H_CALL_CORE:
+        if (Call.callsBack(load<u32>(slot, abi.SLOT_OFF))) Emit.leave(i);
+        else Call.callOut(i, slot, IMPORT_CORE);
+        break;
+      case ops.H_ATOMIC:
+        Access.atomic(i, slot);
+        break;
+      case ops.H_CAST_KERN:
+      case ops.H_CAST_USER:
+        Wasm.i32(Emit.arena);
+        Emit.get(Effects.src(slot));
+        Wasm.call(op == ops.H_CAST_KERN ? IMPORT_CAST_KERN : IMPORT_CAST_USER);
+        Emit.set(Effects.dst(slot));
+        break;
+      default:
+        Emit.leave(i);
+    }
+  }
+
+  private static callsBack(fn: u32): bool {
+    return fn == abi.FN_LOOP || fn == abi.FN_FOR_EACH_MAP_ELEM || fn == abi.FN_THROW;
+  }
+
+  /** r1 to r5 are 0 behind a call. */
+  private static clobber(i: u32): void {
+    const live = i + 1 < Cfg.slotCount ? Cfg.liveAt(i + 1) : ALL;
+    for (let r: u32 = 1; r <= 5; r++) {
+      if (!(((live & Emit.used) >> r) & 1)) continue;
+      Wasm.i64(0);
+      Emit.set(r);
+    }
+  }
+
+  private static call(i: u32, slot: u32): void {
+    const f = Cfg.functionOf(Cfg.target(slot));
+    const params = Cfg.params(f);
+    Wasm.get(Emit.FRAME);
+    Wasm.i32(0);
+    Wasm.access(w.I32_LOAD, abi.LAST_FRAME);
+    Wasm.op(w.I32_EQ);
+    Wasm.if_();
+    Emit.leave(i);
+    Wasm.end();
+    Wasm.get(Emit.FUEL);
+    Wasm.i32(1);
+    Wasm.op(w.I32_SUB);
+    Wasm.get(Emit.FRAME);
+    Wasm.i32(abi.STACK_STRIDE);
+    Wasm.op(w.I32_ADD);
+    for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) Emit.get(r);
+    Wasm.call(IMPORTS + f);
+    Wasm.set(Emit.FUEL);
+    if (Emit.used & 1) Emit.set(0);
+    else Wasm.op(0x1a);
+    Wasm.get(Emit.FUEL);
+    Wasm.i32(0);
+    Wasm.op(w.I32_LT_S);
+    Wasm.if_();
+    Wasm.i32(Cfg.slot(i + 1));
+    Wasm.set(Emit.pc);
+    Wasm.br(Emit.unwound);
+    Wasm.end();
+    Call.clobber(i);
+  }
+
+  /** A function of the core or the host: arguments and result in the fixed record; what it returns is 0 to go on. */
+  private static callOut(i: u32, slot: u32, fn: u32): void {
+    for (let r: u32 = 1; r <= 5; r++) {
+      Wasm.i32(0);
+      Emit.get(r);
+      Wasm.access(w.I64_STORE, abi.REGS + r * 8);
+    }
+    Wasm.i32(0);
+    Wasm.i32(slot);
+    Wasm.access(w.I32_STORE, abi.RUN_PC);
+    Wasm.i32(load<u32>(slot, abi.SLOT_OFF));
+    Wasm.call(fn);
+    Wasm.if_();
+    Emit.leave(i);
+    Wasm.end();
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD, abi.REG_R0);
+    Emit.set(0);
+    Call.clobber(i);
+  }
+}
