@@ -99,7 +99,8 @@ describe('Btf', () => {
     const start = performance.now();
     const parsed = Btf.parse(rawBtf(structs, [text, 'last'])).validate();
     const [first, fourth] = [parsed.type(1), parsed.type(4)];
-    expect(performance.now() - start).toBeLessThan(2000);
+    // Without a bound it takes minutes.
+    expect(performance.now() - start).toBeLessThan(20_000);
     if (first.kind !== BTF_KIND.STRUCT || fourth.kind !== BTF_KIND.STRUCT) throw new Error('no structs');
     expect(first.members[9]?.name.length).toBe(2_000_000 - 9);
     expect(fourth.name.length).toBe(2_000_000 - 3);

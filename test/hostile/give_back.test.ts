@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { holdings, ObjectBench, SAMPLES, sample } from './objects.js';
 
 // Load, attach, detach, free: a thousand rounds leave everything as it was. The core's accounts are exact, so that a single
@@ -34,6 +34,22 @@ function processBytes(): { rss: number; heap: number } {
   return { rss, heap: heapUsed + external + arrayBuffers };
 }
 
+/**
+ * Growth since `before` comes below the limits: at once, or when V8 lets go of what it still holds for a while (a memory
+ * whose code it compiles once more, what the last turn of the event loop looked at). A leak stays.
+ */
+async function expectGrowthBelow(before: { rss: number; heap: number }, limit: { rss: number; heap: number }) {
+  let growth = { rss: 0, heap: 0 };
+  const isBelow = () => {
+    const now = processBytes();
+    growth = { rss: now.rss - before.rss, heap: now.heap - before.heap };
+    return growth.rss < limit.rss && growth.heap < limit.heap;
+  };
+  await vi.waitUntil(isBelow, { timeout: 20_000, interval: 100 }).catch(() => {});
+  expect(growth.heap).toBeLessThan(limit.heap);
+  expect(growth.rss).toBeLessThan(limit.rss);
+}
+
 describe('scx_fifo', () => {
   it(`${ROUNDS} rounds leave the core, the tables and the process as they were`, { timeout: 240_000 }, async () => {
     const bench = await newBench();
@@ -53,10 +69,8 @@ describe('scx_fifo', () => {
     expect({ ...holdings(kernel), ...kernel.vm.memory.usage }).toEqual(before);
     expect(kernel.vm.core.u8.length).toBe(coreBytes);
     kernel.vm.exports.heapCheck();
-    const process1 = processBytes();
     // 1 KiB a round would be 1 MiB of V8's heap.
-    expect(process1.heap - process0.heap).toBeLessThan(MIB);
-    expect(process1.rss - process0.rss).toBeLessThan(SLACK);
+    await expectGrowthBelow(process0, { heap: MIB, rss: SLACK });
   });
 
   it('while it is held, everything that it needs is held', async () => {
@@ -105,8 +119,6 @@ describe('every sample', () => {
     for (let i = 0; i < 3; i++) await once();
     const before = processBytes();
     for (let i = 0; i < 12; i++) await once();
-    const after = processBytes();
-    expect(after.heap - before.heap).toBeLessThan(8 * MIB);
-    expect(after.rss - before.rss).toBeLessThan(64 * MIB);
+    await expectGrowthBelow(before, { heap: 8 * MIB, rss: SLACK });
   });
 });
