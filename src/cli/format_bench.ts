@@ -1,5 +1,5 @@
 import { type BenchReport, type BenchRow, type Compared, type Skipped, setupName } from '../bench/index.js';
-import { table } from './table.js';
+import { table, tableLines } from '../table.js';
 
 const HEADER = ['', 'engine', 'checks', 'ns/call', '±%', 'ns/insn', 'insns', 'calls'];
 
@@ -10,27 +10,19 @@ function digits(value: number): string {
 
 /** Rows as a table, names only where they change, and what was left out. */
 export function formatBench(report: BenchReport): string {
-  const numbers = report.rows.map((row) => [
+  const rows = report.rows.map((row, i) => [
+    sameName(report.rows, i) ? '' : label(row),
+    row.engine,
+    row.checks,
     digits(row.nsPerCall),
     row.rme.toFixed(1),
     row.nsPerInsn === 0 ? '–' : row.nsPerInsn.toFixed(2),
     digits(row.insns),
     String(row.calls),
   ]);
-  const widths = numbers.reduce(
-    (sums, cells) => sums.map((width, i) => Math.max(width, cells[i]!.length)),
-    HEADER.slice(3).map((text) => text.length),
-  );
-  const right = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(widths[i]!));
-  const rows = report.rows.map((row, i) => [
-    sameName(report.rows, i) ? '' : label(row),
-    row.engine,
-    row.checks,
-    ...right(numbers[i]!),
-  ]);
   const left = formatSkipped(report.skipped);
   const head = `${report.object} on kernel ${report.kernel}; ${report.host.runtime}\n\n`;
-  const body = rows.length > 0 ? table([...HEADER.slice(0, 3), ...right(HEADER.slice(3))], rows) : '';
+  const body = rows.length > 0 ? `${tableLines(HEADER, rows, 3).join('\n')}\n` : '';
   return head + body + (left === '' ? '' : `\n${left}`);
 }
 

@@ -1,7 +1,7 @@
 import type { Btf } from '../btf/btf.js';
 import type { BtfView } from '../btf/types.js';
 import type { BPF_CMD } from '../uapi.js';
-import type { CheckStrength, EngineName, FaultPolicy, GuestPtr, HostFn } from '../vm/types.js';
+import type { CheckStrength, EngineName, FaultPolicy, GuestPtr } from '../vm/types.js';
 
 /** The kernel that is pretended to be: its BTF, its version and the behaviours that differ between versions. */
 export interface Profile {
@@ -208,12 +208,6 @@ export interface LogBuffer {
 
 /** The one door between loader and kernel. Returns an fd or 0, or -errno; throws for what is not modelled or no attribute. */
 export type BpfSyscall = <C extends keyof BpfAttr & keyof typeof BPF_CMD>(cmd: C, attr: BpfAttr[C]) => number;
-
-/** A kfunc or helper implementation in TypeScript, registered under the kernel's name. */
-export interface FunctionDef {
-  name: string;
-  fn: HostFn;
-}
 
 /** A member program as callbacks such as check_member and for_each_prog see it. */
 export interface ProgInfo {

@@ -1,3 +1,4 @@
+import { callbackLines, tableLines } from '../table.js';
 import type { QdiscRunResult } from './run.js';
 
 export interface QdiscReportOptions {
@@ -8,7 +9,7 @@ export interface QdiscReportOptions {
 /** A run as text: what became of each flow, and the queue over time. */
 export function formatQdisc(result: QdiscRunResult, options: QdiscReportOptions = {}): string {
   const { queue } = result;
-  const flows = table(
+  const flows = tableLines(
     ['flow', 'offered', 'carried Mbit/s', 'packets', 'sent', 'dropped', 'queued', 'mean ms', 'max ms'],
     result.flows.map(({ name, offered, throughput, packets, delay }) => [
       name,
@@ -20,16 +21,6 @@ export function formatQdisc(result: QdiscRunResult, options: QdiscReportOptions 
     ]),
     1,
   );
-  const ops = table(
-    ['op', 'program', 'calls', 'insns/call'],
-    Object.entries(result.callbacks).map(([op, { program, count, insns }]) => [
-      op,
-      program,
-      String(count),
-      count === 0 ? '' : (insns / count).toFixed(0),
-    ]),
-    2,
-  );
   return [
     `${result.qdisc} of ${result.object}, Linux ${result.kernel}`,
     `link: ${mbit(result.rate)} Mbit/s, ${Number((result.simulatedNs / 1e9).toFixed(3))} s, ` +
@@ -40,7 +31,7 @@ export function formatQdisc(result: QdiscRunResult, options: QdiscReportOptions 
     `queue: ${queue.mean.toFixed(1)} packets on average, ${queue.max} at most`,
     bars(result, options.width ?? 100),
     '',
-    ...ops,
+    ...callbackLines(result.callbacks),
     ...result.output.map((line) => `bpf_printk: ${line}`),
     ...(result.fault === undefined ? [] : ['', `stopped: ${result.fault}`]),
     '',
@@ -62,16 +53,6 @@ function bars({ curve, queue }: QdiscRunResult, width: number): string {
     line += queue.max === 0 ? ' ' : LEVELS[Math.ceil((most * (LEVELS.length - 1)) / queue.max)];
   }
   return line.trimEnd();
-}
-
-function table(header: readonly string[], rows: readonly (readonly string[])[], left: number): string[] {
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
-  return [header, ...rows].map((cells) =>
-    cells
-      .map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ')
-      .trimEnd(),
-  );
 }
 
 const mbit = (bits: number) => (bits / 1e6).toFixed(2);

@@ -5,12 +5,6 @@ import type { Profile } from '../kernel/types.js';
 /** A flag that this kernel lacks: no value has it. */
 const ABSENT = 0;
 
-/** Halves of a dispatch queue's id. */
-export interface DsqIdHalves {
-  readonly hi: number;
-  readonly lo: number;
-}
-
 /**
  * Numbers of sched_ext that differ between kernels, read from the enums of the profile's BTF, and the behaviours that follow
  * from the kernel's age. [12], [18] and [N] below are 6.12, 6.18 and 7.x of kernel/sched/ext.c.

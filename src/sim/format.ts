@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { callbackLines, tableLines } from '../table.js';
 import type { SimReport } from './report.js';
 import type { Span } from './stats/collector.js';
 import type { Percentiles } from './stats/histogram.js';
@@ -48,12 +49,11 @@ export function formatReport(report: SimReport, options: FormatOptions = {}): st
 }
 
 function callbackTable(report: SimReport, colors: Colors, nsPerCall?: FormatOptions['nsPerCall']): string[] {
-  const rows = Object.entries(report.callbacks).map(([op, { program, count, insns }]) => {
-    const row = [op, program, String(count), count === 0 ? '' : (insns / count).toFixed(0)];
-    return nsPerCall ? [...row, nsPerCall[op]?.p50.toFixed(0) ?? ''] : row;
-  });
-  const header = ['callback', 'program', 'calls', 'insns/call', ...(nsPerCall ? ['host ns/call p50'] : [])];
-  return table(header, rows, 2, colors);
+  const more = nsPerCall && {
+    header: ['host ns/call p50'],
+    cells: (op: string) => [nsPerCall[op]?.p50.toFixed(0) ?? ''],
+  };
+  return dimHeader(callbackLines(report.callbacks, more), colors);
 }
 
 const TIMES = ['ran ms', 'waited ms', 'slept ms', 'wakeups'];
@@ -166,17 +166,13 @@ function ending({ outcome, exit, fault, simulatedNs }: SimReport, colors: Colors
   return `Scheduler gone: ${text}, ${exit.kindName} ${exit.kind}${code}.${fault ? `\n${colors.red(fault)}` : ''}`;
 }
 
-/** Columns padded to their widest cell; the first `left` ones stand left, the others right. */
+/** The header is dimmed. */
 function table(header: string[], rows: string[][], left: number, colors: Colors): string[] {
-  const widths = header.map((title, i) =>
-    rows.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), title.length),
-  );
-  const line = (cells: string[]) =>
-    cells
-      .map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ')
-      .trimEnd();
-  return [colors.dim(line(header)), ...rows.map(line)];
+  return dimHeader(tableLines(header, rows, left), colors);
+}
+
+function dimHeader([header, ...rows]: string[], colors: Colors): string[] {
+  return [colors.dim(header!), ...rows];
 }
 
 function ms(ns: number): string {

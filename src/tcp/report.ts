@@ -1,3 +1,4 @@
+import { callbackLines } from '../table.js';
 import { CA_STATES } from './consts.js';
 import type { CurvePoint } from './flow.js';
 import type { TcpRunResult } from './run.js';
@@ -32,7 +33,7 @@ export function formatTcp(result: TcpRunResult, options: TcpReportOptions = {}):
     '',
     ...chart(result.curve, options.width ?? 100, options.rows ?? 16),
     '',
-    ...callbackTable(result),
+    ...callbackLines(result.callbacks),
     ...result.output.map((line) => `bpf_printk: ${line}`),
     ...(result.fault === undefined ? [] : ['', `stopped: ${result.fault}`]),
     '',
@@ -66,23 +67,6 @@ function pick(curve: readonly CurvePoint[], column: number, columns: number): Cu
   const from = Math.floor((column * curve.length) / columns);
   const to = Math.max(Math.floor(((column + 1) * curve.length) / columns), from + 1);
   return curve.slice(from, to).reduce((best, point) => (point.cwnd > best.cwnd ? point : best));
-}
-
-function callbackTable(result: TcpRunResult): string[] {
-  const rows = Object.entries(result.callbacks).map(([op, { program, count, insns }]) => [
-    op,
-    program,
-    String(count),
-    count === 0 ? '' : (insns / count).toFixed(0),
-  ]);
-  const header = ['op', 'program', 'calls', 'insns/call'];
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
-  return [header, ...rows].map((cells) =>
-    cells
-      .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ')
-      .trimEnd(),
-  );
 }
 
 const mbit = (bits: number) => (bits / 1e6).toFixed(bits < 1e7 ? 2 : 1);

@@ -52,7 +52,7 @@ describe('vmtable sim', () => {
     }
     expect(host.nsPerCall.enqueue.p50).toBeGreaterThan(0);
     const { out } = await sim(FIFO, '--duration', '20ms');
-    expect(out).toMatch(/^callback +program +calls +insns\/call +host ns\/call p50$/m);
+    expect(out).toMatch(/^op +program +calls +insns\/call +host ns\/call p50$/m);
     expect(out).toMatch(/^enqueue +fifo_enqueue +\d+ +\d+ +[1-9]\d*$/m);
   });
 

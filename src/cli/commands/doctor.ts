@@ -1,8 +1,8 @@
 import { type Diagnosis, diagnose, type Finding } from '../../loader/index.js';
+import { table } from '../../table.js';
 import { type AddCommand, inFile, json } from '../command.js';
 import { createKernel, type LoadOptions, openInput, prepareInput, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
-import { table } from '../table.js';
 
 interface DoctorOptions extends LoadOptions {
   json?: boolean;

@@ -3,10 +3,10 @@ import { BpfObject, type StructOpsMap } from '../../loader/index.js';
 import { setMembers } from '../../loader/requirements.js';
 import type { ObjectSpec } from '../../object/index.js';
 import { reachableSubprograms } from '../../object/index.js';
+import { table } from '../../table.js';
 import { mapTypeName, progTypeName } from '../../uapi_names.js';
 import { type AddCommand, json } from '../command.js';
 import { parseInput, withObjectOption } from '../object_input.js';
-import { table } from '../table.js';
 
 export const addInspect: AddCommand = (program, io) => {
   const command = program

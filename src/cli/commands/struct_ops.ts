@@ -5,10 +5,10 @@ import { ASSOC_POISON, type StructOpsAssoc } from '../../kernel/struct_ops/assoc
 import { StructOpsLink } from '../../kernel/struct_ops/link.js';
 import { StructOpsMap as KernelStructOpsMap } from '../../kernel/struct_ops/map.js';
 import type { StructOpsMap } from '../../loader/index.js';
+import { table } from '../../table.js';
 import { type AddCommand, inFile, json } from '../command.js';
 import { createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
-import { table } from '../table.js';
 
 interface StructOpsOptions extends LoadOptions {
   map?: string;
