@@ -16,7 +16,7 @@ export {
 // Execution.
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, invoke, resume } from './ctx';
 export { liveRegisters } from './jit/cfg';
-export { jitCheck, jitCore, jitHost, setCode } from './jit/enter';
+export { jitCore, jitHost, setCode } from './jit/enter';
 export { analyse, translate, translated } from './jit/translate';
 export {
   callMapDelete,

@@ -32,6 +32,7 @@ import {
   STAT_PATTERNS,
   WINDOW_BYTES,
 } from './abi';
+import { heapAlloc } from './alloc';
 
 const GRANULE: u32 = 8;
 const MAX_PATTERNS: u32 = 256;
@@ -66,7 +67,47 @@ function intern(classes: u64): i32 {
   store<u64>(PATTERNS + (count << 3), classes);
   store<u16>(PATTERN_HASH + (at << 1), (count + 1) as u16);
   store<u32>(STAT_PATTERNS, count + 1);
+  for (let table = tables; table; table = load<u32>(table, T_NEXT)) fillMask(table, count);
   return count as i32;
+}
+
+// ---- Masks: for compiled code, which bytes of a granule may be accessed, bit by bit, for each pattern ------------------
+
+// A table, for one set of classes: set, next table, masks.
+const T_ALLOWED: u32 = 0;
+const T_NEXT: u32 = 4;
+const T_MASKS: u32 = 8;
+
+let tables: u32 = 0;
+
+function fillMask(table: u32, index: u32): void {
+  const allowed = load<u32>(table, T_ALLOWED);
+  let classes = load<u64>(PATTERNS + (index << 3));
+  let mask: u32 = 0;
+  for (let i: u32 = 0; i < GRANULE; i++) {
+    mask |= ((allowed >> ((classes as u32) & 31)) & 1) << i;
+    classes >>= 8;
+  }
+  store<u8>(table + index, mask as u8, T_MASKS);
+}
+
+/** Core address of the masks of what a program with these write classes may read, or write. 0: the heap has no room. */
+export function masksOf(write: bool, writeClasses: u32): u32 {
+  const allowed = allowedTo(write, writeClasses);
+  for (let table = tables; table; table = load<u32>(table, T_NEXT)) {
+    if (load<u32>(table, T_ALLOWED) == allowed) return table + T_MASKS;
+  }
+  const table = heapAlloc(T_MASKS + MAX_PATTERNS);
+  if (!table) return 0;
+  store<u32>(table, allowed, T_ALLOWED);
+  store<u32>(table, tables, T_NEXT);
+  tables = table;
+  for (let i: u32 = 0; i < load<u32>(STAT_PATTERNS); i++) fillMask(table, i);
+  return table + T_MASKS;
+}
+
+function allowedTo(write: bool, writeClasses: u32): u32 {
+  return write ? (1 << ACCESS_RW) | (writeClasses & OWN_CLASSES) : (1 << ACCESS_RW) | (1 << ACCESS_RO) | OWN_CLASSES;
 }
 
 /** Gives `count` bytes from byte `first` of the granule at shadow address `at` a class. False: out of patterns. */
@@ -150,9 +191,7 @@ export function checkSlow(t: u32, n: u32, write: bool, writeClasses: u32): u32 {
   if ((t as u64) + (n as u64) > (load<u32>(WINDOW_BYTES) as u64)) return FAULT_OUT_OF_WINDOW;
   if (!n) return FAULT_NONE;
   if (t < (NULL_PAGE as u32)) return FAULT_NULL;
-  const allowed: u32 = write
-    ? (1 << ACCESS_RW) | (writeClasses & OWN_CLASSES)
-    : (1 << ACCESS_RW) | (1 << ACCESS_RO) | OWN_CLASSES;
+  const allowed = allowedTo(write, writeClasses);
   let at = load<u32>(SHADOW_START) + (t >> 3);
   let left = n;
   let first = t & 7;

@@ -1,65 +1,30 @@
 // Loads, stores and atomics, and their checks.
 
 import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
 import * as isa from '../isa';
 import * as ops from '../ops';
+import { Checks } from './checks';
 import { Effects } from './effects';
-import { Emit, IMPORT_CHECK } from './emit';
+import { Emit } from './emit';
+import { Stack } from './stack';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
 export class Access {
-  /** Checks an access and leaves its window offset (i32) on the stack. */
-  private static checked(i: u32, base: u32, distance: i64, width: u32, write: bool): void {
-    Emit.get(base);
-    Wasm.i64(distance);
-    Wasm.op(w.I64_ADD);
-    Wasm.set(Emit.address);
-    if (Emit.object) {
-      const fine = Wasm.block();
-      const slow = Wasm.block();
-      Access.isOutside(width);
-      Wasm.brIf(slow);
-      Wasm.get(Emit.address);
-      Wasm.op(w.I32_WRAP);
-      Wasm.i32(3);
-      Wasm.op(w.I32_SHR_U);
-      Wasm.access(w.I32_LOAD8_U, Emit.shadow);
-      Wasm.i32(abi.SHADOW_RW);
-      Wasm.op(w.I32_NE);
-      if (width > 1) {
-        Wasm.get(Emit.address);
-        Wasm.op(w.I32_WRAP);
-        Wasm.i32(7);
-        Wasm.op(w.I32_AND);
-        Wasm.i32(8 - width);
-        Wasm.op(w.I32_GT_U);
-        Wasm.op(w.I32_OR);
-      }
-      Wasm.op(w.I32_EQZ);
-      Wasm.brIf(fine);
-      Wasm.end();
-      Wasm.get(Emit.address);
-      Wasm.i32(width | (write ? abi.FAULT_WRITE_BIT : 0));
-      Wasm.call(IMPORT_CHECK);
-      Wasm.op(w.I32_EQZ);
-      Wasm.brIf(fine);
-      Emit.leave(i);
-      Wasm.end();
-    } else {
-      Access.isOutside(width);
-      Wasm.if_();
-      Emit.leave(i);
-      Wasm.end();
-    }
-    Wasm.get(Emit.address);
-    Wasm.op(w.I32_WRAP);
+  private static base: u32 = 0;
+  private static at: u32 = 0;
+
+  /** Checks the access of slot i (index): what is Access.at away from index() may be accessed then. */
+  private static checked(i: u32, slot: u32, base: u32): void {
+    Checks.check(i);
+    Access.at = abi.WINDOW_BASE + <u32>(Emit.imm(slot) + GUEST_BASE);
+    Access.base = base;
   }
 
-  private static isOutside(width: u32): void {
-    Wasm.get(Emit.address);
-    Wasm.i64(Emit.window - width);
-    Wasm.op(w.I64_GT_U);
+  private static index(): void {
+    if (Access.base == isa.REG_FP) Wasm.get(Emit.FRAME);
+    else Emit.get32(Access.base);
   }
 
   private static loadOf(size: u32, signed: bool): u32 {
@@ -82,33 +47,71 @@ export class Access {
   static load(i: u32, slot: u32, op: u32): void {
     const signed = op >= <u32>ops.H_LDX_SB;
     const size = op - (signed ? ops.H_LDX_SB : ops.H_LDX_B);
-    Access.checked(i, Effects.src(slot), Emit.imm(slot), 1 << size, false);
-    Wasm.access(Access.loadOf(size, signed), abi.WINDOW_BASE);
+    Access.checked(i, slot, Effects.src(slot));
+    Access.index();
+    Wasm.access(Access.loadOf(size, signed), Access.at);
     Emit.set(Effects.dst(slot));
   }
 
   static store(i: u32, slot: u32, op: u32): void {
     const immediate = op >= <u32>ops.H_ST_B;
     const size = op - (immediate ? ops.H_ST_B : ops.H_STX_B);
-    Access.checked(i, Effects.dst(slot), Emit.imm(slot), 1 << size, true);
+    Access.checked(i, slot, Effects.dst(slot));
+    Access.index();
     if (immediate) Wasm.i64(load<i32>(slot, abi.SLOT_OFF));
     else Emit.get(Effects.src(slot));
-    Wasm.access(Access.storeOf(size), abi.WINDOW_BASE);
+    Wasm.access(Access.storeOf(size), Access.at);
   }
 
   /** Of the frame, statically inside it. */
   static frame(slot: u32, op: u32): void {
     const size = (op - ops.H_LDF_B) & 3;
     const at = abi.WINDOW_BASE + Emit.imm32(slot);
-    Wasm.get(Emit.FRAME);
-    if (op <= <u32>ops.H_LDF_DW) {
-      Wasm.access(Access.loadOf(size, false), at);
+    const isLoad = op <= <u32>ops.H_LDF_DW;
+    const local = Stack.local(slot, !isLoad);
+    if (isLoad) {
+      if (local) {
+        Wasm.get(local);
+      } else {
+        Wasm.get(Emit.FRAME);
+        Wasm.access(Access.loadOf(size, false), at);
+      }
       Emit.set(Effects.dst(slot));
       return;
     }
+    if (!local) Wasm.get(Emit.FRAME);
     if (op >= <u32>ops.H_STF_B) Wasm.i64(load<i32>(slot, abi.SLOT_OFF));
     else Emit.get(Effects.src(slot));
-    Wasm.access(Access.storeOf(size), at);
+    if (!local) {
+      Wasm.access(Access.storeOf(size), at);
+      return;
+    }
+    if (size < 3) {
+      Wasm.i64(((<i64>1) << (8 << size)) - 1);
+      Wasm.op(w.I64_AND);
+    }
+    Wasm.set(local);
+  }
+
+  /** Units of the frame that are locals go to memory. */
+  static spill(): void {
+    for (let u: u32 = 0; u < Stack.COUNT; u++) {
+      const local = Stack.isLocal(u);
+      if (!local) continue;
+      Wasm.get(Emit.FRAME);
+      Wasm.get(local);
+      Wasm.access(Access.storeOf(Stack.size(u)), abi.WINDOW_BASE + Stack.distance(u));
+    }
+  }
+
+  /** Of them, those that nobody reads any more are 0. */
+  static forget(): void {
+    for (let u: u32 = 0; u < Stack.COUNT; u++) {
+      const local = Stack.isLocal(u);
+      if (!local || !Stack.isDead(u)) continue;
+      Wasm.i64(0);
+      Wasm.set(local);
+    }
   }
 
   static atomic(i: u32, slot: u32): void {
@@ -118,25 +121,24 @@ export class Access {
     const d = Effects.dst(slot);
     const s = Effects.src(slot);
     if (op == isa.ATOMIC_LOAD_ACQ) {
-      Access.checked(i, s, Emit.imm(slot), 1 << size, false);
-      Wasm.access(Access.loadOf(size, false), abi.WINDOW_BASE);
+      Access.checked(i, slot, s);
+      Access.index();
+      Wasm.access(Access.loadOf(size, false), Access.at);
       Emit.set(d);
       return;
     }
-    Access.checked(i, d, Emit.imm(slot), 1 << size, true);
+    Access.checked(i, slot, d);
     if (op == isa.ATOMIC_STORE_REL) {
+      Access.index();
       Emit.get(s);
-      Wasm.access(Access.storeOf(size), abi.WINDOW_BASE);
+      Wasm.access(Access.storeOf(size), Access.at);
       return;
     }
-    // The offset is needed again: as the address of the store.
-    Wasm.op(w.I64_EXTEND_U);
-    Wasm.set(Emit.address);
     if (op == isa.ATOMIC_CMPXCHG) {
       Access.exchangeIfEqual(s, size);
       return;
     }
-    Access.offset();
+    Access.index();
     if (op == isa.ATOMIC_XCHG) {
       Emit.get(s);
     } else {
@@ -145,23 +147,19 @@ export class Access {
       Wasm.op(Access.combination(op & ~isa.ATOMIC_FETCH));
     }
     if (!(op & isa.ATOMIC_FETCH)) {
-      Wasm.access(Access.storeOf(size), abi.WINDOW_BASE);
+      Wasm.access(Access.storeOf(size), Access.at);
       return;
     }
     // src may be the value that is stored: the old one is loaded before, and set after.
     Access.old(size);
     Emit.set(s);
-    Wasm.access(Access.storeOf(size), abi.WINDOW_BASE);
+    Wasm.access(Access.storeOf(size), Access.at);
   }
 
-  @inline private static offset(): void {
-    Wasm.get(Emit.address);
-    Wasm.op(w.I32_WRAP);
-  }
   /** What memory holds, zero-extended. */
   private static old(size: u32): void {
-    Access.offset();
-    Wasm.access(Access.loadOf(size, false), abi.WINDOW_BASE);
+    Access.index();
+    Wasm.access(Access.loadOf(size, false), Access.at);
   }
 
   private static exchangeIfEqual(s: u32, size: u32): void {
@@ -174,9 +172,9 @@ export class Access {
     Wasm.op(w.I64_EQ);
     Wasm.ifValue(w.I64);
     Access.old(size);
-    Access.offset();
+    Access.index();
     Emit.get(s);
-    Wasm.access(Access.storeOf(size), abi.WINDOW_BASE);
+    Wasm.access(Access.storeOf(size), Access.at);
     Wasm.else_();
     Access.old(size);
     Wasm.end();

@@ -9,6 +9,11 @@ import { Emit, IMPORT_CAST_KERN, IMPORT_CAST_USER, IMPORT_CORE, IMPORT_HOST, IMP
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
+/** Does this function of the core call functions of the program? */
+export function callsBack(fn: u32): bool {
+  return fn == abi.FN_LOOP || fn == abi.FN_FOR_EACH_MAP_ELEM || fn == abi.FN_THROW;
+}
+
 export class Call {
   static other(i: u32, slot: u32, op: u32): void {
     switch (op) {
@@ -21,7 +26,7 @@ export class Call {
         else Call.callOut(i, slot, IMPORT_HOST);
         break;
       case ops.H_CALL_CORE:
-        if (Call.callsBack(load<u32>(slot, abi.SLOT_OFF))) Emit.leave(i);
+        if (callsBack(load<u32>(slot, abi.SLOT_OFF))) Emit.leave(i);
         else Call.callOut(i, slot, IMPORT_CORE);
         break;
       case ops.H_ATOMIC:
@@ -37,10 +42,6 @@ export class Call {
       default:
         Emit.leave(i);
     }
-  }
-
-  private static callsBack(fn: u32): bool {
-    return fn == abi.FN_LOOP || fn == abi.FN_FOR_EACH_MAP_ELEM || fn == abi.FN_THROW;
   }
 
   /** r1 to r5 are 0 behind a call. */
@@ -80,6 +81,7 @@ export class Call {
     Wasm.if_();
     Wasm.i32(Cfg.slot(i + 1));
     Wasm.set(Emit.pc);
+    Access.forget();
     Wasm.br(Emit.unwound);
     Wasm.end();
     Call.clobber(i);

@@ -13,6 +13,8 @@ export class Effects {
   /** Of the last slot that was looked at. */
   static reads: u32 = 0;
   static writes: u32 = 0;
+  /** It reads r10. */
+  static frame: bool = false;
   /** What a called code pointer may read beside its arguments. */
   static callees: u32 = 0;
 
@@ -132,6 +134,7 @@ export function effects(slot: u32): void {
         break;
     }
   }
+  Effects.frame = ((reads >> isa.REG_FP) & 1) != 0;
   Effects.reads = reads & ALL;
   Effects.writes = writes & ALL;
 }
@@ -149,6 +152,7 @@ function atomicEffects(slot: u32, dst: u32, src: u32): void {
   } else if (op != isa.ATOMIC_STORE_REL && op & isa.ATOMIC_FETCH) {
     writes = src;
   }
+  Effects.frame = ((reads >> isa.REG_FP) & 1) != 0;
   Effects.reads = reads & ALL;
   Effects.writes = writes & ALL;
 }

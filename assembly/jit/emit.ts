@@ -9,17 +9,19 @@ import * as ops from '../ops';
 import { Access } from './access';
 import { Alu } from './alu';
 import { Call } from './call';
-import { Cfg } from './cfg';
+import { Cfg, NONE } from './cfg';
+import { Checks } from './checks';
+import { Stack } from './stack';
+import { Values } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
 // Functions that a module imports, in this order; then come its own.
 export const IMPORT_HOST: u32 = 0;
 export const IMPORT_CORE: u32 = 1;
-export const IMPORT_CHECK: u32 = 2;
-export const IMPORT_CAST_KERN: u32 = 3;
-export const IMPORT_CAST_USER: u32 = 4;
-export const IMPORTS: u32 = 5;
+export const IMPORT_CAST_KERN: u32 = 2;
+export const IMPORT_CAST_USER: u32 = 3;
+export const IMPORTS: u32 = 4;
 
 /** Local of each register. */
 const LOCALS: usize = memory.data(16);
@@ -46,15 +48,17 @@ export class Emit {
 
   // ---- Functions ---------------------------------------------------------------------------------------------------------
 
-  static program(prog: u32): void {
+  /** False: the heap has no room. */
+  static program(prog: u32): bool {
     Emit.object = (load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_OBJECT) != 0;
     Emit.window = load<u32>(abi.WINDOW_BYTES);
     Emit.shadow = load<u32>(abi.SHADOW_START);
     Emit.arena = load<u32>(prog, abi.PROG_ARENA);
+    return Checks.program(prog);
   }
 
-  /** Locals, and the blocks that leaving branches out of. */
-  static begin(f: u32): void {
+  /** Locals, and the blocks that leaving branches out of. False: the heap has no room. */
+  static begin(f: u32): bool {
     const params = Cfg.params(f);
     Emit.used = Cfg.used(f) | params;
     let next = Emit.FIRST;
@@ -62,6 +66,9 @@ export class Emit {
     const first = next;
     for (let r: u32 = 0; r < 10; r++) if (((Emit.used & ~params) >> r) & 1) store<u8>(LOCALS + r, next++);
     Emit.address = next++;
+    const units = Stack.plan(f, next);
+    if (units == NONE) return false;
+    next += units;
     const i64s = next - first;
     Emit.pc = next++;
     Emit.state = next++;
@@ -85,6 +92,7 @@ export class Emit {
     Wasm.if_();
     Emit.leave(Cfg.firstSlot(f));
     Wasm.end();
+    return true;
   }
 
   /** The ways out that are no return: of this frame, and of those around a frame that was left. */
@@ -126,6 +134,7 @@ export class Emit {
 
   /** What a frame knows of itself; and the result of a function that was left. */
   private static ownFrame(): void {
+    Access.spill();
     Emit.frameRecord();
     if (Emit.mayGoto) Wasm.get(Emit.loops);
     else Wasm.i32(0);
@@ -181,6 +190,7 @@ export class Emit {
       Wasm.i64(0);
       Emit.set(r);
     }
+    Access.forget();
     Wasm.i32(Cfg.slot(slot));
     Wasm.set(Emit.pc);
     Wasm.br(Emit.left);
@@ -218,10 +228,20 @@ export class Emit {
 
   // ---- Blocks ------------------------------------------------------------------------------------------------------------
 
+  /** Goes to the start of a block. */
+  static enter(b: u32): void {
+    Checks.enter(b);
+    Stack.enter(b);
+  }
+
   /** The slots of a block but its jump; gives its last slot. */
   static block(b: u32): u32 {
     const end = Cfg.end(b);
-    for (let i = Cfg.first(b); i < end; i++) Emit.slot(i);
+    Emit.enter(b);
+    for (let i = Cfg.first(b); i < end; i++) {
+      Emit.slot(i);
+      Values.step(Cfg.slot(i));
+    }
     return Cfg.slot(end - 1);
   }
 

@@ -1,7 +1,6 @@
 // Compiled programs, seen from the core: how a run gets into one, and what it calls.
 
 import * as abi from '../abi';
-import { verdict } from '../access';
 import { coreFunction, hostFunction, settle } from '../call';
 
 /**
@@ -72,9 +71,4 @@ export function jitCore(fn: u32): u32 {
   const fault = coreFunction(fn);
   if (fault) store<u32>(abi.JIT_STATUS, fault);
   return fault;
-}
-
-/** An access that the quick checks did not pass: `size` as in CTX_FAULT_SIZE. */
-export function jitCheck(t: u64, size: u32): u32 {
-  return verdict(t, size & ~abi.FAULT_WRITE_BIT, (size & abi.FAULT_WRITE_BIT) != 0);
 }

@@ -8,9 +8,10 @@
 import { JIT_REASON, JIT_TOO_LARGE } from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import { Cfg, NONE } from './cfg';
+import { Checks } from './checks';
 import { Emit } from './emit';
 import { Jump } from './jump';
-import { I32_EQZ, I32_GE_S, I32_SUB, Wasm } from './wasm';
+import { I32_EQZ, I32_SUB, Wasm } from './wasm';
 
 // What is left to do.
 const TREE: u32 = 0; // a block and what it dominates
@@ -24,9 +25,8 @@ export class Structure {
   private static top: u32 = 0;
   private static dispatch: u32 = 0; // label of the loop around the table, if there is one
 
-  /** The body of function f. False: it cannot be done. */
-  static emit(f: u32): bool {
-    Cfg.analyse(f);
+  /** The body of the current function. False: it cannot be done. */
+  static emit(): bool {
     if (Cfg.irreducible) return Structure.table();
     Structure.dispatch = 0;
     // A block puts its merges, their ends, its loop's end and at most two of its successors onto the stack.
@@ -51,6 +51,8 @@ export class Structure {
 
   private static tree(b: u32): void {
     if (Cfg.isHeader(b)) {
+      Emit.enter(b);
+      Checks.hoist(b);
       Cfg.setLoopLabel(b, Wasm.loop());
       Structure.push(END, b);
     }
@@ -119,31 +121,23 @@ export class Structure {
 
   /** A jump of the program: backwards it is paid, and stops the run when there is no fuel left. */
   private static jump(b: u32, to: u32): void {
-    if (!Structure.isBack(b, to)) {
-      Structure.go(b, to);
-      return;
-    }
-    Structure.pay();
-    if (Structure.isLabelled(b, to)) {
-      Wasm.brIf(Structure.labelOf(b, to));
-      Emit.leave(Cfg.first(to));
-      return;
-    }
-    Wasm.op(I32_EQZ);
-    Wasm.if_();
-    Emit.leave(Cfg.first(to));
-    Wasm.end();
-    Structure.push(TREE, to);
+    if (Structure.isBack(b, to)) Structure.pay(to);
+    Structure.go(b, to);
   }
 
-  /** Leaves on the stack whether there is fuel for one more. */
-  private static pay(): void {
+  /** One unit of fuel for a jump; if there is none, the run stops behind it. */
+  private static pay(to: u32): void {
+    Wasm.get(Emit.FUEL);
+    Wasm.op(I32_EQZ);
+    Wasm.if_();
+    Wasm.i32(-1);
+    Wasm.set(Emit.FUEL);
+    Emit.leave(Cfg.first(to));
+    Wasm.end();
     Wasm.get(Emit.FUEL);
     Wasm.i32(1);
     Wasm.op(I32_SUB);
-    Wasm.tee(Emit.FUEL);
-    Wasm.i32(0);
-    Wasm.op(I32_GE_S);
+    Wasm.set(Emit.FUEL);
   }
 
   // ---- Irreducible functions ---------------------------------------------------------------------------------------------
@@ -179,14 +173,9 @@ export class Structure {
   }
 
   private static dispatchTo(to: u32, paid: bool): void {
+    if (paid) Structure.pay(to);
     Wasm.i32(Cfg.rpo(to));
     Wasm.set(Emit.state);
-    if (!paid) {
-      Wasm.br(Structure.dispatch);
-      return;
-    }
-    Structure.pay();
-    Wasm.brIf(Structure.dispatch);
-    Emit.leave(Cfg.first(to));
+    Wasm.br(Structure.dispatch);
   }
 }

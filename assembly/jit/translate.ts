@@ -4,8 +4,11 @@
 import * as abi from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import { Cfg } from './cfg';
+import { Checks } from './checks';
 import { Emit, IMPORTS } from './emit';
+import { Stack } from './stack';
 import { Structure } from './structure';
+import { Values } from './values';
 import { I32, I64, Module, Out } from './wasm';
 
 /** V8 takes no larger function. */
@@ -14,9 +17,8 @@ const MAX_FUNCTION_BYTES: u32 = 7_000_000;
 // Types of the module.
 const TYPE_ENTRY: u32 = 0;
 const TYPE_CALL: u32 = 1;
-const TYPE_CHECK: u32 = 2;
-const TYPE_CAST: u32 = 3;
-const TYPE_FUNCTION: u32 = 4; // and one for each number of parameters from here on
+const TYPE_CAST: u32 = 2;
+const TYPE_FUNCTION: u32 = 3; // and one for each number of parameters from here on
 const TYPES: u32 = TYPE_FUNCTION + 11;
 
 const LETTER_A: u32 = 97;
@@ -70,6 +72,13 @@ function bits(mask: u32): u32 {
   return popcnt(mask);
 }
 
+function emit(f: u32): bool {
+  Cfg.analyse(f);
+  if (!Values.analyse(f) || !Checks.plan(f) || !Emit.begin(f) || !Structure.emit()) return false;
+  Emit.finish();
+  return true;
+}
+
 function build(): bool {
   const functions = Cfg.functionCount;
   const entries = load<u32>(Cfg.prog, abi.PROG_ENTRY_COUNT);
@@ -77,7 +86,6 @@ function build(): bool {
   let size = Module.types(TYPES);
   Module.type(2, I32, I32, I32, 1, I32);
   Module.type(1, I32, I32, I32, 1, I32);
-  Module.type(2, I64, I32, I32, 1, I32);
   Module.type(2, I32, I64, I64, 1, I64);
   for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
   Out.closeSize(size);
@@ -85,9 +93,8 @@ function build(): bool {
   size = Module.imports(IMPORTS + 1);
   Module.importFunction(LETTER_A, TYPE_CALL);
   Module.importFunction(LETTER_A + 1, TYPE_CALL);
-  Module.importFunction(LETTER_A + 2, TYPE_CHECK);
+  Module.importFunction(LETTER_A + 2, TYPE_CAST);
   Module.importFunction(LETTER_A + 3, TYPE_CAST);
-  Module.importFunction(LETTER_A + 4, TYPE_CAST);
   Module.importMemory(LETTER_M);
   Out.closeSize(size);
 
@@ -101,12 +108,14 @@ function build(): bool {
   Out.closeSize(size);
 
   size = Module.codes(functions + entries);
-  Emit.program(Cfg.prog);
+  if (!Emit.program(Cfg.prog)) return false;
   for (let f: u32 = 0; f < functions; f++) {
     const body = Out.openSize();
-    Emit.begin(f);
-    if (!Structure.emit(f)) return false;
-    Emit.finish();
+    const done = emit(f);
+    Values.free();
+    Checks.free();
+    Stack.free();
+    if (!done) return false;
     Out.closeSize(body);
     if (Out.at - Out.start - body > MAX_FUNCTION_BYTES) {
       store<u32>(abi.JIT_REASON, abi.JIT_TOO_LARGE);

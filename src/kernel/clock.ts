@@ -1,5 +1,3 @@
-import { EventQueue, QueuedEvent } from './event_queue.js';
-
 /** Something that happens at a time; see Clock.schedule. */
 export interface ClockEvent {
   /** Nanoseconds since boot. */
@@ -10,26 +8,27 @@ export interface ClockEvent {
   cancel(): boolean;
 }
 
-/** Something that happens again and again; see Clock.timer. */
-export class Timer extends QueuedEvent implements ClockEvent {
+class Entry implements ClockEvent {
+  /** Place in the heap, -1 when it is not there. */
+  index = -1;
+
   constructor(
     private readonly clock: Clock,
-    action: () => void,
-  ) {
-    super(action);
-  }
+    readonly time: number,
+    readonly sequence: number,
+    readonly action: () => void,
+  ) {}
 
   get pending(): boolean {
     return this.index >= 0;
   }
 
-  /** Has it happen at `time`, as if it were scheduled now. Throws RangeError for what is no time. */
-  arm(time: number): void {
-    this.clock.arm(this, time);
-  }
-
   cancel(): boolean {
     return this.clock.drop(this);
+  }
+
+  before(other: Entry): boolean {
+    return this.time < other.time || (this.time === other.time && this.sequence < other.sequence);
   }
 }
 
@@ -39,7 +38,9 @@ export class Timer extends QueuedEvent implements ClockEvent {
  */
 export class Clock {
   #now: number;
-  readonly #queue = new EventQueue();
+  #sequence = 0;
+  /** Binary heap, the earliest first. */
+  readonly #heap: Entry[] = [];
   /** Events that have happened. */
   fired = 0;
 
@@ -54,24 +55,21 @@ export class Clock {
 
   /** Time of the earliest event, Infinity if none waits. */
   get nextEvent(): number {
-    return this.#queue.first?.time ?? Infinity;
+    return this.#heap[0]?.time ?? Infinity;
   }
 
   /** Events that wait. */
   get pending(): number {
-    return this.#queue.size;
+    return this.#heap.length;
   }
 
   /** Has `action` done at `time`, at once on the next advance if that is past. Throws RangeError for what is no time. */
   schedule(time: number, action: () => void): ClockEvent {
-    const timer = new Timer(this, action);
-    this.arm(timer, time);
-    return timer;
-  }
-
-  /** For what happens often: an event that waits for nothing yet. */
-  timer(action: () => void): Timer {
-    return new Timer(this, action);
+    if (!Number.isSafeInteger(time)) throw new RangeError(`clock: ${time} is no time`);
+    const entry = new Entry(this, Math.max(time, this.#now), this.#sequence++, action);
+    this.#heap.push(entry);
+    this.#up(entry, this.#heap.length - 1);
+    return entry;
   }
 
   advance(ns: number): void {
@@ -86,37 +84,57 @@ export class Clock {
     if (!Number.isSafeInteger(time) || time < this.#now) {
       throw new RangeError(`clock: cannot move from ${this.#now} to ${time}`);
     }
-    this.#run(time);
+    for (let first = this.#heap[0]; first !== undefined && first.time <= time; first = this.#heap[0]) {
+      this.drop(first);
+      this.#now = Math.max(first.time, this.#now);
+      this.fired++;
+      first.action();
+    }
     // An event may itself have moved the clock.
     this.#now = Math.max(time, this.#now);
   }
 
-  /** Moves to the next event's time, if that is not after `limit`, and does what is due there. False if there is none. */
-  advanceToNext(limit: number): boolean {
-    const first = this.#queue.first;
-    if (first === undefined || first.time > limit) return false;
-    this.#run(first.time);
+  /** @internal Takes an entry out of the heap. */
+  drop(entry: Entry): boolean {
+    const { index } = entry;
+    if (index < 0) return false;
+    entry.index = -1;
+    const last = this.#heap.pop()!;
+    if (last !== entry) {
+      this.#up(last, index);
+      this.#down(last, last.index);
+    }
     return true;
   }
 
-  #run(time: number): void {
-    const queue = this.#queue;
-    for (let first = queue.first; first !== undefined && first.time <= time; first = queue.first) {
-      queue.remove(first);
-      if (first.time > this.#now) this.#now = first.time;
-      this.fired++;
-      first.action();
+  #put(entry: Entry, index: number): void {
+    this.#heap[index] = entry;
+    entry.index = index;
+  }
+
+  #up(entry: Entry, from: number): void {
+    let index = from;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      const above = this.#heap[parent]!;
+      if (!entry.before(above)) break;
+      this.#put(above, index);
+      index = parent;
     }
+    this.#put(entry, index);
   }
 
-  /** @internal */
-  arm(timer: Timer, time: number): void {
-    if (!Number.isSafeInteger(time)) throw new RangeError(`clock: ${time} is no time`);
-    this.#queue.arm(timer, time < this.#now ? this.#now : time);
-  }
-
-  /** @internal */
-  drop(timer: Timer): boolean {
-    return this.#queue.remove(timer);
+  #down(entry: Entry, from: number): void {
+    const heap = this.#heap;
+    let index = from;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && heap[child + 1]!.before(heap[child]!)) child++;
+      if (!heap[child]!.before(entry)) break;
+      this.#put(heap[child]!, index);
+      index = child;
+    }
+    this.#put(entry, index);
   }
 }

@@ -1,5 +1,4 @@
 import { InputError } from '../errors.js';
-import type { Timer } from '../kernel/clock.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
 import { draw } from './duration.js';
@@ -60,7 +59,6 @@ export class Actor implements Iterator<number, void, void> {
   #steps = 0;
   #stepsAt = -1;
   readonly #result: { done: false; value: number } = { done: false, value: 0 };
-  #timer: Timer | null = null;
   readonly #fire = () => this.stage.machine.interrupt(this.stage.machine.cpuOf(this.task), this.#expired);
   readonly #expired = () => {
     this.#over = true;
@@ -220,9 +218,7 @@ export class Actor implements Iterator<number, void, void> {
   #sleepUntil(time: number): number {
     const { machine } = this.stage;
     this.#over = false;
-    this.#timer ??= machine.kernel.clock.timer(this.#fire);
-    this.task.timer = this.#timer;
-    machine.armAt(this.#timer, time);
+    this.task.timer = machine.at(time, this.#fire);
     this.#state = SLEEP;
     return machine.toward(this.task, 'block', machine.costs.syscall);
   }

@@ -28,7 +28,6 @@ export interface ExecExports {
   setCode(prog: number, on: boolean): void;
   jitHost(fn: number): number;
   jitCore(fn: number): number;
-  jitCheck(t: bigint, size: number): number;
   liveRegisters(prog: number, slot: number): number;
   checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;
 }

@@ -27,9 +27,8 @@ export class Jit {
     const c: Record<string, unknown> = {
       a: exports.jitHost,
       b: exports.jitCore,
-      c: exports.jitCheck,
-      d: exports.castKern,
-      e: exports.castUser,
+      c: exports.castKern,
+      d: exports.castUser,
       m: memory,
     };
     this.imports = { c } as WebAssembly.Imports;

@@ -34,7 +34,7 @@ export class Collector {
   readonly groups = new Map<string, GroupStats>();
   readonly cpus: readonly CpuStats[];
   readonly conservation: Conservation;
-  readonly calls: CallStats;
+  readonly calls = new CallStats();
   readonly dsqs: DsqStats;
   wakeups = 0;
   switches = 0;
@@ -43,7 +43,7 @@ export class Collector {
   constructor(private readonly machine: SimMachine) {
     this.cpus = machine.cpus.map(() => new CpuStats());
     this.conservation = new Conservation(machine.cpus.length);
-    this.calls = new CallStats(machine.scx.calls);
+    machine.scx.calls.tracers.push(this.calls);
     this.dsqs = new DsqStats(machine);
     machine.scx.dispatch.observer = this.dsqs;
     machine.onWake = (task) => this.#woken(task);

@@ -1,0 +1,237 @@
+// Parts of the stack frame that are locals: aligned units of 8 bytes that the function accesses by r10 alone, always the same
+// bytes of them, that no pointer reaches, and that nobody reads before they are written. Memory gets them when the function
+// is left. What pointers reach: those that the function keeps to itself, the bytes that it accesses by them; those that it
+// hands to a helper or kfunc, everything from there upwards; all others, the whole frame.
+
+import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
+import { heapAlloc, heapFree } from '../alloc';
+import * as isa from '../isa';
+import * as ops from '../ops';
+import { callsBack } from './call';
+import { Cfg, NONE } from './cfg';
+import { Effects } from './effects';
+import { FRAME_ROOT, Values } from './values';
+
+const UNITS: u32 = isa.STACK_BYTES / 8;
+/** Locals that a function has for them at most: engines copy all of them at each branch while they compile. */
+const MAX_LOCALS: u32 = 24;
+/** Passes over a function after which its frame stays in memory. */
+const MAX_PASSES: u32 = 40;
+
+// A unit: what is accessed of it, (first byte + 1) << 4 | log of the width, or 0; and its local, or 0.
+const WHAT: usize = memory.data(64);
+const LOCAL: usize = memory.data(64);
+
+// Of a block: units that it reads before it writes them, that it writes, that live at its start.
+const L_READ: u32 = 0;
+const L_WRITTEN: u32 = 8;
+const L_LIVE: u32 = 16;
+const BLOCK_BYTES: u32 = 24;
+
+export class Stack {
+  private static blocks: u32 = 0;
+  private static from: u32 = 0;
+  /** Units that are locals; of them, those that may matter here. */
+  private static units: u64 = 0;
+  private static live: u64 = 0;
+  /** What pointers reach: from this distance of r10 upwards; these units. */
+  private static reached: i32 = 0;
+  private static touched: u64 = 0;
+
+  static free(): void {
+    if (Stack.blocks) heapFree(Stack.blocks);
+    Stack.blocks = 0;
+  }
+
+  @inline private static at(b: u32): u32 {
+    return Stack.blocks + (b - Stack.from) * BLOCK_BYTES;
+  }
+
+  @inline private static isFrame(op: u32): bool {
+    return op >= <u32>ops.H_LDF_B && op <= <u32>ops.H_STF_DW;
+  }
+  @inline private static isLoad(op: u32): bool {
+    return op <= <u32>ops.H_LDF_DW;
+  }
+  @inline private static unitOf(slot: u32): u32 {
+    return <u32>(load<i32>(slot, abi.SLOT_IMM) + isa.STACK_BYTES) >> 3;
+  }
+
+  /** Chooses the units of the current function that become locals, from `local` on; gives how many. NONE: the heap has no room. */
+  static plan(f: u32, local: u32): u32 {
+    Stack.units = 0;
+    Stack.live = ~(<u64>0);
+    memory.fill(WHAT, 0, UNITS);
+    memory.fill(LOCAL, 0, UNITS);
+    Stack.reached = 0;
+    Stack.touched = 0;
+    Stack.from = Cfg.firstBlock(f);
+    let accesses: u32 = 0;
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      Values.enter(b);
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
+        const slot = Cfg.slot(s);
+        if (Stack.isFrame(load<u8>(slot, abi.SLOT_BASE))) accesses++;
+        Stack.look(slot);
+        Values.step(slot);
+      }
+      Stack.joins(Cfg.fall(b));
+      Stack.joins(Cfg.taken(b));
+      if (Stack.reached <= -(<i32>isa.STACK_BYTES)) return 0;
+    }
+    if (!accesses) return 0;
+    for (let u: u32 = 0; u < UNITS; u++) {
+      const end = <i32>(u * 8 + 8) - <i32>isa.STACK_BYTES;
+      if (load<u8>(WHAT + u) && !((Stack.touched >> u) & 1) && end <= Stack.reached) Stack.units |= (<u64>1) << u;
+    }
+    if (!Stack.units) return 0;
+    Stack.blocks = heapAlloc((Cfg.lastBlock(f) - Stack.from) * BLOCK_BYTES);
+    if (!Stack.blocks) return NONE;
+    Stack.units = Stack.findLive() ? Stack.units & ~load<u64>(Stack.at(Cfg.ordered(0)), L_LIVE) : 0;
+    let count: u32 = 0;
+    for (let u: u32 = 0; u < UNITS; u++) {
+      if (!((Stack.units >> u) & 1)) continue;
+      if (count == MAX_LOCALS) Stack.units &= ~((<u64>1) << u);
+      else store<u8>(LOCAL + u, local + count++);
+    }
+    return count;
+  }
+
+  // ---- Pointers into the frame -----------------------------------------------------------------------------------------------
+
+  @inline private static isPointer(r: u32): bool {
+    return Values.root(r) == FRAME_ROOT;
+  }
+  @inline private static escapes(): void {
+    Stack.reached = -(<i32>isa.STACK_BYTES);
+  }
+  private static escapesIf(r: u32): void {
+    if (Stack.isPointer(r)) Stack.escapes();
+  }
+
+  /** Pointers that become one value of several at the start of a block are no longer known there. */
+  private static joins(b: u32): void {
+    if (b == NONE) return;
+    const live = Cfg.liveIn(b);
+    for (let r: u32 = 0; r < 10; r++) {
+      if ((live >> r) & 1 && !Values.isInvariant(b, r)) Stack.escapesIf(r);
+    }
+  }
+
+  private static look(slot: u32): void {
+    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+    const d = Effects.dst(slot);
+    const s = Effects.src(slot);
+    if (op == ops.H_MOV_X || op == ops.H_ADD_K || Cfg.isJump(op)) return;
+    if (Stack.isFrame(op)) {
+      if (op >= <u32>ops.H_STXF_B && op <= <u32>ops.H_STXF_DW) Stack.escapesIf(s);
+      Stack.note(slot, (op - ops.H_LDF_B) & 3);
+    } else if (op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_SW) {
+      Stack.touch(slot, s);
+    } else if (op >= <u32>ops.H_STX_B && op <= <u32>ops.H_ST_DW) {
+      Stack.touch(slot, d);
+      if (op <= <u32>ops.H_STX_DW) Stack.escapesIf(s);
+    } else if ((op == ops.H_CALL_CORE && !callsBack(load<u32>(slot, abi.SLOT_OFF))) || op == ops.H_CALL_HOST) {
+      for (let r: u32 = 1; r <= 5; r++) if (Stack.isPointer(r)) Stack.reached = min(Stack.reached, Values.distance(r));
+    } else {
+      Cfg.effectsOf(slot);
+      if (Effects.frame) Stack.escapes();
+      for (let r: u32 = 0; r < 10; r++) if ((Effects.reads >> r) & 1) Stack.escapesIf(r);
+    }
+  }
+
+  /** An access by a pointer. */
+  private static touch(slot: u32, base: u32): void {
+    if (!Stack.isPointer(base)) return;
+    const start = <i64>Values.distance(base) + load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE + isa.STACK_BYTES;
+    for (let at = start >> 3; at <= (start + 7) >> 3; at++) {
+      if (at >= 0 && at < <i64>UNITS) Stack.touched |= (<u64>1) << at;
+    }
+  }
+
+  /** An access by r10. */
+  private static note(slot: u32, size: u32): void {
+    const first = <u32>(load<i32>(slot, abi.SLOT_IMM) + isa.STACK_BYTES);
+    const unit = first >> 3;
+    const last = (first + (1 << size) - 1) >> 3;
+    const what = (((first & 7) + 1) << 4) | size;
+    if (!load<u8>(WHAT + unit)) store<u8>(WHAT + unit, what);
+    if (load<u8>(WHAT + unit) != what) Stack.touched |= (<u64>1) << unit;
+    if (last != unit) Stack.touched |= (<u64>3) << unit;
+  }
+
+  // ---- Liveness --------------------------------------------------------------------------------------------------------------
+
+  private static findLive(): bool {
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      let read: u64 = 0;
+      let written: u64 = 0;
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
+        const slot = Cfg.slot(s);
+        const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+        if (!Stack.isFrame(op)) continue;
+        const unit = ((<u64>1) << Stack.unitOf(slot)) & Stack.units;
+        if (Stack.isLoad(op)) read |= unit & ~written;
+        else written |= unit;
+      }
+      store<u64>(Stack.at(b), read, L_READ);
+      store<u64>(Stack.at(b), written, L_WRITTEN);
+      store<u64>(Stack.at(b), read, L_LIVE);
+    }
+    let changed = true;
+    for (let pass: u32 = 0; changed; pass++) {
+      if (pass == MAX_PASSES) return false;
+      changed = false;
+      for (let i = Cfg.reached; i-- > 0; ) {
+        const b = Cfg.ordered(i);
+        const at = Stack.at(b);
+        const live = load<u64>(at, L_READ) | (Stack.liveAfter(b) & ~load<u64>(at, L_WRITTEN));
+        if (live == load<u64>(at, L_LIVE)) continue;
+        store<u64>(at, live, L_LIVE);
+        changed = true;
+      }
+    }
+    return true;
+  }
+
+  private static liveAfter(b: u32): u64 {
+    const fall = Cfg.fall(b);
+    const taken = Cfg.taken(b);
+    let live: u64 = 0;
+    if (fall != NONE) live |= load<u64>(Stack.at(fall), L_LIVE);
+    if (taken != NONE) live |= load<u64>(Stack.at(taken), L_LIVE);
+    return live;
+  }
+
+  // ---- Emission --------------------------------------------------------------------------------------------------------------
+
+  /** Goes to the start of a block. */
+  static enter(b: u32): void {
+    if (Stack.units) Stack.live = load<u64>(Stack.at(b), L_LIVE);
+  }
+
+  /** Local that a slot accesses in place of the frame, or 0. */
+  static local(slot: u32, writes: bool): u32 {
+    const unit = Stack.unitOf(slot);
+    if (writes) Stack.live |= ((<u64>1) << unit) & Stack.units;
+    return load<u8>(LOCAL + unit);
+  }
+
+  static isLocal(unit: u32): u32 {
+    return load<u8>(LOCAL + unit);
+  }
+  static isDead(unit: u32): bool {
+    return !((Stack.live >> unit) & 1);
+  }
+  /** Of a unit that is a local: distance from r10, and log of the width. */
+  static distance(unit: u32): i32 {
+    return <i32>(unit * 8 + (load<u8>(WHAT + unit) >> 4) - 1) - <i32>isa.STACK_BYTES;
+  }
+  static size(unit: u32): u32 {
+    return load<u8>(WHAT + unit) & 15;
+  }
+  static readonly COUNT: u32 = UNITS;
+}
