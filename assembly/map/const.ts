@@ -11,6 +11,7 @@ export const TYPE_HASH_OF_MAPS: u32 = 13;
 export const TYPE_QUEUE: u32 = 22;
 export const TYPE_STACK: u32 = 23;
 export const TYPE_BLOOM_FILTER: u32 = 30;
+export const TYPE_RHASH: u32 = 35;
 
 export const TYPE_SK_STORAGE: u32 = 24;
 export const TYPE_INODE_STORAGE: u32 = 28;

@@ -11,6 +11,9 @@
 // and sees the next owner's value. An update gives a key a spare element, its old one becomes the spare. LRU hashes have no
 // spares: an update takes another element, even if it must evict one for it.
 //
+// An RHASH (7.3) is a hash without preallocation whose updates overwrite the element that a key has. The order of its keys is not
+// the kernel's, which hashes with a seed of chance.
+//
 // With BPF_F_NO_PREALLOC a deleted or replaced element is in limbo at first. The kernel's allocator hands the one that was
 // freed last out again with the next insertion; a program that still has its address sees another element from then on.
 // That is when it is poisoned here, and the new element lies elsewhere.
@@ -60,6 +63,7 @@ import {
   NO_PATTERN,
   TYPE_LRU_HASH,
   TYPE_LRU_PERCPU_HASH,
+  TYPE_RHASH,
 } from './const';
 import {
   announce,
@@ -249,12 +253,13 @@ export function hashUpdate(map: u32, key: u32, from: u32, flags: u32, cpu: u32, 
     if (elem) lruGive(map, elem);
     return fail(old ? EEXIST : ENOENT);
   }
-  if (old && (perCpu || flags & BPF_F_LOCK)) {
+  const inPlace = perCpu || load<u32>(map, MAP_TYPE) == TYPE_RHASH;
+  if (old && (inPlace || flags & BPF_F_LOCK)) {
     if (lru) lruUse(old);
     if (elem) lruGive(map, elem);
     const first = elemValue(map, old, 0);
     const value = copyValues(map, first, from, cpu);
-    if (perCpu) valuesGone(map, first, cpu);
+    if (inPlace) valuesGone(map, first, cpu);
     return value;
   }
 

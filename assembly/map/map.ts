@@ -37,6 +37,7 @@ import {
   TYPE_PERCPU_ARRAY,
   TYPE_PERCPU_HASH,
   TYPE_QUEUE,
+  TYPE_RHASH,
   TYPE_STACK,
 } from './const';
 import { guardValues } from './elem';
@@ -71,7 +72,8 @@ export function isHash(map: u32): bool {
     type == TYPE_PERCPU_HASH ||
     type == TYPE_LRU_HASH ||
     type == TYPE_LRU_PERCPU_HASH ||
-    type == TYPE_HASH_OF_MAPS
+    type == TYPE_HASH_OF_MAPS ||
+    type == TYPE_RHASH
   );
 }
 

@@ -111,10 +111,10 @@ async function loadAndRun(result, path, options, diagnosis) {
     await loadInput(io, path, object, kernel, options);
     result.loaded = true;
     attachAll(result, object);
-    const runs = [];
-    for (const program of object.programs) {
-      if (program.loaded && RUNNABLE.has(program.type)) runs.push(attempt(() => testRun(program)));
-    }
+    const runnable = object.programs.filter((program) => program.loaded && RUNNABLE.has(program.type));
+    const live = runnable.length > 0 ? attachTogether(object) : [];
+    const runs = runnable.map((program) => attempt(() => testRun(program)));
+    for (const link of live) link.destroy();
     const bad = runs.filter((run) => run !== true);
     if (runs.length > 0) result.ran = bad.length === 0 || bad.join('; ');
   } catch (error) {
@@ -158,6 +158,15 @@ function attachAll(result, object) {
     return answer === true ? [] : [maps.length > 1 ? `${map.name}: ${answer}` : answer];
   });
   if (maps.length > 0) result.attached = failed.length === 0 || failed.join('; ');
+}
+
+/** As many vtables as go together, while the object's programs run: tests drive one through the other. */
+function attachTogether(object) {
+  const links = [];
+  for (const map of object.structOps) {
+    if (map.created && map.autoattach) attempt(() => links.push(map.attach()));
+  }
+  return links;
 }
 
 function testRun(program) {

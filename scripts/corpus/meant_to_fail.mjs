@@ -5,15 +5,16 @@
 const LIST = `
 loaded   bad_struct_ops                        EINVAL    invalid reuse of prog test_1
 loaded   bad_struct_ops2                       EINVAL    program isn't referenced anywhere
-loaded   bpf_tcp_nogpl[7.3]                    EINVAL    struct ops programs must have a GPL compatible license
-loaded   bpf_dctcp_release[7.3]                EINVAL    cannot use helper bpf_setsockopt
-loaded   tcp_ca_unsupp_cong_op[7.3]            ENOTSUPP  attach to unsupported member get_info
+loaded   bpf_tcp_nogpl                         EINVAL    struct ops programs must have a GPL compatible license
+loaded   bpf_dctcp_release                     EINVAL    cannot use helper bpf_setsockopt
+loaded   tcp_ca_unsupp_cong_op                 ENOTSUPP  attach to unsupported member get_info
 loaded   unsupported_ops                       ENOTSUPP  attach to unsupported member unsupported_ops
+loaded   struct_ops_arena_attach               EINVAL    no BTF-based attach target is specified
 loaded   struct_ops_arena_fail                 EINVAL    requires a program with an associated arena
 loaded   struct_ops_multi_args                 EINVAL    program with __ref argument cannot tail call
 loaded   struct_ops_refcounted_fail__tail_call EINVAL    program with __ref argument cannot tail call
 attached bpf_qdisc_fail__incompl_ops           EINVAL    update failed
-attached tcp_ca_incompl_cong_ops[7.3]          EINVAL    update failed
+attached tcp_ca_incompl_cong_ops               EINVAL    update failed
 ran      ddsp_bogus_dsq_fail                   ERROR     non-existent DSQ 0xcafef00d
 ran      ddsp_vtimelocal_fail                  ERROR     cannot use vtime ordering for built-in DSQs
 ran      enq_last_no_enq_fails                 ERROR     SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented

@@ -1,6 +1,7 @@
 // The sources that the corpus is compiled from: two kernels of Debian's archive, only the folders needed, and what a kernel's
 // build would generate for them.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -39,7 +40,10 @@ export function prepareKernel(cache, profiles, version, say) {
   const { source, suite, headerPackage } = KERNELS[version];
   const dir = join(cache, version);
   const [src, include, stamp] = ['src', 'include', 'package'].map((name) => join(dir, name));
-  if (existsSync(stamp)) return { dir, src, include, package: readFileSync(stamp, 'utf8').trim() };
+  if (existsSync(stamp)) {
+    if (!headerPackage) headerFromProfile(dir, profiles, version);
+    return { dir, src, include, package: readFileSync(stamp, 'utf8').trim() };
+  }
   for (const old of [src, include]) rmSync(old, { recursive: true, force: true });
   mkdirSync(include, { recursive: true });
   say(`${version}: downloading ${source}`);
@@ -50,8 +54,7 @@ export function prepareKernel(cache, profiles, version, say) {
     unpackPackage(debs[1], join(dir, 'dev'), [HEADER]);
     cpSync(join(dir, 'dev', HEADER), join(include, 'vmlinux.h'));
   } else {
-    const btf = Btf.parse(gunzipSync(readFileSync(join(profiles, `${version}.btf.gz`))));
-    writeFileSync(join(include, 'vmlinux.h'), wholeHeader(btf, `profiles/${version}.btf.gz`));
+    headerFromProfile(dir, profiles, version);
   }
   installLibbpf(src, join(include, 'bpf'));
   const name = execFileSync('dpkg-deb', ['-f', debs[0], 'Package', 'Version'], { encoding: 'utf8' });
@@ -59,6 +62,17 @@ export function prepareKernel(cache, profiles, version, say) {
   rmSync(join(dir, 'download'), { recursive: true, force: true });
   writeFileSync(stamp, `${title.join(' ')}\n`);
   return { dir, src, include, package: title.join(' ') };
+}
+
+/** Writes vmlinux.h unless it is the profile's already; objects that were compiled with another one go. */
+function headerFromProfile(dir, profiles, version) {
+  const [header, stamp] = [join(dir, 'include/vmlinux.h'), join(dir, 'profile')];
+  const packed = readFileSync(join(profiles, `${version}.btf.gz`));
+  const digest = createHash('sha256').update(packed).digest('hex');
+  if (existsSync(header) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
+  rmSync(join(dir, 'objects'), { recursive: true, force: true });
+  writeFileSync(header, wholeHeader(Btf.parse(gunzipSync(packed)), `profiles/${version}.btf.gz`));
+  writeFileSync(stamp, digest);
 }
 
 function installLibbpf(src, into) {

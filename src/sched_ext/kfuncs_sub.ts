@@ -1,5 +1,5 @@
 import { ERRNO } from '../errno.js';
-import type { GuestPtr, HostCall } from '../vm/types.js';
+import type { HostCall } from '../vm/types.js';
 import { type Cmask, readCmask, setCmaskCid } from './arena.js';
 import { flagsArg, type KfEnv, type KfuncTable, NO_DEVICE } from './kf_env.js';
 import type { ScxSched } from './sched.js';
@@ -34,7 +34,7 @@ export function subKfuncs(env: KfEnv): KfuncTable {
       sched.error('scx_bpf_sub_caps() called before caps storage is initialized');
       return NO_DEVICE;
     }
-    const mask = cmaskArg(sched, call, 2);
+    const mask = cmaskArg(call, 2);
     if (!mask) {
       sched.error(`invalid out (${-ERRNO.EINVAL})`);
       return -ERRNO.EINVAL;
@@ -44,8 +44,8 @@ export function subKfuncs(env: KfEnv): KfuncTable {
   };
 
   /** scx_cmask_ref_init: null if its range is out of bounds, or does not fit in its words. */
-  const cmaskArg = (sched: ScxSched, call: HostCall, index: number): Cmask | null => {
-    const mask = readCmask(call, arenaArg(sched, call, index));
+  const cmaskArg = (call: HostCall, index: number): Cmask | null => {
+    const mask = readCmask(call, call.arena(index).ptr);
     const fits = mask.base < scx.cpus && mask.cids <= scx.cpus - mask.base;
     return fits && mask.words <= mask.allocWords ? mask : null;
   };
@@ -59,11 +59,4 @@ export function subKfuncs(env: KfEnv): KfuncTable {
       noChild(sched);
     }),
   };
-}
-
-/** A pointer into the scheduler's arena, as programs store it or cast already. */
-function arenaArg(sched: ScxSched, call: HostCall, index: number): GuestPtr {
-  const address = call.u64(index);
-  const ptr = call.memory.fromAddress(address);
-  return ptr > 0 || !sched.arena ? call.ptr(index) : sched.arena.guestPtr(address);
 }

@@ -12,8 +12,8 @@ import { structOpsDef } from './struct_ops.js';
 
 /**
  * TCP's congestion control on one kernel: the struct_ops type tcp_congestion_ops, its kfuncs and helpers, the list of
- * algorithms, and the sockets that use them. Throws ErrnoError where the kernel cannot register the type, such as that of the
- * 6.12 profile, whose BTF lacks struct module.
+ * algorithms, and the sockets that use them. Throws ErrnoError where the kernel cannot register the type, such as one without
+ * modules, whose BTF lacks struct module.
  */
 export class Tcp {
   readonly consts: TcpConsts;

@@ -5,7 +5,7 @@ import type { ExecExports } from './exports.js';
 import { callChain } from './fault.js';
 import type { CoreMemory } from './memory.js';
 import type { LoadedProg } from './prog.js';
-import type { GuestPtr, HostCall, VmFault, VmProg } from './types.js';
+import type { ArenaPointer, GuestPtr, HostCall, VmFault, VmProg } from './types.js';
 
 const TWO_32 = 2 ** 32;
 /** r0 and r1 among the u32 of linear memory. */
@@ -32,7 +32,11 @@ export class CallbackStopped extends Error {
 
 /** What a host function's view of its caller needs of the VM. */
 export interface CallSources {
-  exports: ExecExports & { checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number };
+  exports: ExecExports & {
+    checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;
+    castKern(arena: number, value: bigint): bigint;
+    castUser(arena: number, value: bigint): bigint;
+  };
   memory: CoreMemory;
   progAt(handle: number): LoadedProg;
   /** Whether the host function of this index was registered so. */
@@ -109,6 +113,15 @@ export class Call implements HostCall {
     const fault = this.check(this.memory.address(ptr), bytes, write);
     if (fault) throw this.refused(fault);
     return ptr;
+  }
+
+  arena(i: number): ArenaPointer {
+    const arena = this.memory.u32At(this.memory.u32At(abi.CUR_PROG) + abi.PROG_ARENA);
+    if (arena === 0) return this.fail(new VmtableError(`argument ${i + 1}: the program has no arena`));
+    const value = this.u64(i);
+    const ptr = this.memory.fromAddress(this.vm.exports.castKern(arena, value));
+    if (ptr < 0) throw new Stop(abi.FAULT_BAD_POINTER, value);
+    return { ptr, user: ptr === 0 ? 0n : this.vm.exports.castUser(arena, value) };
   }
 
   cstring(i: number, max: number): string {

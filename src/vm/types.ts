@@ -204,6 +204,11 @@ export interface HostCall {
   mem(i: number, bytes: number, write: boolean): GuestPtr;
   /** The same for a pointer that is no argument: `bytes` accessible bytes at `ptr`. */
   access(ptr: GuestPtr, bytes: number, write: boolean): GuestPtr;
+  /**
+   * A pointer into the arena of the calling program: its user address, the low half of one, or what addr_space_cast made of it.
+   * Faults the program if it has no arena, or for a place that the window does not map.
+   */
+  arena(i: number): ArenaPointer;
   /** NUL-terminated string argument, at most `max` bytes. */
   cstring(i: number, max: number): string;
   /** Results; void functions return nothing and r0 becomes 0. Numbers are sign-extended to 64 bits. */
@@ -219,6 +224,12 @@ export interface HostCall {
   fail(error: VmtableError): never;
 }
 
+/** A place in an arena: where the host finds it (its page need not be allocated), and its user address; both 0 for NULL. */
+export interface ArenaPointer {
+  readonly ptr: GuestPtr;
+  readonly user: bigint;
+}
+
 export type HostFn = (call: HostCall) => void;
 
 /** What a host function does beside reading arguments and giving a result. */
@@ -230,7 +241,7 @@ export interface HostTraits {
 /** Map types the core holds itself (values in the window, tables outside it). */
 export interface VmMapSpec {
   /**
-   * BPF_MAP_TYPE_ARRAY, _PERCPU_ARRAY, _HASH, _PERCPU_HASH, _LRU_HASH, _LRU_PERCPU_HASH, _QUEUE, _STACK, _BLOOM_FILTER; or
+   * BPF_MAP_TYPE_ARRAY, _PERCPU_ARRAY, _HASH, _PERCPU_HASH, _LRU_HASH, _LRU_PERCPU_HASH, _QUEUE, _STACK, _BLOOM_FILTER, _RHASH; or
    * _ARRAY_OF_MAPS, _HASH_OF_MAPS, whose values are here the u64 addresses of the inner maps' structs.
    */
   type: number;

@@ -1,11 +1,12 @@
 import { afterEach } from 'vitest';
 import { Kernel } from '../../src/kernel/kernel.js';
+import { ArenaMap } from '../../src/kernel/map/arena.js';
 import type { Kdata, OpArg, StructOpsCallable } from '../../src/kernel/types.js';
 import { registerScxKfuncs } from '../../src/sched_ext/kfuncs.js';
 import { structOpsDef } from '../../src/sched_ext/ops.js';
 import { ScxTask } from '../../src/sched_ext/task.js';
 import { type CpuPlace, Topology } from '../../src/sched_ext/topology.js';
-import type { HostCall, HostFn } from '../../src/vm/types.js';
+import type { ArenaPointer, HostCall, HostFn } from '../../src/vm/types.js';
 import { Machine } from './scripted_machine.js';
 
 // A machine whose scheduler is written in TypeScript: ops are functions, kfuncs are called by name. What a compiled scheduler
@@ -167,7 +168,10 @@ class FakeCall {
   readonly cpu;
   readonly #args: bigint[];
 
-  constructor(kernel: Kernel, args: (number | bigint | boolean | ScxTask)[]) {
+  constructor(
+    private readonly kernel: Kernel,
+    args: (number | bigint | boolean | ScxTask)[],
+  ) {
     this.memory = kernel.memory;
     this.cpu = kernel.currentCpu;
     this.#args = args.map((arg) =>
@@ -198,6 +202,12 @@ class FakeCall {
   }
   mem(i: number): number {
     return this.ptr(i);
+  }
+  /** Of the kernel's only arena. */
+  arena(i: number): ArenaPointer {
+    const user = this.u64(i);
+    const arena = this.kernel.maps.values().find((map) => map instanceof ArenaMap);
+    return { user, ptr: user === 0n ? 0 : arena!.guestPtr(user) };
   }
   cstring(i: number, max: number): string {
     return this.memory.cstring(this.ptr(i), max);

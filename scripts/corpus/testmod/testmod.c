@@ -63,6 +63,28 @@ int bpf_kfunc_multi_st_ops_test_1(struct st_ops_args *args, u32 id) { return 0; 
 int bpf_kfunc_multi_st_ops_test_1_assoc(struct st_ops_args *args) { return 0; }
 #endif
 
+#ifdef TESTMOD_7
+/*
+ * Of tcp_bbr and tcp_dctcp, which the tests' kernel has built in and Debian's 7.3 as modules. Declared only: a program that calls one
+ * loads, and stops there by name.
+ */
+void bbr_init(struct sock *sk) {}
+void bbr_main(struct sock *sk, u32 ack, int flag, const struct rate_sample *rs) {}
+u32 bbr_sndbuf_expand(struct sock *sk) { return 0; }
+u32 bbr_undo_cwnd(struct sock *sk) { return 0; }
+void bbr_cwnd_event_tx_start(struct sock *sk) {}
+u32 bbr_ssthresh(struct sock *sk) { return 0; }
+u32 bbr_min_tso_segs(struct sock *sk) { return 0; }
+void bbr_set_state(struct sock *sk, u8 new_state) {}
+void dctcp_init(struct sock *sk) {}
+void dctcp_update_alpha(struct sock *sk, u32 flags) {}
+void dctcp_cwnd_event(struct sock *sk, enum tcp_ca_event ev) {}
+void dctcp_cwnd_event_tx_start(struct sock *sk) {}
+u32 dctcp_ssthresh(struct sock *sk) { return 0; }
+u32 dctcp_cwnd_undo(struct sock *sk) { return 0; }
+void dctcp_state(struct sock *sk, u8 new_state) {}
+#endif
+
 /* What programs attach to; BPF functions take five arguments at most, so that one is declared only. */
 extern ssize_t bpf_testmod_test_read(struct file *file, struct kobject *kobj, struct bin_attribute *bin_attr, char *buf,
 				     loff_t off, size_t len) __attribute__((section(".ksyms")));

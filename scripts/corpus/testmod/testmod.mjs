@@ -17,8 +17,8 @@ const USER_SPACE = {
   },
 };
 
-/** Vtables that no test attaches: one lacks what it needs, the other's program is the verifier's to refuse. */
-const NEVER_ATTACHED = new Set(['dctcp_nouse', 'untrusted_btf_write']);
+/** Vtables that no test attaches: one lacks what it needs, one's program is the verifier's to refuse, one shows that it loads. */
+const NEVER_ATTACHED = new Set(['dctcp_nouse', 'untrusted_btf_write', 'tcp_ca_kfunc']);
 
 export function beforeLoad(object, kernel) {
   for (const map of object.structOps) {
@@ -109,13 +109,7 @@ class Testmod {
     });
     this.#register('bpf_iter_testmod_seq_destroy', (call) => call.memory.setU32(call.mem(0, 16, true) + 8, 0));
 
-    const missing = (name) =>
-      this.#register(name, (call) =>
-        call.fail(new UnsupportedError(`${name}: arguments in an arena are not modelled`)),
-      );
-    for (const name of ['arg_test', 'cap_test', 'cap_nullable_test', 'args5_test', 'mixed_test'])
-      missing(`bpf_kfunc_arena_${name}`);
-    for (const name of ['', '_nullable', '_stack', '_multislot']) missing(`bpf_testmod_ops3_call_test_arena${name}`);
+    this.#arenaKfuncs();
     for (const member of ['test_1', 'test_2'])
       this.#register(`bpf_testmod_ops3_call_${member}`, () => this.#ops3?.ops[member]?.());
 
@@ -127,6 +121,44 @@ class Testmod {
       const ops = kernel.structOps.assocOf(call);
       call.ret(ops ? ops.ops.test_1({ ptr: call.ptr(0) }) : -1);
     });
+  }
+
+  /** Those with pointers into the arena of the calling program. */
+  #arenaKfuncs() {
+    const value = (call, i) => call.memory.u64(call.access(call.arena(i).ptr, 8, false));
+    const nullable = (call, i) => (call.arena(i).ptr === 0 ? 0n : value(call, i));
+    this.#register('bpf_kfunc_arena_arg_test', (call) => {
+      const { ptr } = call.arena(0);
+      const old = value(call, 0);
+      call.memory.setU64(call.access(ptr, 8, true), BigInt.asUintN(64, old + 1n));
+      call.retU64(old);
+    });
+    // The address that the kernel sees: kern_vm_start, which is no address here, and the low half of the user's.
+    const KERN_VM_START = 0xffffc90000000000n;
+    const low = (call) => call.arena(0).user & 0xffffffffn;
+    this.#register('bpf_kfunc_arena_cap_test', (call) => call.retU64(KERN_VM_START + low(call)));
+    this.#register('bpf_kfunc_arena_cap_nullable_test', (call) =>
+      call.retU64(low(call) === 0n ? 0n : KERN_VM_START + low(call)),
+    );
+    this.#register('bpf_kfunc_arena_args5_test', (call) =>
+      call.retU64([0, 1, 2, 3].reduce((sum, i) => sum + value(call, i), nullable(call, 4))),
+    );
+    this.#register('bpf_kfunc_arena_mixed_test', (call) => call.retU64(value(call, 0) + nullable(call, 1)));
+
+    const callOp = (member, args = (ptr) => [ptr]) =>
+      this.#register(`bpf_testmod_ops3_call_${member}`, (call) => {
+        const op = this.#ops3?.ops[member];
+        if (!op) call.fail(new UnsupportedError(`bpf_testmod_ops3.${member}: nothing is attached`));
+        call.ret(op(...args(call.arena(0).ptr)));
+      });
+    callOp('test_arena');
+    callOp('test_arena_nullable');
+    callOp('test_arena_stack', (ptr) => [1, 2, 3, 4, 5, 6, 7, 8, ptr]);
+    // struct bpf_testmod_arena_pair { u64 a, b; }
+    const pair = this.kernel.alloc(16, 'struct bpf_testmod_arena_pair');
+    this.kernel.memory.setU64(pair, 11n);
+    this.kernel.memory.setU64(pair + 8, 22n);
+    callOp('test_arena_multislot', (ptr) => [pair, ptr]);
   }
 
   #structOps() {
@@ -160,6 +192,7 @@ class Testmod {
       stubs: {
         ...{ test_1: {}, test_2: {}, test_arena: arena, test_arena_nullable: { args: { 0: 'arena_nullable' } } },
         test_arena_stack: { args: { 8: 'arena' } },
+        test_arena_multislot: { args: { 1: 'arena' } },
       },
       check_member: (member, prog) => {
         if (member !== 'test_1') return 0;

@@ -22,6 +22,7 @@ export const PCPU_MIN_UNIT_SIZE = 32 << 10;
 export const KMALLOC_MAX_SIZE = 4 << 20;
 /** sizeof(struct htab_elem) without its key. */
 const HTAB_ELEM_BYTES = 48;
+const U16_MAX = 0xffff;
 const U32_MAX = 0xffffffff;
 
 export function isPerCpuType(type: number): boolean {
@@ -84,6 +85,23 @@ export function hashAllocCheck(attr: MapCreateAttr): number {
   if (attr.key_size + attr.value_size >= KMALLOC_MAX_SIZE - HTAB_ELEM_BYTES) return -ERRNO.E2BIG;
   if (perCpu && Math.ceil(attr.value_size / 8) * 8 > PCPU_MIN_UNIT_SIZE) return -ERRNO.E2BIG;
   return 0;
+}
+
+/** Kernel: rhtab_map_alloc_check; map_extra is a hint of how many elements to make room for. */
+export function rhashAllocCheck(attr: MapCreateAttr): number {
+  if ((attr.map_flags & BPF_MAP_FLAG.NO_PREALLOC) === 0) return -ERRNO.EINVAL;
+  if ((attr.map_flags & BPF_MAP_FLAG.ZERO_SEED) !== 0) return -ERRNO.EINVAL;
+  if (attr.key_size > U16_MAX) return -ERRNO.E2BIG;
+  const hint = BigInt.asUintN(64, attr.map_extra);
+  if (hint >> 32n !== 0n) return -ERRNO.EINVAL;
+  if (hint > U16_MAX) return -ERRNO.E2BIG;
+  return hint > attr.max_entries ? -ERRNO.EINVAL : hashAllocCheck(attr);
+}
+
+/** Kernel: insn_array_alloc_check; a value is a struct bpf_insn_array_value. */
+export function insnArrayAllocCheck(attr: MapCreateAttr): number {
+  const { max_entries: entries, key_size: key, value_size: value, map_flags: flags } = attr;
+  return entries === 0 || key !== 4 || value !== 16 || flags !== 0 ? -ERRNO.EINVAL : 0;
 }
 
 /** Kernel: fd_htab_map_alloc_check. */

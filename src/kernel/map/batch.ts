@@ -6,6 +6,7 @@ import type { BatchAttr } from '../types.js';
 import { BPF_F_ALL_CPUS, BPF_F_CPU, HashMap } from './core_map.js';
 import { checkOpFlags, hasSpinLock, sysPerms, valueBytes } from './elem.js';
 import type { BatchOps, BpfMap } from './map.js';
+import { RHashMap } from './rhash.js';
 
 // The batch commands (kernel: bpf_map_do_batch; generic_map_…_batch in kernel/bpf/syscall.c, __htab_map_lookup_and_delete_batch
 // in kernel/bpf/hashtab.c). `count` comes back as the number of elements that were dealt with, also beside an errno.
@@ -27,12 +28,14 @@ function command(op: keyof BatchOps, run: (map: BpfMap, attr: BatchAttr) => numb
   };
 }
 
-export const mapLookupBatch: Command = command('lookup', (map, attr) =>
-  map instanceof HashMap ? hashLookup(map, attr, false) : genericLookup(map, attr),
-);
-export const mapLookupAndDeleteBatch: Command = command('lookupAndDelete', (map, attr) =>
-  map instanceof HashMap ? hashLookup(map, attr, true) : -ERRNO.ENOTSUPP,
-);
+export const mapLookupBatch: Command = command('lookup', (map, attr) => {
+  if (map instanceof RHashMap) return rhashLookup(map, attr, false);
+  return map instanceof HashMap ? hashLookup(map, attr, false) : genericLookup(map, attr);
+});
+export const mapLookupAndDeleteBatch: Command = command('lookupAndDelete', (map, attr) => {
+  if (map instanceof RHashMap) return rhashLookup(map, attr, true);
+  return map instanceof HashMap ? hashLookup(map, attr, true) : -ERRNO.ENOTSUPP;
+});
 export const mapUpdateBatch: Command = command('update', genericUpdate);
 export const mapDeleteBatch: Command = command('delete', genericDelete);
 
@@ -164,4 +167,48 @@ function hashLookup(map: HashMap, attr: BatchAttr, remove: boolean): number {
   new DataView(out.buffer, out.byteOffset).setUint32(0, bucket, true);
   attr.count = done;
   return result;
+}
+
+/**
+ * Kernel: __rhtab_map_lookup_and_delete_batch. Positions are keys: of the element that comes next, which must still be there
+ * (EAGAIN); the end of the map is ENOENT.
+ */
+function rhashLookup(map: RHashMap, attr: BatchAttr, remove: boolean): number {
+  const flags = attr.elem_flags ?? 0;
+  const refused = lockFlags(map, flags);
+  if (refused < 0) return refused;
+  if ((attr.flags ?? 0) !== 0) return -ERRNO.EINVAL;
+  const { count } = attr;
+  if (count === 0) return 0;
+  attr.count = 0;
+  const position = attr.in_batch && item(attr.in_batch, 0, map.keySize)?.slice();
+  if (attr.in_batch && !position) return -ERRNO.EFAULT;
+  let key: Uint8Array | undefined = position ?? following(map, null);
+  const elements: { key: Uint8Array; value: Uint8Array }[] = [];
+  while (key && elements.length < count) {
+    const value = new Uint8Array(map.userValueSize);
+    if (map.lookupElem(key, value, flags) < 0) return -ERRNO.EAGAIN;
+    elements.push({ key, value });
+    key = following(map, key);
+  }
+  if (remove) for (const element of elements) map.deleteElem(element.key);
+  if (elements.length === 0) return -ERRNO.ENOENT;
+  for (const [i, element] of elements.entries()) {
+    const keyOut = item(attr.keys, i, map.keySize);
+    const valueOut = item(attr.values, i, map.userValueSize);
+    if (!keyOut || !valueOut) return -ERRNO.EFAULT;
+    keyOut.set(element.key);
+    valueOut.set(element.value);
+  }
+  attr.count = elements.length;
+  if (!key) return -ERRNO.ENOENT;
+  const out = item(attr.out_batch, 0, map.keySize);
+  if (!out) return -ERRNO.EFAULT;
+  out.set(key);
+  return 0;
+}
+
+function following(map: BpfMap, key: Uint8Array | null): Uint8Array | undefined {
+  const next = new Uint8Array(map.keySize);
+  return map.nextKey(key, next) < 0 ? undefined : next;
 }

@@ -14,14 +14,17 @@ import {
   fdArrayAllocCheck,
   fdHashAllocCheck,
   hashAllocCheck,
+  insnArrayAllocCheck,
   NUMA_NO_NODE,
   numaNode,
   queueAllocCheck,
+  rhashAllocCheck,
 } from './alloc_check.js';
 import { arenaMapAlloc } from './arena.js';
 import { cgroupArrayAlloc } from './cgroup_array.js';
 import { arrayAlloc, hashAlloc } from './core_map.js';
 import { DECLARED_TYPES, declaredAlloc } from './declared.js';
+import { insnArrayAlloc } from './insn_array.js';
 import { queueAlloc } from './keyless.js';
 import { localStorageAlloc, localStorageAllocCheck } from './local_storage.js';
 import { lpmTrieAlloc } from './lpm_trie.js';
@@ -30,6 +33,7 @@ import { mapInMapAlloc } from './map_in_map.js';
 import { perfEventArrayAlloc } from './perf_event_array.js';
 import { progArrayAlloc } from './prog_array.js';
 import { setMapRecord } from './record.js';
+import { rhashAlloc } from './rhash.js';
 import { ringbufMapAlloc } from './ringbuf.js';
 
 // BPF_MAP_CREATE: map_create in kernel/bpf/syscall.c, then the alloc_check and alloc of the type.
@@ -52,6 +56,8 @@ const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
   [BPF_MAP_TYPE.PERCPU_HASH, HASH],
   [BPF_MAP_TYPE.LRU_HASH, HASH],
   [BPF_MAP_TYPE.LRU_PERCPU_HASH, HASH],
+  [BPF_MAP_TYPE.RHASH, { allocCheck: rhashAllocCheck, alloc: rhashAlloc }],
+  [BPF_MAP_TYPE.INSN_ARRAY, { allocCheck: insnArrayAllocCheck, alloc: insnArrayAlloc }],
   [BPF_MAP_TYPE.QUEUE, QUEUE],
   [BPF_MAP_TYPE.STACK, QUEUE],
   [BPF_MAP_TYPE.BLOOM_FILTER, { allocCheck: bloomAllocCheck, alloc: queueAlloc }],
@@ -70,6 +76,8 @@ const TYPES: ReadonlyMap<number, MapType> = new Map<number, MapType>([
   [BPF_MAP_TYPE.USER_RINGBUF, { allocCheck: () => 0, alloc: ringbufMapAlloc }],
   [BPF_MAP_TYPE.STRUCT_OPS, { allocCheck: structOpsAllocCheck, alloc: structOpsAlloc }],
 ]);
+/** Types that map_extra means something to. */
+const TAKES_EXTRA: ReadonlySet<number> = new Set([BPF_MAP_TYPE.BLOOM_FILTER, BPF_MAP_TYPE.ARENA, BPF_MAP_TYPE.RHASH]);
 const LAST_TYPE = Math.max(...Object.values(BPF_MAP_TYPE));
 
 /** Types from here on do not exist in the kernel that is played. */
@@ -93,8 +101,7 @@ export function mapCreate(kernel: Kernel, given: BpfAttr['MAP_CREATE']): number 
   } else if (attr.btf_key_type_id !== 0 && attr.btf_value_type_id === 0) {
     return -ERRNO.EINVAL;
   }
-  const takesExtra = attr.map_type === BPF_MAP_TYPE.BLOOM_FILTER || attr.map_type === BPF_MAP_TYPE.ARENA;
-  if (!takesExtra && attr.map_extra !== 0n) return -ERRNO.EINVAL;
+  if (!TAKES_EXTRA.has(attr.map_type) && attr.map_extra !== 0n) return -ERRNO.EINVAL;
   const mode = fileMode(attr.map_flags);
   if (mode < 0) return mode;
   const node = numaNode(attr);

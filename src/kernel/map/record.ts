@@ -407,13 +407,14 @@ function ownTarget(target: SpecialField['target']): number | undefined {
 
 const T = BPF_MAP_TYPE;
 const STORAGES = [T.SK_STORAGE, T.INODE_STORAGE, T.TASK_STORAGE, T.CGRP_STORAGE];
-const LOCK_MAPS: readonly number[] = [T.HASH, T.ARRAY, T.CGROUP_STORAGE, ...STORAGES];
-const ASYNC_MAPS: readonly number[] = [T.HASH, T.LRU_HASH, T.ARRAY];
+const LOCK_MAPS: readonly number[] = [T.HASH, T.RHASH, T.ARRAY, T.CGROUP_STORAGE, ...STORAGES];
+const ROOT_MAPS: readonly number[] = [T.HASH, T.LRU_HASH, T.ARRAY];
+const ASYNC_MAPS: readonly number[] = [...ROOT_MAPS, T.RHASH];
 const KPTR_MAPS: readonly number[] = [
-  ...[T.HASH, T.PERCPU_HASH, T.LRU_HASH, T.LRU_PERCPU_HASH, T.ARRAY, T.PERCPU_ARRAY],
+  ...[T.HASH, T.RHASH, T.PERCPU_HASH, T.LRU_HASH, T.LRU_PERCPU_HASH, T.ARRAY, T.PERCPU_ARRAY],
   ...STORAGES,
 ];
-/** Map types whose values may hold a field of this kind; RHASH is newer than any that is modelled. */
+/** Map types whose values may hold a field of this kind. */
 const ALLOWED: Readonly<Partial<Record<FieldKind, readonly number[]>>> = {
   bpf_spin_lock: LOCK_MAPS,
   bpf_res_spin_lock: LOCK_MAPS,
@@ -425,8 +426,8 @@ const ALLOWED: Readonly<Partial<Record<FieldKind, readonly number[]>>> = {
   percpu_kptr: KPTR_MAPS,
   bpf_refcount: KPTR_MAPS,
   uptr: [T.TASK_STORAGE],
-  bpf_list_head: ASYNC_MAPS,
-  bpf_rb_root: ASYNC_MAPS,
+  bpf_list_head: ROOT_MAPS,
+  bpf_rb_root: ROOT_MAPS,
 };
 
 /**

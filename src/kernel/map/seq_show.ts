@@ -18,6 +18,7 @@ const SHOWN: ReadonlySet<number> = new Set([
   ...ARRAYS,
   ...PER_CPU,
   BPF_MAP_TYPE.HASH,
+  BPF_MAP_TYPE.RHASH,
   BPF_MAP_TYPE.LRU_HASH,
   BPF_MAP_TYPE.STRUCT_OPS,
 ]);

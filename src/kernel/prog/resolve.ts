@@ -64,6 +64,7 @@ const SLEEPABLE_MAPS: ReadonlySet<number> = new Set([
 ]);
 const MORE_SLEEPABLE_MAPS: ReadonlySet<number> = new Set([
   ...SLEEPABLE_MAPS,
+  BPF_MAP_TYPE.RHASH,
   BPF_MAP_TYPE.LPM_TRIE,
   BPF_MAP_TYPE.INSN_ARRAY,
   BPF_MAP_TYPE.PROG_ARRAY,

@@ -14,7 +14,7 @@ import type { BpfProg } from '../prog/prog.js';
 import type { RcuSection } from '../rcu.js';
 import type { OpArg, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
-import type { FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
+import type { ArgTag, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
 
 // As in src/vm/vm.ts: read where there may be no stack left for a call.
 const CUR_CTX = abi.CUR_CTX >>> 2;
@@ -87,7 +87,10 @@ export class StructOpsCall {
     this.enter = kernel.vm.enter;
     this.vmProg = prog.vm;
     this.handle = (prog.vm as LoadedProg).handle;
-    this.#args = member.model.args.map(argOf);
+    // A range that is empty: arena pointers never go the quick way.
+    this.#args = member.model.args.map((arg) =>
+      isArena(arg.tag) ? { ...argOf({ ...arg, kind: 'u64' }), min: 1, max: 0 } : argOf(arg),
+    );
     this.#guarded = prog.aux.priv_stack_requested;
     this.ret = kindCode(member.model.ret);
     this.#refs = member.model.args
@@ -259,7 +262,19 @@ export class StructOpsCall {
     return `struct_ops ${this.desc.name}.${this.member.name}`;
   }
 
-  #store(context: GuestPtr, arg: Arg, value: OpArg | undefined): void {
+  /**
+   * A pointer into the arena reaches the program as the low half of its user address (kernel: save_args, arch/x86/net/bpf_jit_comp.c);
+   * NULL stays NULL.
+   */
+  #arenaArg(value: OpArg | undefined): OpArg | undefined {
+    const ptr = typeof value === 'object' ? value?.ptr : value;
+    const arena = this.prog.aux.arena;
+    if (typeof ptr !== 'number' || ptr <= 0 || !arena) return value;
+    return Number(this.vm.exports.castUser(arena.handle, this.#memory.address(ptr)) & 0xffffffffn);
+  }
+
+  #store(context: GuestPtr, arg: Arg, given: OpArg | undefined): void {
+    const value = isArena(arg.tag) ? this.#arenaArg(given) : given;
     const wrong = storeArg(this.#memory, context + arg.slot * 8, arg, value);
     if (wrong !== '') {
       throw new InputError(`${this.#name}: argument ${arg.name} (${arg.kind}) cannot be ${wrong}`);
@@ -328,6 +343,10 @@ export class StructOpsCall {
     this.prog.aux.recursion_detected?.(this.prog);
     return false;
   }
+}
+
+function isArena(tag: ArgTag | undefined): boolean {
+  return tag === 'arena' || tag === 'arena_nullable';
 }
 
 /** Name of the struct that a pointer type points to. */
