@@ -1,3 +1,5 @@
+import { EventQueue, QueuedEvent } from './event_queue.js';
+
 /** Something that happens at a time; see Clock.schedule. */
 export interface ClockEvent {
   /** Nanoseconds since boot. */
@@ -8,27 +10,26 @@ export interface ClockEvent {
   cancel(): boolean;
 }
 
-class Entry implements ClockEvent {
-  /** Place in the heap, -1 when it is not there. */
-  index = -1;
-
+/** Something that happens again and again; see Clock.timer. */
+export class Timer extends QueuedEvent implements ClockEvent {
   constructor(
     private readonly clock: Clock,
-    readonly time: number,
-    readonly sequence: number,
-    readonly action: () => void,
-  ) {}
+    action: () => void,
+  ) {
+    super(action);
+  }
 
   get pending(): boolean {
     return this.index >= 0;
   }
 
-  cancel(): boolean {
-    return this.clock.drop(this);
+  /** Has it happen at `time`, as if it were scheduled now. Throws RangeError for what is no time. */
+  arm(time: number): void {
+    this.clock.arm(this, time);
   }
 
-  before(other: Entry): boolean {
-    return this.time < other.time || (this.time === other.time && this.sequence < other.sequence);
+  cancel(): boolean {
+    return this.clock.drop(this);
   }
 }
 
@@ -38,9 +39,7 @@ class Entry implements ClockEvent {
  */
 export class Clock {
   #now: number;
-  #sequence = 0;
-  /** Binary heap, the earliest first. */
-  readonly #heap: Entry[] = [];
+  readonly #queue = new EventQueue();
   /** Events that have happened. */
   fired = 0;
 
@@ -55,21 +54,24 @@ export class Clock {
 
   /** Time of the earliest event, Infinity if none waits. */
   get nextEvent(): number {
-    return this.#heap[0]?.time ?? Infinity;
+    return this.#queue.first?.time ?? Infinity;
   }
 
   /** Events that wait. */
   get pending(): number {
-    return this.#heap.length;
+    return this.#queue.size;
   }
 
   /** Has `action` done at `time`, at once on the next advance if that is past. Throws RangeError for what is no time. */
   schedule(time: number, action: () => void): ClockEvent {
-    if (!Number.isSafeInteger(time)) throw new RangeError(`clock: ${time} is no time`);
-    const entry = new Entry(this, Math.max(time, this.#now), this.#sequence++, action);
-    this.#heap.push(entry);
-    this.#up(entry, this.#heap.length - 1);
-    return entry;
+    const timer = new Timer(this, action);
+    this.arm(timer, time);
+    return timer;
+  }
+
+  /** For what happens often: an event that waits for nothing yet. */
+  timer(action: () => void): Timer {
+    return new Timer(this, action);
   }
 
   advance(ns: number): void {
@@ -84,57 +86,37 @@ export class Clock {
     if (!Number.isSafeInteger(time) || time < this.#now) {
       throw new RangeError(`clock: cannot move from ${this.#now} to ${time}`);
     }
-    for (let first = this.#heap[0]; first !== undefined && first.time <= time; first = this.#heap[0]) {
-      this.drop(first);
-      this.#now = Math.max(first.time, this.#now);
-      this.fired++;
-      first.action();
-    }
+    this.#run(time);
     // An event may itself have moved the clock.
     this.#now = Math.max(time, this.#now);
   }
 
-  /** @internal Takes an entry out of the heap. */
-  drop(entry: Entry): boolean {
-    const { index } = entry;
-    if (index < 0) return false;
-    entry.index = -1;
-    const last = this.#heap.pop()!;
-    if (last !== entry) {
-      this.#up(last, index);
-      this.#down(last, last.index);
-    }
+  /** Moves to the next event's time, if that is not after `limit`, and does what is due there. False if there is none. */
+  advanceToNext(limit: number): boolean {
+    const first = this.#queue.first;
+    if (first === undefined || first.time > limit) return false;
+    this.#run(first.time);
     return true;
   }
 
-  #put(entry: Entry, index: number): void {
-    this.#heap[index] = entry;
-    entry.index = index;
+  #run(time: number): void {
+    const queue = this.#queue;
+    for (let first = queue.first; first !== undefined && first.time <= time; first = queue.first) {
+      queue.remove(first);
+      if (first.time > this.#now) this.#now = first.time;
+      this.fired++;
+      first.action();
+    }
   }
 
-  #up(entry: Entry, from: number): void {
-    let index = from;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = this.#heap[parent]!;
-      if (!entry.before(above)) break;
-      this.#put(above, index);
-      index = parent;
-    }
-    this.#put(entry, index);
+  /** @internal */
+  arm(timer: Timer, time: number): void {
+    if (!Number.isSafeInteger(time)) throw new RangeError(`clock: ${time} is no time`);
+    this.#queue.arm(timer, time < this.#now ? this.#now : time);
   }
 
-  #down(entry: Entry, from: number): void {
-    const heap = this.#heap;
-    let index = from;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.before(heap[child]!)) child++;
-      if (!heap[child]!.before(entry)) break;
-      this.#put(heap[child]!, index);
-      index = child;
-    }
-    this.#put(entry, index);
+  /** @internal */
+  drop(timer: Timer): boolean {
+    return this.#queue.remove(timer);
   }
 }

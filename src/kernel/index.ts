@@ -1,4 +1,4 @@
-export { Clock, type ClockEvent } from './clock.js';
+export { Clock, type ClockEvent, Timer } from './clock.js';
 export { type FaultPlace, ProgramFault } from './fault.js';
 export { hzOf, jiffies64 } from './jiffies.js';
 export { Kernel, type ObjectOptions } from './kernel.js';

@@ -1,13 +1,15 @@
 import { VmtableError } from '../errors.js';
 import type { OpArg } from '../kernel/types.js';
 import { KF } from './kf_groups.js';
+import { OP, OP_NAMES, type Op, type OpName } from './op_names.js';
 import type { ScxRq } from './rq.js';
-import type { OpName, ScxSched } from './sched.js';
+import type { ScxSched } from './sched.js';
 import type { ScxTask } from './task.js';
 
 /** One running op. */
 export class OpFrame {
-  op: OpName | '' = '';
+  /** -1 outside of any. */
+  op: Op | -1 = -1;
   sched: ScxSched | null = null;
   /** Groups of kfuncs that it and the ops around it allow, ored (current->scx.kf_mask, before 7.0). */
   mask = 0;
@@ -19,26 +21,18 @@ export class OpFrame {
 }
 
 /** Groups of kfuncs that ops allow (SCX_CALL_OP's first argument, before 7.0); the others allow SCX_KF_REST. */
-const MASKS: Readonly<Partial<Record<OpName, number>>> = {
-  select_cpu: KF.ENQUEUE | KF.SELECT_CPU,
-  enqueue: KF.ENQUEUE,
-  dispatch: KF.DISPATCH,
-  cpu_release: KF.CPU_RELEASE,
-  init: KF.UNLOCKED,
-  exit: KF.UNLOCKED,
-  init_task: KF.UNLOCKED,
-  dump: KF.UNLOCKED,
-  cgroup_init: KF.UNLOCKED,
-  cgroup_exit: KF.UNLOCKED,
-  cgroup_prep_move: KF.UNLOCKED,
-  cgroup_move: KF.UNLOCKED,
-  cgroup_cancel_move: KF.UNLOCKED,
-  cgroup_set_weight: KF.UNLOCKED,
-  cgroup_set_bandwidth: KF.UNLOCKED,
-  cgroup_set_idle: KF.UNLOCKED,
-  cpu_online: KF.UNLOCKED,
-  cpu_offline: KF.UNLOCKED,
-};
+const MASKS: Int32Array = new Int32Array(OP_NAMES.length).fill(KF.REST);
+MASKS[OP.select_cpu] = KF.ENQUEUE | KF.SELECT_CPU;
+MASKS[OP.enqueue] = KF.ENQUEUE;
+MASKS[OP.dispatch] = KF.DISPATCH;
+MASKS[OP.cpu_release] = KF.CPU_RELEASE;
+for (const op of [
+  ...[OP.init, OP.exit, OP.init_task, OP.dump, OP.cpu_online, OP.cpu_offline],
+  ...[OP.cgroup_init, OP.cgroup_exit, OP.cgroup_prep_move, OP.cgroup_move, OP.cgroup_cancel_move],
+  ...[OP.cgroup_set_weight, OP.cgroup_set_bandwidth, OP.cgroup_set_idle],
+]) {
+  MASKS[op] = KF.UNLOCKED;
+}
 
 /** Told of calls of ops; a call within another one begins and ends within it. */
 export interface OpTracer {
@@ -47,16 +41,19 @@ export interface OpTracer {
   end(op: OpName, sched: ScxSched, result: number | bigint | boolean | undefined): void;
 }
 
+/** Told after a call what it cost, while the kernel counts that (statistics are on): insns, and ns of the host. */
+export type OpMeter = (op: Op, insns: number, ns: number) => void;
+
+type OpResult = number | bigint | boolean | undefined;
+
 /** Ops in progress, innermost last, and how one is called (SCX_CALL_OP and its like). */
 export class OpCalls {
-  readonly #frames: OpFrame[] = [new OpFrame()];
+  /** The innermost op, or an empty frame outside of any. */
+  frame = new OpFrame();
+  readonly #frames: OpFrame[] = [this.frame];
   #depth = 0;
   readonly tracers: OpTracer[] = [];
-
-  /** The innermost op, or an empty frame outside of any. */
-  get frame(): OpFrame {
-    return this.#frames[this.#depth]!;
-  }
+  meter: OpMeter | null = null;
 
   get running(): boolean {
     return this.#depth > 0;
@@ -73,7 +70,7 @@ export class OpCalls {
    */
   call(
     sched: ScxSched,
-    name: OpName,
+    op: Op,
     rq: ScxRq | null,
     task0: ScxTask | null,
     task1: ScxTask | null,
@@ -81,35 +78,47 @@ export class OpCalls {
     a1?: OpArg,
     a2?: OpArg,
     a3?: OpArg,
-  ): number | bigint | boolean | undefined {
-    const op = sched.live[name];
-    if (op === undefined || sched.fault !== undefined) return undefined;
+  ): OpResult {
+    const callable = sched.live[op];
+    if (callable === undefined || sched.fault !== undefined) return undefined;
     const outer = this.frame;
-    this.#depth++;
-    this.#frames[this.#depth] ??= new OpFrame();
-    const frame = this.#frames[this.#depth]!;
-    frame.op = name;
+    const frame = this.#frames[++this.#depth] ?? this.#newFrame();
+    this.frame = frame;
+    frame.op = op;
     frame.sched = sched;
-    frame.mask = outer.mask | (MASKS[name] ?? KF.REST);
+    frame.mask = outer.mask | (MASKS[op] as number);
     frame.rq = rq ?? outer.rq;
     frame.task0 = task0;
     frame.task1 = task1;
-    const { tracers } = this;
-    for (let i = 0; i < tracers.length; i++) tracers[i]!.begin(name, sched, [a0, a1, a2, a3]);
-    let result: number | bigint | boolean | undefined;
+    const { stats } = callable;
+    const { insns, ns } = stats;
+    const traced = this.tracers.length > 0;
+    if (traced) for (const tracer of this.tracers) tracer.begin(OP_NAMES[op]!, sched, [a0, a1, a2, a3]);
+    let result: OpResult;
     try {
-      result = op(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
-      return result;
+      result = callable(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
     } catch (error) {
-      if (!(error instanceof VmtableError)) throw error;
-      sched.fault = error;
-      sched.error(`ops.${name}(): ${error.message}`);
-      return undefined;
+      this.#failed(sched, op, error);
     } finally {
       this.#depth--;
+      this.frame = outer;
       frame.task0 = null;
       frame.task1 = null;
-      for (let i = 0; i < tracers.length; i++) tracers[i]!.end(name, sched, result);
     }
+    if (stats.insns !== insns) this.meter?.(op, stats.insns - insns, stats.ns - ns);
+    if (traced) for (const tracer of this.tracers) tracer.end(OP_NAMES[op]!, sched, result);
+    return result;
+  }
+
+  #newFrame(): OpFrame {
+    const frame = new OpFrame();
+    this.#frames.push(frame);
+    return frame;
+  }
+
+  #failed(sched: ScxSched, op: Op, error: unknown): void {
+    if (!(error instanceof VmtableError)) throw error;
+    sched.fault = error;
+    sched.error(`ops.${OP_NAMES[op]}(): ${error.message}`);
   }
 }

@@ -1,5 +1,6 @@
 import type { CpuMax, KernelCgroup } from '../kernel/model/cgroup.js';
 import { callObject } from './objects.js';
+import { OP, type Op } from './op_names.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
 import type { ScxTask } from './task.js';
@@ -50,7 +51,7 @@ export class CgroupHooks {
         bw_burst_us: burstUs,
         sched_idle: cgroup.cpuIdle ? 1 : 0,
       });
-      result = calls.call(sched, 'cgroup_init', null, null, null, cgroup.ptr, args.ptr);
+      result = calls.call(sched, OP.cgroup_init, null, null, null, cgroup.ptr, args.ptr);
       args.free();
     }
     const err = result === undefined ? 0 : Number(result);
@@ -63,7 +64,7 @@ export class CgroupHooks {
     this.#enabled = false;
     const order = [...this.scx.kernel.cgroups.values()].filter((cgroup) => this.#inited.has(cgroup));
     for (const cgroup of postOrder(order)) {
-      this.scx.calls.call(sched, 'cgroup_exit', null, null, null, cgroup.ptr);
+      this.scx.calls.call(sched, OP.cgroup_exit, null, null, null, cgroup.ptr);
     }
     this.#inited.clear();
   }
@@ -82,7 +83,7 @@ export class CgroupHooks {
   offline(cgroup: KernelCgroup): void {
     const { root } = this.scx;
     if (!this.#inited.delete(cgroup) || !this.#enabled || !root) return;
-    this.scx.calls.call(root, 'cgroup_exit', null, null, null, cgroup.ptr);
+    this.scx.calls.call(root, OP.cgroup_exit, null, null, null, cgroup.ptr);
   }
 
   // ---- Moves
@@ -99,7 +100,7 @@ export class CgroupHooks {
       if (from === to.cpuCgroup || task.sched !== root) continue;
       const result = this.scx.calls.call(
         root,
-        'cgroup_prep_move',
+        OP.cgroup_prep_move,
         null,
         null,
         null,
@@ -124,7 +125,7 @@ export class CgroupHooks {
     task.movingFrom = 0;
     if (!this.#enabled || !root || from === 0) return;
     const rq = this.scx.rq(task.cpu);
-    this.scx.callTask(root, 'cgroup_move', rq, task, from, task.kernelTask.cgroup.cpuCgroup.ptr);
+    this.scx.callTask(root, OP.cgroup_move, rq, task, from, task.kernelTask.cgroup.cpuCgroup.ptr);
   }
 
   /** scx_cgroup_cancel_attach: the move failed after canAttach. */
@@ -134,7 +135,7 @@ export class CgroupHooks {
       const from = task.movingFrom;
       task.movingFrom = 0;
       if (!this.#enabled || !root || from === 0) continue;
-      this.scx.calls.call(root, 'cgroup_cancel_move', null, null, null, task.ptr, from, to.cpuCgroup.ptr);
+      this.scx.calls.call(root, OP.cgroup_cancel_move, null, null, null, task.ptr, from, to.cpuCgroup.ptr);
     }
   }
 
@@ -144,14 +145,14 @@ export class CgroupHooks {
   setWeight(cgroup: KernelCgroup, weight: number): void {
     const changed = cgroup.weight !== weight;
     this.scx.kernel.cgroups.setWeight(cgroup, weight);
-    if (changed) this.#tell(cgroup, 'cgroup_set_weight', weight);
+    if (changed) this.#tell(cgroup, OP.cgroup_set_weight, weight);
   }
 
   /** scx_group_set_idle: cpu.idle. */
   setIdle(cgroup: KernelCgroup, idle: boolean): void {
     const changed = cgroup.cpuIdle !== idle;
     this.scx.kernel.cgroups.setIdle(cgroup, idle);
-    if (changed || !this.scx.consts.subScheds) this.#tell(cgroup, 'cgroup_set_idle', idle);
+    if (changed || !this.scx.consts.subScheds) this.#tell(cgroup, OP.cgroup_set_idle, idle);
   }
 
   /** scx_group_set_bandwidth: cpu.max and cpu.max.burst. */
@@ -163,7 +164,7 @@ export class CgroupHooks {
     const { root, calls } = this.scx;
     calls.call(
       root!,
-      'cgroup_set_bandwidth',
+      OP.cgroup_set_bandwidth,
       null,
       null,
       null,
@@ -178,7 +179,7 @@ export class CgroupHooks {
     return this.#enabled && this.scx.root !== null && cgroup.taskGroup !== 0;
   }
 
-  #tell(cgroup: KernelCgroup, op: 'cgroup_set_weight' | 'cgroup_set_idle', value: number | boolean): void {
+  #tell(cgroup: KernelCgroup, op: Op, value: number | boolean): void {
     if (this.#mayTell(cgroup)) this.scx.calls.call(this.scx.root!, op, null, null, null, cgroup.ptr, value);
   }
 }

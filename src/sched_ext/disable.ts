@@ -1,5 +1,6 @@
 import { QUEUE } from './core.js';
 import { exitInfoObject } from './objects.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -140,15 +141,15 @@ export class Disable {
     this.scx.enabled = false;
     // What is live is cleared after the tasks have gone: ops.exit is looked up in the vtable.
     const { exit: exitOp } = sched.ops;
-    for (const op of Object.keys(sched.live)) delete sched.live[op as keyof typeof sched.live];
+    sched.live.fill(undefined);
     idle.disable();
     this.#log(sched);
     if (exitOp) {
-      sched.live.exit = exitOp;
+      sched.live[OP.exit] = exitOp;
       const info = exitInfoObject(kernel, sched, exit);
-      calls.call(sched, 'exit', null, null, null, info.ptr);
+      calls.call(sched, OP.exit, null, null, null, info.ptr);
       info.free();
-      delete sched.live.exit;
+      sched.live[OP.exit] = undefined;
     }
     sched.dead = true;
     watchdog.stop();

@@ -1,5 +1,6 @@
 import { hasFlag, hex64, orFlags } from './bits.js';
 import { DSQ_BYPASS, DSQ_LOCAL, DSQ_USER, type Dsq } from './dsq.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -314,7 +315,7 @@ export class Dispatch {
     const { inCustody } = this.scx.consts.task;
     if (!task.has(inCustody) || task.sticky >= 0) return;
     task.clearFlags(inCustody);
-    this.scx.callTask(sched, 'dequeue', rq, task, deqFlags);
+    this.scx.callTask(sched, OP.dequeue, rq, task, deqFlags);
   }
 
   /** What an insert into a local queue does to its CPU (rq_owned_post_enq; before [N] local_dsq_post_enq). */

@@ -1,5 +1,6 @@
 import type { ExitInfo } from './exit.js';
 import { dumpContext } from './objects.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -43,7 +44,7 @@ export class DumpWriter {
       out.push(`${current.label} triggered exit kind ${exit.kind}${onCpu}:`);
       out.push(`  ${exit.reason} (${exit.message})`, '', 'Backtrace:');
     }
-    if (sched.has('dump')) this.#collect(out, '', () => calls.call(sched, 'dump', null, null, null, context.ptr));
+    if (sched.has(OP.dump)) this.#collect(out, '', () => calls.call(sched, OP.dump, null, null, null, context.ptr));
     out.push('', 'CPU states', '----------');
     for (const cpu of this.#order(sched, exit)) this.#dumpCpu(sched, out, context.ptr, this.scx.rq(cpu));
     if (consts.eventNames.length > 0) {
@@ -65,7 +66,7 @@ export class DumpWriter {
   #dumpCpu(sched: ScxSched, all: string[], context: number, rq: ScxRq): void {
     const { consts, calls } = this.scx;
     const idle = !rq.runnableFirst && rq.curr.cls === CLASS.idle;
-    if (idle && !sched.has('dump_cpu')) return;
+    if (idle && !sched.has(OP.dump_cpu)) return;
     const { curr } = rq;
     const sync = consts.subScheds ? `ksync=${rq.kickSync}` : `pnt_seq=${rq.kickSync}`;
     const cpu = String(rq.cpu).padEnd(4);
@@ -83,9 +84,9 @@ export class DumpWriter {
     ];
     for (const [name, cpus] of masks) if (cpus.size > 0) out.push(`${name}: ${this.#bitmap((c) => cpus.has(c))}`);
     const plain = out.length;
-    if (sched.has('dump_cpu')) {
+    if (sched.has(OP.dump_cpu)) {
       this.#collect(out, '  ', () =>
-        calls.call(sched, 'dump_cpu', rq, null, null, context, this.scx.cpuArg(rq.cpu), idle),
+        calls.call(sched, OP.dump_cpu, rq, null, null, context, this.scx.cpuArg(rq.cpu), idle),
       );
     }
     if (idle && out.length === plain) return;
@@ -116,8 +117,8 @@ export class DumpWriter {
       out.push(place, `      dsq_vtime=${task.vtime} slice=${sliceText(task.slice)} weight=${task.weight}`);
       out.push(`      cpus=${cpus} no_mig=${task.migrationDisabled ? 1 : 0}`);
     }
-    if (sched.has('dump_task')) {
-      this.#collect(out, '    ', () => calls.call(sched, 'dump_task', rq, task, null, context, task.ptr));
+    if (sched.has(OP.dump_task)) {
+      this.#collect(out, '    ', () => calls.call(sched, OP.dump_task, rq, task, null, context, task.ptr));
     }
   }
 

@@ -1,7 +1,8 @@
 import { ERRNO, ErrnoError } from '../errno.js';
 import { CidTables } from './cid.js';
 import { QUEUE } from './core.js';
-import type { OpName, ScxSched } from './sched.js';
+import { OP, type OpName } from './op_names.js';
+import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
 import { CLASS } from './task.js';
 import { errnoOf } from './task_states.js';
@@ -41,7 +42,7 @@ export class Enable {
     const { consts, disabling, watchdog } = this.scx;
     if (consts.subScheds) watchdog.start(sched);
     this.scx.idle.enable(sched);
-    for (const op of ALWAYS_OPS) if (sched.ops[op]) sched.live[op] = sched.ops[op];
+    this.#makeLive(sched, (op) => ALWAYS_OPS.includes(op));
     const err = this.#initialize(sched);
     if (err !== 0) return err;
     if (!consts.subScheds) watchdog.start(sched);
@@ -69,7 +70,7 @@ export class Enable {
 
   #makeLive(sched: ScxSched, which: (op: OpName) => boolean): void {
     for (const [name, op] of Object.entries(sched.ops)) {
-      if (op && which(name as OpName)) sched.live[name as OpName] = op;
+      if (op && which(name as OpName)) sched.live[OP[name as OpName]] = op;
     }
   }
 
@@ -80,8 +81,8 @@ export class Enable {
       const shardSize = Number(sched.kdata.get('cid_shard_size'));
       const tables = new CidTables(core.topology, (cpu) => core.online(cpu), shardSize);
       sched.cids = tables;
-      if (sched.form === 'cid' && sched.live.init_cids) {
-        const err = errnoOf(sched, 'init_cids', calls.call(sched, 'init_cids', null, null, null));
+      if (sched.form === 'cid' && sched.has(OP.init_cids)) {
+        const err = errnoOf(sched, 'init_cids', calls.call(sched, OP.init_cids, null, null, null));
         if (err !== 0) return this.#fail(sched, `ops.init_cids() failed (${err})`, err);
       }
       this.scx.cids = tables;
@@ -92,8 +93,8 @@ export class Enable {
         return -error.errno;
       }
     }
-    if (sched.live.init) {
-      const err = errnoOf(sched, 'init', calls.call(sched, 'init', null, null, null));
+    if (sched.has(OP.init)) {
+      const err = errnoOf(sched, 'init', calls.call(sched, OP.init, null, null, null));
       if (err !== 0) return this.#fail(sched, `ops.init() failed (${err})`, err);
       if (sched.fault !== undefined) return -ERRNO.EFAULT;
       sched.initialized = true;

@@ -1,6 +1,7 @@
 import { hasFlag, orFlags } from './bits.js';
 import { QUEUE } from './core.js';
 import type { Dsq } from './dsq.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -49,7 +50,7 @@ export class Enqueue {
       if (!task.migrating) {
         const { ignoreCaps } = consts.enq;
         const shown = restored && ignoreCaps !== 0n ? BigInt(enqFlags) | ignoreCaps : enqFlags;
-        this.scx.callTask(sched, 'runnable', rq, task, shown);
+        this.scx.callTask(sched, OP.runnable, rq, task, shown);
       }
       this.doEnqueue(rq, task, enqFlags, sticky);
     }
@@ -93,14 +94,14 @@ export class Enqueue {
       this.#fallback(sched, rq, rq.local, task, enqFlags);
       return;
     }
-    if (!sched.has('enqueue')) {
+    if (!sched.has(OP.enqueue)) {
       this.#fallback(sched, rq, dispatch.globalDsq(sched, task.cpu), task, enqFlags);
       return;
     }
     task.qseq = (task.qseq + 1) >>> 0 || 1;
     task.opsState = OPSS_QUEUEING;
     dispatch.directTask = task;
-    this.scx.callTask(sched, 'enqueue', rq, task, enqFlags);
+    this.scx.callTask(sched, OP.enqueue, rq, task, enqFlags);
     dispatch.directTask = null;
     if (task.verdict.set) {
       dispatch.direct(sched, task, enqFlags);
@@ -163,7 +164,7 @@ export class Enqueue {
       dispatch.leaveCustody(sched, rq, task, deqFlags);
       return;
     }
-    if (held) this.scx.callTask(sched, 'dequeue', rq, task, deqFlags);
+    if (held) this.scx.callTask(sched, OP.dequeue, rq, task, deqFlags);
     task.opsState = OPSS_NONE;
   }
 
@@ -175,11 +176,11 @@ export class Enqueue {
     const sleeps = (flags & QUEUE.sleep) !== 0;
     const deqFlags = sleeps ? flags : orFlags(flags, consts.deq.schedChange);
     this.opsDequeue(rq, task, deqFlags);
-    if (rq.curr === task && sched.has('stopping')) {
+    if (rq.curr === task && sched.has(OP.stopping)) {
       this.scx.pick.updateCurr(rq);
-      this.scx.callTask(sched, 'stopping', rq, task, false);
+      this.scx.callTask(sched, OP.stopping, rq, task, false);
     }
-    if (!task.migrating) this.scx.callTask(sched, 'quiescent', rq, task, deqFlags);
+    if (!task.migrating) this.scx.callTask(sched, OP.quiescent, rq, task, deqFlags);
     if (sleeps) task.setFlags(consts.task.dequeuedForSleep);
     else task.clearFlags(consts.task.dequeuedForSleep);
     task.clearFlags(consts.task.queued);

@@ -1,4 +1,5 @@
 import { QUEUE } from './core.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { SchedExt } from './sched_ext.js';
 
@@ -22,7 +23,7 @@ export class Hotplug {
     if (!root) return;
     if (this.scx.enabled) idle.updateTopology(root);
     cidMasks.refreshOnline((cpu) => (cpu === rq.cpu ? online : core.active(cpu)));
-    const op = online ? 'cpu_online' : 'cpu_offline';
+    const op = online ? OP.cpu_online : OP.cpu_offline;
     if (root.has(op)) {
       this.scx.calls.call(root, op, null, null, null, this.scx.cpuArg(rq.cpu));
       return;

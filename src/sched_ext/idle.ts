@@ -1,5 +1,6 @@
 import type { Cpumasks } from '../kernel/model/cpumask.js';
 import type { GuestPtr } from '../vm/types.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -127,7 +128,8 @@ export class Idle {
     const owed = idle && rq.hasFlags(rootIdleRenotify);
     if (transition || owed) {
       rq.flags &= ~rootIdleRenotify;
-      if (!rq.bypassing) this.scx.calls.call(root, 'update_idle', rq, null, null, this.scx.cpuArg(rq.cpu), idle);
+      if (!rq.bypassing)
+        this.scx.calls.call(root, OP.update_idle, rq, null, null, this.scx.cpuArg(rq.cpu), idle);
     }
     if (!consts.idleMasksFirst && this.enabled && reachesMasks) this.#track(rq.cpu, idle);
   }

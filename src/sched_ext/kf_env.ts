@@ -2,6 +2,7 @@ import { ERRNO } from '../errno.js';
 import { VmtableError } from '../errors.js';
 import type { GuestPtr, HostCall, HostFn } from '../vm/types.js';
 import { KF, KF_RQ_LOCKED } from './kf_groups.js';
+import { OP_NAMES } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -95,7 +96,7 @@ export class KfEnv {
   /** Stops a program that no verifier lets in. */
   refuse(call: HostCall): never {
     const { op } = this.scx.calls.frame;
-    const where = op ? `ops.${op}` : 'a program outside of the scheduler';
+    const where = op >= 0 ? `ops.${OP_NAMES[op]}` : 'a program outside of the scheduler';
     return call.fail(new VmtableError(`this kernel's verifier refuses a program that calls it from ${where}`));
   }
 }

@@ -2,6 +2,7 @@ import { ERRNO } from '../errno.js';
 import type { HostCall } from '../vm/types.js';
 import { TOPO_FIELDS } from './cid.js';
 import { type KfEnv, type KfuncTable, NO_DEVICE } from './kf_env.js';
+import { OP } from './op_names.js';
 import type { ScxSched } from './sched.js';
 
 /** CPUs and, in the cid form, their topological ids: kick, performance, who runs where, how many there are. */
@@ -75,7 +76,7 @@ export function cpuKfuncs(env: KfEnv): KfuncTable {
       const at = call.mem(arg, 4 * count, false);
       return Array.from({ length: count }, (_, i) => call.memory.s32(at + 4 * i));
     };
-    if (scx.calls.frame.op !== 'init_cids' || !cids) env.refuse(call);
+    if (scx.calls.frame.op !== OP.init_cids || !cids) env.refuse(call);
     const [cpus, shards] = [call.u32(1), call.u32(3)];
     const cpuToCid = cpus === scx.cpus ? words(0, cpus) : new Array<number>(cpus).fill(0);
     const shardStart = shards > 0 && shards <= scx.cpus ? words(2, shards) : new Array<number>(shards).fill(0);

@@ -1,5 +1,6 @@
 import { hasFlag } from './bits.js';
 import { callObject } from './objects.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { SchedExt } from './sched_ext.js';
 import { CLASS, classAbove, type SchedClass, type ScxTask, SLICE_INF } from './task.js';
@@ -118,8 +119,8 @@ export class Pick {
     const root = this.scx.root!;
     const prev = rq.curr;
     if (root.cpuPreempt && rq.cpuReleased) {
-      if (root.has('cpu_acquire')) {
-        this.scx.calls.call(root, 'cpu_acquire', rq, null, null, this.scx.cpuArg(rq.cpu), 0);
+      if (root.has(OP.cpu_acquire)) {
+        this.scx.calls.call(root, OP.cpu_acquire, rq, null, null, this.scx.cpuArg(rq.cpu), 0);
       }
       rq.cpuReleased = false;
     }
@@ -150,12 +151,12 @@ export class Pick {
     if (rq.bypassing) {
       return consts.bypassDsqs && dispatch.consume(root, rq, root.bypassDsqs[rq.cpu]!, 0) ? LOCAL : NONE;
     }
-    if (!root.has('dispatch') || !rq.hasFlags(consts.rq.online)) return NONE;
+    if (!root.has(OP.dispatch) || !rq.hasFlags(consts.rq.online)) return NONE;
     root.dispatchCpu = rq.cpu;
     for (let left = consts.maxDispatchLoops; ; ) {
       root.dispatched = 0;
       const task = prevIsExt ? prev : null;
-      calls.call(root, 'dispatch', rq, null, null, this.scx.cpuArg(rq.cpu), task ? task.ptr : 0);
+      calls.call(root, OP.dispatch, rq, null, null, this.scx.cpuArg(rq.cpu), task ? task.ptr : 0);
       dispatch.flush(root, rq);
       if (this.#mayGoOn(prev)) return PREV;
       if (rq.local.nr > 0) return LOCAL;
@@ -179,7 +180,7 @@ export class Pick {
     if (queued) {
       enqueue.opsDequeue(rq, task, consts.deq.coreSchedExec);
       dispatch.takeOff(rq, task);
-      this.scx.callTask(sched, 'running', rq, task);
+      this.scx.callTask(sched, OP.running, rq, task);
     }
     enqueue.clearRunnable(task, true);
     this.#applySliceRequest(task);
@@ -194,7 +195,7 @@ export class Pick {
     rq.kickSync++;
     this.updateCurr(rq);
     if (task.has(consts.task.queued)) {
-      this.scx.callTask(sched, 'stopping', rq, task, true);
+      this.scx.callTask(sched, OP.stopping, rq, task, true);
       enqueue.setRunnable(rq, task);
       if (task.slice > 0 && !rq.bypassing) {
         if (consts.task.immed !== 0 && task.has(consts.task.immed)) {
@@ -217,10 +218,10 @@ export class Pick {
   #switchClass(rq: ScxRq, next: ScxTask): void {
     const { root } = this.scx;
     if (!root?.cpuPreempt || classAbove(CLASS.ext, next.cls) || rq.cpuReleased) return;
-    if (root.has('cpu_release')) {
+    if (root.has(OP.cpu_release)) {
       const reason = PREEMPT_REASON[next.cls] ?? PREEMPT_UNKNOWN;
       const args = callObject(this.scx.kernel, 'scx_cpu_release_args', { reason, task: next.ptr });
-      this.scx.calls.call(root, 'cpu_release', rq, null, null, this.scx.cpuArg(rq.cpu), args.ptr);
+      this.scx.calls.call(root, OP.cpu_release, rq, null, null, this.scx.cpuArg(rq.cpu), args.ptr);
       args.free();
     }
     rq.cpuReleased = true;
@@ -232,8 +233,8 @@ export class Pick {
   yieldTask(rq: ScxRq): void {
     const task = rq.curr;
     const sched = task.sched!;
-    if (sched.has('yield')) {
-      this.scx.calls.call(sched, 'yield', rq, task, null, task.ptr, 0);
+    if (sched.has(OP.yield)) {
+      this.scx.calls.call(sched, OP.yield, rq, task, null, task.ptr, 0);
     } else {
       task.slice = 0;
       task.sliceRequest = -1;
@@ -244,8 +245,8 @@ export class Pick {
   yieldTo(rq: ScxRq, to: ScxTask): boolean {
     const from = rq.curr;
     const sched = from.sched!;
-    if (!sched.has('yield') || to.sched !== sched) return false;
-    return this.scx.calls.call(sched, 'yield', rq, from, to, from.ptr, to.ptr) === true;
+    if (!sched.has(OP.yield) || to.sched !== sched) return false;
+    return this.scx.calls.call(sched, OP.yield, rq, from, to, from.ptr, to.ptr) === true;
   }
 
   /** task_tick_scx: the tick finds a task of this class running. */
@@ -257,7 +258,7 @@ export class Pick {
       curr.slice = 0;
       curr.sliceRequest = -1;
     } else {
-      this.scx.callTask(sched, 'tick', rq, curr);
+      this.scx.callTask(sched, OP.tick, rq, curr);
     }
     if (curr.slice === 0) this.scx.core.resched(rq.cpu);
   }
@@ -273,8 +274,8 @@ export class Pick {
   prioLess(a: ScxTask, b: ScxTask): boolean {
     const { sched } = a;
     const bypassing = this.scx.rq(a.cpu).bypassing || this.scx.rq(b.cpu).bypassing;
-    if (sched?.has('core_sched_before') && !bypassing) {
-      return this.scx.calls.call(sched, 'core_sched_before', this.scx.rq(a.cpu), b, a, b.ptr, a.ptr) === true;
+    if (sched?.has(OP.core_sched_before) && !bypassing) {
+      return this.scx.calls.call(sched, OP.core_sched_before, this.scx.rq(a.cpu), b, a, b.ptr, a.ptr) === true;
     }
     const [aRuns, bRuns] = [a.kernelTask.onCpu, b.kernelTask.onCpu];
     if (this.scx.consts.dispatchInPick && aRuns !== bRuns) return aRuns;
@@ -287,11 +288,11 @@ export class Pick {
     const sched = task.sched!;
     if (hasFlag(wakeFlags, consts.wake.exec)) return prevCpu;
     const { bypassing } = this.scx.rq(task.cpu);
-    if (sched.has('select_cpu') && !bypassing) {
+    if (sched.has(OP.select_cpu) && !bypassing) {
       const here = this.scx.rq(this.scx.kernel.currentCpu);
       dispatch.directTask = task;
       here.inSelectCpu = true;
-      const answer = this.scx.callTask(sched, 'select_cpu', null, task, this.scx.cpuArg(prevCpu), wakeFlags);
+      const answer = this.scx.callTask(sched, OP.select_cpu, null, task, this.scx.cpuArg(prevCpu), wakeFlags);
       here.inSelectCpu = false;
       dispatch.directTask = null;
       // A program that was stopped has chosen nothing.

@@ -8,55 +8,13 @@ import type { DsqTable } from './dsq_table.js';
 import { Events } from './events.js';
 import { type ExitInfo, exitInfo } from './exit.js';
 import { opOf, type ScxForm } from './forms.js';
+import { OP_NAMES, type Op, type OpName } from './op_names.js';
 import type { ScxTask } from './task.js';
 import type { Topology } from './topology.js';
 
 const BUILTIN_HI = 0x80000000;
 const GLOBAL_LO = 1;
 const BYPASS_LO = 3;
-
-/** The ops of a scheduler, by the cpu form's names. */
-export type OpName =
-  | 'select_cpu'
-  | 'enqueue'
-  | 'dequeue'
-  | 'dispatch'
-  | 'tick'
-  | 'runnable'
-  | 'running'
-  | 'stopping'
-  | 'quiescent'
-  | 'yield'
-  | 'core_sched_before'
-  | 'set_weight'
-  | 'set_cpumask'
-  | 'update_idle'
-  | 'cpu_acquire'
-  | 'cpu_release'
-  | 'init_task'
-  | 'exit_task'
-  | 'enable'
-  | 'disable'
-  | 'dump'
-  | 'dump_cpu'
-  | 'dump_task'
-  | 'cgroup_init'
-  | 'cgroup_exit'
-  | 'cgroup_prep_move'
-  | 'cgroup_move'
-  | 'cgroup_cancel_move'
-  | 'cgroup_set_weight'
-  | 'cgroup_set_bandwidth'
-  | 'cgroup_set_idle'
-  | 'sub_attach'
-  | 'sub_detach'
-  | 'sub_caps_updated'
-  | 'sub_ecaps_updated'
-  | 'cpu_online'
-  | 'cpu_offline'
-  | 'init_cids'
-  | 'init'
-  | 'exit';
 
 /** An insert of ops.dispatch, kept until the op returns or moves tasks (struct scx_dsp_buf_ent). */
 export interface BufferedInsert {
@@ -80,8 +38,8 @@ export class ScxSched {
   readonly exitDumpLen: number;
   /** By the cpu form's names; all of them, whether they may be called already or not. */
   readonly ops: Readonly<Partial<Record<OpName, StructOpsCallable>>>;
-  /** What may be called by now: hotplug ops before the others, nothing any more at the end (sch->has_op). */
-  readonly live: Partial<Record<OpName, StructOpsCallable>> = {};
+  /** What may be called by now, by OP: hotplug ops before the others, nothing any more at the end (sch->has_op). */
+  readonly live: (StructOpsCallable | undefined)[] = OP_NAMES.map(() => undefined);
   readonly events: Events;
   /** By node. */
   readonly globalDsqs: readonly Dsq[];
@@ -161,7 +119,7 @@ export class ScxSched {
     return dsq;
   }
 
-  has(op: OpName): boolean {
+  has(op: Op): boolean {
     return this.live[op] !== undefined;
   }
 

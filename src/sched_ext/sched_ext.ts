@@ -23,10 +23,11 @@ import { Hotplug } from './hotplug.js';
 import { Idle } from './idle.js';
 import { registerScxKfuncs } from './kfuncs.js';
 import { Kicks } from './kick.js';
+import type { Op } from './op_names.js';
 import { structOpsDef } from './ops.js';
 import { Pick } from './pick.js';
 import { ScxRq } from './rq.js';
-import { type OpName, ScxSched } from './sched.js';
+import { ScxSched } from './sched.js';
 import { CLASS, type SchedClass, ScxTask } from './task.js';
 import { TaskStates } from './task_states.js';
 import { Watchdog } from './watchdog.js';
@@ -179,7 +180,7 @@ export class SchedExt {
   // ---- Calls of ops
 
   /** An op for one task, under its run queue's lock. */
-  callTask(sched: ScxSched, op: OpName, rq: ScxRq | null, task: ScxTask, a1?: OpArg, a2?: OpArg) {
+  callTask(sched: ScxSched, op: Op, rq: ScxRq | null, task: ScxTask, a1?: OpArg, a2?: OpArg) {
     return this.calls.call(sched, op, rq, task, null, task.ptr, a1, a2);
   }
 

@@ -1,6 +1,7 @@
 import { ERRNO } from '../errno.js';
 import { SCHED_POLICY } from '../kernel/model/task.js';
 import { callObject } from './objects.js';
+import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
@@ -104,10 +105,10 @@ export class TaskStates {
   /** __scx_init_task: 0 or -errno. May revert the task's policy where ops.init_task disallows it. */
   initTask(sched: ScxSched, task: ScxTask, fork: boolean): number {
     task.disallow = false;
-    if (sched.has('init_task')) {
+    if (sched.has(OP.init_task)) {
       const cgroup = task.kernelTask.cgroup.cpuCgroup.ptr;
       const args = callObject(this.scx.kernel, 'scx_init_task_args', { fork: fork ? 1 : 0, cgroup });
-      const result = this.scx.calls.call(sched, 'init_task', null, null, null, task.ptr, args.ptr);
+      const result = this.scx.calls.call(sched, OP.init_task, null, null, null, task.ptr, args.ptr);
       args.free();
       const err = errnoOf(sched, 'init_task', result);
       if (err !== 0) return err;
@@ -137,14 +138,14 @@ export class TaskStates {
     if (sched.form === 'cid') {
       const mask = cidMasks.ofTask(rq.cpu, task);
       const args = callObject(this.scx.kernel, 'scx_enable_args', { cmask_arena_addr: mask.user });
-      this.scx.callTask(sched, 'enable', rq, task, args.ptr);
+      this.scx.callTask(sched, OP.enable, rq, task, args.ptr);
       args.free();
       this.setCpumask(sched, rq, task);
     } else {
-      this.scx.callTask(sched, 'enable', rq, task);
+      this.scx.callTask(sched, OP.enable, rq, task);
     }
     if (!consts.subScheds) this.setState(task, consts.task.enabled);
-    this.scx.callTask(sched, 'set_weight', rq, task, task.weight);
+    this.scx.callTask(sched, OP.set_weight, rq, task, task.weight);
     this.setState(task, consts.task.enabled);
   }
 
@@ -155,9 +156,9 @@ export class TaskStates {
 
   /** ops.set_cpumask with the CPUs that the task may use now; ops.set_cmask with an arena cmask of their cids. */
   setCpumask(sched: ScxSched, rq: ScxRq, task: ScxTask): void {
-    if (!sched.has('set_cpumask')) return;
+    if (!sched.has(OP.set_cpumask)) return;
     const mask = sched.form === 'cid' ? this.scx.cidMasks.ofTask(rq.cpu, task).ptr : task.cpusPtr;
-    this.scx.callTask(sched, 'set_cpumask', rq, task, mask);
+    this.scx.callTask(sched, OP.set_cpumask, rq, task, mask);
   }
 
   /** scx_disable_task */
@@ -165,7 +166,7 @@ export class TaskStates {
     const { consts, dispatch } = this.scx;
     const rq = this.scx.rq(task.cpu);
     dispatch.clearVerdict(task);
-    this.scx.callTask(sched, 'disable', rq, task);
+    this.scx.callTask(sched, OP.disable, rq, task);
     this.setState(task, consts.task.ready);
     if (!consts.disableResets) return;
     task.setVtime(0, 0);
@@ -181,10 +182,10 @@ export class TaskStates {
     const state = this.stateOf(task);
     if (state === consts.task.init || state === consts.task.ready || state === consts.task.enabled) {
       if (state === consts.task.enabled) this.#disableTask(sched, task);
-      if (sched.has('exit_task')) {
+      if (sched.has(OP.exit_task)) {
         const cancelled = state === consts.task.init ? 1 : 0;
         const args = callObject(this.scx.kernel, 'scx_exit_task_args', { cancelled });
-        this.scx.callTask(sched, 'exit_task', this.scx.rq(task.cpu), task, args.ptr);
+        this.scx.callTask(sched, OP.exit_task, this.scx.rq(task.cpu), task, args.ptr);
         args.free();
       }
     }
@@ -213,7 +214,7 @@ export class TaskStates {
     if (!sched) return;
     if (this.scx.consts.subScheds && this.stateOf(task) !== this.scx.consts.task.enabled) return;
     task.weight = this.weightOf(task);
-    this.scx.callTask(sched, 'set_weight', rq, task, task.weight);
+    this.scx.callTask(sched, OP.set_weight, rq, task, task.weight);
   }
 
   /** set_cpus_allowed_scx: the CPUs of a task of this class changed; tasks.setCpus has been called. */

@@ -1,4 +1,5 @@
 import { InputError } from '../errors.js';
+import type { Timer } from '../kernel/clock.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
 import { draw } from './duration.js';
@@ -59,6 +60,7 @@ export class Actor implements Iterator<number, void, void> {
   #steps = 0;
   #stepsAt = -1;
   readonly #result: { done: false; value: number } = { done: false, value: 0 };
+  #timer: Timer | null = null;
   readonly #fire = () => this.stage.machine.interrupt(this.stage.machine.cpuOf(this.task), this.#expired);
   readonly #expired = () => {
     this.#over = true;
@@ -218,7 +220,9 @@ export class Actor implements Iterator<number, void, void> {
   #sleepUntil(time: number): number {
     const { machine } = this.stage;
     this.#over = false;
-    this.task.timer = machine.at(time, this.#fire);
+    this.#timer ??= machine.kernel.clock.timer(this.#fire);
+    this.task.timer = this.#timer;
+    machine.armAt(this.#timer, time);
     this.#state = SLEEP;
     return machine.toward(this.task, 'block', machine.costs.syscall);
   }

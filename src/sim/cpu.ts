@@ -1,4 +1,4 @@
-import type { ClockEvent } from '../kernel/clock.js';
+import type { Timer } from '../kernel/clock.js';
 import type { ScxRq } from '../sched_ext/rq.js';
 import type { SimTask } from './sim_task.js';
 
@@ -12,17 +12,17 @@ export class SimCpu {
   needResched = false;
   /** …of what a switch in progress has settled on. */
   reschedNext = false;
-  /** An interrupt that makes it look is on its way. */
-  ipiPending = false;
   /** Work that waits for interrupts to be on. */
   readonly irqWork: (() => void)[] = [];
   /** It spins until these hold (SCX_KICK_WAIT). */
   waits: (() => boolean)[] = [];
   /** Time at which it gets round to a choice that it owes. */
   heldUntil = 0;
-  /** When its task comes to its next point, and the tick. */
-  point: ClockEvent | null = null;
-  tick: ClockEvent | null = null;
+  /** When its task comes to its next point, or it gets round to a choice. */
+  readonly look: Timer;
+  /** An interrupt of another CPU that makes it look, on its way. */
+  readonly ipi: Timer;
+  readonly tick: Timer;
   /** Scheduling cycles that it went through at a time. */
   cycles = 0;
   cyclesAt = -1;
@@ -47,5 +47,10 @@ export class SimCpu {
   constructor(
     readonly id: number,
     readonly rq: ScxRq,
-  ) {}
+    { look, ipi, tick }: { look: Timer; ipi: Timer; tick: Timer },
+  ) {
+    this.look = look;
+    this.ipi = ipi;
+    this.tick = tick;
+  }
 }

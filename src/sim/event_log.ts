@@ -4,7 +4,8 @@ import type { Kernel } from '../kernel/kernel.js';
 import type { OpArg } from '../kernel/types.js';
 import type { OpTracer } from '../sched_ext/call.js';
 import { TYPE_NAME } from '../sched_ext/forms.js';
-import type { OpName, ScxSched } from '../sched_ext/sched.js';
+import type { OpName } from '../sched_ext/op_names.js';
+import type { ScxSched } from '../sched_ext/sched.js';
 import type { HostFn } from '../vm/types.js';
 
 const HALF = 2 ** 32;

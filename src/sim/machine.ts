@@ -1,4 +1,4 @@
-import type { ClockEvent } from '../kernel/clock.js';
+import type { ClockEvent, Timer } from '../kernel/clock.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import type { SchedCore } from '../sched_ext/core.js';
@@ -34,6 +34,7 @@ export interface SimOptions {
 }
 
 const FULL = 1024;
+const NOTHING = () => {};
 /** Scheduling cycles of a CPU at one time that take none. */
 const FREE_CYCLES = 4;
 /** ns of work that rounding leaves over. */
@@ -71,8 +72,6 @@ export class SimMachine implements SchedCore {
   /** CPUs that wait for another one to go through a scheduling cycle. */
   readonly waiting = new Set<SimCpu>();
   readonly #byPtr = new Map<GuestPtr, SimTask>();
-  readonly #points: readonly (() => void)[];
-  readonly #ticks: readonly (() => void)[];
   readonly #capacities: readonly number[];
   readonly #frequencies: readonly number[];
   /** CPU whose context this is, -1 outside of any. */
@@ -89,9 +88,15 @@ export class SimMachine implements SchedCore {
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
     this.scx = new SchedExt(kernel, this, options.wrapKfunc);
     this.flags = queueFlags(this.scx.consts);
-    this.cpus = this.scx.rqs.map((rq) => new SimCpu(rq.cpu, rq));
-    this.#points = this.cpus.map((cpu) => () => this.interrupt(cpu, () => {}));
-    this.#ticks = this.cpus.map((cpu) => () => this.#tick(cpu));
+    this.cpus = this.scx.rqs.map((rq) => {
+      const cpu: SimCpu = new SimCpu(rq.cpu, rq, {
+        look: kernel.clock.timer(() => this.interrupt(cpu, NOTHING)),
+        ipi: kernel.clock.timer(() => this.interrupt(cpu, NOTHING)),
+        tick: kernel.clock.timer(() => this.interrupt(cpu, tick)),
+      });
+      const tick = () => this.#tick(cpu);
+      return cpu;
+    });
     this.timing = options.timing?.(this) ?? new CostTiming(kernel.clock, this.costs, this.scx.consts.jiffyNs);
     this.schedule = new Schedule(this);
     this.wakeups = new Wakeups(this);
@@ -142,13 +147,15 @@ export class SimMachine implements SchedCore {
     return this.kernel.clock.schedule(Math.max(Math.ceil(time), this.now), action);
   }
 
+  /** `at` for a timer of the machine's own. */
+  armAt(timer: Timer, time: number): void {
+    timer.arm(Math.max(Math.ceil(time), this.now));
+  }
+
   /** Lets simulated time pass until then, or until `done` says so after an event. */
   runUntil(time: number, done?: () => boolean): void {
     const { clock } = this.kernel;
-    while (clock.nextEvent <= time) {
-      clock.advanceTo(clock.nextEvent);
-      if (done?.()) return;
-    }
+    while (clock.advanceToNext(time)) if (done?.()) return;
     clock.advanceTo(time);
   }
 
@@ -264,41 +271,36 @@ export class SimMachine implements SchedCore {
     const { now } = this;
     let time = task && cpu.waits.length === 0 ? now + Math.ceil(task.remaining / cpu.speed) : -1;
     if (cpu.heldUntil > now) time = cpu.heldUntil;
-    if (cpu.point?.pending && cpu.point.time === time) return;
-    cpu.point?.cancel();
-    cpu.point = time < 0 ? null : this.at(time, this.#points[cpu.id]!);
+    const { look } = cpu;
+    if (time < 0) look.cancel();
+    else if (!look.pending || look.time !== time) look.arm(time);
   }
 
   // ---- The tick: while the CPU is not idle (NO_HZ_IDLE)
 
   startTick(cpu: SimCpu): void {
-    if (cpu.tick?.pending) return;
-    cpu.tick = this.at(this.timing.tick(cpu.id), this.#ticks[cpu.id]!);
+    if (!cpu.tick.pending) this.armAt(cpu.tick, this.timing.tick(cpu.id));
   }
 
   stopTick(cpu: SimCpu): void {
-    cpu.tick?.cancel();
-    cpu.tick = null;
+    cpu.tick.cancel();
   }
 
   /** sched_tick() */
   #tick(cpu: SimCpu): void {
-    this.interrupt(cpu, () => {
-      cpu.tick = null;
-      const { task, rq } = cpu;
-      if (!this.timing.ticks(cpu.id)) {
-        if (task) this.startTick(cpu);
-        return;
-      }
-      rq.kernelRq.clock = this.now;
-      if (task?.ext) this.scx.pick.taskTick(rq);
-      else if (task) {
-        this.schedule.updateCurr(cpu);
-        if (this.classes.tick(cpu, task)) cpu.needResched = true;
-      }
-      this.scx.watchdog.tick();
-      if (cpu.task) this.startTick(cpu);
-    });
+    const { task, rq } = cpu;
+    if (!this.timing.ticks(cpu.id)) {
+      if (task) this.startTick(cpu);
+      return;
+    }
+    rq.kernelRq.clock = this.now;
+    if (task?.ext) this.scx.pick.taskTick(rq);
+    else if (task) {
+      this.schedule.updateCurr(cpu);
+      if (this.classes.tick(cpu, task)) cpu.needResched = true;
+    }
+    this.scx.watchdog.tick();
+    if (cpu.task) this.startTick(cpu);
   }
 
   // ---- What sched_ext asks (SchedCore)
@@ -320,12 +322,7 @@ export class SimMachine implements SchedCore {
 
   /** smp_send_reschedule(): the CPU takes an interrupt, and sees what there is to see. */
   sendIpi(cpu: SimCpu): void {
-    if (cpu.ipiPending) return;
-    cpu.ipiPending = true;
-    this.at(this.timing.ipi(cpu.id), () => {
-      cpu.ipiPending = false;
-      this.interrupt(cpu, () => {});
-    });
+    if (!cpu.ipi.pending) this.armAt(cpu.ipi, this.timing.ipi(cpu.id));
   }
 
   reschedNext(id: number): void {

@@ -1,9 +1,11 @@
 import type { ExitInfo } from '../sched_ext/exit.js';
-import type { OpName, ScxSched } from '../sched_ext/sched.js';
+import { opOf } from '../sched_ext/forms.js';
+import type { OpName } from '../sched_ext/op_names.js';
+import type { ScxSched } from '../sched_ext/sched.js';
 import type { Machine } from './simulator.js';
 import type { CallStats } from './stats/call_stats.js';
 import { type Fairness, fairness } from './stats/fairness.js';
-import { Histogram, type Percentiles } from './stats/histogram.js';
+import type { Percentiles } from './stats/histogram.js';
 import type { GroupStats, Migrations, TaskStats } from './stats/task_stats.js';
 
 /** How a run ended for its scheduler: `clean` in any way that is no error; a stall is the watchdog's verdict. */
@@ -169,7 +171,7 @@ function callbacks(sched: ScxSched, calls: CallStats): Record<string, CallbackRe
   for (const [op, callable] of Object.entries(sched.kdata.ops)) {
     if (!callable) continue;
     const { runs, insns } = callable.stats;
-    const insnsPerCall = (calls.insns.get(op as OpName) ?? new Histogram()).percentiles();
+    const insnsPerCall = calls.insns(opOf(op) as OpName).percentiles();
     result[op] = { program: callable.prog.fullName, count: runs, insns, insnsPerCall };
   }
   return result;

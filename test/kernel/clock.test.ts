@@ -56,3 +56,46 @@ test('no time: not an integer, before now', () => {
   expect(() => clock.advanceTo(4)).toThrow(RangeError);
   expect(() => clock.schedule(0.5, () => {})).toThrow(RangeError);
 });
+
+test('timers are armed, moved and stopped from events, near and far, like a list that is sorted each time', () => {
+  const at = fc.oneof(fc.nat(40), fc.nat(2 ** 21), fc.constantFrom(2 ** 18 - 1, 2 ** 18, 2 ** 19));
+  const move = fc.record({ timer: fc.nat(7), after: fc.option(at) });
+  fc.assert(
+    fc.property(fc.array(move, { maxLength: 80 }), fc.array(at, { minLength: 1, maxLength: 8 }), (moves, begin) => {
+      const clock = new Clock();
+      const seen: string[] = [];
+      const left = [...moves];
+      const waiting: { timer: number; time: number; order: number }[] = [];
+      let order = 0;
+      const model = (timer: number, time: number | null) => {
+        const old = waiting.findIndex((one) => one.timer === timer);
+        if (old >= 0) waiting.splice(old, 1);
+        if (time !== null) waiting.push({ timer, time, order: order++ });
+        return old >= 0;
+      };
+      const timers = begin.map((_, i) =>
+        clock.timer(() => {
+          const [next] = waiting.sort((a, b) => a.time - b.time || a.order - b.order);
+          seen.push(`${i} ${clock.now}`);
+          expect([i, clock.now]).toEqual([next?.timer, next?.time]);
+          model(i, null);
+          for (const { timer, after } of left.splice(0, 3)) {
+            const which = timer % timers.length;
+            const time = after === null ? null : clock.now + after;
+            if (time === null) expect(timers[which]!.cancel()).toBe(model(which, null));
+            else {
+              timers[which]!.arm(time);
+              model(which, time);
+            }
+          }
+        }),
+      );
+      begin.forEach((time, i) => {
+        timers[i]!.arm(time);
+        model(i, time);
+      });
+      while (clock.advanceToNext(2 ** 30)) expect(clock.pending).toBe(waiting.length);
+      expect([clock.pending, clock.nextEvent, waiting, clock.fired]).toEqual([0, Infinity, [], seen.length]);
+    }),
+  );
+});

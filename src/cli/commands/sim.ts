@@ -74,7 +74,7 @@ const spansOf = (machine: Machine) => machine.stats.cpus.map((cpu) => cpu.spans)
 
 /** Time that the host took for a call of each op, kfuncs included. No part of the simulation: it differs from run to run. */
 function nsPerCallOf({ stats }: Machine): Record<string, Percentiles> {
-  return Object.fromEntries([...stats.calls.hostNs].map(([op, ns]) => [op, ns.percentiles()]));
+  return Object.fromEntries(stats.calls.hostNs().map(([op, ns]) => [op, ns.percentiles()]));
 }
 
 async function run(io: Io, file: string, options: SimOptions): Promise<Result> {

@@ -38,8 +38,8 @@ interface RefArg {
  * array of u64 slots, one an argument (two for a struct of 9 to 16 bytes), which it may only read.
  *
  * A call runs inside the read sections that a trampoline holds. There are two ways in. The quick one, `ready` and `go`, is of
- * calls that nothing is special about: no call of this op is running, no private stack, no references that change hands,
- * nothing held by programs below, no statistics. `#slow` is of all others.
+ * calls that nothing is special about: no call of this op is running, no references that change hands, nothing held by programs
+ * below, no statistics. `#slow` is of all others.
  */
 export class StructOpsCall {
   readonly callable: StructOpsCallable;
@@ -59,6 +59,8 @@ export class StructOpsCall {
   private quick = false;
   /** Calls of this op that are running. */
   private depth = 0;
+  /** CPU of the outermost call if that went the quick way, else -1. */
+  private quickCpu = -1;
   readonly #model: FuncModel;
   readonly #memory: Kernel['vm']['memory'];
   readonly #args: readonly Arg[];
@@ -68,7 +70,7 @@ export class StructOpsCall {
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
   #freed = false;
-  /** CPUs on which a program with a private stack is running. */
+  /** CPUs on which a program with a private stack is running, but for `quickCpu`. */
   readonly #active = new Set<number>();
   readonly #guarded: boolean;
 
@@ -148,7 +150,7 @@ export class StructOpsCall {
 
   /** Fills the argument's slot; false for a value that only storeArg can put there, or refuse. */
   private put(arg: Arg, value: OpArg | undefined): boolean {
-    const n = typeof value === 'object' ? value?.ptr : value;
+    const n = typeof value === 'object' ? value?.ptr : typeof value === 'boolean' ? Number(value) : value;
     if (typeof n !== 'number' || (n | 0) !== n || n < arg.min || n > arg.max) return false;
     const { u32 } = this.core;
     const at = this.slot0 + arg.slot * 2;
@@ -161,6 +163,7 @@ export class StructOpsCall {
   private go(): OpResult {
     const { core, section } = this;
     this.depth = 1;
+    this.quickCpu = this.kernel.currentCpu;
     this.stats.runs++;
     section.depth++;
     let status = -1;
@@ -216,6 +219,7 @@ export class StructOpsCall {
     const { kernel, vm, section, held } = this;
     const context = this.#contexts[this.depth] ?? this.#newContext();
     for (const [i, arg] of this.#args.entries()) this.#store(context, arg, values[i]);
+    if (this.depth === 0) this.quickCpu = -1;
     if (this.#guarded && !this.#enter()) return returned(this.ret, NOTHING);
     this.depth++;
     section.enter();
@@ -253,7 +257,7 @@ export class StructOpsCall {
     if (this.depth === 0) {
       this.context = context;
       this.slot0 = (context + abi.WINDOW_BASE) >>> 2;
-      this.quick = !this.#guarded && !this.#owns;
+      this.quick = !this.#owns;
     }
     return context;
   }
@@ -335,7 +339,7 @@ export class StructOpsCall {
   /** Kernel: __bpf_prog_enter_recur; false if this CPU runs the program already. */
   #enter(): boolean {
     const cpu = this.kernel.currentCpu;
-    if (!this.#active.has(cpu)) {
+    if (cpu !== this.quickCpu && !this.#active.has(cpu)) {
       this.#active.add(cpu);
       return true;
     }

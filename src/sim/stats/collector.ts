@@ -34,7 +34,7 @@ export class Collector {
   readonly groups = new Map<string, GroupStats>();
   readonly cpus: readonly CpuStats[];
   readonly conservation: Conservation;
-  readonly calls = new CallStats();
+  readonly calls: CallStats;
   readonly dsqs: DsqStats;
   wakeups = 0;
   switches = 0;
@@ -43,7 +43,7 @@ export class Collector {
   constructor(private readonly machine: SimMachine) {
     this.cpus = machine.cpus.map(() => new CpuStats());
     this.conservation = new Conservation(machine.cpus.length);
-    machine.scx.calls.tracers.push(this.calls);
+    this.calls = new CallStats(machine.scx.calls);
     this.dsqs = new DsqStats(machine);
     machine.scx.dispatch.observer = this.dsqs;
     machine.onWake = (task) => this.#woken(task);
