@@ -9,6 +9,7 @@ import type { MapSpec, ProgramSpec } from '../object/spec.js';
 import { BPF_ATTACH_TYPE, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import { mapTypeName, progTypeName } from '../uapi_names.js';
 import { attachSymbol } from './attach_target.js';
+import { type OpenCall, openCalls } from './guards.js';
 import type { BpfObject } from './object.js';
 import type { Requirement } from './requirements.js';
 
@@ -59,11 +60,10 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
   // Parts of the model that are made when something first asks for them.
   void kernel.tasks;
   void kernel.cgroups;
-  const required = object.requirements(
-    kernel.profile,
-    kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : [])),
-  );
-  const missing = required.filter(({ found }) => !found).map(toFinding);
+  const modules = kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : []));
+  const required = object.requirements(kernel.profile, modules);
+  const open = openCalls(object, kernel.profile, modules);
+  const missing = required.filter(({ found }) => !found).map((requirement) => toFinding(requirement, object, open));
   const present = required.filter(({ found }) => found);
   const handed = structsHandedOut(kernel, present);
   const unsupported = [
@@ -101,8 +101,28 @@ function kernelBtfs({ btfs }: Kernel) {
   return [...btfs.values()].filter((btf) => btf.isKernel);
 }
 
-function toFinding({ kind, name, usedBy, weak, detail }: Requirement): Finding {
-  return { kind, name, usedBy, weak, ...(detail !== undefined && { detail }) };
+function toFinding(requirement: Requirement, object: BpfObject, open: readonly OpenCall[]): Finding {
+  const { kind, name, usedBy, detail } = requirement;
+  const finding = { kind, name, usedBy, weak: requirement.weak || isUnset(requirement, object) };
+  if (kind !== 'kfunc' || !finding.weak) return { ...finding, ...(detail !== undefined && { detail }) };
+  // A weak one is missed only by programs that do not ask whether it is there.
+  const calls = open.filter(({ extern }) => extern === name);
+  const [first] = calls;
+  if (!first) return { ...finding, detail: usedBy.length === 0 ? 'never called' : 'every call is behind a check' };
+  const more = calls.length > 1 ? ` and ${calls.length - 1} more` : '';
+  const at = `${first.function} insn ${first.insn}${first.place === undefined ? '' : ` (${first.place})`}`;
+  const programs = new Set(calls.map(({ program }) => program));
+  return { kind, name, usedBy: [...programs], weak: false, detail: `weak, but called without a check: ${at}${more}` };
+}
+
+/** A vtable that is not to be created, or a member that user space has emptied: nothing of either reaches the kernel. */
+function isUnset({ kind, name, usedBy }: Requirement, object: BpfObject): boolean {
+  if (kind !== 'struct_ops') return false;
+  const member = name.slice(name.indexOf('.') + 1);
+  return usedBy.every((vtable) => {
+    const map = object.structOps.find((candidate) => candidate.name === vtable);
+    return map !== undefined && (!map.autocreate || map.isEmpty(member));
+  });
 }
 
 function count(required: readonly Requirement[]): Map<string, number> {

@@ -127,6 +127,16 @@ export class StructOpsMap extends BpfMap {
     });
   }
 
+  /** True if the member has neither a program nor a value other than 0; also for one that the struct does not have. */
+  isEmpty(member: string): boolean {
+    const index = this.#type.members.findIndex((candidate) => candidate.name === member);
+    const found = this.#type.members[index];
+    if (!found) return true;
+    const start = found.bitOffset >> 3;
+    const bytes = this.#data.subarray(start, start + this.#btf.sizeOf(found.type));
+    return !this.#programs.has(index) && bytes.every((byte) => byte === 0);
+  }
+
   slotProgram(index: number): BpfProgram | undefined {
     return this.#programs.get(index);
   }
