@@ -99,6 +99,18 @@ export class Rcu {
     return this.#sections.some((section) => section.open && flavours.some((each) => section.flavours.includes(each)));
   }
 
+  /** held('rcu', 'tasksTrace'), what any program has: asked at each call of some kfuncs. */
+  get reading(): boolean {
+    return (
+      this.#trampoline.depth > 0 ||
+      this.#sleepable.depth > 0 ||
+      this.#single.rcu.open ||
+      this.#single.tasksTrace.open ||
+      this.#trampoline.open ||
+      this.#sleepable.open
+    );
+  }
+
   /** What a program runs under that is entered through a trampoline: RCU-tasks, and RCU or RCU-tasks-trace. */
   trampoline(sleepable: boolean): RcuSection {
     return sleepable ? this.#sleepable : this.#trampoline;

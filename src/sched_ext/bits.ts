@@ -6,10 +6,12 @@ export const TWO_32 = 0x1_0000_0000;
 
 export function hasFlag(flags: number, flag: number): boolean {
   if (flag < TWO_32) return (flags & flag) !== 0;
+  if (flags < TWO_32) return false;
   return (Math.floor(flags / TWO_32) & Math.floor(flag / TWO_32)) !== 0;
 }
 
 export function orFlags(a: number, b: number): number {
+  if (a < TWO_32 && b < TWO_32) return (a | b) >>> 0;
   const high = (Math.floor(a / TWO_32) | Math.floor(b / TWO_32)) >>> 0;
   return high * TWO_32 + ((a | b) >>> 0);
 }

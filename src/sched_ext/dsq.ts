@@ -51,6 +51,8 @@ export class Dsq {
   destroyed = false;
   /** Set for kinds that the kernel keeps; user queues have one, too. */
   sched: ScxSched | null = null;
+  /** What a DsqObserver keeps about it. */
+  observed: unknown = null;
 
   constructor(
     readonly kind: DsqKind,

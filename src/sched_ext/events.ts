@@ -3,25 +3,37 @@
  * are those that count; others are not counted, as that kernel does not.
  */
 export class Events {
-  readonly #counts = new Map<string, number>();
+  readonly #counts = {
+    SELECT_CPU_FALLBACK: 0,
+    DISPATCH_LOCAL_DSQ_OFFLINE: 0,
+    DISPATCH_KEEP_LAST: 0,
+    ENQ_SKIP_EXITING: 0,
+    ENQ_SKIP_MIGRATION_DISABLED: 0,
+    REENQ_IMMED: 0,
+    REENQ_REPEAT: 0,
+    REFILL_SLICE_DFL: 0,
+    SLICE_CLAMPED: 0,
+    BYPASS_DURATION: 0,
+    BYPASS_DISPATCH: 0,
+    BYPASS_ACTIVATE: 0,
+    INSERT_NOT_OWNED: 0,
+  };
 
   /** Names of the struct's members. */
-  constructor(names: readonly string[]) {
-    for (const name of names) this.#counts.set(name.slice(PREFIX.length), 0);
-  }
+  constructor(private readonly names: readonly string[]) {}
 
   add(name: EventName, count = 1): void {
-    const before = this.#counts.get(name);
-    if (before !== undefined) this.#counts.set(name, before + count);
+    this.#counts[name] += count;
   }
 
   /** In the order of the kernel's struct, by the members' names. */
   entries(): [name: string, count: number][] {
-    return [...this.#counts].map(([name, count]) => [PREFIX + name, count]);
+    const counts: Readonly<Record<string, number>> = this.#counts;
+    return this.names.map((name) => [name, counts[name.slice(PREFIX.length)] ?? 0]);
   }
 
   get(name: EventName): number {
-    return this.#counts.get(name) ?? 0;
+    return this.names.includes(PREFIX + name) ? this.#counts[name] : 0;
   }
 }
 

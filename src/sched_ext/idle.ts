@@ -10,6 +10,9 @@ import type { ScxTask } from './task.js';
 interface IdleMasks {
   readonly cpu: GuestPtr;
   readonly smt: GuestPtr;
+  /** CPUs in each: a search through none is over. */
+  nrCpu: number;
+  nrSmt: number;
 }
 
 export const NUMA_NO_NODE = -1;
@@ -37,7 +40,12 @@ export class Idle {
     const { cpumasks } = scx.kernel;
     const { topology } = scx.core;
     this.#masks = cpumasks;
-    const pair = (name: string) => ({ cpu: cpumasks.alloc(`${name}.cpu`), smt: cpumasks.alloc(`${name}.smt`) });
+    const pair = (name: string) => ({
+      cpu: cpumasks.alloc(`${name}.cpu`),
+      smt: cpumasks.alloc(`${name}.smt`),
+      nrCpu: 0,
+      nrSmt: 0,
+    });
     this.#global = pair('idle_masks');
     this.#nodes = Array.from({ length: topology.nrNodes }, (_, node) => pair(`idle_masks of node ${node}`));
     this.#llc = topology.places.map((_, cpu) => cpumasks.alloc(`CPUs of the cache of CPU ${cpu}`));
@@ -72,9 +80,11 @@ export class Idle {
     this.enabled = !sched.ops.update_idle || sched.wants(consts.ops.keepBuiltinIdle);
     this.perNode = consts.ops.builtinIdlePerNode !== 0 && sched.wants(consts.ops.builtinIdlePerNode);
     this.updateTopology(sched);
-    for (const { cpu, smt } of [this.#global, ...this.#nodes]) {
-      this.#masks.clearAll(cpu);
-      this.#masks.clearAll(smt);
+    for (const masks of [this.#global, ...this.#nodes]) {
+      this.#masks.clearAll(masks.cpu);
+      this.#masks.clearAll(masks.smt);
+      masks.nrCpu = 0;
+      masks.nrSmt = 0;
     }
     if (consts.idleStartsBusy) return;
     for (const { cpu } of this.scx.rqs) {
@@ -82,6 +92,8 @@ export class Idle {
       const masks = this.masks(this.nodeOf(cpu));
       this.#masks.set(masks.cpu, cpu);
       this.#masks.set(masks.smt, cpu);
+      masks.nrCpu++;
+      masks.nrSmt++;
     }
   }
 
@@ -128,8 +140,7 @@ export class Idle {
     const owed = idle && rq.hasFlags(rootIdleRenotify);
     if (transition || owed) {
       rq.flags &= ~rootIdleRenotify;
-      if (!rq.bypassing)
-        this.scx.calls.call(root, OP.update_idle, rq, null, null, this.scx.cpuArg(rq.cpu), idle);
+      if (!rq.bypassing) this.scx.calls.call(root, OP.update_idle, rq, null, null, this.scx.cpuArg(rq.cpu), idle);
     }
     if (!consts.idleMasksFirst && this.enabled && reachesMasks) this.#track(rq.cpu, idle);
   }
@@ -137,14 +148,24 @@ export class Idle {
   /** update_builtin_idle */
   #track(cpu: number, idle: boolean): void {
     const masks = this.masks(this.nodeOf(cpu));
-    if (idle) this.#masks.set(masks.cpu, cpu);
-    else this.#masks.clear(masks.cpu, cpu);
+    if (this.#masks.test(masks.cpu, cpu) !== idle) {
+      masks.nrCpu += idle ? 1 : -1;
+      if (idle) this.#masks.set(masks.cpu, cpu);
+      else this.#masks.clear(masks.cpu, cpu);
+    }
     if (!this.#smt) return;
     const siblings = this.#siblings(cpu);
-    if (!idle) for (const sibling of siblings) this.#masks.clear(masks.smt, sibling);
+    if (!idle) for (const sibling of siblings) this.#setSmt(masks, sibling, false);
     else if (siblings.every((sibling) => this.#masks.test(masks.cpu, sibling))) {
-      for (const sibling of siblings) this.#masks.set(masks.smt, sibling);
+      for (const sibling of siblings) this.#setSmt(masks, sibling, true);
     }
+  }
+
+  #setSmt(masks: IdleMasks, cpu: number, idle: boolean): void {
+    if (this.#masks.test(masks.smt, cpu) === idle) return;
+    masks.nrSmt += idle ? 1 : -1;
+    if (idle) this.#masks.set(masks.smt, cpu);
+    else this.#masks.clear(masks.smt, cpu);
   }
 
   /** cpu_smt_mask(): an offline CPU is not even its own sibling. */
@@ -162,11 +183,14 @@ export class Idle {
   testAndClear(cpu: number): boolean {
     const masks = this.masks(this.nodeOf(cpu));
     if (this.#smt) {
-      for (const sibling of this.#siblings(cpu)) this.#masks.clear(masks.smt, sibling);
-      this.#masks.clear(masks.smt, cpu);
+      for (const sibling of this.#siblings(cpu)) this.#setSmt(masks, sibling, false);
+      this.#setSmt(masks, cpu, false);
     }
     const was = this.#masks.test(masks.cpu, cpu);
-    if (was) this.#masks.clear(masks.cpu, cpu);
+    if (was) {
+      this.#masks.clear(masks.cpu, cpu);
+      masks.nrCpu--;
+    }
     return was;
   }
 
@@ -174,9 +198,9 @@ export class Idle {
   #pickInNode(allowed: GuestPtr, node: number, coreOnly: boolean): number {
     const masks = this.masks(node);
     for (;;) {
-      let cpu = this.#smt ? this.anyAnd(masks.smt, allowed) : -1;
+      let cpu = this.#smt && masks.nrSmt > 0 ? this.anyAnd(masks.smt, allowed) : -1;
       if (cpu < 0) {
-        if (this.#smt && coreOnly) return -1;
+        if (masks.nrCpu === 0 || (this.#smt && coreOnly)) return -1;
         cpu = this.anyAnd(masks.cpu, allowed);
         if (cpu < 0) return -1;
       }
@@ -271,7 +295,7 @@ export class Idle {
   #wakerHasRoom(node: number): boolean {
     const { kernel } = this.scx;
     const rq = this.scx.rq(kernel.currentCpu);
-    return !kernel.current.exiting && rq.local.nr === 0 && !this.#masks.empty(this.masks(node).cpu);
+    return !kernel.current.exiting && rq.local.nr === 0 && this.masks(node).nrCpu > 0;
   }
 
   #selectNear(task: ScxTask, prevCpu: number, wakeFlags: number, cpusAllowed: GuestPtr, flags: number): number {
@@ -287,17 +311,13 @@ export class Idle {
       else return -1;
     }
     const prevAllowed = this.#masks.test(allowed, prevCpu);
-    const span = (use: boolean, cpus: GuestPtr, scratch: GuestPtr): GuestPtr => {
-      if (!use) return 0;
-      if (allowed === own && everywhere) return cpus;
-      return this.#masks.and(scratch, allowed, cpus) ? scratch : 0;
-    };
-    const numa = span(this.#useNuma, this.#node[prevCpu]!, this.#scratch.numa);
-    const llc = span(this.#useLlc, this.#llc[prevCpu]!, this.#scratch.llc);
+    const all = allowed === own && everywhere;
+    const numa = this.#useNuma ? this.#within(all, allowed, this.#node[prevCpu]!, this.#scratch.numa) : 0;
+    const llc = this.#useLlc ? this.#within(all, allowed, this.#llc[prevCpu]!, this.#scratch.llc) : 0;
 
     if ((wakeFlags & consts.wake.sync) !== 0) {
       const waker = kernel.currentCpu;
-      if (prevAllowed && topology.llcCpus[waker]!.includes(prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
+      if (prevAllowed && topology.shareCache(waker, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
       const wakerNode = consts.wakerMaskOfNode ? topology.node(waker) : this.nodeOf(waker);
       const near = (flags & consts.pickIdle.inNode) === 0 || wakerNode === node;
       if (near && this.#wakerHasRoom(wakerNode) && this.#masks.test(allowed, waker)) {
@@ -307,10 +327,8 @@ export class Idle {
     }
     if (this.#smt) {
       if (prevAllowed && this.#masks.test(this.masks(node).smt, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
-      for (const cpus of [llc, numa]) {
-        const cpu = cpus === 0 ? -1 : this.#pickInNode(cpus, node, true);
-        if (cpu >= 0) return cpu;
-      }
+      const near = this.#pickNear(llc, numa, node, true);
+      if (near >= 0) return near;
       const cpu = this.pick(allowed, node, flags | consts.pickIdle.core);
       if (cpu >= 0 || (flags & consts.pickIdle.core) !== 0) return cpu;
     }
@@ -320,10 +338,20 @@ export class Idle {
         if (cpu !== prevCpu && this.#masks.test(allowed, cpu) && this.testAndClear(cpu)) return cpu;
       }
     }
-    for (const cpus of [llc, numa]) {
-      const cpu = cpus === 0 ? -1 : this.#pickInNode(cpus, node, false);
-      if (cpu >= 0) return cpu;
-    }
-    return this.pick(allowed, node, flags);
+    const near = this.#pickNear(llc, numa, node, false);
+    return near >= 0 ? near : this.pick(allowed, node, flags);
+  }
+
+  /** Which of these CPUs are allowed, where not all are; 0 for none. */
+  #within(all: boolean, allowed: GuestPtr, cpus: GuestPtr, scratch: GuestPtr): GuestPtr {
+    if (all) return cpus;
+    return this.#masks.and(scratch, allowed, cpus) ? scratch : 0;
+  }
+
+  /** Of the same cache, then of the same node. */
+  #pickNear(llc: GuestPtr, numa: GuestPtr, node: number, coreOnly: boolean): number {
+    const cpu = llc === 0 ? -1 : this.#pickInNode(llc, node, coreOnly);
+    if (cpu >= 0 || numa === 0) return cpu;
+    return this.#pickInNode(numa, node, coreOnly);
   }
 }

@@ -106,6 +106,8 @@ export class ScxTask {
   sliceRequest = -1;
   sticky = -1;
   selected = -1;
+  /** What whoever drives the machine knows about it. */
+  owner: unknown = null;
   /** ptr of the cgroup that it is being moved from, 0 for none. */
   movingFrom: GuestPtr = 0;
 

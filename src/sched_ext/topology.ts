@@ -49,6 +49,11 @@ export class Topology {
     return this.places.length;
   }
 
+  /** cpus_share_cache() */
+  shareCache(a: number, b: number): boolean {
+    return this.llcCpus[a] === this.llcCpus[b];
+  }
+
   node(cpu: number): number {
     return this.places[cpu]!.node;
   }

@@ -59,6 +59,7 @@ export class OtherClasses {
   pickHigh(cpu: SimCpu): SimTask | null {
     if (cpu.stopQueue.length > 0) return cpu.stopQueue[0]!;
     if (cpu.dlQueue.length > 0) return this.#deadlines.pick(cpu);
+    if (cpu.rtQueue.length === 0) return null;
     let best: SimTask | null = null;
     for (const task of cpu.rtQueue) if (!best || task.kt.prio < best.kt.prio) best = task;
     return best;
@@ -66,6 +67,7 @@ export class OtherClasses {
 
   /** pick_task_fair. The first of equals has waited longest. */
   pickFair(cpu: SimCpu): SimTask | null {
+    if (cpu.fairQueue.length === 0) return null;
     let best: SimTask | null = null;
     for (const task of cpu.fairQueue) {
       if (!best || (task.noise && !best.noise) || (task.noise === best.noise && task.vruntime < best.vruntime))

@@ -5,7 +5,7 @@ import type { SchedCore } from '../sched_ext/core.js';
 import { SchedExt } from '../sched_ext/sched_ext.js';
 import { CLASS, type SchedClass, type ScxTask } from '../sched_ext/task.js';
 import { Topology } from '../sched_ext/topology.js';
-import type { GuestPtr, HostFn } from '../vm/types.js';
+import type { HostFn } from '../vm/types.js';
 import { Changes } from './change.js';
 import { OtherClasses } from './classes.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
@@ -71,7 +71,6 @@ export class SimMachine implements SchedCore {
 
   /** CPUs that wait for another one to go through a scheduling cycle. */
   readonly waiting = new Set<SimCpu>();
-  readonly #byPtr = new Map<GuestPtr, SimTask>();
   readonly #capacities: readonly number[];
   readonly #frequencies: readonly number[];
   /** CPU whose context this is, -1 outside of any. */
@@ -116,17 +115,16 @@ export class SimMachine implements SchedCore {
     const scx = this.scx.newTask(kt, cls);
     this.scx.setClass(scx, cls);
     const task = new SimTask(name, kt, scx);
-    this.#byPtr.set(kt.ptr, task);
+    scx.owner = task;
     return task;
   }
 
   forget(task: SimTask): void {
-    this.#byPtr.delete(task.kt.ptr);
     this.scx.forget(task.scx);
   }
 
   of(task: ScxTask): SimTask {
-    return this.#byPtr.get(task.ptr)!;
+    return task.owner as SimTask;
   }
 
   cpuOf(task: SimTask): SimCpu {
@@ -203,9 +201,8 @@ export class SimMachine implements SchedCore {
   /** Interrupts that were held back, then the choice of a task, then its program, until it wants time to pass. */
   #goOn(cpu: SimCpu): void {
     for (;;) {
-      const work = cpu.irqWork.shift();
-      if (work) {
-        work();
+      if (cpu.irqWork.length > 0) {
+        cpu.irqWork.shift()!();
         continue;
       }
       if (cpu.waits.length > 0) {

@@ -1,5 +1,6 @@
 import type { ClockEvent } from '../kernel/clock.js';
 import type { KernelTask } from '../kernel/model/task.js';
+import type { Random } from '../kernel/random.js';
 import type { ScxTask } from '../sched_ext/task.js';
 import { CLASS } from '../sched_ext/task.js';
 import type { DeadlineEntity } from './deadline.js';
@@ -60,6 +61,7 @@ export class SimTask {
   lastCpu = -1;
   /** Of the random numbers that its steps draw. */
   seed = 0;
+  random: Random | null = null;
   /** Told when it has run for the last time. */
   onDead: ((task: SimTask) => void) | null = null;
   /** What it had of the machine, of tasks that are counted. */

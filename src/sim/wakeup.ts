@@ -8,6 +8,9 @@ import type { SimTask } from './sim_task.js';
 
 /** try_to_wake_up() and the choice of a CPU for it. */
 export class Wakeups {
+  /** Of the last selectCpu. */
+  asked = false;
+
   constructor(private readonly machine: SimMachine) {}
 
   /** Wakes a task; false if it did not sleep. `flags`: WF.sync where the waker is about to sleep. */
@@ -20,15 +23,14 @@ export class Wakeups {
       return true;
     }
     const { machine } = this;
-    let wakeFlags = WF.ttwu | flags;
+    const wakeFlags = WF.ttwu | flags;
     let enqueue = QUEUE.wakeup | QUEUE.noclock;
     const prev = scx.cpu;
-    const { cpu: id, selected } = this.selectCpu(task, prev, wakeFlags);
-    if (selected) enqueue |= machine.flags.rqSelected;
+    const id = this.selectCpu(task, prev, wakeFlags);
+    if (this.asked) enqueue |= machine.flags.rqSelected;
     if (id !== prev) {
       scx.cpu = id;
       enqueue |= machine.flags.migrated;
-      wakeFlags |= 0;
     }
     const cpu = machine.cpus[id]!;
     cpu.rq.kernelRq.clock = machine.now;
@@ -40,16 +42,17 @@ export class Wakeups {
     return true;
   }
 
-  /** select_task_rq(): `selected` tells whether the class was asked. */
-  selectCpu(task: SimTask, prev: number, wakeFlags: number): { cpu: number; selected: boolean } {
+  /** select_task_rq(): `asked` tells whether the class was. */
+  selectCpu(task: SimTask, prev: number, wakeFlags: number): number {
     const { scx, kernel } = this.machine;
-    const selected = task.scx.allowedCount > 1 && !task.scx.migrationDisabled;
+    const asked = task.scx.allowedCount > 1 && !task.scx.migrationDisabled;
     let cpu: number;
-    if (!selected) cpu = kernel.cpumasks.next(task.scx.cpusPtr);
+    if (!asked) cpu = kernel.cpumasks.next(task.scx.cpusPtr);
     else if (task.ext) cpu = scx.pick.selectTaskRq(task.scx, prev, wakeFlags);
     else cpu = this.#selectOther(task, prev);
     if (!this.allowed(task, cpu)) cpu = this.fallback(task, task.scx.cpu);
-    return { cpu, selected };
+    this.asked = asked;
+    return cpu;
   }
 
   /** Fair and RT: where it was, unless that CPU is busy and another one is not. */
@@ -96,7 +99,7 @@ export class Wakeups {
   wakeNew(task: SimTask): void {
     const { machine } = this;
     task.kt.state = TASK_STATE.RUNNING;
-    const { cpu: id } = this.selectCpu(task, task.scx.cpu, WF.fork);
+    const id = this.selectCpu(task, task.scx.cpu, WF.fork);
     task.scx.cpu = id;
     const cpu = machine.cpus[id]!;
     cpu.rq.kernelRq.clock = machine.now;

@@ -55,7 +55,6 @@ export class Workload implements Stage {
   /** Pids of tasks by name; the others get the next free ones. */
   pids: Readonly<Record<string, number>> = {};
   readonly #roles = new Map<string, Role>();
-  readonly #randoms = new Map<SimTask, Random>();
   readonly #waitables = new Map<string, Waitable>();
   readonly #cgroups: readonly CgroupSpec[];
   readonly #events: NonNullable<Scenario['events']>;
@@ -181,18 +180,13 @@ export class Workload implements Stage {
     return task;
   }
 
-  readonly #dead = (task: SimTask): void => {
+  readonly #dead = (): void => {
     this.#alive--;
-    this.#randoms.delete(task);
   };
 
   random(task: SimTask): Random {
-    let random = this.#randoms.get(task);
-    if (!random) {
-      random = new Random(task.seed);
-      this.#randoms.set(task, random);
-    }
-    return random;
+    task.random ??= new Random(task.seed);
+    return task.random;
   }
 
   /** Another task of the scenario, undefined before its fork and when it has been waited for. */

@@ -27,6 +27,8 @@ export class Cpumasks {
   readonly #small: boolean;
   /** Words of 32 bits that hold them, up to a whole long. */
   readonly #words: number;
+  /** Bits of each word that count. */
+  readonly #valid: Uint32Array;
 
   constructor(
     private readonly memory: GuestMemory,
@@ -44,6 +46,7 @@ export class Cpumasks {
     this.all = Array.from({ length: cpus }, (_, cpu) => cpu);
     this.#words = 2 * Math.ceil(this.bits / BITS_PER_LONG);
     this.bytes = 4 * this.#words;
+    this.#valid = Uint32Array.from({ length: this.#words }, (_, word) => lowBits(this.bits - 32 * word));
     this.possible = this.alloc('__cpu_possible_mask');
     this.present = this.alloc('__cpu_present_mask');
     this.online = this.alloc('__cpu_online_mask');
@@ -111,7 +114,7 @@ export class Cpumasks {
   and(to: GuestPtr, a: GuestPtr, b: GuestPtr): boolean {
     let any = 0;
     for (let i = 0; i < this.#words; i++) {
-      const word = this.memory.u32(a + 4 * i) & this.memory.u32(b + 4 * i) & this.#valid(i);
+      const word = this.memory.u32(a + 4 * i) & this.memory.u32(b + 4 * i) & this.#valid[i]!;
       this.memory.setU32(to + 4 * i, word >>> 0);
       any |= word;
     }
@@ -133,7 +136,7 @@ export class Cpumasks {
   /** True if f(a, b) holds no CPU. */
   none(a: GuestPtr, b: GuestPtr, f: (a: number, b: number) => number): boolean {
     for (let i = 0; i < this.#words; i++) {
-      if ((f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid(i)) !== 0) return false;
+      if ((f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid[i]!) !== 0) return false;
     }
     return true;
   }
@@ -161,7 +164,7 @@ export class Cpumasks {
 
   weight(mask: GuestPtr): number {
     let count = 0;
-    for (let i = 0; i < this.#words; i++) count += popcount(this.memory.u32(mask + 4 * i) & this.#valid(i));
+    for (let i = 0; i < this.#words; i++) count += popcount(this.memory.u32(mask + 4 * i) & this.#valid[i]!);
     return count;
   }
 
@@ -177,7 +180,7 @@ export class Cpumasks {
   nextAnd(a: GuestPtr, b: GuestPtr, start = 0): number {
     let mask = (0xffffffff << (start & 31)) >>> 0;
     for (let i = start >>> 5; i < this.#words; i++) {
-      const word = this.memory.u32(a + 4 * i) & this.memory.u32(b + 4 * i) & this.#valid(i) & mask;
+      const word = this.memory.u32(a + 4 * i) & this.memory.u32(b + 4 * i) & this.#valid[i]! & mask;
       if (word !== 0) return 32 * i + 31 - Math.clz32(word & -word);
       mask = 0xffffffff;
     }
@@ -200,16 +203,11 @@ export class Cpumasks {
   private nextOf(a: GuestPtr, b: GuestPtr, start: number, f: (a: number, b: number) => number): number {
     let mask = (0xffffffff << (start & 31)) >>> 0;
     for (let i = start >>> 5; i < this.#words; i++) {
-      const word = f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid(i) & mask;
+      const word = f(this.memory.u32(a + 4 * i), this.memory.u32(b + 4 * i)) & this.#valid[i]! & mask;
       if (word !== 0) return 32 * i + 31 - Math.clz32(word & -word);
       mask = 0xffffffff;
     }
     return -1;
-  }
-
-  /** Bits of a word that count. */
-  #valid(word: number): number {
-    return lowBits(this.bits - 32 * word);
   }
 }
 

@@ -48,6 +48,9 @@ class RqFields {
 
 /** A CPU's run queue: its struct rq in guest memory. */
 export class RunQueue implements TypedObject {
+  /** What `clock` was set to last. */
+  #clock = -1;
+
   constructor(
     private readonly table: RunQueues,
     readonly cpu: number,
@@ -100,6 +103,8 @@ export class RunQueue implements TypedObject {
 
   /** update_rq_clock(): all three clocks; no time goes to interrupts. */
   set clock(ns: number) {
+    if (ns === this.#clock) return;
+    this.#clock = ns;
     const { fields } = this.table;
     fields.clock.set(this.ptr, ns);
     fields.clockTask.set(this.ptr, ns);

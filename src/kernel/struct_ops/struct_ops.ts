@@ -3,7 +3,7 @@ import { InputError, VmtableError } from '../../errors.js';
 import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
-import type { BpfProg } from '../prog/prog.js';
+import { BpfProg } from '../prog/prog.js';
 import type { Kdata, ProgInfo, StructOpsDef } from '../types.js';
 import { ASSOC_POISON } from './assoc.js';
 import { describe, RegisterError } from './desc.js';
@@ -74,8 +74,8 @@ export class StructOps {
    * It may not be registered, or not even updated yet. Only for kfuncs (pass their call), or inside an RCU read section.
    */
   assocOf(of: HostCall | BpfProg): Kdata | null {
-    const prog = 'fdKind' in of ? of : this.kernel.callerOf(of);
-    if (!this.kernel.rcu.held('rcu', 'tasksTrace')) {
+    const prog = of instanceof BpfProg ? of : this.kernel.callerOf(of);
+    if (!this.kernel.rcu.reading) {
       throw new VmtableError('association of a program: asked for outside of a program and of RCU read sections');
     }
     const assoc = prog.aux.structOpsAssoc;

@@ -31,13 +31,12 @@ export class DsqGroup {
 /** How many tasks wait on dispatch queues, and for how long. */
 export class DsqStats implements DsqObserver {
   readonly groups = new Map<string, DsqGroup>();
-  readonly #of = new WeakMap<Dsq, DsqGroup>();
 
   constructor(private readonly clock: { readonly now: number }) {}
 
   added(dsq: Dsq, task: ScxTask): void {
     const { now } = this.clock;
-    const group = this.#group(dsq);
+    const group = (dsq.observed as DsqGroup | null) ?? this.#group(dsq);
     group.settle(now);
     group.inserts++;
     group.depth++;
@@ -47,20 +46,17 @@ export class DsqStats implements DsqObserver {
 
   removed(dsq: Dsq, task: ScxTask): void {
     const { now } = this.clock;
-    const group = this.#group(dsq);
+    const group = (dsq.observed as DsqGroup | null) ?? this.#group(dsq);
     group.settle(now);
     group.depth--;
     group.latency.record(now - task.dsqSince);
   }
 
   #group(dsq: Dsq): DsqGroup {
-    let group = this.#of.get(dsq);
-    if (!group) {
-      const name = nameOf(dsq);
-      group = this.groups.get(name) ?? new DsqGroup(name);
-      this.groups.set(name, group);
-      this.#of.set(dsq, group);
-    }
+    const name = nameOf(dsq);
+    const group = this.groups.get(name) ?? new DsqGroup(name);
+    this.groups.set(name, group);
+    dsq.observed = group;
     return group;
   }
 }

@@ -2,13 +2,18 @@
 const SUB = 32;
 const SUB_BITS = 5;
 const EXACT = 2 * SUB;
+const TWO_32 = 2 ** 32;
 /** As long as there are so few values they are kept as they are. */
 const FEW = 32;
 
 function bucketOf(value: number): number {
   if (value < EXACT) return value;
-  const exponent = value < 2 ** 32 ? 31 - Math.clz32(value) : 63 - Math.clz32(Math.floor(value / 2 ** 32));
-  return EXACT + (exponent - SUB_BITS - 1) * SUB + Math.floor(value / 2 ** (exponent - SUB_BITS)) - SUB;
+  if (value < TWO_32) {
+    const shift = 31 - SUB_BITS - Math.clz32(value);
+    return EXACT + (shift - 1) * SUB + (value >>> shift) - SUB;
+  }
+  const shift = 63 - SUB_BITS - Math.clz32(Math.floor(value / TWO_32));
+  return EXACT + (shift - 1) * SUB + Math.floor(value / 2 ** shift) - SUB;
 }
 
 /** The highest value of a bucket. */
