@@ -187,10 +187,11 @@ export const CUR_PROG = EXEC_RECORDS + 96;
 export const CUR_CPU = EXEC_RECORDS + 100;
 /** u32 writeClasses of the running program. */
 export const CUR_WRITE_CLASSES = EXEC_RECORDS + 104;
-/** Host call: index of the function; status written by the host (FAULT_NONE or FAULT_*). The call insn is at RUN_PC. */
-export const CALL_FN = EXEC_RECORDS + 108;
+/** What the host asks of the core that called it (FAULT_NONE, FAULT_*, CALL_*). The call insn is at RUN_PC. */
 export const CALL_STATUS = EXEC_RECORDS + 116;
-/** Further values of CALL_STATUS: tail call of the program (core address) in CALL_FN; exception with cookie r1. */
+/** Further answers of host functions: tail call of the program (core address) in CALL_FN; exception with the u64 cookie. */
+export const CALL_FN = EXEC_RECORDS + 108;
+export const THROW_COOKIE = EXEC_RECORDS + 392;
 export const CALL_TAIL = 0x100;
 export const CALL_THROW = 0x101;
 /** One past the last frame of the running context. */
@@ -205,7 +206,7 @@ export const CUR_LOCKS = EXEC_RECORDS + 344;
 export const VERIFY_CODE = EXEC_RECORDS + 136;
 export const VERIFY_INSN = EXEC_RECORDS + 140;
 export const VERIFY_ARG = EXEC_RECORDS + 144;
-/** Head of the list of idle contexts (linked by CTX_NEXT). */
+/** Head of the list of idle contexts (linked by CTX_NEXT); it may be the running one, until somebody else needs a context. */
 export const CTX_FREE = EXEC_RECORDS + 148;
 /** Table of programs by id: u32 core address and capacity; entry 0 is never used. */
 export const PROG_TABLE = EXEC_RECORDS + 152;
@@ -233,8 +234,11 @@ export const FRAME_BIAS = EXEC_RECORDS + 368;
 export const LAST_FRAME = EXEC_RECORDS + 372;
 /** What the function that compiled code called last asks for: FAULT_* or CALL_*, 0 to go on. */
 export const JIT_STATUS = EXEC_RECORDS + 376;
-/** u64 cookie of the exception that it asks for. */
-export const JIT_COOKIE = EXEC_RECORDS + 392;
+/** The context that FRAMES_END, FRAME_BIAS, LAST_FRAME and BASE_R10, window offset of its first frame's r10, belong to; or
+ *  NO_BASE. */
+export const BASE_CTX = EXEC_RECORDS + 400;
+export const BASE_R10 = EXEC_RECORDS + 404;
+export const NO_BASE = 1;
 /** What translate made: u32 core address and bytes of the module; or why it made none. */
 export const JIT_CODE = EXEC_RECORDS + 380;
 export const JIT_BYTES = EXEC_RECORDS + 384;

@@ -137,18 +137,21 @@ function callHost(pc: u32, fn: u32): u32 {
 }
 
 /** Runs a host function: 0 to go on behind the call, else what settle takes. */
-export function hostFunction(fn: u32): u32 {
-  store<u32>(abi.CALL_FN, fn);
-  store<u32>(abi.CALL_STATUS, 0);
+function hostFunction(fn: u32): u32 {
   store<u64>(abi.REG_R0, 0);
-  host();
-  return load<u32>(abi.CALL_STATUS);
+  const status = host(fn);
+  // Written in halves: a processor that reads them at once would wait for both stores.
+  store<u64>(abi.REG_R0, ((<u64>load<u32>(abi.REG_R0, 4)) << 32) | load<u32>(abi.REG_R0));
+  return status;
 }
 
 /** What a function that the insn at RUN_PC called asks for beside a result: 0 to go on at RUN_PC, else RUN_*. */
 export function settle(status: u32): u32 {
   if (status == abi.CALL_TAIL) return tailCall(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
-  if (status == abi.CALL_THROW) return throwException();
+  if (status == abi.CALL_THROW) {
+    store<u64>(abi.REG_R1, load<u64>(abi.THROW_COOKIE));
+    return throwException();
+  }
   return stop(status);
 }
 

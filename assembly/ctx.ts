@@ -7,12 +7,13 @@ import { heapAllocZeroed, heapFree } from './alloc';
 import { hot } from './env';
 import { interpret } from './interp';
 import * as isa from './isa';
-import { enter } from './jit/enter';
+import { enter, left } from './jit/enter';
 import * as ops from './ops';
 import { codeTarget } from './prog';
 
 /** Slots that belong to no program. */
 export function ctxInit(): void {
+  store<u32>(abi.BASE_CTX, abi.NO_BASE);
   fixedSlot(abi.RETURN_SLOT, ops.H_RETURN);
   fixedSlot(abi.LOOP_SLOT, ops.H_LOOP_NEXT);
   fixedSlot(abi.FOR_EACH_SLOT, ops.H_FOR_EACH_NEXT);
@@ -28,11 +29,14 @@ function fixedSlot(slot: u32, op: u32): void {
 /** A context whose frames lie at guest offset `stack`, STACK_STRIDE apart; 0 without memory. */
 export function ctxNew(stack: u32): u32 {
   const ctx = heapAllocZeroed(abi.CTX_BYTES);
-  if (ctx) store<u32>(ctx, stack, abi.CTX_STACK);
+  if (!ctx) return 0;
+  store<u32>(ctx, stack, abi.CTX_STACK);
+  store<u32>(ctx + abi.CTX_FRAMES, abi.RETURN_SLOT, abi.FRAME_RET);
   return ctx;
 }
 
 export function ctxFree(ctx: u32): void {
+  if (load<u32>(abi.BASE_CTX) == ctx) store<u32>(abi.BASE_CTX, abi.NO_BASE);
   heapFree(ctx);
 }
 
@@ -41,18 +45,28 @@ export function ctxGive(ctx: u32): void {
   store<u32>(ctx, 0, abi.CTX_FLAGS);
   store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
   store<u32>(ctx, 0, abi.CTX_FAULT);
+  leavePool(load<u32>(abi.CUR_CTX));
   give(ctx);
 }
 
-function give(ctx: u32): void {
+/** The run on a context that leavePool may have taken out of the pool is over. */
+export function give(ctx: u32): void {
+  if (load<u32>(abi.CTX_FREE) == ctx) return;
   store<u32>(ctx, load<u32>(abi.CTX_FREE), abi.CTX_NEXT);
   store<u32>(abi.CTX_FREE, ctx);
 }
 
+/** invoke leaves the context that it runs on at the pool's head: this takes it from there. */
+@inline
+function leavePool(ctx: u32): void {
+  if (ctx && load<u32>(abi.CTX_FREE) == ctx) store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+}
+
 /** An idle context of the pool, or 0. */
 export function ctxTake(): u32 {
+  leavePool(load<u32>(abi.CUR_CTX));
   const ctx = load<u32>(abi.CTX_FREE);
-  if (ctx) store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+  leavePool(ctx);
   return ctx;
 }
 
@@ -99,6 +113,7 @@ class Regs {
 
 /** Parks the context that runs until another one, which begins inside of it, is over. */
 function park(ctx: u32): void {
+  leavePool(ctx);
   Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
   save(ctx);
   store<u32>(abi.NEST_DEPTH, load<u32>(abi.NEST_DEPTH) + 1);
@@ -133,8 +148,15 @@ function current(ctx: u32, prog: u32, frame: u32, cpu: u32): void {
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_CPU, cpu);
   store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
+  if (load<u32>(abi.BASE_CTX) != ctx) base(ctx);
+}
+
+/** What follows from a context alone. */
+function base(ctx: u32): void {
+  store<u32>(abi.BASE_CTX, ctx);
   store<u32>(abi.FRAMES_END, ctx + abi.CTX_FRAMES + isa.MAX_CALL_FRAMES * abi.FRAME_BYTES);
   const r10 = load<u32>(ctx, abi.CTX_STACK) + isa.STACK_BYTES;
+  store<u32>(abi.BASE_R10, r10);
   store<u32>(abi.FRAME_BIAS, ctx + abi.CTX_FRAMES - (r10 >> 1));
   store<u32>(abi.LAST_FRAME, r10 + (isa.MAX_CALL_FRAMES - 1) * abi.STACK_STRIDE);
 }
@@ -178,9 +200,9 @@ export function resume(ctx: u32, fuel: i32): u32 {
   Regs.copy(abi.REGS, ctx + abi.CTX_REGS);
   restore(ctx);
   store<u32>(ctx, abi.CTX_RUNNING, abi.CTX_STATE);
-  const left = load<i32>(abi.RUN_FUEL) + fuel;
-  store<i32>(abi.RUN_FUEL, left);
-  const status: u32 = left < 0 ? abi.RUN_PAUSED : Engine.run(ctx, load<u32>(ctx, abi.CTX_FLAGS));
+  const sum = load<i32>(abi.RUN_FUEL) + fuel;
+  store<i32>(abi.RUN_FUEL, sum);
+  const status: u32 = sum < 0 ? abi.RUN_PAUSED : Engine.run(ctx, outer, load<u32>(ctx, abi.CTX_FLAGS), load<u32>(abi.RUN_PC), sum);
   stopped(ctx, status);
   unpark(outer);
   return status;
@@ -188,12 +210,21 @@ export function resume(ctx: u32, fuel: i32): u32 {
 
 /** Runs compiled code where there is some, and goes on with the programs that tail calls switch to. */
 function mixed(ctx: u32, flags: u32): u32 {
-  let status: u32;
-  do {
-    const counting = flags & abi.CTX_COUNT_INSNS;
+  return goOn(ctx, flags, flags & abi.CTX_COUNT_INSNS ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG)));
+}
+
+/** The same, from where compiled code said how to go on. */
+function goOn(ctx: u32, flags: u32, how: u32): u32 {
+  const counting = flags & abi.CTX_COUNT_INSNS;
+  let status = how;
+  while (true) {
+    if (status == abi.RUN_INTERPRET) {
+      const prog = load<u32>(abi.CUR_PROG);
+      status = interpret(load<u32>(prog, abi.PROG_FLAGS), counting, load<u32>(abi.RUN_PC), load<i32>(abi.RUN_FUEL));
+    }
+    if (status != abi.RUN_SWITCH) break;
     status = counting ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG));
-    if (status == abi.RUN_INTERPRET) status = interpret(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS), counting);
-  } while (status == abi.RUN_SWITCH);
+  }
   if (status == abi.RUN_DONE) store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
   return status;
 }
@@ -211,16 +242,16 @@ function warm(prog: u32, runs: u32): void {
 }
 
 class Engine {
-  /** Runs the current context. */
-  @inline static run(ctx: u32, flags: u32): u32 {
-    if (load<u32>(abi.NEST_DEPTH) == abi.MAX_NESTING) {
+  /** Runs the current context from RUN_PC with RUN_FUEL. */
+  @inline static run(ctx: u32, outer: u32, flags: u32, pc: u32, fuel: i32): u32 {
+    if (outer && load<u32>(abi.NEST_DEPTH) == abi.MAX_NESTING) {
       store<u32>(ctx, abi.FAULT_NESTING, abi.CTX_FAULT);
       return abi.RUN_FAULT;
     }
     const prog = load<u32>(abi.CUR_PROG);
     if (load<u32>(prog, abi.PROG_HEAT)) warm(prog, 1);
     if (load<u32>(prog, abi.PROG_CODE)) return mixed(ctx, flags);
-    const status = interpret(load<u32>(prog, abi.PROG_FLAGS), flags & abi.CTX_COUNT_INSNS);
+    const status = interpret(load<u32>(prog, abi.PROG_FLAGS), flags & abi.CTX_COUNT_INSNS, pc, fuel);
     if (status == abi.RUN_PAUSED) warm(prog, abi.HOT_RUNS - 1);
     return status == abi.RUN_SWITCH ? mixed(ctx, flags) : status;
   }
@@ -232,41 +263,52 @@ class Engine {
  * it.
  */
 export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+  const outer = load<u32>(abi.CUR_CTX);
+  leavePool(outer);
   const ctx = load<u32>(abi.CTX_FREE);
   if (!ctx) return abi.RUN_NO_CTX;
-  store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
-  const outer = load<u32>(abi.CUR_CTX);
   if (outer) park(outer);
   store<u32>(ctx, outer, abi.CTX_PARENT);
   const frame = ctx + abi.CTX_FRAMES;
-  store<u64>(abi.REGS, 0, 0);
-  store<u64>(abi.REGS, arg ? GUEST_BASE + arg : 0, 8);
-  store<u64>(abi.REGS, 0, 16);
-  store<u64>(abi.REGS, 0, 24);
-  store<u64>(abi.REGS, 0, 32);
-  store<u64>(abi.REGS, 0, 40);
-  store<u64>(abi.REGS, 0, 48);
-  store<u64>(abi.REGS, 0, 56);
-  store<u64>(abi.REGS, 0, 64);
-  store<u64>(abi.REGS, 0, 72);
-  store<u64>(abi.REG_R10, firstFrame(ctx));
-  store<u32>(frame, abi.RETURN_SLOT, abi.FRAME_RET);
+  // What the program reads before it writes it is 0.
+  if (load<u16>(load<u32>(prog, abi.PROG_LIVE)) & ~R1) {
+    store<u64>(abi.REGS, 0, 0);
+    for (let r: u32 = 16; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
+  }
+  store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
   store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
   current(ctx, prog, frame, cpu);
-  store<u32>(abi.RUN_PC, load<u32>(prog, abi.PROG_SLOTS));
+  store<u64>(abi.REG_R10, GUEST_BASE + load<u32>(abi.BASE_R10));
+  const pc = load<u32>(prog, abi.PROG_SLOTS);
+  store<u32>(abi.RUN_PC, pc);
   store<i32>(abi.RUN_FUEL, fuel);
-  const status = Engine.run(ctx, 0);
+  return over(ctx, outer, Engine.run(ctx, outer, 0, pc, fuel));
+}
+
+const R1: u32 = 2;
+
+/** The end of a run on a context of the pool, for now at least. */
+@inline
+function over(ctx: u32, outer: u32, status: u32): u32 {
   store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
-  if (status == abi.RUN_DONE) {
-    give(ctx);
-    if (!outer) {
-      store<u32>(abi.CUR_CTX, 0);
-      return abi.RUN_DONE;
-    }
-  } else {
+  if (status != abi.RUN_DONE) {
     store<u32>(abi.RESULT_CTX, ctx);
     stopped(ctx, status);
+    leavePool(ctx);
+  } else {
+    give(ctx);
   }
-  unpark(outer);
+  if (outer) unpark(outer);
+  else store<u32>(abi.CUR_CTX, 0);
   return status;
+}
+
+/** Compiled code that the host entered, on the context at the pool's head, was left: as the end of invoke. */
+export function invokeLeft(prog: u32, cpu: u32): u32 {
+  const ctx = load<u32>(abi.BASE_CTX);
+  store<u32>(abi.CUR_CTX, ctx);
+  store<u32>(abi.CUR_PROG, prog);
+  store<u32>(abi.CUR_CPU, cpu);
+  store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
+  return over(ctx, 0, goOn(ctx, 0, left()));
 }

@@ -14,9 +14,9 @@ export {
   castUser,
 } from './arena';
 // Execution.
-export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, invoke, resume } from './ctx';
+export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, invoke, invokeLeft, resume } from './ctx';
 export { liveRegisters } from './jit/cfg';
-export { jitCore, jitHost, setCode } from './jit/enter';
+export { jitCore, setCode } from './jit/enter';
 export { analyse, translate, translated } from './jit/translate';
 export {
   callMapDelete,

@@ -125,10 +125,10 @@ class Div {
   }
 }
 
-/** Runs from RUN_PC until done, out of fuel or at fault: RUN_*. */
-function loop<C, N>(): u32 {
-  let pc: usize = load<u32>(abi.RUN_PC);
-  let fuel = load<i32>(abi.RUN_FUEL);
+/** Runs from a slot until done, out of fuel or at fault: RUN_*. */
+function loop<C, N>(from: usize, most: i32): u32 {
+  let pc = from;
+  let fuel = most;
   let insns: u64 = 0;
   let block: usize = 0;
   if (sizeof<N>() == sizeof<Counting>()) {
@@ -2235,8 +2235,10 @@ function loop<C, N>(): u32 {
   }
 }
 
-/** Runs the current context on from RUN_PC. */
-export function interpret(flags: u32, counting: u32): u32 {
-  if (flags & abi.PROG_OBJECT) return counting ? loop<ObjectChecks, Counting>() : loop<ObjectChecks, Plain>();
-  return counting ? loop<Isolate, Counting>() : loop<Isolate, Plain>();
+/** Runs the current context on from RUN_PC with RUN_FUEL, which the caller has at hand. */
+export function interpret(flags: u32, counting: u32, pc: u32, fuel: i32): u32 {
+  if (flags & abi.PROG_OBJECT) {
+    return counting ? loop<ObjectChecks, Counting>(pc, fuel) : loop<ObjectChecks, Plain>(pc, fuel);
+  }
+  return counting ? loop<Isolate, Counting>(pc, fuel) : loop<Isolate, Plain>(pc, fuel);
 }

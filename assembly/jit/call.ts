@@ -5,7 +5,8 @@ import * as ops from '../ops';
 import { Access } from './access';
 import { Cfg } from './cfg';
 import { ALL, Effects } from './effects';
-import { Emit, IMPORT_CAST_KERN, IMPORT_CAST_USER, IMPORT_CORE, IMPORT_HOST, IMPORTS } from './emit';
+import { Emit, IMPORT_CAST_KERN, IMPORT_CAST_USER, IMPORT_CORE, IMPORTS } from './emit';
+import { Hosts } from './hosts';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
@@ -23,11 +24,11 @@ export class Call {
       case ops.H_CALL_HOST:
         // Compiled callers have no frames in memory that a host function could look at.
         if (load<u64>(slot, abi.SLOT_IMM)) Emit.leave(i);
-        else Call.callOut(i, slot, IMPORT_HOST);
+        else Call.host(i, slot);
         break;
       case ops.H_CALL_CORE:
         if (callsBack(load<u32>(slot, abi.SLOT_OFF))) Emit.leave(i);
-        else Call.callOut(i, slot, IMPORT_CORE);
+        else Call.core(i, slot);
         break;
       case ops.H_ATOMIC:
         Access.atomic(i, slot);
@@ -71,7 +72,7 @@ export class Call {
     Wasm.i32(abi.STACK_STRIDE);
     Wasm.op(w.I32_ADD);
     for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) Emit.get(r);
-    Wasm.call(IMPORTS + f);
+    Wasm.call(Emit.functions + f);
     Wasm.set(Emit.FUEL);
     if (Emit.used & 1) Emit.set(0);
     else Wasm.op(0x1a);
@@ -87,8 +88,39 @@ export class Call {
     Call.clobber(i);
   }
 
-  /** A function of the core or the host: arguments and result in the fixed record; what it returns is 0 to go on. */
-  private static callOut(i: u32, slot: u32, fn: u32): void {
+  /** A host function: arguments and result in the fixed record; what it returns is 0 to go on. */
+  private static host(i: u32, slot: u32): void {
+    Call.arguments(slot);
+    Wasm.i32(0);
+    Wasm.i64(0);
+    Wasm.access(w.I64_STORE, abi.REG_R0);
+    Wasm.call(IMPORTS + Hosts.place(load<u32>(slot, abi.SLOT_OFF)));
+    Call.leaveIf(i);
+    // Written in halves: a processor that reads them at once would wait for both stores.
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD32_U, abi.REG_R0);
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD32_U, abi.REG_R0 + 4);
+    Wasm.i64(32);
+    Wasm.op(w.I64_SHL);
+    Wasm.op(w.I64_OR);
+    Emit.set(0);
+    Call.clobber(i);
+  }
+
+  /** The same of the core. */
+  private static core(i: u32, slot: u32): void {
+    Call.arguments(slot);
+    Wasm.i32(load<u32>(slot, abi.SLOT_OFF));
+    Wasm.call(IMPORT_CORE);
+    Call.leaveIf(i);
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD, abi.REG_R0);
+    Emit.set(0);
+    Call.clobber(i);
+  }
+
+  private static arguments(slot: u32): void {
     for (let r: u32 = 1; r <= 5; r++) {
       Wasm.i32(0);
       Emit.get(r);
@@ -97,14 +129,16 @@ export class Call {
     Wasm.i32(0);
     Wasm.i32(slot);
     Wasm.access(w.I32_STORE, abi.RUN_PC);
-    Wasm.i32(load<u32>(slot, abi.SLOT_OFF));
-    Wasm.call(fn);
+  }
+
+  /** Leaves with what the function asks for, if that is not 0. */
+  private static leaveIf(i: u32): void {
+    Wasm.tee(Emit.pc);
     Wasm.if_();
+    Wasm.i32(0);
+    Wasm.get(Emit.pc);
+    Wasm.access(w.I32_STORE, abi.JIT_STATUS);
     Emit.leave(i);
     Wasm.end();
-    Wasm.i32(0);
-    Wasm.access(w.I64_LOAD, abi.REG_R0);
-    Emit.set(0);
-    Call.clobber(i);
   }
 }

@@ -364,6 +364,10 @@ export class Cfg {
   static analyse(f: u32): void {
     const from = Cfg.firstBlock(f);
     const n = Cfg.lastBlock(f) - from;
+    for (let b = from; b < from + n; b++) {
+      store<u32>(Cfg.at(b), 0, B_EDGES);
+      store<u32>(Cfg.at(b), 0, B_HEADER);
+    }
     Order.walk(Cfg.scratch, from, n);
     Cfg.order = Order.order;
     Cfg.reached = Order.reached;

@@ -11,17 +11,21 @@ import { Alu } from './alu';
 import { Call } from './call';
 import { Cfg, NONE } from './cfg';
 import { Checks } from './checks';
+import { Invoke } from './invoke';
 import { Stack } from './stack';
 import { Values } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
 // Functions that a module imports, in this order; then come its own.
-export const IMPORT_HOST: u32 = 0;
-export const IMPORT_CORE: u32 = 1;
-export const IMPORT_CAST_KERN: u32 = 2;
-export const IMPORT_CAST_USER: u32 = 3;
-export const IMPORTS: u32 = 4;
+export const IMPORT_CORE: u32 = 0;
+export const IMPORT_CAST_KERN: u32 = 1;
+export const IMPORT_CAST_USER: u32 = 2;
+export const IMPORT_INVOKE: u32 = 3;
+export const IMPORT_LEFT: u32 = 4;
+export const IMPORT_GIVE: u32 = 5;
+/** Then the host functions that the program calls. */
+export const IMPORTS: u32 = 6;
 
 /** Local of each register. */
 const LOCALS: usize = memory.data(16);
@@ -44,6 +48,10 @@ export class Emit {
   static shadow: u32 = 0;
   static arena: u32 = 0;
   static used: u32 = 0;
+  /** Index of the program's first function. */
+  static functions: u32 = 0;
+  /** This is main as the host enters it (invoke.ts). */
+  static entered: bool = false;
   private static mayGoto: bool = false;
 
   // ---- Functions ---------------------------------------------------------------------------------------------------------
@@ -59,9 +67,9 @@ export class Emit {
 
   /** Locals, and the blocks that leaving branches out of. False: the heap has no room. */
   static begin(f: u32): bool {
-    const params = Cfg.params(f);
-    Emit.used = Cfg.used(f) | params;
-    let next = Emit.FIRST;
+    Emit.used = Cfg.used(f) | Cfg.params(f);
+    const params = Emit.entered ? 0 : Cfg.params(f);
+    let next = Emit.entered ? Invoke.FIRST : Emit.FIRST;
     for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) store<u8>(LOCALS + r, next++);
     const first = next;
     for (let r: u32 = 0; r < 10; r++) if (((Emit.used & ~params) >> r) & 1) store<u8>(LOCALS + r, next++);
@@ -73,7 +81,8 @@ export class Emit {
     Emit.pc = next++;
     Emit.state = next++;
     Emit.loops = next++;
-    w.Out.unsigned(2);
+    w.Out.unsigned(Emit.entered ? 3 : 2);
+    if (Emit.entered) Invoke.local();
     w.Out.unsigned(i64s);
     w.Out.byte(w.I64);
     w.Out.unsigned(3);
@@ -83,8 +92,10 @@ export class Emit {
       if (load<u8>(Cfg.slot(i), abi.SLOT_BASE) == ops.H_MAY_GOTO) Emit.mayGoto = true;
     }
     Wasm.depth = 0;
+    if (Emit.entered) Invoke.begin();
     Emit.unwound = Wasm.block();
     Emit.left = Wasm.block();
+    if (Emit.entered) return true;
     // A call that is one too many stops the run behind it.
     Wasm.get(Emit.FUEL);
     Wasm.i32(0);
@@ -129,6 +140,7 @@ export class Emit {
       Wasm.access(w.I64_STORE, abi.FRAME_BYTES + abi.FRAME_R6 + (r - 6) * 8);
     }
     Emit.ownFrame();
+    if (Emit.entered) Invoke.end();
     Wasm.endFunction();
   }
 
@@ -139,6 +151,10 @@ export class Emit {
     if (Emit.mayGoto) Wasm.get(Emit.loops);
     else Wasm.i32(0);
     Wasm.access(w.I32_STORE, abi.FRAME_MAY_GOTO);
+    if (Emit.entered) {
+      Invoke.left();
+      return;
+    }
     Wasm.i64(0);
     Wasm.i32(-1);
     Wasm.return_();
@@ -260,6 +276,10 @@ export class Emit {
   }
 
   private static exit(): void {
+    if (Emit.entered) {
+      Invoke.done();
+      return;
+    }
     Emit.get(0);
     Wasm.get(Emit.FUEL);
     Wasm.return_();

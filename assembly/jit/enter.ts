@@ -1,7 +1,7 @@
 // Compiled programs, seen from the core: how a run gets into one, and what it calls.
 
 import * as abi from '../abi';
-import { coreFunction, hostFunction, settle } from '../call';
+import { coreFunction, settle } from '../call';
 
 /**
  * Runs the compiled function that starts at RUN_PC to its end, or as far as it gets: RUN_*, RUN_INTERPRET when the interpreter
@@ -10,19 +10,19 @@ import { coreFunction, hostFunction, settle } from '../call';
 export function enter(prog: u32): u32 {
   const code = entryAt(prog, load<u32>(abi.RUN_PC));
   if (!code) return abi.RUN_INTERPRET;
-  store<u32>(abi.JIT_STATUS, 0);
   const fuel = call_indirect<i32>(code, load<u32>(abi.REG_R10), load<i32>(abi.RUN_FUEL));
-  if (fuel >= 0) {
-    store<i32>(abi.RUN_FUEL, fuel);
-    return returned();
-  }
+  if (fuel < 0) return left();
+  store<i32>(abi.RUN_FUEL, fuel);
+  return returned();
+}
+
+/** How to go on when compiled code was left: RUN_INTERPRET at RUN_PC, or RUN_* as enter. */
+export function left(): u32 {
   const status = load<u32>(abi.JIT_STATUS);
-  if (status) {
-    if (status == abi.CALL_THROW) store<u64>(abi.REG_R1, load<u64>(abi.JIT_COOKIE));
-    const run = settle(status);
-    return run ? run : <u32>abi.RUN_INTERPRET;
-  }
-  return load<i32>(abi.RUN_FUEL) < 0 ? abi.RUN_PAUSED : abi.RUN_INTERPRET;
+  if (!status) return load<i32>(abi.RUN_FUEL) < 0 ? abi.RUN_PAUSED : abi.RUN_INTERPRET;
+  store<u32>(abi.JIT_STATUS, 0);
+  const run = settle(status);
+  return run ? run : <u32>abi.RUN_INTERPRET;
 }
 
 /** What the interpreter does at exit. */
@@ -58,17 +58,6 @@ export function setCode(prog: u32, on: bool): void {
 
 // ---- What compiled code calls: 0 to go on ------------------------------------------------------------------------------------
 
-export function jitHost(fn: u32): u32 {
-  const status = hostFunction(fn);
-  if (status) {
-    store<u32>(abi.JIT_STATUS, status);
-    store<u64>(abi.JIT_COOKIE, load<u64>(abi.REG_R1));
-  }
-  return status;
-}
-
 export function jitCore(fn: u32): u32 {
-  const fault = coreFunction(fn);
-  if (fault) store<u32>(abi.JIT_STATUS, fault);
-  return fault;
+  return coreFunction(fn);
 }

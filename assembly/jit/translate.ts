@@ -6,6 +6,8 @@ import { heapAlloc, heapFree } from '../alloc';
 import { Cfg } from './cfg';
 import { Checks } from './checks';
 import { Emit, IMPORTS } from './emit';
+import { Hosts } from './hosts';
+import { Invoke } from './invoke';
 import { Stack } from './stack';
 import { Structure } from './structure';
 import { Values } from './values';
@@ -18,7 +20,11 @@ const MAX_FUNCTION_BYTES: u32 = 7_000_000;
 const TYPE_ENTRY: u32 = 0;
 const TYPE_CALL: u32 = 1;
 const TYPE_CAST: u32 = 2;
-const TYPE_FUNCTION: u32 = 3; // and one for each number of parameters from here on
+const TYPE_INVOKE: u32 = 3;
+const TYPE_INVOKE_OF: u32 = 4; // the core's, of any program
+const TYPE_GIVE: u32 = 5;
+const TYPE_HOST: u32 = 6;
+const TYPE_FUNCTION: u32 = 7; // and one for each number of parameters from here on
 const TYPES: u32 = TYPE_FUNCTION + 11;
 
 const LETTER_A: u32 = 97;
@@ -46,6 +52,7 @@ export function translate(base: u32): bool {
 export function translated(): void {
   Out.drop();
   Cfg.free();
+  Hosts.free();
 }
 
 function takeEntries(base: u32): bool {
@@ -74,48 +81,57 @@ function bits(mask: u32): u32 {
 
 function emit(f: u32): bool {
   Cfg.analyse(f);
-  if (!Values.analyse(f) || !Checks.plan(f) || !Emit.begin(f) || !Structure.emit()) return false;
-  Emit.finish();
-  return true;
+  const done = Values.analyse(f) && Checks.plan(f) && Emit.begin(f) && Structure.emit();
+  if (done) Emit.finish();
+  Values.free();
+  Checks.free();
+  Stack.free();
+  return done;
 }
 
 function build(): bool {
   const functions = Cfg.functionCount;
+  if (!Hosts.find()) return false;
+  Emit.functions = IMPORTS + Hosts.count;
   const entries = load<u32>(Cfg.prog, abi.PROG_ENTRY_COUNT);
   Module.header();
   let size = Module.types(TYPES);
   Module.type(2, I32, I32, I32, 1, I32);
   Module.type(1, I32, I32, I32, 1, I32);
   Module.type(2, I32, I64, I64, 1, I64);
+  Module.type(3, I32, I32, I32, 1, I32);
+  Module.type(4, I32, I32, I32, 1, I32);
+  Module.type(1, I32, I32, I32, 0, I32);
+  Module.type(0, I32, I32, I32, 1, I32);
   for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
   Out.closeSize(size);
 
-  size = Module.imports(IMPORTS + 1);
+  size = Module.imports(IMPORTS + Hosts.count + 1);
   Module.importFunction(LETTER_A, TYPE_CALL);
-  Module.importFunction(LETTER_A + 1, TYPE_CALL);
+  Module.importFunction(LETTER_A + 1, TYPE_CAST);
   Module.importFunction(LETTER_A + 2, TYPE_CAST);
-  Module.importFunction(LETTER_A + 3, TYPE_CAST);
+  Module.importFunction(LETTER_A + 3, TYPE_INVOKE_OF);
+  Module.importFunction(LETTER_A + 4, TYPE_ENTRY);
+  Module.importFunction(LETTER_A + 5, TYPE_GIVE);
+  for (let i: u32 = 0; i < Hosts.count; i++) Module.importNumbered(Hosts.at(i), TYPE_HOST);
   Module.importMemory(LETTER_M);
   Out.closeSize(size);
 
-  size = Module.functions(functions + entries);
+  size = Module.functions(functions + entries + 1);
   for (let f: u32 = 0; f < functions; f++) Out.unsigned(TYPE_FUNCTION + bits(Cfg.params(f)));
   for (let e: u32 = 0; e < entries; e++) Out.unsigned(TYPE_ENTRY);
+  Out.unsigned(TYPE_INVOKE);
   Out.closeSize(size);
 
-  size = Module.exports(entries);
-  for (let e: u32 = 0; e < entries; e++) Module.exportFunction(e, IMPORTS + functions + e);
+  size = Module.exports(entries + 1);
+  for (let e: u32 = 0; e <= entries; e++) Module.exportFunction(e, Emit.functions + functions + e);
   Out.closeSize(size);
 
-  size = Module.codes(functions + entries);
+  size = Module.codes(functions + entries + 1);
   if (!Emit.program(Cfg.prog)) return false;
   for (let f: u32 = 0; f < functions; f++) {
     const body = Out.openSize();
-    const done = emit(f);
-    Values.free();
-    Checks.free();
-    Stack.free();
-    if (!done) return false;
+    if (!emit(f)) return false;
     Out.closeSize(body);
     if (Out.at - Out.start - body > MAX_FUNCTION_BYTES) {
       store<u32>(abi.JIT_REASON, abi.JIT_TOO_LARGE);
@@ -125,9 +141,20 @@ function build(): bool {
   for (let f: u32 = 0; f < functions; f++) {
     if (!Cfg.isEntry(f)) continue;
     const body = Out.openSize();
-    Emit.entry(IMPORTS + f, Cfg.params(f));
+    Emit.entry(Emit.functions + f, Cfg.params(f));
     Out.closeSize(body);
   }
+  const body = Out.openSize();
+  Invoke.prepare();
+  if (Invoke.inline()) {
+    Emit.entered = true;
+    const done = emit(0);
+    Emit.entered = false;
+    if (!done) return false;
+  } else {
+    Invoke.around();
+  }
+  Out.closeSize(body);
   Out.closeSize(size);
   return true;
 }

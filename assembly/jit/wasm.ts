@@ -180,12 +180,18 @@ export class Wasm {
     Out.byte(0);
     Out.unsigned(distance);
   }
+  /** Loads an u32 from a fixed place. */
+  static fixed(at: u32): void {
+    Wasm.i32(0);
+    Wasm.access(I32_LOAD, at);
+  }
   /** An instruction without immediates. */
   @inline static op(op: u32): void {
     Out.byte(op);
   }
 }
 
+export const SELECT: u32 = 0x1b;
 export const I32_LOAD: u32 = 0x28;
 export const I64_LOAD: u32 = 0x29;
 export const I32_LOAD8_U: u32 = 0x2d;
@@ -262,7 +268,7 @@ export const I64_EXTEND8_S: u32 = 0xc2;
 export const I64_EXTEND16_S: u32 = 0xc3;
 export const I64_EXTEND32_S: u32 = 0xc4;
 
-/** The name of an export is a number, half a byte a letter. */
+/** Names are numbers, half a byte a letter. */
 const NAME_BYTES: u32 = 5;
 
 /** Sections and their entries, in the order in which a module has them. */
@@ -274,13 +280,13 @@ export class Module {
   static types(count: u32): u32 {
     return Module.section(1, count);
   }
-  /** Parameters of these types, the third for all that follow; one result, or two with the second an i32. */
+  /** Parameters of these types, the third for all that follow; no result, one, or two with the second an i32. */
   static type(params: u32, a: u32, b: u32, rest: u32, results: u32, result: u32): void {
     Out.byte(0x60);
     Out.unsigned(params);
     for (let i: u32 = 0; i < params; i++) Out.byte(i == 0 ? a : i == 1 ? b : rest);
     Out.unsigned(results);
-    Out.byte(result);
+    if (results) Out.byte(result);
     if (results > 1) Out.byte(I32);
   }
   static imports(count: u32): u32 {
@@ -291,6 +297,18 @@ export class Module {
     Module.importName(name);
     Out.byte(0);
     Out.unsigned(type);
+  }
+  /** Import of a number, half a byte a letter, of module `h`. */
+  static importNumbered(n: u32, type: u32): void {
+    Out.byte(1);
+    Out.byte(104);
+    Module.number(n);
+    Out.byte(0);
+    Out.unsigned(type);
+  }
+  private static number(n: u32): void {
+    Out.byte(NAME_BYTES);
+    for (let i: u32 = 0; i < NAME_BYTES; i++) Out.byte(97 + ((n >> (4 * i)) & 15));
   }
   static importMemory(name: u32): void {
     Module.importName(name);
@@ -312,8 +330,7 @@ export class Module {
   }
   /** Exports a function; the host takes exports by their order, so that the name says nothing. */
   static exportFunction(nth: u32, index: u32): void {
-    Out.byte(NAME_BYTES);
-    for (let i: u32 = 0; i < NAME_BYTES; i++) Out.byte(97 + ((nth >> (4 * i)) & 15));
+    Module.number(nth);
     Out.byte(0);
     Out.unsigned(index);
   }

@@ -49,6 +49,7 @@ export interface CallSources {
 export class Call implements HostCall {
   readonly memory: CoreMemory;
   private readonly core: Core;
+  private status = 0;
 
   constructor(private readonly vm: CallSources) {
     this.memory = vm.memory;
@@ -174,7 +175,14 @@ export class Call implements HostCall {
     const loaded = prog as LoadedProg;
     if (this.vm.progAt(loaded.handle) !== prog) throw new VmtableError(`tail call of "${prog.name}", which was freed`);
     this.memory.setU32At(abi.CALL_FN, loaded.handle);
-    this.memory.setU32At(abi.CALL_STATUS, abi.CALL_TAIL);
+    this.status = abi.CALL_TAIL;
+  }
+
+  /** What the function asks of the core beside its result, once: 0 or CALL_TAIL. */
+  asked(): number {
+    const { status } = this;
+    if (status !== 0) this.status = 0;
+    return status;
   }
 
   fail(error: VmtableError): never {

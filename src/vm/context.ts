@@ -9,7 +9,7 @@ import type { ExecContext, GuestPtr, VmFault, VmProg } from './types.js';
 /** Back-edges and calls after which the core is entered anew: V8 does not replace running code by optimised code. */
 export const SLICE = 100_000;
 /** The core counts fuel in an s32. */
-const MAX_FUEL = 2 ** 30;
+export const MAX_FUEL = 2 ** 30;
 
 /** What a context needs of the VM that owns it. */
 export interface ContextOwner {

@@ -8,6 +8,8 @@ export interface ExecExports {
   ctxStart(ctx: number, prog: number, code: bigint, cpu: number, flags: number): number;
   resume(ctx: number, fuel: number): number;
   invoke(prog: number, arg: number, cpu: number, fuel: number): number;
+  invokeLeft(prog: number, cpu: number): number;
+  give(ctx: number): void;
   abandon(outer: number): void;
   loadProg(
     insns: number,
@@ -26,7 +28,6 @@ export interface ExecExports {
   translate(base: number): number;
   translated(): void;
   setCode(prog: number, on: boolean): void;
-  jitHost(fn: number): number;
   jitCore(fn: number): number;
   liveRegisters(prog: number, slot: number): number;
   checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;

@@ -16,22 +16,29 @@ class Refused extends Error {}
  * exports go to the core's table. A program that cannot be compiled is interpreted, and says why in `notCompiled`.
  */
 export class Jit {
-  /** What modules import: functions in the order of assembly/jit/emit.ts, and memory. */
+  /** What modules import: functions in the order of assembly/jit/emit.ts, and memory; host functions by number. */
   private readonly imports: WebAssembly.Imports;
+  private readonly hosts: Record<string, () => number> = {};
   /** Places in the table that were given back, by how many lie side by side. */
   private readonly spare = new Map<number, number[]>();
   private readonly places = new Map<LoadedProg, { base: number; count: number }>();
 
-  constructor(private readonly core: Core) {
+  /** `hostEntry` gives what compiled code calls for a host function. */
+  constructor(
+    private readonly core: Core,
+    private readonly hostEntry: (index: number) => () => number,
+  ) {
     const { exports, memory } = core;
     const c: Record<string, unknown> = {
-      a: exports.jitHost,
-      b: exports.jitCore,
-      c: exports.castKern,
-      d: exports.castUser,
+      a: exports.jitCore,
+      b: exports.castKern,
+      c: exports.castUser,
+      d: exports.invoke,
+      e: exports.invokeLeft,
+      f: exports.give,
       m: memory,
     };
-    this.imports = { c } as WebAssembly.Imports;
+    this.imports = { c, h: this.hosts } as WebAssembly.Imports;
   }
 
   /** Lets the core say when a program is hot. How often it ran decides, so every run of the same things does the same. */
@@ -52,9 +59,15 @@ export class Jit {
       if (!exports.translate(base)) throw new Refused();
       const start = core.u32[abi.JIT_CODE >> 2] as number;
       const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+      const module = new WebAssembly.Module(bytes);
+      for (const { module: of, name } of WebAssembly.Module.imports(module)) {
+        if (of === 'h') this.hosts[name] ??= this.hostEntry(numberOf(name));
+      }
+      const instance = new WebAssembly.Instance(module, this.imports);
+      const entries = Object.values(instance.exports);
+      prog.invoke = entries.pop() as LoadedProg['invoke'];
       // V8 keeps every instance that imports a table as long as the table, and walks them all at each change of it.
-      for (const [i, entry] of Object.values(instance.exports).entries()) core.table.set(base + i, entry);
+      for (const [i, entry] of entries.entries()) core.table.set(base + i, entry);
     } catch (error) {
       if (base) this.give(base, count);
       prog.notCompiled =
@@ -78,6 +91,7 @@ export class Jit {
     this.core.exports.setCode(prog.handle, false);
     this.give(place.base, place.count);
     this.places.delete(prog);
+    prog.invoke = undefined;
     prog.engine = 'interp';
   }
 
@@ -92,4 +106,9 @@ export class Jit {
     list.push(base);
     this.spare.set(count, list);
   }
+}
+
+/** A number as modules write it: half a byte a letter, the lowest first. */
+function numberOf(name: string): number {
+  return [...name].reduce((sum, letter, i) => sum + (letter.charCodeAt(0) - 97) * 16 ** i, 0);
 }

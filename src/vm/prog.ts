@@ -24,6 +24,8 @@ export class LoadedProg implements VmProg {
   readonly missing: ReadonlyMap<number, string>;
   engine: 'interp' | 'jit' = 'interp';
   notCompiled: string | undefined;
+  /** The way into its compiled code: as the core's invoke, RUN_*. */
+  invoke: ((fuel: number, cpu: number, arg: number) => number) | undefined;
 
   constructor(
     readonly handle: number,

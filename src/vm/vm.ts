@@ -2,7 +2,7 @@ import * as abi from '../../assembly/abi.js';
 import { VmtableError } from '../errors.js';
 import { type ArenaSpec, CoreArena } from './arena.js';
 import { Call, CallbackStopped, type CallSources, Stop } from './call.js';
-import { Context, type ContextOwner, newContext, runContext, SLICE, startContext } from './context.js';
+import { Context, type ContextOwner, MAX_FUEL, newContext, runContext, SLICE, startContext } from './context.js';
 import { type Core, instantiateCore } from './core.js';
 import { Engines } from './engine.js';
 import type { ExecExports } from './exports.js';
@@ -10,6 +10,7 @@ import { type FaultSources, faultOf, placeOf } from './fault.js';
 import { Jit } from './jit.js';
 import { type CoreMap, type ForeignHandle, type ForeignMap, Maps } from './map.js';
 import { CoreMemory } from './memory.js';
+import { ownCopy } from './own_copy.js';
 import { type LoadedProg, loadProg } from './prog.js';
 import type {
   ExecContext,
@@ -56,6 +57,7 @@ export class Vm implements ContextOwner, CallSources {
   private readonly hostFns: HostFn[] = [];
   private readonly hostNames: string[] = [];
   private readonly hostTraits: HostTraits[] = [];
+  private readonly hostEntries: (() => number)[] = [];
   private readonly progs = new Map<number, LoadedProg>();
   private readonly arenas = new Map<number, CoreArena>();
   private readonly contexts = new Set<Context>();
@@ -71,6 +73,8 @@ export class Vm implements ContextOwner, CallSources {
   hostCalls = 0;
   /** @internal The core's invoke, in a field of its own: property access on the exports object is slow. */
   readonly enter: ExecExports['invoke'];
+  /** @internal What a program's own `invoke` is given: compiled code needs no slices. */
+  readonly quickFuel: number;
 
   #pooled = 0;
 
@@ -84,8 +88,9 @@ export class Vm implements ContextOwner, CallSources {
     this.memory = new CoreMemory(core);
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
+    this.quickFuel = Math.min(this.fuel, MAX_FUEL);
     this.call = new Call(this);
-    this.jit = new Jit(core);
+    this.jit = new Jit(core, (index) => this.hostEntry(index));
     this.engines = new Engines(this.jit);
     dispatch.vm = this;
     this.maps.onError = (error) => {
@@ -105,7 +110,7 @@ export class Vm implements ContextOwner, CallSources {
       ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
       // One function of one method: V8 can make the way from the core to it direct, however many VMs there are.
       env: {
-        host: () => (dispatch.vm as Vm).callHost(),
+        host: (fn: number) => (dispatch.vm as Vm).callHost(fn),
         hot: (prog: number) => (dispatch.vm as Vm).compile(prog >>> 0),
       },
     });
@@ -258,14 +263,29 @@ export class Vm implements ContextOwner, CallSources {
         u32[NEST_DEPTH] = 0;
       }
     }
-    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu);
+    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu, SLICE);
+  }
+
+  /** A function that does what invoke does with this program, quicker: V8 makes calls from there straight to compiled code. */
+  invoker(prog: VmProg): (arg: GuestPtr, cpu: number) => number {
+    return ownCopy(makeInvoker)(
+      this,
+      this.own(prog),
+      this.core,
+      this.enter,
+      this.quickFuel,
+      SLICE,
+      CUR_CTX,
+      NEST_DEPTH,
+    );
   }
 
   /**
-   * @internal What invoke does when the core's `enter` does not say RUN_DONE. Callers with a hot path of their own call
-   * `enter(handle, arg, cpu, SLICE)` from there, a call that V8 can then make straight to the core.
+   * @internal What invoke does when the core's `enter`, or the program's own `invoke`, does not say RUN_DONE; `given` is the fuel
+   * that it got. Callers with a hot path of their own call `enter(handle, arg, cpu, SLICE)` from there, a call that V8 can then
+   * make straight to the core.
    */
-  goOn(status: number, prog: VmProg, arg: GuestPtr, cpu: number): number {
+  goOn(status: number, prog: VmProg, arg: GuestPtr, cpu: number, given: number): number {
     if (status === abi.RUN_NO_CTX) {
       this.growPool();
       return this.invoke(prog, arg, cpu);
@@ -273,7 +293,7 @@ export class Vm implements ContextOwner, CallSources {
     const ctx = this.memory.u32At(abi.RESULT_CTX);
     try {
       let end = status;
-      if (end === abi.RUN_PAUSED) end = runContext(this, ctx, this.fuel - SLICE);
+      if (end === abi.RUN_PAUSED) end = runContext(this, ctx, this.fuel - given);
       if (end === abi.RUN_DONE) {
         this.memory.setU64At(abi.RESULT, this.memory.u64At(ctx + abi.CTX_REGS));
         return abi.RUN_DONE;
@@ -340,42 +360,51 @@ export class Vm implements ContextOwner, CallSources {
 
   // ---- Host functions ------------------------------------------------------------------------------------------------------
 
-  /** The core's one import: runs host function CALL_FN. No exception passes through the core. */
-  private callHost(): void {
-    const { u32 } = this.core;
-    const ctx = u32[abi.CUR_CTX >>> 2] as number;
-    const index = u32[abi.CALL_FN >>> 2] as number;
+  /** Runs a host function that the interpreter calls: 0 to go on, FAULT_* or CALL_*. No exception passes through the core. */
+  private callHost(index: number): number {
+    const { call } = this;
+    const ctx = this.core.u32[CUR_CTX] as number;
     this.hostCalls++;
     try {
-      (this.hostFns[index] as HostFn)(this.call);
+      (this.hostFns[index] as HostFn)(call);
+      return call.asked();
     } catch (error) {
-      if (this.memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
-      this.stop(ctx, this.nameOf(index), error);
+      return this.threw(ctx, index, error);
     } finally {
       this.hostCalls--;
     }
   }
 
-  /** Makes the running program stop with what its host function threw. */
-  private stop(ctx: number, by: string, error: unknown): void {
+  /** The same for compiled code, as a function of each host function's own. */
+  private hostEntry(index: number): () => number {
+    let entry = this.hostEntries[index];
+    if (!entry) {
+      entry = ownCopy(makeHostEntry)(this, this.hostFns[index] as HostFn, index, this.call, this.core, CUR_CTX);
+      this.hostEntries[index] = entry;
+    }
+    return entry;
+  }
+
+  /** @internal A host function threw: what the running program, which called it, is to stop with. */
+  threw(ctx: number, index: number, error: unknown): number {
     const { memory } = this;
-    this.thrownBy = by;
+    if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
+    this.call.asked();
+    this.thrownBy = this.nameOf(index);
     if (error instanceof CallbackStopped) {
       if (error.fault.kind === 'exception') {
-        memory.setU64At(abi.REG_R1, error.fault.registers[1] ?? 0n);
-        memory.setU32At(abi.CALL_STATUS, abi.CALL_THROW);
-        return;
+        memory.setU64At(abi.THROW_COOKIE, error.fault.registers[1] ?? 0n);
+        return abi.CALL_THROW;
       }
       this.inner = error.fault;
     }
     if (error instanceof Stop) {
       memory.setU64At(ctx + abi.CTX_FAULT_ADDR, error.address ?? 0n);
       memory.setU32At(ctx + abi.CTX_FAULT_SIZE, error.size);
-      memory.setU32At(abi.CALL_STATUS, error.code);
-      return;
+      return error.code;
     }
     this.thrown = error;
-    memory.setU32At(abi.CALL_STATUS, abi.FAULT_HOST);
+    return abi.FAULT_HOST;
   }
 
   walksStack(index: number): boolean {
@@ -436,4 +465,48 @@ export class Vm implements ContextOwner, CallSources {
   private alive(): void {
     if (this.disposed) throw new VmtableError('the VM was disposed of');
   }
+}
+
+/** Self-contained, for ownCopy. */
+function makeInvoker(
+  vm: Vm,
+  prog: LoadedProg,
+  core: Core,
+  enter: ExecExports['invoke'],
+  fuel: number,
+  slice: number,
+  curCtx: number,
+  nestDepth: number,
+): (arg: GuestPtr, cpu: number) => number {
+  const { handle } = prog;
+  return (arg, cpu) => {
+    const { invoke } = prog;
+    let status = -1;
+    try {
+      status = invoke === undefined ? enter(handle, arg, cpu, slice) : invoke(fuel, cpu, arg);
+    } finally {
+      if (status < 0 && vm.hostCalls === 0) {
+        const { u32 } = core;
+        u32[curCtx] = 0;
+        u32[nestDepth] = 0;
+      }
+    }
+    return status === 0 ? 0 : vm.goOn(status, prog, arg, cpu, invoke === undefined ? slice : fuel);
+  };
+}
+
+/** The same. */
+function makeHostEntry(vm: Vm, fn: HostFn, index: number, call: Call, core: Core, curCtx: number): () => number {
+  return () => {
+    const ctx = core.u32[curCtx] as number;
+    vm.hostCalls++;
+    try {
+      fn(call);
+      return call.asked();
+    } catch (error) {
+      return vm.threw(ctx, index, error);
+    } finally {
+      vm.hostCalls--;
+    }
+  };
 }

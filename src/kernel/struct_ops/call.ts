@@ -196,7 +196,8 @@ export class StructOpsCall {
     let left: Held[] | undefined;
     let result: OpResult;
     try {
-      const status = entered === INVOKE_DONE ? entered : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu);
+      const status =
+        entered === INVOKE_DONE ? entered : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu, SLICE);
       result = this.#result(status);
     } finally {
       left = this.#end(0);

@@ -1,0 +1,172 @@
+// The function of a module that the host calls: main, entered as invoke of ctx.ts enters it, on the context at the head of the
+// pool. Of the run's record it writes what functions of the core and the host look at, and nothing if main calls none: the rest
+// is put together when it is left. So it is only for a run that no other one goes on below.
+
+import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
+import * as ops from '../ops';
+import { Cfg } from './cfg';
+import { Emit, IMPORT_GIVE, IMPORT_INVOKE, IMPORT_LEFT } from './emit';
+import * as w from './wasm';
+import { Wasm } from './wasm';
+
+/** A main of more slots is called, not emitted once more. */
+const MAX_INLINE: u32 = 256;
+
+export class Invoke {
+  // Parameters: the fuel is where functions have it, the CPU where they have their frame, and kept in CUR_CPU.
+  private static readonly CPU: u32 = 1;
+  private static readonly ARG: u32 = 2;
+  private static readonly CTX: u32 = 3;
+  static readonly FIRST: u32 = 4;
+  /** Functions of the core or the host see the run. */
+  private static calls: bool = false;
+  private static out: u32 = 0;
+
+  /** Whether main's own code becomes the function. */
+  static inline(): bool {
+    return Cfg.endSlot(0) - Cfg.firstSlot(0) <= MAX_INLINE;
+  }
+
+  static prepare(): void {
+    Invoke.calls = false;
+    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
+      const op: u32 = load<u8>(Cfg.slot(i), abi.SLOT_BASE);
+      if (op == ops.H_CALL_HOST || op == ops.H_CALL_CORE) Invoke.calls = true;
+    }
+  }
+
+  /** Declares the local that is the context. */
+  static local(): void {
+    w.Out.unsigned(1);
+    w.Out.byte(w.I32);
+  }
+
+  /** (fuel, cpu, arg) to RUN_*: the function around a main that is called. */
+  static around(): void {
+    const params = Cfg.params(0);
+    const r0 = Invoke.FIRST;
+    w.Out.unsigned(2);
+    Invoke.local();
+    w.Out.unsigned(1);
+    w.Out.byte(w.I64);
+    Wasm.depth = 0;
+    Emit.entered = true;
+    Invoke.begin();
+    Wasm.get(Emit.FUEL);
+    Wasm.get(Emit.FRAME);
+    for (let r: u32 = 0; r < 10; r++) {
+      if (!((params >> r) & 1)) continue;
+      if (r == 1) Invoke.argument();
+      else Wasm.i64(0);
+    }
+    Wasm.call(Emit.functions);
+    Wasm.set(Emit.FUEL);
+    Wasm.set(r0);
+    Wasm.get(Emit.FUEL);
+    Wasm.i32(0);
+    Wasm.op(w.I32_LT_S);
+    Wasm.if_();
+    Invoke.left();
+    Wasm.end();
+    Wasm.i32(0);
+    Wasm.get(r0);
+    Wasm.access(w.I64_STORE, abi.RESULT);
+    Invoke.end();
+    Wasm.endFunction();
+    Emit.entered = false;
+  }
+
+  /** The record of the run, r10 and r1; opens the block that a return leads out of. */
+  static begin(): void {
+    const prog = Cfg.prog;
+    Wasm.fixed(abi.CTX_FREE);
+    Wasm.tee(Invoke.CTX);
+    Wasm.fixed(abi.BASE_CTX);
+    Wasm.op(w.I32_NE);
+    Wasm.fixed(abi.CUR_CTX);
+    Wasm.op(w.I32_OR);
+    Wasm.if_();
+    Wasm.i32(prog);
+    Wasm.get(Invoke.ARG);
+    Wasm.get(Invoke.CPU);
+    Wasm.get(Emit.FUEL);
+    Wasm.call(IMPORT_INVOKE);
+    Wasm.return_();
+    Wasm.end();
+    Invoke.fix(abi.CUR_CPU, Invoke.CPU);
+    if (Invoke.calls) {
+      Invoke.fix(abi.CUR_CTX, Invoke.CTX);
+      Wasm.i32(0);
+      Wasm.get(Invoke.CTX);
+      Wasm.i32(abi.CTX_FRAMES);
+      Wasm.op(w.I32_ADD);
+      Wasm.access(w.I32_STORE, abi.CUR_FRAME);
+      Wasm.get(Invoke.CTX);
+      Wasm.i32(0);
+      Wasm.access(w.I32_STORE, abi.CTX_PARENT);
+      Wasm.i32(0);
+      Wasm.i32(prog);
+      Wasm.access(w.I32_STORE, abi.CUR_PROG);
+      Wasm.i32(0);
+      Wasm.i32(load<u32>(prog, abi.PROG_WRITE_CLASSES));
+      Wasm.access(w.I32_STORE, abi.CUR_WRITE_CLASSES);
+    }
+    Wasm.fixed(abi.BASE_R10);
+    Wasm.set(Emit.FRAME);
+    Invoke.out = Wasm.block();
+    if (!Invoke.inline() || !((Emit.used >> 1) & 1)) return;
+    Invoke.argument();
+    Emit.set(1);
+  }
+
+  /** r1: a guest pointer, or NULL. */
+  private static argument(): void {
+    Wasm.get(Invoke.ARG);
+    Wasm.op(w.I64_EXTEND_U);
+    Wasm.i64(GUEST_BASE);
+    Wasm.i64(0);
+    Wasm.get(Invoke.ARG);
+    Wasm.op(w.SELECT);
+    Wasm.op(w.I64_ADD);
+  }
+
+  /** Returns from main. */
+  static done(): void {
+    Wasm.i32(0);
+    Emit.get(0);
+    Wasm.access(w.I64_STORE, abi.RESULT);
+    Wasm.br(Invoke.out);
+  }
+
+  /** Main was left, which has written its registers and frame. */
+  static left(): void {
+    Wasm.i32(Cfg.prog);
+    Wasm.fixed(abi.CUR_CPU);
+    Wasm.call(IMPORT_LEFT);
+    Wasm.return_();
+  }
+
+  static end(): void {
+    Wasm.end();
+    if (Invoke.calls) {
+      Wasm.fixed(abi.CTX_FREE);
+      Wasm.get(Invoke.CTX);
+      Wasm.op(w.I32_NE);
+      Wasm.if_();
+      Wasm.get(Invoke.CTX);
+      Wasm.call(IMPORT_GIVE);
+      Wasm.end();
+      Wasm.i32(0);
+      Wasm.i32(0);
+      Wasm.access(w.I32_STORE, abi.CUR_CTX);
+    }
+    Wasm.i32(abi.RUN_DONE);
+  }
+
+  private static fix(at: u32, local: u32): void {
+    Wasm.i32(0);
+    Wasm.get(local);
+    Wasm.access(w.I32_STORE, at);
+  }
+}
