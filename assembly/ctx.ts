@@ -45,28 +45,29 @@ export function ctxGive(ctx: u32): void {
   store<u32>(ctx, 0, abi.CTX_FLAGS);
   store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
   store<u32>(ctx, 0, abi.CTX_FAULT);
-  leavePool(load<u32>(abi.CUR_CTX));
+  Pool.remove(load<u32>(abi.CUR_CTX));
   give(ctx);
 }
 
-/** The run on a context that leavePool may have taken out of the pool is over. */
+/** The run on a context that Pool.remove may have taken out of the pool is over. */
 export function give(ctx: u32): void {
   if (load<u32>(abi.CTX_FREE) == ctx) return;
   store<u32>(ctx, load<u32>(abi.CTX_FREE), abi.CTX_NEXT);
   store<u32>(abi.CTX_FREE, ctx);
 }
 
-/** invoke leaves the context that it runs on at the pool's head: this takes it from there. */
-@inline
-function leavePool(ctx: u32): void {
-  if (ctx && load<u32>(abi.CTX_FREE) == ctx) store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+class Pool {
+  /** invoke leaves the context that it runs on at the pool's head: this takes it from there. */
+  @inline static remove(ctx: u32): void {
+    if (ctx && load<u32>(abi.CTX_FREE) == ctx) store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+  }
 }
 
 /** An idle context of the pool, or 0. */
 export function ctxTake(): u32 {
-  leavePool(load<u32>(abi.CUR_CTX));
+  Pool.remove(load<u32>(abi.CUR_CTX));
   const ctx = load<u32>(abi.CTX_FREE);
-  leavePool(ctx);
+  Pool.remove(ctx);
   return ctx;
 }
 
@@ -113,7 +114,7 @@ class Regs {
 
 /** Parks the context that runs until another one, which begins inside of it, is over. */
 function park(ctx: u32): void {
-  leavePool(ctx);
+  Pool.remove(ctx);
   Regs.copy(ctx + abi.CTX_REGS, abi.REGS);
   save(ctx);
   store<u32>(abi.NEST_DEPTH, load<u32>(abi.NEST_DEPTH) + 1);
@@ -202,7 +203,8 @@ export function resume(ctx: u32, fuel: i32): u32 {
   store<u32>(ctx, abi.CTX_RUNNING, abi.CTX_STATE);
   const sum = load<i32>(abi.RUN_FUEL) + fuel;
   store<i32>(abi.RUN_FUEL, sum);
-  const status: u32 = sum < 0 ? abi.RUN_PAUSED : Engine.run(ctx, outer, load<u32>(ctx, abi.CTX_FLAGS), load<u32>(abi.RUN_PC), sum);
+  const status: u32 =
+    sum < 0 ? abi.RUN_PAUSED : Engine.run(ctx, outer, load<u32>(ctx, abi.CTX_FLAGS), load<u32>(abi.RUN_PC), sum);
   stopped(ctx, status);
   unpark(outer);
   return status;
@@ -242,6 +244,21 @@ function warm(prog: u32, runs: u32): void {
 }
 
 class Engine {
+  /** The end of a run on a context of the pool, for now at least. */
+  @inline static over(ctx: u32, outer: u32, status: u32): u32 {
+    store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
+    if (status != abi.RUN_DONE) {
+      store<u32>(abi.RESULT_CTX, ctx);
+      stopped(ctx, status);
+      Pool.remove(ctx);
+    } else {
+      give(ctx);
+    }
+    if (outer) unpark(outer);
+    else store<u32>(abi.CUR_CTX, 0);
+    return status;
+  }
+
   /** Runs the current context from RUN_PC with RUN_FUEL. */
   @inline static run(ctx: u32, outer: u32, flags: u32, pc: u32, fuel: i32): u32 {
     if (outer && load<u32>(abi.NEST_DEPTH) == abi.MAX_NESTING) {
@@ -264,7 +281,7 @@ class Engine {
  */
 export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   const outer = load<u32>(abi.CUR_CTX);
-  leavePool(outer);
+  Pool.remove(outer);
   const ctx = load<u32>(abi.CTX_FREE);
   if (!ctx) return abi.RUN_NO_CTX;
   if (outer) park(outer);
@@ -282,26 +299,10 @@ export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   const pc = load<u32>(prog, abi.PROG_SLOTS);
   store<u32>(abi.RUN_PC, pc);
   store<i32>(abi.RUN_FUEL, fuel);
-  return over(ctx, outer, Engine.run(ctx, outer, 0, pc, fuel));
+  return Engine.over(ctx, outer, Engine.run(ctx, outer, 0, pc, fuel));
 }
 
 const R1: u32 = 2;
-
-/** The end of a run on a context of the pool, for now at least. */
-@inline
-function over(ctx: u32, outer: u32, status: u32): u32 {
-  store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
-  if (status != abi.RUN_DONE) {
-    store<u32>(abi.RESULT_CTX, ctx);
-    stopped(ctx, status);
-    leavePool(ctx);
-  } else {
-    give(ctx);
-  }
-  if (outer) unpark(outer);
-  else store<u32>(abi.CUR_CTX, 0);
-  return status;
-}
 
 /** Compiled code that the host entered, on the context at the pool's head, was left: as the end of invoke. */
 export function invokeLeft(prog: u32, cpu: u32): u32 {
@@ -310,5 +311,5 @@ export function invokeLeft(prog: u32, cpu: u32): u32 {
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_CPU, cpu);
   store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
-  return over(ctx, 0, goOn(ctx, 0, left()));
+  return Engine.over(ctx, 0, goOn(ctx, 0, left()));
 }
