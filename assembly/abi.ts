@@ -285,7 +285,10 @@ export const PROG_CODE = 52;
 export const PROG_LIVE = 56;
 /** Runs until the program is hot; 0: it never will be. */
 export const PROG_HEAT = 60;
-export const PROG_BYTES = 64;
+/** u64 slots of the context at r1 that the host gives compiled code as parameters; at most MAX_CONTEXT_SLOTS. */
+export const PROG_CONTEXT = 64;
+export const MAX_CONTEXT_SLOTS = 3;
+export const PROG_BYTES = 72;
 /** Runs after which a program of engine `auto` is compiled; or one that uses up a slice of fuel. */
 export const HOT_RUNS = 2000;
 export const INSN_SUBPROG = 0x80000000;

@@ -18,7 +18,7 @@ function refuse(code: u32, arg: u32 = 0): u32 {
 /**
  * Checks and decodes `count` insns at `insns`, with one call target an insn at `calls` (both stay the caller's). Returns
  * the program or 0, and then VERIFY_* says why. `arena`: record of the arena that addr_space_cast refers to, or 0.
- * `exception`: insn of the exception callback, 0 for none.
+ * `exception`: insn of the exception callback, 0 for none. `context`: PROG_CONTEXT.
  */
 export function loadProg(
   insns: u32,
@@ -28,6 +28,7 @@ export function loadProg(
   writeClasses: u32,
   arena: u32,
   exception: u32,
+  context: u32,
 ): u32 {
   if (count == 0) return refuse(abi.VERIFY_EMPTY);
   if (count > <u32>abi.MAX_INSNS) return refuse(abi.VERIFY_TOO_LONG, count);
@@ -48,6 +49,7 @@ export function loadProg(
   store<u32>(prog, flags, abi.PROG_FLAGS);
   store<u32>(prog, writeClasses, abi.PROG_WRITE_CLASSES);
   store<u32>(prog, arena, abi.PROG_ARENA);
+  store<u32>(prog, context, abi.PROG_CONTEXT);
   return prog;
 }
 

@@ -69,7 +69,7 @@ export class Emit {
   static begin(f: u32): bool {
     Emit.used = Cfg.used(f) | Cfg.params(f);
     const params = Emit.entered ? 0 : Cfg.params(f);
-    let next = Emit.entered ? Invoke.FIRST : Emit.FIRST;
+    let next = Emit.entered ? Invoke.first : Emit.FIRST;
     for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) store<u8>(LOCALS + r, next++);
     const first = next;
     for (let r: u32 = 0; r < 10; r++) if (((Emit.used & ~params) >> r) & 1) store<u8>(LOCALS + r, next++);

@@ -17,11 +17,21 @@ export class Invoke {
   // Parameters: the fuel is where functions have it, the CPU where they have their frame, and kept in CUR_CPU.
   private static readonly CPU: u32 = 1;
   private static readonly ARG: u32 = 2;
-  private static readonly CTX: u32 = 3;
-  static readonly FIRST: u32 = 4;
+  /** Two halves of each slot of the context (PROG_CONTEXT). */
+  private static readonly SLOTS: u32 = 3;
+  private static ctx: u32 = 0;
+  static first: u32 = 0;
   /** Functions of the core or the host see the run. */
   private static calls: bool = false;
   private static out: u32 = 0;
+
+  private static slots(): u32 {
+    return load<u32>(Cfg.prog, abi.PROG_CONTEXT);
+  }
+
+  static parameters(): u32 {
+    return Invoke.SLOTS + Invoke.slots() * 2;
+  }
 
   /** Whether main's own code becomes the function. */
   static inline(): bool {
@@ -29,6 +39,8 @@ export class Invoke {
   }
 
   static prepare(): void {
+    Invoke.ctx = Invoke.SLOTS + Invoke.slots() * 2;
+    Invoke.first = Invoke.ctx + 1;
     Invoke.calls = false;
     for (let i: u32 = 0; i < Cfg.slotCount; i++) {
       const op: u32 = load<u8>(Cfg.slot(i), abi.SLOT_BASE);
@@ -42,10 +54,10 @@ export class Invoke {
     w.Out.byte(w.I32);
   }
 
-  /** (fuel, cpu, arg) to RUN_*: the function around a main that is called. */
+  /** (fuel, cpu, arg, slots) to RUN_*: the function around a main that is called. */
   static around(): void {
     const params = Cfg.params(0);
-    const r0 = Invoke.FIRST;
+    const r0 = Invoke.first;
     w.Out.unsigned(2);
     Invoke.local();
     w.Out.unsigned(1);
@@ -80,8 +92,19 @@ export class Invoke {
   /** The record of the run, r10 and r1; opens the block that a return leads out of. */
   static begin(): void {
     const prog = Cfg.prog;
+    for (let i: u32 = 0; i < Invoke.slots(); i++) {
+      Wasm.get(Invoke.ARG);
+      Wasm.get(Invoke.SLOTS + i * 2);
+      Wasm.op(w.I64_EXTEND_U);
+      Wasm.get(Invoke.SLOTS + i * 2 + 1);
+      Wasm.op(w.I64_EXTEND_U);
+      Wasm.i64(32);
+      Wasm.op(w.I64_SHL);
+      Wasm.op(w.I64_OR);
+      Wasm.access(w.I64_STORE, abi.WINDOW_BASE + i * 8);
+    }
     Wasm.fixed(abi.CTX_FREE);
-    Wasm.tee(Invoke.CTX);
+    Wasm.tee(Invoke.ctx);
     Wasm.fixed(abi.BASE_CTX);
     Wasm.op(w.I32_NE);
     Wasm.fixed(abi.CUR_CTX);
@@ -96,13 +119,13 @@ export class Invoke {
     Wasm.end();
     Invoke.fix(abi.CUR_CPU, Invoke.CPU);
     if (Invoke.calls) {
-      Invoke.fix(abi.CUR_CTX, Invoke.CTX);
+      Invoke.fix(abi.CUR_CTX, Invoke.ctx);
       Wasm.i32(0);
-      Wasm.get(Invoke.CTX);
+      Wasm.get(Invoke.ctx);
       Wasm.i32(abi.CTX_FRAMES);
       Wasm.op(w.I32_ADD);
       Wasm.access(w.I32_STORE, abi.CUR_FRAME);
-      Wasm.get(Invoke.CTX);
+      Wasm.get(Invoke.ctx);
       Wasm.i32(0);
       Wasm.access(w.I32_STORE, abi.CTX_PARENT);
       Wasm.i32(0);
@@ -151,10 +174,10 @@ export class Invoke {
     Wasm.end();
     if (Invoke.calls) {
       Wasm.fixed(abi.CTX_FREE);
-      Wasm.get(Invoke.CTX);
+      Wasm.get(Invoke.ctx);
       Wasm.op(w.I32_NE);
       Wasm.if_();
-      Wasm.get(Invoke.CTX);
+      Wasm.get(Invoke.ctx);
       Wasm.call(IMPORT_GIVE);
       Wasm.end();
       Wasm.i32(0);

@@ -99,7 +99,7 @@ function build(): bool {
   Module.type(2, I32, I32, I32, 1, I32);
   Module.type(1, I32, I32, I32, 1, I32);
   Module.type(2, I32, I64, I64, 1, I64);
-  Module.type(3, I32, I32, I32, 1, I32);
+  Module.type(Invoke.parameters(), I32, I32, I32, 1, I32);
   Module.type(4, I32, I32, I32, 1, I32);
   Module.type(1, I32, I32, I32, 0, I32);
   Module.type(0, I32, I32, I32, 1, I32);

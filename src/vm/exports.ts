@@ -19,6 +19,7 @@ export interface ExecExports {
     writeClasses: number,
     arena: number,
     exception: number,
+    context: number,
   ): number;
   freeProg(prog: number): void;
   insnOf(prog: number, slot: number): number;

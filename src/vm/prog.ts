@@ -24,8 +24,10 @@ export class LoadedProg implements VmProg {
   readonly missing: ReadonlyMap<number, string>;
   engine: 'interp' | 'jit' = 'interp';
   notCompiled: string | undefined;
-  /** The way into its compiled code: as the core's invoke, RUN_*. */
-  invoke: ((fuel: number, cpu: number, arg: number) => number) | undefined;
+  /** u64 slots of its context that `invoke` takes. */
+  readonly contextSlots: number;
+  /** The way into its compiled code: RUN_*, as the core's invoke. Behind r1, two halves of each slot of the context there. */
+  invoke: ((fuel: number, cpu: number, arg: number, ...slots: number[]) => number) | undefined;
 
   constructor(
     readonly handle: number,
@@ -39,6 +41,7 @@ export class LoadedProg implements VmProg {
     this.insnCount = spec.insns.length / 8;
     this.strict = spec.faults === 'strict';
     this.arena = spec.arena ?? 0;
+    this.contextSlots = contextSlots(spec);
     const missing = new Map<number, string>();
     for (const [insn, target] of spec.calls) if (target.kind === 'missing') missing.set(insn, target.name);
     this.missing = missing;
@@ -89,6 +92,7 @@ export function loadProg(
         spec.writeClasses ?? 0,
         spec.arena ?? 0,
         spec.exceptionCallback ?? 0,
+        contextSlots(spec),
       ) >>> 0;
     if (handle === 0) {
       throw verifyError(memory.u32At(abi.VERIFY_CODE), memory.u32At(abi.VERIFY_INSN), memory.u32At(abi.VERIFY_ARG));
@@ -97,6 +101,10 @@ export function loadProg(
   } finally {
     exports.heapFree(buffer);
   }
+}
+
+function contextSlots({ contextSlots = 0 }: VmProgSpec): number {
+  return contextSlots <= abi.MAX_CONTEXT_SLOTS ? contextSlots : 0;
 }
 
 function encodeTarget(target: CallTarget, hostFunctions: readonly HostTraits[]): number {

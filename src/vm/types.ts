@@ -100,6 +100,8 @@ export interface VmProgSpec {
   arena?: number;
   /** Insn of the subprogram that bpf_throw ends in; without one, the cookie is the result. */
   exceptionCallback?: number;
+  /** Its r1 points to so many u64 slots, which whoever calls it fills each time (a struct_ops member's arguments). */
+  contextSlots?: number;
 }
 
 export interface VmProg {

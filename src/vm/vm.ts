@@ -480,7 +480,7 @@ function makeInvoker(
 ): (arg: GuestPtr, cpu: number) => number {
   const { handle } = prog;
   return (arg, cpu) => {
-    const { invoke } = prog;
+    const invoke = prog.contextSlots === 0 ? prog.invoke : undefined;
     let status = -1;
     try {
       status = invoke === undefined ? enter(handle, arg, cpu, slice) : invoke(fuel, cpu, arg);

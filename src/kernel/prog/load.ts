@@ -197,6 +197,7 @@ function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierL
       ...(resolver.exceptionCallback === null ? {} : { exceptionCallback: resolver.exceptionCallback }),
       ...(prog.aux.arena ? { arena: prog.aux.arena.handle } : {}),
       writeClasses: writeClasses(prog),
+      contextSlots: structOpsTarget(prog)?.member?.model?.slots ?? 0,
     });
     prog.vm = vmProg;
     kernel.rememberVmProg(vmProg, prog);

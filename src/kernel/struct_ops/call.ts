@@ -2,7 +2,7 @@ import * as abi from '../../../assembly/abi.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { InputError, located, VmtableError } from '../../errors.js';
 import { SLICE } from '../../vm/context.js';
-import type { Core } from '../../vm/core.js';
+import { ownCopy } from '../../vm/own_copy.js';
 import type { LoadedProg } from '../../vm/prog.js';
 import type { GuestPtr, VmFault, VmProg } from '../../vm/types.js';
 import { INVOKE_DONE, type Vm } from '../../vm/vm.js';
@@ -15,15 +15,10 @@ import type { RcuSection } from '../rcu.js';
 import type { OpArg, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
 import type { ArgTag, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
-
-// As in src/vm/vm.ts: read where there may be no stack left for a call.
-const CUR_CTX = abi.CUR_CTX >>> 2;
-const NEST_DEPTH = abi.NEST_DEPTH >>> 2;
+import { makeOp, type OpResult, type QuickOp } from './op.js';
 
 /** r0 of a call that did not take place. */
 const NOTHING = { r0lo: 0, r0hi: 0 };
-
-type OpResult = number | bigint | boolean | undefined;
 
 /** An argument that the program is given for good: it gives it back, stores it or returns it (stub argument `__ref`). */
 interface RefArg {
@@ -37,30 +32,28 @@ interface RefArg {
  * One op of one vtable, callable (kernel: the trampoline of a member and its return handling). The program's context is an
  * array of u64 slots, one an argument (two for a struct of 9 to 16 bytes), which it may only read.
  *
- * A call runs inside the read sections that a trampoline holds. There are two ways in. The quick one, `ready` and `go`, is of
- * calls that nothing is special about: no call of this op is running, no references that change hands, nothing held by programs
- * below, no statistics. `#slow` is of all others.
+ * A call runs inside the read sections that a trampoline holds. There are two ways in. The quick one (op.ts) is of calls that
+ * nothing is special about: no call of this op is running, no references that change hands, nothing held by programs below, no
+ * statistics. `slow` is of all others.
  */
-export class StructOpsCall {
+export class StructOpsCall implements QuickOp {
   readonly callable: StructOpsCallable;
   readonly stats = { runs: 0, insns: 0, ns: 0 };
   private readonly vm: Vm;
-  private readonly core: Core;
-  private readonly enter: Vm['enter'];
   private readonly vmProg: VmProg;
-  private readonly handle: number;
   private readonly held: HeldTable;
   private readonly section: RcuSection;
   private readonly ret: number;
-  /** Context of the outermost call, and its place among the u32 of linear memory. */
-  private context: GuestPtr = 0;
-  private slot0 = 0;
-  /** The quick way is open to calls that do not nest. */
-  private quick = false;
-  /** Calls of this op that are running. */
-  private depth = 0;
-  /** CPU of the outermost call if that went the quick way, else -1. */
-  private quickCpu = -1;
+  /** @internal */
+  context: GuestPtr = 0;
+  /** @internal */
+  slot0 = 0;
+  /** @internal */
+  quick = false;
+  /** @internal */
+  depth = 0;
+  /** @internal */
+  quickCpu = -1;
   readonly #model: FuncModel;
   readonly #memory: Kernel['vm']['memory'];
   readonly #args: readonly Arg[];
@@ -85,10 +78,7 @@ export class StructOpsCall {
     this.#model = member.model;
     this.#memory = kernel.vm.memory;
     this.vm = kernel.vm;
-    this.core = kernel.vm.core;
-    this.enter = kernel.vm.enter;
     this.vmProg = prog.vm;
-    this.handle = (prog.vm as LoadedProg).handle;
     // A range that is empty: arena pointers never go the quick way.
     this.#args = member.model.args.map((arg) =>
       isArena(arg.tag) ? { ...argOf({ ...arg, kind: 'u64' }), min: 1, max: 0 } : argOf(arg),
@@ -112,92 +102,39 @@ export class StructOpsCall {
     this.#contexts.length = 0;
   }
 
-  // ---- The quick way -----------------------------------------------------------------------------------------------------
-
-  /** A function of the op's own arity, so that usual calls need no array of arguments. */
+  /** A function of the op's own, whose calls lead nowhere else. */
   #compile(): (...args: OpArg[]) => OpResult {
-    const args = this.#args;
-    const [a0, a1, a2, a3] = args as readonly [Arg, Arg, Arg, Arg];
-    switch (args.length) {
-      case 0:
-        return () => (this.ready() ? this.go() : this.#slow([]));
-      case 1:
-        return (v0) => (this.ready() && this.put(a0, v0) ? this.go() : this.#slow([v0]));
-      case 2:
-        return (v0, v1) => (this.ready() && this.put(a0, v0) && this.put(a1, v1) ? this.go() : this.#slow([v0, v1]));
-      case 3:
-        return (v0, v1, v2) =>
-          this.ready() && this.put(a0, v0) && this.put(a1, v1) && this.put(a2, v2)
-            ? this.go()
-            : this.#slow([v0, v1, v2]);
-      case 4:
-        return (v0, v1, v2, v3) =>
-          this.ready() && this.put(a0, v0) && this.put(a1, v1) && this.put(a2, v2) && this.put(a3, v3)
-            ? this.go()
-            : this.#slow([v0, v1, v2, v3]);
-      default:
-        return (...values) => {
-          if (!this.ready()) return this.#slow(values);
-          for (let i = 0; i < args.length; i++) if (!this.put(args[i] as Arg, values[i])) return this.#slow(values);
-          return this.go();
-        };
-    }
+    const { vm, kernel, held, section, stats } = this;
+    return ownCopy(makeOp)({
+      op: this,
+      args: this.#args,
+      ret: this.ret,
+      s32: S32,
+      returned,
+      prog: this.vmProg as LoadedProg,
+      kernel,
+      held,
+      section,
+      stats,
+      vm,
+      core: vm.core,
+      enter: vm.enter,
+      slice: SLICE,
+      fuel: vm.quickFuel,
+      curCtx: abi.CUR_CTX >>> 2,
+      nestDepth: abi.NEST_DEPTH >>> 2,
+      resultAt: abi.RESULT >>> 2,
+    });
   }
 
-  private ready(): boolean {
-    return this.quick && this.depth === 0 && this.kernel.statsHolders === 0 && this.held.count === 0;
-  }
-
-  /** Fills the argument's slot; false for a value that only storeArg can put there, or refuse. */
-  private put(arg: Arg, value: OpArg | undefined): boolean {
-    const n = typeof value === 'object' ? value?.ptr : typeof value === 'boolean' ? Number(value) : value;
-    if (typeof n !== 'number' || (n | 0) !== n || n < arg.min || n > arg.max) return false;
-    const { u32 } = this.core;
-    const at = this.slot0 + arg.slot * 2;
-    u32[at] = n;
-    u32[at + 1] = n === 0 ? 0 : ((n >> 31) & arg.sign) | arg.high;
-    return true;
-  }
-
-  /** Runs the program on the context that is filled. */
-  private go(): OpResult {
-    const { core, section } = this;
-    this.depth = 1;
-    this.quickCpu = this.kernel.currentCpu;
-    this.stats.runs++;
-    section.depth++;
-    let status = -1;
-    try {
-      status = this.enter(this.handle, this.context, this.kernel.currentCpu, SLICE);
-    } finally {
-      // The host ran out of stack inside the core (Vm.invoke).
-      if (status < 0) {
-        this.depth = 0;
-        section.depth--;
-        if (this.vm.hostCalls === 0) {
-          core.u32[CUR_CTX] = 0;
-          core.u32[NEST_DEPTH] = 0;
-        }
-        this.held.leave(0);
-        if (section.depth === 0 && section.watched) section.ended();
-      }
-    }
-    if (status !== INVOKE_DONE || this.held.count !== 0) return this.#goOn(status);
-    const lo = core.u32[abi.RESULT >>> 2] as number;
-    const result = this.ret === S32 ? lo | 0 : returned(this.ret, this.vm);
-    this.depth = 0;
-    if (--section.depth === 0 && section.watched) section.ended();
-    return result;
-  }
-
-  /** The run is not over yet, or did not end as it should. */
-  #goOn(entered: number): OpResult {
+  /** @internal */
+  goOn(entered: number, given: number): OpResult {
     const { vm, kernel } = this;
     let left: Held[] | undefined;
     let result: OpResult;
     try {
       const status =
-        entered === INVOKE_DONE ? entered : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu, SLICE);
+        entered === INVOKE_DONE ? entered : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu, given);
       result = this.#result(status);
     } finally {
       left = this.#end(0);
@@ -216,7 +153,8 @@ export class StructOpsCall {
 
   // ---- All other calls -----------------------------------------------------------------------------------------------------
 
-  #slow(values: readonly (OpArg | undefined)[]): OpResult {
+  /** @internal */
+  slow(values: readonly (OpArg | undefined)[]): OpResult {
     const { kernel, vm, section, held } = this;
     const context = this.#contexts[this.depth] ?? this.#newContext();
     for (const [i, arg] of this.#args.entries()) this.#store(context, arg, values[i]);
