@@ -65,7 +65,7 @@ export function openCalls(object: BpfObject, profile: Profile, modules: readonly
           const place = line && `${line.file.replace(/^.*\//, '')}:${line.line}`;
           found.push([insn, { extern: reloc.name, program: program.name, insn: reloc.insn, function: fn.name, place }]);
         } else if (insns[insn * INSN_BYTES] === OP_LD_IMM64) {
-          fill(view, insn, valueOf(reloc, missing, constants));
+          fill(view, insn, loadedValue(reloc, missing, constants));
         }
       }
     }
@@ -90,7 +90,11 @@ function attempt<T>(body: () => T): T | undefined {
 }
 
 /** What an LD_IMM64 will hold; undefined: nothing that is known. */
-function valueOf(reloc: CodeReloc, missing: ReadonlySet<string>, constants: Constants): bigint | 'code' | undefined {
+function loadedValue(
+  reloc: CodeReloc,
+  missing: ReadonlySet<string>,
+  constants: Constants,
+): bigint | 'code' | undefined {
   switch (reloc.kind) {
     case 'call':
     case 'func':
