@@ -79,7 +79,7 @@ function changing({ core, memory }: Vm): Range[] {
     [abi.RUN_PC, abi.RESULT_CTX + 4],
     // Where frames lie, and what a function called by compiled code asked for.
     [abi.FRAME_BIAS, abi.JIT_STATUS + 4],
-    [abi.JIT_COOKIE, abi.JIT_COOKIE + 8],
+    [abi.BASE_CTX, abi.BASE_R10 + 4],
     // Answers of objectAt when a fault is described, what checkArg refused, where an iteration stands.
     [abi.NEAR_START, abi.ITER_VALUE + 4],
     // Keys and values of map calls that the host makes.
