@@ -36,7 +36,7 @@ const MACHINE = [
 const KERNEL_ARGUMENTS = 'console=ttyS0 quiet panic=-1 nokaslr';
 
 /** Resolves with the console's text; rejects when the machine does not switch itself off in time. */
-export function boot({ image, initrd, cache, machine: { smp, emulator } = MACHINES.two, seconds = 900 }) {
+export function boot({ image, initrd, cache, machine: { smp, emulator } = MACHINES.two, seconds = 1500 }) {
   return new Promise((resolve, reject) => {
     const [program, ...rest] = emulator(cache);
     // Into a file, which is never full: a reader that is slow would hold up the guest's serial line.

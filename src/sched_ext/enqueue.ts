@@ -250,6 +250,8 @@ export class Enqueue {
     if (running) this.#setNext(rq, task);
     if (!changed) return;
     if (!switchFirst && oldClass === CLASS.ext) this.scx.states.switchedFrom(task);
+    // Before 6.19 a class says itself what follows: switched_to_scx() does nothing.
+    if (!switchedFromFirst && newClass === CLASS.ext) return;
     if (queued) this.wakeupPreempt(rq, task);
     if (running && classAbove(oldClass, newClass)) this.scx.core.resched(rq.cpu);
   }

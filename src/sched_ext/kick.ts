@@ -7,15 +7,18 @@ import { CLASS, classAbove } from './task.js';
 export class Kicks {
   constructor(private readonly scx: SchedExt) {}
 
-  /** scx_kick_cpu */
-  kick(sched: ScxSched, cpu: number, flags: number): void {
+  /** scx_kick_cpu; `locked`: by a caller outside of any op that holds the lock of that CPU's run queue. */
+  kick(sched: ScxSched, cpu: number, flags: number, locked = false): void {
     const { consts, kernel, core } = this.scx;
     const here = this.scx.rq(kernel.currentCpu);
     if (here.bypassing) return;
     const { idle, preempt, wait } = consts.kick;
     if ((flags & idle) !== 0) {
       if ((flags & (preempt | wait)) !== 0) sched.error('PREEMPT/WAIT cannot be used with SCX_KICK_IDLE');
-      if (this.#goesThroughACycle(this.scx.rq(cpu))) return;
+      // Only a glance: where the lock is held, the interrupt looks (raw_spin_rq_trylock).
+      const target = this.scx.rq(cpu);
+      const held = locked || this.scx.calls.lockedRq === target;
+      if (!held && this.#goesThroughACycle(target)) return;
       here.toKickIfIdle.add(cpu);
     } else {
       here.toKick.add(cpu);

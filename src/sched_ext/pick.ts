@@ -84,7 +84,7 @@ export class Pick {
     const task = keep ? rq.curr : rq.local.first;
     if (!task) {
       if (rq.hasFlags(consts.rq.balPending) && this.scx.root)
-        this.scx.kicks.kick(this.scx.root, rq.cpu, consts.kick.idle);
+        this.scx.kicks.kick(this.scx.root, rq.cpu, consts.kick.idle, true);
       return null;
     }
     if (task.slice === 0) this.#refill(rq, task, keep);

@@ -145,17 +145,28 @@ export class Changes {
     else if (task.scx.onRq) machine.wakeups.preempt(cpu, task);
   }
 
-  /** Writes a task to a cgroup's cgroup.procs: 0 or -errno. */
-  enterCgroup(task: SimTask, to: KernelCgroup): number {
+  /** Writes a task to a cgroup's cgroup.procs. */
+  enterCgroup(task: SimTask, to: KernelCgroup): void {
+    if (this.prepareMove(task, to)) this.moveTo(task, to);
+  }
+
+  /** The first half of it, cgroup_migrate_add_task() and can_attach: false if the task stays where it is. */
+  prepareMove(task: SimTask, to: KernelCgroup): boolean {
+    // A task that exits does.
+    if (task.kt.cgroup === to || task.exiting) return false;
+    return this.machine.scx.cgroups.canAttach([task.scx], to) === 0;
+  }
+
+  /** …and the second one, cgroup_migrate_execute(). */
+  moveTo(task: SimTask, to: KernelCgroup): void {
     const { kernel, scx } = this.machine;
     const from = task.kt.cgroup;
-    // cgroup_migrate_add_task(): a task that exits stays where it is.
-    if (from === to || task.exiting) return 0;
-    const err = scx.cgroups.canAttach([task.scx], to);
-    if (err !== 0) return err;
+    if (from === to) return;
+    if (task.dead) {
+      scx.cgroups.cancelAttach([task.scx], to);
+      return;
+    }
     kernel.cgroups.move(task.kt, to);
-    if (from.cpuCgroup === to.cpuCgroup) return 0;
-    this.regroup(task, () => scx.cgroups.moved(task.scx));
-    return 0;
+    if (from.cpuCgroup !== to.cpuCgroup) this.regroup(task, () => scx.cgroups.moved(task.scx));
   }
 }

@@ -9,6 +9,8 @@ export interface Costs {
   /** What a new task does before its first step. */
   start: number;
   exec: number;
+  /** A move to another cgroup, from the scheduler's consent to the move itself. */
+  cgroupMove: number;
   /** exit(2): to PF_EXITING, to the end of its memory and files, to the parent's notice, to the last switch. */
   exit: number;
   exitRelease: number;
@@ -33,6 +35,7 @@ export const DEFAULT_COSTS: Costs = {
   forkWake: 3_000,
   start: 20_000,
   exec: 300_000,
+  cgroupMove: 10_000,
   exit: 1_000,
   exitRelease: 40_000,
   exitNotify: 2_000,

@@ -124,6 +124,8 @@ export class Lives {
   *exit(task: SimTask, status: number): Program {
     const { machine } = this;
     const { kernel, costs, wakeups } = machine;
+    // exit_signals(): who moves tasks between cgroups keeps them from exiting.
+    yield* this.sleepInKernel(task);
     yield machine.toward(task, 'exit', costs.exit);
     task.timer?.cancel();
     task.exitStatus = status;

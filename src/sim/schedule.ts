@@ -16,9 +16,9 @@ export class Schedule {
   /** Accounts the run time of the CPU's task since the last call (update_curr_common); so many ns. */
   account(cpu: SimCpu): number {
     const { now } = this.machine;
-    const ran = now - cpu.execStart;
-    cpu.execStart = now;
     const { task } = cpu;
+    const ran = task ? this.machine.timing.ran(task, now - cpu.execStart) : 0;
+    cpu.execStart = now;
     if (!task || ran <= 0) return 0;
     task.kt.sumExecRuntime += ran;
     return ran;
@@ -109,7 +109,11 @@ export class Schedule {
     const high = stop || cpu.rtQueue.length > 0 || cpu.dlQueue.length > 0;
     if (start <= CLASS.stop && stop) return;
     if (start <= CLASS.rt && high) return;
-    if (start <= CLASS.fair && cpu.fairQueue.length > 0) return;
+    if (start <= CLASS.fair) {
+      if (cpu.fairQueue.length > 0) return;
+      // sched_balance_newidle() answers -1 for tasks of any other class, which counts as having some.
+      if (rq.kernelRq.nrRunning > 0 && this.machine.timing.searches(cpu.id)) return;
+    }
     scx.pick.balance(rq);
   }
 
@@ -122,7 +126,8 @@ export class Schedule {
     cpu.reschedNext = false;
     if (prev === rq.idle) scx.idle.update(rq, false, true);
     else if (prev.cls === CLASS.ext) scx.pick.putPrevTask(rq, prev, next);
-    cpu.execStart = after ? machine.now - machine.timing.clockLag(after) : machine.now;
+    cpu.execStart = machine.now;
+    if (after) machine.timing.placed(after);
     if (next === rq.idle) scx.idle.update(rq, true, true);
     else if (next.cls === CLASS.ext) scx.pick.setNextTask(rq, next);
     scx.pick.setCurr(rq, next);

@@ -8,6 +8,7 @@ import type { SimTask } from './sim_task.js';
 export type Point =
   | 'step'
   | 'effect'
+  | 'cgroup-move'
   | 'block'
   | 'fork'
   | 'fork-wake'
@@ -29,10 +30,17 @@ export interface Timing {
   sleeps(task: SimTask): boolean;
   /** …and when it is woken from that, where the costs say so many ns. */
   awakes(task: SimTask, ns: number): number;
-  /** By how much the run queue's clock lags behind when the task is put on a CPU. */
-  clockLag(task: SimTask): number;
+  /** The task is put on a CPU. */
+  placed(task: SimTask): void;
+  /** Run time that the kernel's clocks show for a task that has had a CPU for so many ns since it was accounted for last. */
+  ran(task: SimTask, ns: number): number;
   /** Time at which a CPU that needs to choose anew gets round to it. */
   reschedules(cpu: number): number;
+  /**
+   * Before 7.0, of a CPU that has run out of tasks of the fair class: does the search for such tasks on other CPUs go all the
+   * way (sched_balance_newidle), and not end before it has begun, because no CPU has too many or it would take too long?
+   */
+  searches(cpu: number): boolean;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
@@ -73,12 +81,18 @@ export class CostTiming implements Timing {
     return this.clock.now + ns;
   }
 
-  clockLag(_task: SimTask): number {
-    return 0;
+  placed(_task: SimTask): void {}
+
+  ran(_task: SimTask, ns: number): number {
+    return ns;
   }
 
   reschedules(_cpu: number): number {
     return this.clock.now;
+  }
+
+  searches(_cpu: number): boolean {
+    return false;
   }
 
   ipi(_cpu: number): number {

@@ -391,8 +391,10 @@ export class Workload implements Stage {
 
   *#exec(task: SimTask): Program {
     const { machine } = this;
+    yield* machine.lives.sleepInKernel(task);
     yield machine.toward(task, 'effect', machine.costs.syscall);
     machine.lives.exec(task);
+    yield* machine.lives.sleepInKernel(task);
     yield machine.toward(task, 'step', machine.costs.exec);
   }
 
@@ -400,8 +402,22 @@ export class Workload implements Stage {
     const { machine } = this;
     yield* machine.lives.sleepInKernel(task);
     yield machine.toward(task, 'effect', machine.costs.syscall);
-    this.#change(task, step);
+    if (step.verb === 'cgroup') yield* this.#enterCgroup(task, step.task, step.cgroup);
+    else this.#change(task, step);
     yield* machine.lives.sleepInKernel(task);
+  }
+
+  /** A write to cgroup.procs: between the two halves the writer may lose its CPU. */
+  *#enterCgroup(task: SimTask, name: string, path: string): Program {
+    const { changes, costs, kernel } = this.machine;
+    const cgroup = kernel.cgroups.byPath(`/${path}`);
+    const targets: SimTask[] = [];
+    if (cgroup) this.#each(task, name, (target) => targets.push(target));
+    for (const target of targets) {
+      if (!changes.prepareMove(target, cgroup!)) continue;
+      yield this.machine.toward(task, 'cgroup-move', costs.cgroupMove);
+      changes.moveTo(target, cgroup!);
+    }
   }
 
   /** A write to a CPU's file "online" in /sys. */

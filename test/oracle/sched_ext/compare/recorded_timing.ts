@@ -42,9 +42,7 @@ const EFFECTS = new Set([
 ]);
 
 /** Longer than what a CPU does at once. */
-const STANDSTILL_NS = 100_000;
-/** Less is the way from the look at the clock to the switch. */
-const LAG_NS = 200_000;
+const STANDSTILL_NS = 20_000;
 
 /** A switch away to sleep. */
 function sleepsAway(e: RecordedEvent, name: string): boolean {
@@ -65,10 +63,26 @@ function goesOn(e: RecordedEvent): boolean {
   return ['mark', 'tp_exit', 'tp_fork'].includes(e[EVENT]) || (e[EVENT] === 'stopping' && e[A] === 0);
 }
 
-/** The task has to go, or be given a new slice, because it has none left. */
+/** The task has to go to another one of its class, or be given a new slice, because it has none left. */
 function endsSlice(e: RecordedEvent): boolean {
   if (e[EVENT] === 'stopping') return e[A] === 1 && e[B] === 0;
   return e[EVENT] === 'dispatch' && e[TASK] !== '-' && e[B] === 0;
+}
+
+/** What is left of its task's slice, where an event tells. */
+function sliceIn(e: RecordedEvent): number | undefined {
+  switch (e[EVENT]) {
+    case 'running':
+    case 'tick':
+    case 'yield':
+      return Number(e[A]);
+    case 'stopping':
+      return Number(e[B]);
+    case 'dispatch':
+      return e[TASK] === '-' ? undefined : Number(e[B]);
+    default:
+      return undefined;
+  }
 }
 
 interface Stretch {
@@ -85,6 +99,11 @@ class Track {
   cursor = 0;
   /** Time of the point that it is on its way to. */
   target = Number.NaN;
+  /** Index of the event that noted its slice last, -1 for none, and what it has been charged with since. */
+  noted = -1;
+  charged = 0;
+  /** Index of the switch away from it that comes then. */
+  end = -1;
 }
 
 export class RecordedTiming implements Timing {
@@ -95,6 +114,8 @@ export class RecordedTiming implements Timing {
   #graces = 0;
   /** Choices of a task, by CPU, in order. */
   readonly #choices: readonly Choice[][];
+  /** The one that each CPU has got round to last: what it owes after that is another one. */
+  readonly #made: Choice[] = [];
 
   constructor(
     private readonly recording: Recording,
@@ -141,11 +162,18 @@ export class RecordedTiming implements Timing {
       else if (e[EVENT] === 'mark') ended ||= this.recording.tasks[e[TASK]]?.[Number(e[A])]?.verb === 'yield';
       else if (!ended && endsSlice(e)) {
         const choice = this.#choices[cpu]!.find(({ to }) => to >= e[NS]);
+        // Where a higher class came, it was not the tick that made the CPU choose.
+        if (choice && choice.end >= 0 && !this.#ours(this.#events[choice.end]![OTHER])) continue;
         ticks.push((choice?.from ?? e[NS]) - HIDDEN_TICK_NS);
         ended = true;
       }
     }
     return ticks;
+  }
+
+  /** Is this the idle task or one of the workload? */
+  #ours(task: number | string): boolean {
+    return task === 0 || this.#tracks.has(String(task));
   }
 
   // ---- Points
@@ -229,6 +257,14 @@ export class RecordedTiming implements Timing {
           end,
         );
         return found;
+      }
+      case 'cgroup-move': {
+        const target = step && 'task' in step && step.task !== 'self' ? step.task : name;
+        const moves = (e: RecordedEvent) =>
+          e[TASK] === target &&
+          e[CPU] === here &&
+          (['dequeue', 'quiescent', 'cgroup_move'].includes(e[EVENT]) || isFarewell(e, target));
+        return this.#next(track, moves, end);
       }
       case 'block': {
         const blocks = (e: RecordedEvent) => own('tp_switch')(e) && e[A] === 0 && e[B] !== 0;
@@ -339,35 +375,58 @@ export class RecordedTiming implements Timing {
     );
   }
 
-  /**
-   * The emulator may stop a CPU between its look at the clock and the switch: the task is charged for that time. Told by what
-   * is missing of its slice when it is noted next.
-   */
-  clockLag(task: SimTask): number {
-    const { now } = this.clock;
+  // ---- Run time
+
+  placed(task: SimTask): void {
     const track = this.#tracks.get(task.name);
-    const since = track?.on.find(({ from }) => Math.abs(from - now) < SWITCH_NS);
-    if (!since) return 0;
-    const first = this.#events.findIndex(
-      (e) => e[NS] > since.from - SWITCH_NS && e[EVENT] === 'running' && e[TASK] === task.name,
-    );
-    if (first < 0) return 0;
-    const begin = this.#events[first]!;
-    const slice = Number(begin[A]);
-    if (slice >= Number.MAX_SAFE_INTEGER) return 0;
-    for (const e of this.#events.slice(first + 1)) {
-      if (e[TASK] !== task.name) continue;
-      if (e[EVENT] === 'running' || e[EVENT] === 'runnable') break;
-      if (e[EVENT] !== 'tick' && e[EVENT] !== 'stopping') continue;
-      const left = Number(e[EVENT] === 'tick' ? e[A] : e[B]);
-      const lag = slice - left - (e[NS] - begin[NS]);
-      // Near the end of a slice the machine's switches are too early; and one cannot tell by how much it was overrun.
-      if (left > 0 && left < 2 * SKEW_NS) return -2 * SKEW_NS;
-      if (left === 0 && lag > 0) return lag + 2 * SKEW_NS;
-      if (left > 0 && lag > LAG_NS) return lag;
-      if (left === 0) break;
+    if (track) track.noted = -1;
+  }
+
+  /**
+   * The emulator may stop a CPU between its look at the clock and what it does then. What the clock said is told by how much
+   * of its slice a task had left when it was noted last, and how much when it is noted next.
+   */
+  ran(task: SimTask, ns: number): number {
+    const track = this.#tracks.get(task.name);
+    if (!track || ns === 0) return ns;
+    if (!task.ext) {
+      track.noted = -1;
+      return ns;
     }
-    return 0;
+    const { now } = this.clock;
+    if (track.noted < 0) {
+      track.noted = this.#events.findLastIndex(
+        (e) => e[NS] <= now + SKEW_NS && e[EVENT] === 'running' && e[TASK] === task.name,
+      );
+      track.charged = 0;
+      const away = this.#events.findIndex(
+        (e, i) => i > track.noted && e[EVENT] === 'tp_switch' && e[TASK] === task.name,
+      );
+      track.end = away < 0 ? this.#events.length : away;
+    }
+    if (track.noted < 0) return ns;
+    let next = -1;
+    for (let i = track.noted + 1; i < track.end; i++) {
+      const e = this.#events[i]!;
+      if (e[NS] > now + SWITCH_NS) break;
+      if (e[TASK] !== task.name || sliceIn(e) === undefined) continue;
+      next = i;
+      if (e[NS] >= now - SKEW_NS) break;
+    }
+    if (next < 0) {
+      track.charged += ns;
+      return ns;
+    }
+    const before = sliceIn(this.#events[track.noted]!)!;
+    const left = sliceIn(this.#events[next]!)!;
+    const used = before - left - track.charged;
+    track.noted = next;
+    track.charged = 0;
+    // It was given another slice meanwhile, or none that ends.
+    if (left > before || before >= Number.MAX_SAFE_INTEGER) return ns;
+    // One cannot tell by how much it was overrun.
+    if (left === 0) return Math.max(ns, before > 0 ? used + 2 * SKEW_NS : 0);
+    return Math.max(used, 0);
   }
 
   // ---- Interrupts
@@ -399,8 +458,11 @@ export class RecordedTiming implements Timing {
 
   reschedules(cpu: number): number {
     const { now } = this.clock;
-    const choice = this.#choices[cpu]!.find(({ to }) => to >= now);
-    if (choice && choice.from <= now) return now;
+    const choice = this.#choices[cpu]!.find((one) => one.to >= now && one !== this.#made[cpu]);
+    if (choice && choice.from <= now) {
+      this.#made[cpu] = choice;
+      return now;
+    }
     let owes = now;
     for (const e of this.#events) {
       if (e[NS] <= now || e[CPU] !== cpu) continue;
@@ -413,9 +475,25 @@ export class RecordedTiming implements Timing {
     return owes;
   }
 
+  /** The scheduler was not asked, though its CPU came back to it, or had nothing to do. */
+  searches(cpu: number): boolean {
+    const { now } = this.clock;
+    const choice = this.#choices[cpu]!.find(({ to }) => to >= now);
+    if (!choice || choice.end < 0) return false;
+    let released = false;
+    for (const e of this.#events.slice(0, choice.end)) {
+      if (e[CPU] !== cpu) continue;
+      if (e[EVENT] === 'cpu_release') released = true;
+      else if (e[EVENT] === 'cpu_acquire') released = false;
+      if (e[NS] >= choice.from && (e[EVENT] === 'cpu_acquire' || e[EVENT] === 'dispatch')) return false;
+    }
+    return released;
+  }
+
   ipi(cpu: number): number {
     const { now } = this.clock;
     const next = this.#events.find((e) => e[NS] > now && e[CPU] === cpu);
+    if (next && goesOn(next)) return Math.min(next[NS] - 1, now + DEFAULT_IPI_NS);
     return next && next[NS] < now + IPI_NS ? next[NS] : now + DEFAULT_IPI_NS;
   }
 
