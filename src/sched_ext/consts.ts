@@ -141,6 +141,8 @@ export class ScxConsts {
   readonly dispatchInPick: boolean;
   /** A dequeue for a class change ends in the old class before the task is queued again (6.19: sched_change). */
   readonly switchedFromFirst: boolean;
+  /** Who takes a CPU down does it itself [N], and has no worker do it, for which it waits (cpu_down_maps_locked). */
+  readonly cpuDownByCaller: boolean;
   /** The core compares classes with rq->next_class when it preempts for a wakeup [N]. */
   readonly nextClass: boolean;
   /** A claimed exit ends every walk over a queue of the scheduler [N]. */
@@ -287,6 +289,7 @@ export class ScxConsts {
     this.bypassDsqs = this.dsq.bypass !== 0n;
     this.dispatchInPick = this.rq.balKeep === 0;
     this.switchedFromFirst = version >= KERNEL(6, 19);
+    this.cpuDownByCaller = this.dispatchInPick;
     this.nextClass = btf.member(struct('rq'), 'next_class') !== undefined;
     this.abortStopsWalks = newest;
     this.moveWakesLocal = version >= KERNEL(6, 16);

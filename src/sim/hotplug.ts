@@ -2,9 +2,13 @@ import type { SimCpu } from './cpu.js';
 import type { SimMachine } from './machine.js';
 import type { Program, SimTask } from './sim_task.js';
 
-/** A CPU's way down or up, and who sleeps until its thread has gone through the callbacks. */
+/** A CPU's way down or up, and who sleeps until its thread has gone through the callbacks, or the CPU is gone. */
 export interface HotplugChange {
+  readonly cpu: SimCpu;
   done: boolean;
+  /** The thread is through, and `CpuHotplug.takeDown` is the caller's to call. */
+  goesDown: boolean;
+  gone: boolean;
   waiter: SimTask | null;
 }
 
@@ -18,10 +22,13 @@ export class CpuHotplug {
 
   constructor(private readonly machine: SimMachine) {}
 
-  /** Takes a CPU out or brings it back. Nothing happens to one that is so already, or that would be the last to go. */
-  change(cpu: SimCpu, online: boolean): HotplugChange {
-    const change: HotplugChange = { done: false, waiter: null };
-    this.#pending.push(() => (online ? this.#up(cpu, change) : this.#down(cpu, change)));
+  /**
+   * Takes a CPU out or brings it back. Nothing happens to one that is so already, or that would be the last to go. `caller`: a
+   * task asks for it, and does itself what is not done by the CPU's thread.
+   */
+  change(cpu: SimCpu, online: boolean, caller = false): HotplugChange {
+    const change: HotplugChange = { cpu, done: false, goesDown: false, gone: false, waiter: null };
+    this.#pending.push(() => (online ? this.#up(cpu, change) : this.#down(cpu, change, caller)));
     if (!this.#busy) this.#next();
     return change;
   }
@@ -44,41 +51,71 @@ export class CpuHotplug {
   }
 
   /** _cpu_down() */
-  #down(cpu: SimCpu, change: HotplugChange): void {
+  #down(cpu: SimCpu, change: HotplugChange, caller: boolean): void {
     const { machine } = this;
     if (!cpu.online || machine.cpus.filter(({ online }) => online).length === 1) {
       this.#complete(change);
       this.#next();
       return;
     }
-    machine.kthreads.hotplugWork(cpu, (thread) => this.#deactivate(cpu, thread, change));
+    machine.kthreads.hotplugWork(cpu, (thread) => this.#deactivate(thread, change, caller));
   }
 
   /** sched_cpu_deactivate(), in the CPU's thread. */
-  *#deactivate(cpu: SimCpu, thread: SimTask, change: HotplugChange): Program {
+  *#deactivate(thread: SimTask, change: HotplugChange, caller: boolean): Program {
     const { machine } = this;
     const { scx, costs, lives } = machine;
+    const { cpu } = change;
     cpu.active = false;
     this.#drain(cpu);
     yield* lives.sleepFor(thread, costs.gracePeriod);
     scx.hotplug.deactivate(cpu.rq);
     scx.hotplug.rqOffline(cpu.rq);
     this.#drain(cpu);
-    this.#complete(change);
-    // takedown_cpu(): when the thread is out of the way, the CPU's stopper has the last word.
+    if (caller && scx.consts.cpuDownByCaller) {
+      change.goesDown = true;
+      this.#complete(change);
+      return;
+    }
     machine.at(machine.now + costs.kthread, () =>
-      machine.interrupt(machine.cpus.find(({ active }) => active)!, () =>
-        machine.kthreads.stopWork(cpu, () => this.#takeDown(cpu)),
-      ),
+      machine.interrupt(machine.cpus.find(({ active }) => active)!, () => this.takeDown(change)),
     );
   }
 
-  /** take_cpu_down() */
-  #takeDown(cpu: SimCpu): void {
+  /** takedown_cpu(): stop_machine() keeps all CPUs from doing anything else while the one goes. */
+  takeDown(change: HotplugChange): void {
     const { machine } = this;
+    const cpus = machine.cpus.filter(({ online }) => online);
+    const missing = { count: cpus.length };
+    for (const cpu of cpus)
+      machine.kthreads.stopProgram(cpu, (stopper) => this.#stopped(change, cpu, stopper, missing));
+  }
+
+  /** multi_cpu_stop(), on each CPU: it spins until all are there, and then until the one is gone. */
+  *#stopped(change: HotplugChange, cpu: SimCpu, stopper: SimTask, missing: { count: number }): Program {
+    const { machine } = this;
+    const spin = () => machine.toward(stopper, 'kthread', machine.costs.kthread);
+    missing.count--;
+    while (missing.count > 0) yield spin();
+    if (cpu === change.cpu) {
+      yield machine.toward(stopper, 'stop', machine.costs.kthread);
+      this.#takeDown(change);
+      return;
+    }
+    while (!change.gone) yield spin();
+    yield machine.toward(stopper, 'stop', 0);
+  }
+
+  /** take_cpu_down() */
+  #takeDown(change: HotplugChange): void {
+    const { machine } = this;
+    const { cpu, waiter } = change;
     cpu.online = false;
     machine.kernel.rqs.of(cpu.id).online = false;
     machine.stopTick(cpu);
+    change.gone = true;
+    if (!change.done) this.#complete(change);
+    else if (waiter) machine.wakeups.wake(waiter);
     this.#next();
   }
 

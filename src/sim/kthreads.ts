@@ -62,8 +62,13 @@ export class Kthreads {
 
   /** stop_one_cpu_nowait(): the CPU's stopper runs this as soon as it can. */
   stopWork(cpu: SimCpu, work: () => void): void {
+    this.stopProgram(cpu, done(work));
+  }
+
+  /** …or goes through this. */
+  stopProgram(cpu: SimCpu, work: (stopper: SimTask) => Program | undefined): void {
     const task = this.stopper(cpu);
-    this.#stoppers.get(cpu)!.queue.push(done(work));
+    this.#stoppers.get(cpu)!.queue.push(() => work(task));
     this.machine.wakeups.wake(task);
   }
 

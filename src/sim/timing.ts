@@ -3,7 +3,7 @@ import type { SimTask } from './sim_task.js';
 
 /**
  * Points that the program of a task comes to, one after the other: it begins a step, what the step does happens, it goes to
- * sleep, and the stations of fork and exit.
+ * sleep, and the stations of fork, exit and CPU hotplug.
  */
 export type Point =
   | 'step'
@@ -12,6 +12,8 @@ export type Point =
   | 'block'
   | 'fork'
   | 'fork-wake'
+  | 'stop-machine'
+  | 'stop'
   | 'exit'
   | 'exit-release'
   | 'exit-notify'
@@ -41,6 +43,8 @@ export interface Timing {
    * way (sched_balance_newidle), and not end before it has begun, because no CPU has too many or it would take too long?
    */
   searches(cpu: number): boolean;
+  /** CPU that a task of another class than sched_ext's is put on when it wakes; -1 where the machine's simple rule decides. */
+  place(task: SimTask): number;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
@@ -93,6 +97,10 @@ export class CostTiming implements Timing {
 
   searches(_cpu: number): boolean {
     return false;
+  }
+
+  place(_task: SimTask): number {
+    return -1;
   }
 
   ipi(_cpu: number): number {

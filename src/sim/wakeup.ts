@@ -57,7 +57,9 @@ export class Wakeups {
 
   /** Fair and RT: where it was, unless that CPU is busy and another one is not. */
   #selectOther(task: SimTask, prev: number): number {
-    const { cpus } = this.machine;
+    const { cpus, timing } = this.machine;
+    const place = timing.place(task);
+    if (place >= 0) return place;
     const free = (cpu: SimCpu) => cpu.task === null && !cpu.needResched && this.allowed(task, cpu.id);
     if (this.allowed(task, prev) && free(cpus[prev]!)) return prev;
     return cpus.find(free)?.id ?? prev;

@@ -425,8 +425,19 @@ export class Workload implements Stage {
     const { machine } = this;
     yield* machine.lives.sleepInKernel(task);
     yield machine.toward(task, 'block', machine.costs.syscall);
-    const change = machine.hotplug.change(machine.cpus[id]!, online);
+    const change = machine.hotplug.change(machine.cpus[id]!, online, true);
     while (!change.done) {
+      change.waiter = task;
+      task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
+      yield BLOCK;
+    }
+    change.waiter = null;
+    yield* machine.lives.sleepInKernel(task);
+    if (!change.goesDown) return;
+    yield machine.toward(task, 'stop-machine', machine.costs.syscall);
+    machine.hotplug.takeDown(change);
+    yield machine.toward(task, 'effect', 0);
+    while (!change.gone) {
       change.waiter = task;
       task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
       yield BLOCK;

@@ -28,7 +28,13 @@ it('has the thread of a CPU take it down while the caller sleeps', async () => {
   // It sleeps for a grace period, then it is over.
   expect(again!.at - first!.at).toBeGreaterThan(machine.costs.gracePeriod);
   const runs = switches.filter(({ to }) => to === 'a').map(({ at }) => at);
-  expect(runs).toHaveLength(2);
+  // stop_machine() takes the CPU from it once more while the other one goes.
+  expect(runs).toHaveLength(3);
+  const [mine, other] = ['migration/0', 'migration/1'].map(
+    (name) => switches.filter(({ to }) => to === name).at(-1)!.at,
+  );
+  expect(Math.max(mine!, other!)).toBeLessThan(runs[2]!);
+  expect(mine!).toBeGreaterThan(runs[1]!);
   expect(runs[1]).toBeGreaterThanOrEqual(again!.at);
   expect(switches.filter(({ cpu }) => cpu === 1).at(-1)).toMatchObject({ to: '-' });
 });
@@ -48,7 +54,8 @@ it('moves what runs there, and one CPU at a time comes and goes', async () => {
   );
   // The last CPU stays.
   expect(machine.cpus.map(({ online }) => online)).toEqual([false, true]);
-  expect(switches.filter(({ to }) => to === 'b').map(({ cpu }) => cpu)).toEqual([1, 0, 1]);
+  // It is moved, and stopped while the CPU goes.
+  expect(switches.filter(({ to }) => to === 'b').map(({ cpu }) => cpu)).toEqual([1, 0, 0, 1, 1]);
   expect(switches.filter(({ to }) => to.startsWith('cpuhp')).map(({ to }) => to)).toEqual([
     ...['cpuhp/1', 'cpuhp/1', 'cpuhp/1', 'cpuhp/0', 'cpuhp/0'],
   ]);

@@ -13,7 +13,10 @@ export interface Noise {
 
 /** Threads that the machine has itself: what they did came from the workload. Of a stopper, if a task was moved. */
 const OWN = /^(swapper\/|sched_ext_helpe|cpuhp\/)/;
-const STOPPER = /^migration\//;
+export const STOPPER = /^migration\//;
+
+/** Before its switch the machine lets a task go to sleep of which no callback tells. */
+const UNSEEN_NS = 2_000;
 
 /** Tasks outside of the workload by pid, with the names that the recording has of them. */
 export function otherTasks({ events, tasks }: Recording): Map<number, string> {
@@ -39,13 +42,36 @@ export function noiseOf(recording: Recording): Noise[] {
     }
     if (typeof other !== 'number' || other === 0 || OWN.test(names.get(other) ?? 'swapper/')) continue;
     const chooses = !prev.startsWith('swapper/') && (!(prev in recording.tasks) || voluntary);
-    const next = { pid: other, cpu, from: from - 1, to: from, tells: chooses ? undefined : from - 1 };
+    // Of tasks of other classes nothing tells when they begin to go.
+    const begin = chooses && from === recording.events[end]![0] ? from - UNSEEN_NS : from - 1;
+    const next = { pid: other, cpu, from: begin, to: from, tells: chooses ? undefined : begin };
     noise.push(next);
     open.set(cpu, next);
   }
   const moved = ({ cpu, from, to }: Noise) =>
     recording.events.some((e) => e[2] === 'tp_migrate' && e[1] === cpu && e[0] >= from && e[0] <= to);
-  return noise.filter((one) => one.to > one.from && !(STOPPER.test(names.get(one.pid) ?? '') && moved(one)));
+  const stops = noise.filter(({ pid }) => STOPPER.test(names.get(pid) ?? ''));
+  // All CPUs are stopped together when one goes down.
+  const together = ({ pid, from, to }: Noise) =>
+    stops.some((other) => other.pid !== pid && other.from < to && from < other.to);
+  const own = (one: Noise) => stops.includes(one) && (moved(one) || together(one));
+  return noise.filter((one) => one.to > one.from && !own(one));
+}
+
+/**
+ * Interrupts that have a CPU choose anew though its task has some slice left and no other class wants the CPU. While the scheduler
+ * is bypassed that shows: its tasks take turns then. Otherwise the task stays, and nothing tells of them.
+ */
+export function glancesOf(recording: Recording): { cpu: number; at: number }[] {
+  const { events, tasks } = recording;
+  return choicesOf(recording)
+    .flat()
+    .flatMap(({ from, end }) => {
+      const [, cpu, , prev, next] = events[end] ?? [];
+      if (prev === undefined || !(prev in tasks) || !(String(next) in tasks)) return [];
+      const stopped = events.slice(0, end).findLast(([, , event, task]) => event === 'stopping' && task === prev);
+      return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from }] : [];
+    });
 }
 
 /** A wake-up of a task that is not of the workload but the scheduler's, up to its next sleep. */

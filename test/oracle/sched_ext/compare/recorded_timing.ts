@@ -1,6 +1,7 @@
 import type { Point, SimStep, SimTask, Timing } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
 import { type Choice, choicesOf } from './choices.js';
+import { otherTasks, STOPPER } from './noise.js';
 
 // A recording's answers to "when": how long a task computed, when a timer fired, when a CPU noticed an interrupt, when ticks
 // came. What happens then is the machine's own doing.
@@ -17,11 +18,14 @@ const B = 6;
 const SWITCH_NS = 30_000;
 /** A machine's event is at most so much earlier than the kernel's. */
 const SKEW_NS = 15_000;
+/** Less than what lies between two notes of a slice that differ. */
+const SHORT_NS = 500;
 /** How long before a choice the tick came that led to it. */
 const HIDDEN_TICK_NS = 5_000;
 /** Longest that an interrupt of another CPU takes to arrive: both CPUs of the emulator share one host thread. */
 const IPI_NS = 60_000_000;
 const DEFAULT_IPI_NS = 3_000;
+const TASK_UNINTERRUPTIBLE = 0x2;
 const TASK_DEAD = 0x80;
 
 /** Callbacks and tracepoints that a system call of a task brings about for itself or another task. */
@@ -99,6 +103,8 @@ class Track {
   cursor = 0;
   /** Time of the point that it is on its way to. */
   target = Number.NaN;
+  /** Index of the switch away that it was to come to last. */
+  block = -1;
   /** Index of the event that noted its slice last, -1 for none, and what it has been charged with since. */
   noted = -1;
   charged = 0;
@@ -111,6 +117,7 @@ export class RecordedTiming implements Timing {
   readonly #tracks = new Map<string, Track>();
   readonly #phase: readonly (number | undefined)[];
   readonly #ticks: readonly number[][];
+  readonly #stoppers: ReadonlySet<number>;
   #graces = 0;
   /** Choices of a task, by CPU, in order. */
   readonly #choices: readonly Choice[][];
@@ -126,6 +133,7 @@ export class RecordedTiming implements Timing {
   ) {
     this.#events = recording.events;
     this.#choices = choicesOf(recording);
+    this.#stoppers = new Set([...otherTasks(recording)].filter(([, comm]) => STOPPER.test(comm)).map(([pid]) => pid));
     for (const name of Object.keys(recording.tasks)) this.#tracks.set(name, new Track());
     this.#findStretches();
     this.#ticks = Array.from({ length: recording.cpus }, (_, cpu) => this.#ticksOf(cpu));
@@ -179,6 +187,7 @@ export class RecordedTiming implements Timing {
   // ---- Points
 
   until(task: SimTask, point: Point, ns: number): number {
+    if (point === 'stop') return this.#stops(task, ns);
     const track = this.#tracks.get(task.name);
     if (!track || ns === 0) return ns;
     track.target = Number.NaN;
@@ -191,8 +200,21 @@ export class RecordedTiming implements Timing {
       return point === 'step' ? until + IPI_NS : Math.max(until, 1);
     }
     track.target = this.#timeOf(found, point);
-    track.cursor = found + 1;
+    // A sleep that it comes to on its way is still ahead.
+    const locked = point === 'effect' && sleepsAway(this.#events[found]!, task.name);
+    track.cursor = locked ? found : found + 1;
     return this.#left(track);
+  }
+
+  /** A stopper has its CPU until something is noted there. */
+  #stops({ kt }: SimTask, ns: number): number {
+    const { now } = this.clock;
+    const begin = this.#events.findLastIndex(
+      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
+    );
+    const cpu = this.#events[begin]?.[CPU];
+    const end = this.#events.find((e, i) => i > begin && e[CPU] === cpu);
+    return end && end[NS] > now && end[NS] < now + IPI_NS ? end[NS] - now : ns;
   }
 
   /** Index of the exit that follows upon what the task is at; -1 if it comes to another step. */
@@ -241,7 +263,9 @@ export class RecordedTiming implements Timing {
       case 'step':
         return this.#next(track, mark);
       case 'effect': {
-        if (step?.verb === 'run') return this.#next(track, end);
+        // It computes until a lock stops it on its way out.
+        if (step?.verb === 'run')
+          return this.#next(track, (e) => end(e) || (sleepsAway(e, name) && e[B] === TASK_UNINTERRUPTIBLE));
         const child = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const found = this.#next(
           track,
@@ -266,9 +290,14 @@ export class RecordedTiming implements Timing {
           (['dequeue', 'quiescent', 'cgroup_move'].includes(e[EVENT]) || isFarewell(e, target));
         return this.#next(track, moves, end);
       }
+      case 'stop-machine':
+        return this.#next(track, (e) => own('tp_switch')(e) && this.#stoppers.has(Number(e[OTHER])), end);
       case 'block': {
         const blocks = (e: RecordedEvent) => own('tp_switch')(e) && e[A] === 0 && e[B] !== 0;
+        // It has not come to the last one yet: what it was to wait for came first.
+        if (track.block >= 0 && this.#events[track.block]![NS] >= this.clock.now) return track.block;
         const found = this.#next(track, blocks, end);
+        track.block = found;
         if (found >= 0) return found;
         // What it would have waited for came before it had gone to sleep.
         const woken = this.#next(track, own('tp_waking'), end);
@@ -316,14 +345,16 @@ export class RecordedTiming implements Timing {
   /** When the machine must come to a point for the event to be where it is: before what belongs to it. */
   #timeOf(found: number, point: Point): number {
     const event = this.#events[found]!;
+    if (point === 'stop-machine') return this.#choices[event[CPU]]!.find(({ end }) => end === found)!.from;
     if (point === 'block' && event[EVENT] === 'tp_waking') return event[NS] + 500;
     if (point === 'block' && event[EVENT] === 'mark') return event[NS] - 500;
     if (event[EVENT] !== 'tp_switch') return EFFECTS.has(event[EVENT]) ? this.#unlocked(found) : event[NS];
-    if (point === 'effect') return event[NS] - 3_000;
+    if (point === 'effect' && event[B] !== TASK_UNINTERRUPTIBLE) return event[NS] - 3_000;
     // The task's farewell comes first.
-    for (let i = found - 1; i >= 0 && this.#events[i]![NS] > event[NS] - SWITCH_NS; i--) {
+    for (let i = found - 1; i >= 0; i--) {
       const before = this.#events[i]!;
-      if (before[EVENT] === 'stopping' && before[TASK] === event[TASK] && before[A] === 0) return before[NS];
+      if (isFarewell(before, event[TASK])) return before[NS];
+      if (before[TASK] === event[TASK] && !['quiescent', 'dispatch', 'kf_move_to_local'].includes(before[EVENT])) break;
     }
     return event[NS] - 1_000;
   }
@@ -411,7 +442,7 @@ export class RecordedTiming implements Timing {
       if (e[NS] > now + SWITCH_NS) break;
       if (e[TASK] !== task.name || sliceIn(e) === undefined) continue;
       next = i;
-      if (e[NS] >= now - SKEW_NS) break;
+      if (e[NS] >= now - SHORT_NS) break;
     }
     if (next < 0) {
       track.charged += ns;
@@ -463,16 +494,25 @@ export class RecordedTiming implements Timing {
       this.#made[cpu] = choice;
       return now;
     }
+    const stops = choice && choice.end >= 0 && this.#stoppers.has(Number(this.#events[choice.end]![OTHER]));
     let owes = now;
     for (const e of this.#events) {
       if (e[NS] <= now || e[CPU] !== cpu) continue;
       if (choice && e[NS] >= choice.from) return choice.voluntary ? owes : choice.from;
       if (e[NS] > now + IPI_NS || goesOn(e)) break;
       if (e[EVENT] !== 'tick') continue;
-      if (e[A] !== 0) break;
-      owes = e[NS];
+      if (e[A] === 0) owes = e[NS];
+      // The stopper is woken at the end of a system call only.
+      else if (!stops) break;
     }
     return owes;
+  }
+
+  /** What other classes do is not compared, but a task of theirs must be where it was. */
+  place(task: SimTask): number {
+    const { now } = this.clock;
+    const next = (e: RecordedEvent) => e[NS] >= now && e[EVENT] === 'tp_switch' && e[OTHER] === task.name;
+    return this.#tracks.has(task.name) ? (this.#events.find(next)?.[CPU] ?? -1) : -1;
   }
 
   /** The scheduler was not asked, though its CPU came back to it, or had nothing to do. */

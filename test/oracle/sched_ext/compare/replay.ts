@@ -1,5 +1,5 @@
 import { Kernel } from '../../../../src/kernel/kernel.js';
-import { TASK_STATE } from '../../../../src/kernel/model/task.js';
+import { SCHED_POLICY, TASK_STATE } from '../../../../src/kernel/model/task.js';
 import { QUEUE } from '../../../../src/sched_ext/core.js';
 import { CLASS } from '../../../../src/sched_ext/task.js';
 import { Topology } from '../../../../src/sched_ext/topology.js';
@@ -7,7 +7,7 @@ import { WF } from '../../../../src/sim/flags.js';
 import { BLOCK, type Program, SimMachine, type SimTask, type SimTasks, Workload } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
 import { eventNames, openScheduler } from '../suite.mjs';
-import { type ForeignWake, foreignWakes, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
+import { type ForeignWake, foreignWakes, glancesOf, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
 import { RecordedTiming } from './recorded_timing.js';
 
 const HELPER = 'sched_ext_helpe';
@@ -80,6 +80,9 @@ class Run {
     this.#placeSearches();
     const link = object.structOpsMap('trace_ops').attach();
     for (const noise of noiseOf(recording)) machine.at(noise.from, () => this.#disturb(noise));
+    for (const { cpu, at } of glancesOf(recording)) {
+      machine.at(at, () => machine.interrupt(machine.cpus[cpu]!, () => machine.resched(cpu)));
+    }
     for (const wake of foreignWakes(recording)) machine.at(wake.from, () => this.#wakeForeign(wake));
     this.#placeHelper();
     this.#launch(workload);
@@ -196,10 +199,20 @@ class Run {
       return;
     }
     const pinned = pinnedTo(this.recording, `${comm}/${pid}`);
-    const task = machine.kthreads.make(comm, CLASS.fair, 0, 0, pinned === undefined ? undefined : [pinned], pid);
+    const cpus = pinned === undefined ? undefined : [pinned];
+    const task = this.#isRealTime(comm, pid)
+      ? machine.kthreads.make(comm, CLASS.rt, SCHED_POLICY.FIFO, 1, cpus, pid)
+      : machine.kthreads.make(comm, CLASS.fair, 0, 0, cpus, pid);
     task.noise = true;
     task.frames.push(this.#noise(task));
     this.#others.set(pid, task);
+  }
+
+  /** Where the scheduler has all tasks of the fair class, one that ran without its knowledge is of a higher one. */
+  #isRealTime(comm: string, pid: number): boolean {
+    const { events, scheduler } = this.recording;
+    if (scheduler.partial) return false;
+    return !events.some(([, , event, task]) => event === 'running' && task === `${comm}/${pid}`);
   }
 
   readonly #ends = new Map<SimTask, number>();
