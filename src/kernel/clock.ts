@@ -20,7 +20,7 @@ export class Timer extends QueuedEvent implements ClockEvent {
   }
 
   get pending(): boolean {
-    return this.index >= 0;
+    return this.waits;
   }
 
   /** Has it happen at `time`, as if it were scheduled now. Throws RangeError for what is no time. */

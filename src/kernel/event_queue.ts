@@ -1,5 +1,11 @@
-/** ns of a bucket: of what waits, only the earliest bucket is kept in order. */
-const BUCKET_NS = 2 ** 18;
+/** ns of a slot of the wheel: of what waits, only the earliest slot is kept in order. */
+const SLOT_NS = 2 ** 18;
+const SLOTS = 4096;
+
+const NOWHERE = 0;
+const NEAR = 1;
+const WHEEL = 2;
+const FAR = 3;
 
 /** Something that happens at a time. It may be armed again and again; while it waits that moves it. */
 export class QueuedEvent {
@@ -7,194 +13,222 @@ export class QueuedEvent {
   time = 0;
   /** @internal Order among events of one time. */
   sequence = 0;
-  /** @internal Place in the heap or in its bucket, -1 in neither. */
-  index = -1;
-  /** @internal Null in the heap. */
-  bucket: QueuedEvent[] | null = null;
+  /** @internal Where it waits. */
+  place: typeof NOWHERE | typeof NEAR | typeof WHEEL | typeof FAR = NOWHERE;
+  /** @internal In a heap. */
+  index = 0;
+  /** @internal Neighbours in its slot of the wheel. */
+  next: QueuedEvent | null = null;
+  previous: QueuedEvent | null = null;
 
   constructor(readonly action: () => void) {}
+
+  get waits(): boolean {
+    return this.place !== NOWHERE;
+  }
 }
 
 /**
  * Events in the order of their times, of equal ones in that of their arming. Those of the earliest stretch of time lie in a binary
- * heap, later ones unordered in a bucket for each stretch until it is the earliest: the cost of an event hangs on how many
- * happen at about its time, and hardly on how many wait.
+ * heap. Later ones lie unordered in the slots of a wheel, one for each stretch, until theirs is the earliest; what is beyond the
+ * wheel, in a second heap. So the cost of an event hangs on how many happen at about its time, not on how many wait.
  */
 export class EventQueue {
-  readonly #heap: QueuedEvent[] = [];
-  /** Times of what is in the heap, side by side. */
-  #times = new Float64Array(64);
-  /** Events before this time are in the heap. */
-  #horizon = 0;
-  readonly #buckets = new Map<number, QueuedEvent[]>();
-  /** Numbers of the buckets, a binary heap. */
-  readonly #numbers: number[] = [];
-  readonly #spare: QueuedEvent[][] = [];
+  readonly #near = new EventHeap();
+  readonly #far = new EventHeap();
+  readonly #wheel = new Array<QueuedEvent | null>(SLOTS).fill(null);
+  /** A bit for each slot that is not empty. */
+  readonly #filled = new Uint32Array(SLOTS / 32);
+  #onWheel = 0;
+  /** Number of the stretch that the wheel begins with; what is before it is in the near heap, what is SLOTS after it in the far. */
+  #begin = 0;
   #sequence = 0;
-  size = 0;
 
   /** The earliest event, undefined if none waits. */
   get first(): QueuedEvent | undefined {
-    while (this.#heap.length === 0 && this.#numbers.length > 0) this.#nextBucket();
-    return this.#heap[0];
+    return this.#near.size > 0 ? this.#near.first : this.#turn();
+  }
+
+  get size(): number {
+    return this.#near.size + this.#onWheel + this.#far.size;
   }
 
   /** Puts an event to its time, wherever it is now. */
   arm(event: QueuedEvent, time: number): void {
-    if (event.index >= 0) this.remove(event);
+    if (event.place !== NOWHERE) this.remove(event);
     event.time = time;
     event.sequence = this.#sequence++;
-    this.size++;
-    if (time < this.#horizon) this.#push(event);
-    else this.#toBucket(event);
+    this.#put(event);
+  }
+
+  #put(event: QueuedEvent): void {
+    const slot = Math.floor(event.time / SLOT_NS);
+    if (slot < this.#begin) {
+      event.place = NEAR;
+      this.#near.push(event);
+    } else if (slot < this.#begin + SLOTS) {
+      this.#link(event, slot % SLOTS);
+    } else {
+      event.place = FAR;
+      this.#far.push(event);
+    }
   }
 
   /** False if it does not wait. */
   remove(event: QueuedEvent): boolean {
-    const { index, bucket } = event;
-    if (index < 0) return false;
-    this.size--;
-    event.index = -1;
-    if (bucket === null) {
-      this.#takeOut(index);
-      return true;
-    }
-    event.bucket = null;
-    const last = bucket.pop()!;
-    if (last !== event) {
-      bucket[index] = last;
-      last.index = index;
-    }
+    const { place } = event;
+    if (place === NOWHERE) return false;
+    event.place = NOWHERE;
+    if (place === NEAR) this.#near.remove(event);
+    else if (place === FAR) this.#far.remove(event);
+    else this.#unlink(event);
     return true;
   }
 
-  // ---- Buckets
+  // ---- The wheel
 
-  #toBucket(event: QueuedEvent): void {
-    const number = Math.floor(event.time / BUCKET_NS);
-    let bucket = this.#buckets.get(number);
-    if (!bucket) {
-      bucket = this.#spare.pop() ?? [];
-      this.#buckets.set(number, bucket);
-      this.#pushNumber(number);
-    }
-    event.bucket = bucket;
-    event.index = bucket.length;
-    bucket.push(event);
+  #link(event: QueuedEvent, at: number): void {
+    const head = this.#wheel[at] as QueuedEvent | null;
+    event.place = WHEEL;
+    event.next = head;
+    if (head) head.previous = event;
+    else this.#filled[at >>> 5]! |= 1 << (at & 31);
+    this.#wheel[at] = event;
+    this.#onWheel++;
   }
 
-  #nextBucket(): void {
-    const number = this.#popNumber();
-    const bucket = this.#buckets.get(number)!;
-    this.#buckets.delete(number);
-    this.#horizon = (number + 1) * BUCKET_NS;
-    for (let i = 0; i < bucket.length; i++) {
-      const event = bucket[i]!;
-      event.bucket = null;
-      this.#push(event);
+  #unlink(event: QueuedEvent): void {
+    const { next, previous } = event;
+    this.#onWheel--;
+    if (next) next.previous = previous;
+    if (previous) previous.next = next;
+    else {
+      const at = Math.floor(event.time / SLOT_NS) % SLOTS;
+      this.#wheel[at] = next;
+      if (!next) this.#filled[at >>> 5]! &= ~(1 << (at & 31));
     }
-    bucket.length = 0;
-    this.#spare.push(bucket);
+    event.next = null;
+    event.previous = null;
   }
 
-  #pushNumber(number: number): void {
-    const numbers = this.#numbers;
-    let index = numbers.length;
-    numbers.push(number);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (numbers[parent]! < number) break;
-      numbers[index] = numbers[parent]!;
-      index = parent;
+  /** Nothing is near: the next slot with something in it is, and the wheel begins behind it. */
+  #turn(): QueuedEvent | undefined {
+    if (this.#onWheel > 0) this.#begin = this.#nextFilled();
+    else if (this.#far.size > 0) this.#begin = Math.floor(this.#far.first.time / SLOT_NS);
+    else return undefined;
+    this.#begin++;
+    const at = (this.#begin - 1) % SLOTS;
+    for (let event = this.#wheel[at] as QueuedEvent | null; event; ) {
+      const { next } = event;
+      event.next = null;
+      event.previous = null;
+      event.place = NEAR;
+      this.#near.push(event);
+      this.#onWheel--;
+      event = next;
     }
-    numbers[index] = number;
+    this.#wheel[at] = null;
+    this.#filled[at >>> 5]! &= ~(1 << (at & 31));
+    const end = (this.#begin + SLOTS) * SLOT_NS;
+    while (this.#far.size > 0 && this.#far.first.time < end) {
+      const event = this.#far.first;
+      this.#far.remove(event);
+      this.#put(event);
+    }
+    return this.#near.first;
   }
 
-  #popNumber(): number {
-    const numbers = this.#numbers;
-    const first = numbers[0]!;
-    const number = numbers.pop()!;
-    const { length } = numbers;
-    if (length === 0) return first;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= length) break;
-      if (child + 1 < length && numbers[child + 1]! < numbers[child]!) child++;
-      if (numbers[child]! >= number) break;
-      numbers[index] = numbers[child]!;
-      index = child;
+  /** The number of the first stretch from the wheel's begin on that has events. */
+  #nextFilled(): number {
+    const filled = this.#filled;
+    const start = this.#begin % SLOTS;
+    let word = start >>> 5;
+    let bits = filled[word]! & (0xffffffff << (start & 31));
+    while (bits === 0) {
+      word = (word + 1) % filled.length;
+      bits = filled[word]!;
     }
-    numbers[index] = number;
-    return first;
+    const at = 32 * word + 31 - Math.clz32(bits & -bits);
+    return this.#begin + ((at - start + SLOTS) % SLOTS);
+  }
+}
+
+/** A binary heap that knows where its events are. */
+class EventHeap {
+  readonly #events: QueuedEvent[] = [];
+  /** Their times, side by side. */
+  #times = new Float64Array(64);
+  size = 0;
+
+  /** Of a heap that is not empty. */
+  get first(): QueuedEvent {
+    return this.#events[0] as QueuedEvent;
   }
 
-  // ---- The heap
-
-  #push(event: QueuedEvent): void {
-    const index = this.#heap.length;
+  push(event: QueuedEvent): void {
+    const index = this.size++;
     if (index === this.#times.length) {
       const grown = new Float64Array(2 * index);
       grown.set(this.#times);
       this.#times = grown;
     }
-    this.#heap.push(event);
+    this.#events.push(event);
     this.#up(event, index);
   }
 
-  #takeOut(index: number): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    const { length } = heap;
-    if (index === length) return;
-    // The last one belongs somewhere below, or in another branch above.
+  remove(event: QueuedEvent): void {
+    const { index } = event;
+    const last = this.#events.pop()!;
+    const size = --this.size;
+    if (index === size) return;
+    // The last one belongs below, or above in another branch.
     const parent = (index - 1) >> 1;
     if (index > 0 && this.#before(last.time, last, parent)) this.#up(last, index);
-    else this.#down(last, index, length);
+    else this.#down(last, index, size);
   }
 
   /** Is an event before the one at this place? */
   #before(time: number, event: QueuedEvent, index: number): boolean {
     const other = this.#times[index]!;
-    return time < other || (time === other && event.sequence < this.#heap[index]!.sequence);
+    return time < other || (time === other && event.sequence < this.#events[index]!.sequence);
   }
 
   #up(event: QueuedEvent, from: number): void {
-    const heap = this.#heap;
+    const events = this.#events;
     const times = this.#times;
     const { time } = event;
     let index = from;
     while (index > 0) {
       const parent = (index - 1) >> 1;
       if (!this.#before(time, event, parent)) break;
-      const above = heap[parent]!;
-      heap[index] = above;
+      const above = events[parent]!;
+      events[index] = above;
       times[index] = times[parent]!;
       above.index = index;
       index = parent;
     }
-    heap[index] = event;
+    events[index] = event;
     times[index] = time;
     event.index = index;
   }
 
-  #down(event: QueuedEvent, from: number, length: number): void {
-    const heap = this.#heap;
+  #down(event: QueuedEvent, from: number, size: number): void {
+    const events = this.#events;
     const times = this.#times;
     const { time } = event;
     let index = from;
     for (;;) {
       let child = 2 * index + 1;
-      if (child >= length) break;
-      if (child + 1 < length && this.#before(times[child + 1]!, heap[child + 1]!, child)) child++;
+      if (child >= size) break;
+      if (child + 1 < size && this.#before(times[child + 1]!, events[child + 1]!, child)) child++;
       if (this.#before(time, event, child)) break;
-      const below = heap[child]!;
-      heap[index] = below;
+      const below = events[child]!;
+      events[index] = below;
       times[index] = times[child]!;
       below.index = index;
       index = child;
     }
-    heap[index] = event;
+    events[index] = event;
     times[index] = time;
     event.index = index;
   }

@@ -1,5 +1,8 @@
 import { VmtableError } from '../errors.js';
-import type { OpArg } from '../kernel/types.js';
+import { BpfProg } from '../kernel/prog/prog.js';
+import { ASSOC_POISON } from '../kernel/struct_ops/assoc.js';
+import type { Kdata, OpArg, StructOpsCallable } from '../kernel/types.js';
+import type { HostCall } from '../vm/types.js';
 import { KF } from './kf_groups.js';
 import { OP, OP_NAMES, type Op, type OpName } from './op_names.js';
 import type { ScxRq } from './rq.js';
@@ -10,6 +13,7 @@ import type { ScxTask } from './task.js';
 export class OpFrame {
   /** -1 outside of any. */
   op: Op | -1 = -1;
+  live: LiveOp | null = null;
   sched: ScxSched | null = null;
   /** Groups of kfuncs that it and the ops around it allow, ored (current->scx.kf_mask, before 7.0). */
   mask = 0;
@@ -43,6 +47,29 @@ export interface OpTracer {
 
 /** Told after a call what it cost, while the kernel counts that (statistics are on): insns, and ns of the host. */
 export type OpMeter = (op: Op, insns: number, ns: number) => void;
+
+/** An op that may be called. */
+export class LiveOp {
+  readonly stats: StructOpsCallable['stats'];
+  /** Undefined for an op that no program is behind. */
+  readonly #prog: BpfProg | undefined;
+
+  constructor(
+    readonly call: StructOpsCallable,
+    private readonly kdata: Kdata,
+  ) {
+    this.stats = call.stats;
+    if (call.prog instanceof BpfProg) this.#prog = call.prog;
+  }
+
+  /** Is the caller this op's own program, which is associated with this op's vtable alone? */
+  calls(call: HostCall): boolean {
+    const prog = this.#prog;
+    if (!prog?.vm || !call.isOf(prog.vm)) return false;
+    const { structOpsAssoc } = prog.aux;
+    return structOpsAssoc !== null && structOpsAssoc !== ASSOC_POISON && structOpsAssoc.kdata === this.kdata;
+  }
+}
 
 type OpResult = number | bigint | boolean | undefined;
 
@@ -79,24 +106,25 @@ export class OpCalls {
     a2?: OpArg,
     a3?: OpArg,
   ): OpResult {
-    const callable = sched.live[op];
-    if (callable === undefined || sched.fault !== undefined) return undefined;
+    const live = sched.live[op];
+    if (live === undefined || sched.fault !== undefined) return undefined;
     const outer = this.frame;
     const frame = this.#frames[++this.#depth] ?? this.#newFrame();
     this.frame = frame;
     frame.op = op;
+    frame.live = live;
     frame.sched = sched;
     frame.mask = outer.mask | (MASKS[op] as number);
     frame.rq = rq ?? outer.rq;
     frame.task0 = task0;
     frame.task1 = task1;
-    const { stats } = callable;
+    const { stats } = live;
     const { insns, ns } = stats;
     const traced = this.tracers.length > 0;
-    if (traced) for (const tracer of this.tracers) tracer.begin(OP_NAMES[op]!, sched, [a0, a1, a2, a3]);
+    if (traced) this.#begin(sched, op, [a0, a1, a2, a3]);
     let result: OpResult;
     try {
-      result = callable(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
+      result = live.call(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
     } catch (error) {
       this.#failed(sched, op, error);
     } finally {
@@ -106,8 +134,16 @@ export class OpCalls {
       frame.task1 = null;
     }
     if (stats.insns !== insns) this.meter?.(op, stats.insns - insns, stats.ns - ns);
-    if (traced) for (const tracer of this.tracers) tracer.end(OP_NAMES[op]!, sched, result);
+    if (traced) this.#end(sched, op, result);
     return result;
+  }
+
+  #begin(sched: ScxSched, op: Op, args: readonly (OpArg | undefined)[]): void {
+    for (const tracer of this.tracers) tracer.begin(OP_NAMES[op]!, sched, args);
+  }
+
+  #end(sched: ScxSched, op: Op, result: OpResult): void {
+    for (const tracer of this.tracers) tracer.end(OP_NAMES[op]!, sched, result);
   }
 
   #newFrame(): OpFrame {

@@ -140,12 +140,11 @@ export class Disable {
     sched.dumpDisabled = true;
     this.scx.enabled = false;
     // What is live is cleared after the tasks have gone: ops.exit is looked up in the vtable.
-    const { exit: exitOp } = sched.ops;
     sched.live.fill(undefined);
     idle.disable();
     this.#log(sched);
-    if (exitOp) {
-      sched.live[OP.exit] = exitOp;
+    if (sched.ops.exit) {
+      sched.setLive('exit');
       const info = exitInfoObject(kernel, sched, exit);
       calls.call(sched, OP.exit, null, null, null, info.ptr);
       info.free();

@@ -7,9 +7,19 @@ const SMALL_HI = 0x200000;
 /** User queues by id: a scheduler's own, on 6.12 the kernel's one table. */
 export class DsqTable {
   readonly #small = new Map<number, Dsq>();
+  /** The last that was found. */
+  #last: Dsq | undefined;
   readonly #large = new Map<bigint, Dsq>();
 
   find(hi: number, lo: number): Dsq | undefined {
+    const last = this.#last;
+    if (last?.lo === lo && last.hi === hi && !last.destroyed) return last;
+    const dsq = this.#find(hi, lo);
+    if (dsq) this.#last = dsq;
+    return dsq;
+  }
+
+  #find(hi: number, lo: number): Dsq | undefined {
     return hi < SMALL_HI ? this.#small.get(hi * TWO_32 + lo) : this.#large.get(bigId(hi, lo));
   }
 

@@ -69,9 +69,7 @@ export class Enable {
   }
 
   #makeLive(sched: ScxSched, which: (op: OpName) => boolean): void {
-    for (const [name, op] of Object.entries(sched.ops)) {
-      if (op && which(name as OpName)) sched.live[OP[name as OpName]] = op;
-    }
+    for (const op of Object.keys(sched.ops) as OpName[]) if (which(op)) sched.setLive(op);
   }
 
   /** CPU ids, ops.init, and what can be seen to be wrong; CPUs neither come nor go meanwhile. */

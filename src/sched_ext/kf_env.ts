@@ -37,6 +37,8 @@ export class KfEnv {
   task(call: HostCall, index: number): ScxTask | null {
     const ptr = call.ptr(index);
     if (ptr === 0) return null;
+    const { task0 } = this.scx.calls.frame;
+    if (task0?.ptr === ptr) return task0;
     const task = this.scx.taskAt(ptr);
     if (task) return task;
     return call.fail(new VmtableError(`argument ${index + 1}: no task of this machine (${call.memory.describe(ptr)})`));

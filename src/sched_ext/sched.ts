@@ -1,6 +1,7 @@
 import type { ArenaMap } from '../kernel/map/arena.js';
 import type { Kdata, StructOpsCallable } from '../kernel/types.js';
 import { hasFlag } from './bits.js';
+import { LiveOp } from './call.js';
 import type { CidTables } from './cid.js';
 import type { ScxConsts } from './consts.js';
 import { DSQ_BYPASS, DSQ_GLOBAL, Dsq } from './dsq.js';
@@ -8,7 +9,7 @@ import type { DsqTable } from './dsq_table.js';
 import { Events } from './events.js';
 import { type ExitInfo, exitInfo } from './exit.js';
 import { opOf, type ScxForm } from './forms.js';
-import { OP_NAMES, type Op, type OpName } from './op_names.js';
+import { OP, OP_NAMES, type Op, type OpName } from './op_names.js';
 import type { ScxTask } from './task.js';
 import type { Topology } from './topology.js';
 
@@ -39,7 +40,7 @@ export class ScxSched {
   /** By the cpu form's names; all of them, whether they may be called already or not. */
   readonly ops: Readonly<Partial<Record<OpName, StructOpsCallable>>>;
   /** What may be called by now, by OP: hotplug ops before the others, nothing any more at the end (sch->has_op). */
-  readonly live: (StructOpsCallable | undefined)[] = OP_NAMES.map(() => undefined);
+  readonly live: (LiveOp | undefined)[] = OP_NAMES.map(() => undefined);
   readonly events: Events;
   /** By node. */
   readonly globalDsqs: readonly Dsq[];
@@ -117,6 +118,12 @@ export class ScxSched {
   #own(dsq: Dsq): Dsq {
     dsq.sched = this;
     return dsq;
+  }
+
+  /** An op may be called from now on. */
+  setLive(op: OpName): void {
+    const callable = this.ops[op];
+    if (callable) this.live[OP[op]] = new LiveOp(callable, this.kdata);
   }
 
   has(op: Op): boolean {

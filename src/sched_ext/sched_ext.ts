@@ -90,6 +90,8 @@ export class SchedExt {
 
   /** The scheduler that a vtable was registered as, until it is unregistered (ops->priv). */
   readonly #bound = new Map<GuestPtr, ScxSched>();
+  /** Programs are associated with struct_ops maps. */
+  readonly #associates: boolean;
   readonly #taskClass: AccessClass;
   readonly #disallowClass: AccessClass;
   readonly #tasks = new Map<GuestPtr, ScxTask>();
@@ -102,6 +104,7 @@ export class SchedExt {
     wrapKfunc: (name: string, fn: HostFn) => HostFn = (_, fn) => fn,
   ) {
     this.consts = new ScxConsts(kernel.profile);
+    this.#associates = kernel.profile.behaviours.structOpsAssociation;
     this.#taskClass = kernel.newAccessClass();
     this.#disallowClass = kernel.newAccessClass();
     kernel.tasks.grant(['scx.slice', 'scx.dsq_vtime'], this.#taskClass);
@@ -234,10 +237,11 @@ export class SchedExt {
   /** unreg(): bpf_scx_unreg. A scheduler that has gone by itself left nothing to do. */
   unregister(kdata: Kdata): void {
     const sched = this.#bound.get(kdata.ptr);
+    if (sched && sched === this.root) {
+      sched.claimExit(this.consts.exit.unreg, 0n, '');
+      this.disabling.flush(sched);
+    }
     this.#bound.delete(kdata.ptr);
-    if (!sched || sched !== this.root) return;
-    sched.claimExit(this.consts.exit.unreg, 0n, '');
-    this.disabling.flush(sched);
   }
 
   /**
@@ -247,7 +251,9 @@ export class SchedExt {
    */
   schedOf(call: HostCall): ScxSched | null {
     const { root } = this;
-    if (!this.kernel.profile.behaviours.structOpsAssociation) return root;
+    if (!this.#associates) return root;
+    const { live, sched: own } = this.calls.frame;
+    if (live?.calls(call)) return own;
     const kdata = this.kernel.structOps.assocOf(call);
     if (kdata) {
       const sched = this.#bound.get(kdata.ptr);

@@ -60,6 +60,10 @@ export class Call implements HostCall {
     return this.vm.progAt(this.memory.u32At(abi.CUR_PROG));
   }
 
+  isOf(prog: VmProg): boolean {
+    return (this.core.u32[abi.CUR_PROG >>> 2] as number) === (prog as LoadedProg).handle;
+  }
+
   get insn(): number {
     return this.vm.exports.insnOf(this.memory.u32At(abi.CUR_PROG), this.memory.u32At(abi.RUN_PC)) >>> 0;
   }

@@ -186,6 +186,8 @@ export interface HostCall {
   /** The calling program and the index of its call insn. */
   readonly prog: VmProg;
   readonly insn: number;
+  /** Is that program this one? */
+  isOf(prog: VmProg): boolean;
   /**
    * The calling insn and the calls of subprograms (and tail calls) that led there, innermost first. Throws VmtableError in a
    * function that was registered without `walksStack`.

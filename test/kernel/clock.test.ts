@@ -58,7 +58,7 @@ test('no time: not an integer, before now', () => {
 });
 
 test('timers are armed, moved and stopped from events, near and far, like a list that is sorted each time', () => {
-  const at = fc.oneof(fc.nat(40), fc.nat(2 ** 21), fc.constantFrom(2 ** 18 - 1, 2 ** 18, 2 ** 19));
+  const at = fc.oneof(fc.nat(40), fc.nat(2 ** 21), fc.nat(2 ** 32), fc.constantFrom(2 ** 18 - 1, 2 ** 18, 2 ** 30));
   const move = fc.record({ timer: fc.nat(7), after: fc.option(at) });
   fc.assert(
     fc.property(fc.array(move, { maxLength: 80 }), fc.array(at, { minLength: 1, maxLength: 8 }), (moves, begin) => {
@@ -94,7 +94,7 @@ test('timers are armed, moved and stopped from events, near and far, like a list
         timers[i]!.arm(time);
         model(i, time);
       });
-      while (clock.advanceToNext(2 ** 30)) expect(clock.pending).toBe(waiting.length);
+      while (clock.advanceToNext(2 ** 50)) expect(clock.pending).toBe(waiting.length);
       expect([clock.pending, clock.nextEvent, waiting, clock.fired]).toEqual([0, Infinity, [], seen.length]);
     }),
   );
