@@ -136,6 +136,7 @@ export const MAP_ID = 40; // tag of its objects
 export const MAP_STRUCT = 44; // guest offset of the struct bpf_map
 export const MAP_ELEM_BYTES = 48; // of an element without its last redzone
 export const MAP_BUCKET_MASK = 76; // hashes: buckets - 1
+export const MAP_FROZEN = 128; // user space writes values no more
 
 /** Bit of MAP_TYPE: the host keeps this map; lookups, updates and deletions go to it as one of these operations. */
 export const MAP_FOREIGN = 0x100;
@@ -309,6 +310,10 @@ export const TARGET_CORE = 1; // FN_*
 export const TARGET_HOST = 2; // index of the host function
 export const TARGET_MISSING = 3;
 export const TARGET_HOST_WALKS = 4; // as TARGET_HOST; looks at the frames of its caller
+/** Of host functions: arguments that they take, above their index; in slots (SLOT_IMM), above whether they look at frames. */
+export const TARGET_ARGS_SHIFT = 20;
+export const HOST_WALKS = 1;
+export const HOST_ARGS_SHIFT = 8;
 
 // An execution context. Guest stack: MAX_CALL_FRAMES frames of STACK_BYTES, each between redzones of STACK_REDZONE.
 export const STACK_REDZONE = 16;

@@ -287,8 +287,8 @@ function forEachStart(pc: u32): u32 {
 }
 
 /** Where the key of an array's element lies for the callback in this frame. */
-function keySlot(frame: u32): u32 {
-  const ctx = load<u32>(abi.CUR_CTX);
+export function keySlot(frame: u32): u32 {
+  const ctx = load<u32>(abi.BASE_CTX);
   const depth = (frame - ctx - abi.CTX_FRAMES) / abi.FRAME_BYTES;
   return load<u32>(ctx, abi.CTX_STACK) + abi.STACK_KEYS + depth * abi.STACK_KEY_STRIDE;
 }

@@ -317,14 +317,23 @@ function call(slot: usize, at: usize, i: u32, slots: usize, insnSlot: usize): u3
   }
   const target = load<u32>(Source.calls + i * 4);
   const kind = target >> 24;
-  store<u32>(slot, target & 0xffffff, abi.SLOT_OFF);
-  store<i64>(slot, kind == abi.TARGET_HOST_WALKS ? 1 : 0, abi.SLOT_IMM);
+  const number = target & 0xffffff;
+  store<u32>(slot, number, abi.SLOT_OFF);
+  store<i64>(slot, 0, abi.SLOT_IMM);
   switch (kind) {
     case abi.TARGET_CORE:
       return ops.H_CALL_CORE;
     case abi.TARGET_HOST:
-    case abi.TARGET_HOST_WALKS:
+    case abi.TARGET_HOST_WALKS: {
+      const args = number >> abi.TARGET_ARGS_SHIFT;
+      store<u32>(slot, number & ((1 << abi.TARGET_ARGS_SHIFT) - 1), abi.SLOT_OFF);
+      store<u64>(
+        slot,
+        (args << abi.HOST_ARGS_SHIFT) | (kind == abi.TARGET_HOST_WALKS ? abi.HOST_WALKS : 0),
+        abi.SLOT_IMM,
+      );
       return ops.H_CALL_HOST;
+    }
     default:
       return ops.H_CALL_MISSING;
   }

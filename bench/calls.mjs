@@ -42,7 +42,7 @@ async function emptyExport() {
 
 /** What is timed, the unit first; `dispose` frees what it needs. */
 export async function callSubjects(vm, engines) {
-  const kfunc = vm.registerHost('bench_kfunc', (call) => call.ret(call.u32(0) + 1));
+  const kfunc = vm.registerHost('bench_kfunc', (call) => call.ret(call.u32(0) + 1), { args: 1 });
   const mem = vm.memory.alloc(MEMORY_BYTES, { name: 'kernel memory', align: 64 });
   const subjects = [{ ...(await emptyExport()), key: 'emptyExport' }];
   for (const engine of engines) {

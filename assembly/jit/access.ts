@@ -5,6 +5,7 @@ import { GUEST_BASE } from '../access';
 import * as isa from '../isa';
 import * as ops from '../ops';
 import { Checks } from './checks';
+import { Constants } from './constants';
 import { Effects } from './effects';
 import { Emit } from './emit';
 import { Stack } from './stack';
@@ -47,6 +48,11 @@ export class Access {
   static load(i: u32, slot: u32, op: u32): void {
     const signed = op >= <u32>ops.H_LDX_SB;
     const size = op - (signed ? ops.H_LDX_SB : ops.H_LDX_B);
+    if (Constants.isLoad(slot, op)) {
+      Wasm.i64(Constants.value(op));
+      Emit.set(Effects.dst(slot));
+      return;
+    }
     Access.checked(i, slot, Effects.src(slot));
     Access.index();
     Wasm.access(Access.loadOf(size, signed), Access.at);

@@ -3,17 +3,15 @@
 import * as abi from '../abi';
 import * as ops from '../ops';
 import { Access } from './access';
+import { Callback } from './callback';
 import { Cfg } from './cfg';
-import { ALL, Effects } from './effects';
+import { ALL, argsOf, Effects } from './effects';
 import { Emit, IMPORT_CAST_KERN, IMPORT_CAST_USER, IMPORT_CORE, IMPORTS } from './emit';
 import { Hosts } from './hosts';
+import { Invoke } from './invoke';
+import { Lookup } from './lookup';
 import * as w from './wasm';
 import { Wasm } from './wasm';
-
-/** Does this function of the core call functions of the program? */
-export function callsBack(fn: u32): bool {
-  return fn == abi.FN_LOOP || fn == abi.FN_FOR_EACH_MAP_ELEM || fn == abi.FN_THROW;
-}
 
 export class Call {
   static other(i: u32, slot: u32, op: u32): void {
@@ -23,12 +21,14 @@ export class Call {
         break;
       case ops.H_CALL_HOST:
         // Compiled callers have no frames in memory that a host function could look at.
-        if (load<u64>(slot, abi.SLOT_IMM)) Emit.leave(i);
+        if (load<u32>(slot, abi.SLOT_IMM) & abi.HOST_WALKS) Emit.leave(i);
         else Call.host(i, slot);
         break;
       case ops.H_CALL_CORE:
-        if (callsBack(load<u32>(slot, abi.SLOT_OFF))) Emit.leave(i);
-        else Call.core(i, slot);
+        Call.core(i, slot);
+        break;
+      case ops.H_CALLX:
+        Callback.register(i, slot);
         break;
       case ops.H_ATOMIC:
         Access.atomic(i, slot);
@@ -46,7 +46,7 @@ export class Call {
   }
 
   /** r1 to r5 are 0 behind a call. */
-  private static clobber(i: u32): void {
+  static clobber(i: u32): void {
     const live = i + 1 < Cfg.slotCount ? Cfg.liveAt(i + 1) : ALL;
     for (let r: u32 = 1; r <= 5; r++) {
       if (!(((live & Emit.used) >> r) & 1)) continue;
@@ -56,41 +56,64 @@ export class Call {
   }
 
   private static call(i: u32, slot: u32): void {
-    const f = Cfg.functionOf(Cfg.target(slot));
-    const params = Cfg.params(f);
-    Wasm.get(Emit.FRAME);
-    Wasm.i32(0);
-    Wasm.access(w.I32_LOAD, abi.LAST_FRAME);
-    Wasm.op(w.I32_EQ);
+    Call.frame();
     Wasm.if_();
     Emit.leave(i);
     Wasm.end();
+    Call.subprogram(i, Cfg.functionOf(Cfg.target(slot)));
+    Call.clobber(i);
+  }
+
+  /** Leaves on the stack whether this is the last frame. */
+  static frame(): void {
+    Wasm.get(Emit.FRAME);
+    Wasm.fixed(abi.LAST_FRAME);
+    Wasm.op(w.I32_EQ);
+  }
+
+  /** A function of the program, called by a slot, with the registers as they are. */
+  static subprogram(i: u32, f: u32): void {
+    Call.begin();
+    const params = Cfg.params(f);
+    for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) Emit.get(r);
+    Call.finish(f);
+    Wasm.i32(Cfg.slot(i + 1));
+    Call.unwind();
+  }
+
+  /** Fuel and frame of a function that is called. */
+  static begin(): void {
     Wasm.get(Emit.FUEL);
     Wasm.i32(1);
     Wasm.op(w.I32_SUB);
     Wasm.get(Emit.FRAME);
     Wasm.i32(abi.STACK_STRIDE);
     Wasm.op(w.I32_ADD);
-    for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) Emit.get(r);
+  }
+
+  /** Calls it, takes its result, and opens what is done if it was left. */
+  static finish(f: u32): void {
     Wasm.call(Emit.functions + f);
     Wasm.set(Emit.FUEL);
     if (Emit.used & 1) Emit.set(0);
-    else Wasm.op(0x1a);
+    else Wasm.op(w.DROP);
     Wasm.get(Emit.FUEL);
     Wasm.i32(0);
     Wasm.op(w.I32_LT_S);
     Wasm.if_();
-    Wasm.i32(Cfg.slot(i + 1));
+  }
+
+  /** The slot that the function that was left returns to is on the stack. */
+  static unwind(): void {
     Wasm.set(Emit.pc);
     Access.forget();
     Wasm.br(Emit.unwound);
     Wasm.end();
-    Call.clobber(i);
   }
 
   /** A host function: arguments and result in the fixed record; what it returns is 0 to go on. */
   private static host(i: u32, slot: u32): void {
-    Call.arguments(slot);
+    Call.pass(slot);
     Wasm.i32(0);
     Wasm.i64(0);
     Wasm.access(w.I64_STORE, abi.REG_R0);
@@ -108,10 +131,42 @@ export class Call {
     Call.clobber(i);
   }
 
-  /** The same of the core. */
   private static core(i: u32, slot: u32): void {
-    Call.arguments(slot);
-    Wasm.i32(load<u32>(slot, abi.SLOT_OFF));
+    const fn = load<u32>(slot, abi.SLOT_OFF);
+    switch (fn) {
+      case abi.FN_LOOP:
+        Callback.loop(i, slot);
+        return;
+      case abi.FN_FOR_EACH_MAP_ELEM:
+        Callback.forEach(i, slot);
+        return;
+      case abi.FN_THROW:
+        Emit.leave(i);
+        return;
+      case abi.FN_GET_SMP_PROCESSOR_ID:
+        Call.unlocked(i);
+        Wasm.i32(0);
+        Wasm.access(w.I64_LOAD32_U, abi.CUR_CPU);
+        Emit.set(0);
+        Call.clobber(i);
+        return;
+      default:
+        if (fn != abi.FN_MAP_LOOKUP_ELEM || !Lookup.array(i)) Call.coreFunction(i, slot, fn);
+    }
+  }
+
+  /** No function of the core is called while a lock is held: the interpreter says so. */
+  static unlocked(i: u32): void {
+    Wasm.fixed(abi.CUR_LOCKS);
+    Wasm.if_();
+    Emit.leave(i);
+    Wasm.end();
+  }
+
+  /** As a host function. */
+  private static coreFunction(i: u32, slot: u32, fn: u32): void {
+    Call.pass(slot);
+    Wasm.i32(fn);
     Wasm.call(IMPORT_CORE);
     Call.leaveIf(i);
     Wasm.i32(0);
@@ -120,8 +175,11 @@ export class Call {
     Call.clobber(i);
   }
 
-  private static arguments(slot: u32): void {
+  private static pass(slot: u32): void {
+    Invoke.calls = true;
+    const args = argsOf(slot);
     for (let r: u32 = 1; r <= 5; r++) {
+      if (!((args >> r) & 1)) continue;
       Wasm.i32(0);
       Emit.get(r);
       Wasm.access(w.I64_STORE, abi.REGS + r * 8);

@@ -11,6 +11,7 @@ import * as isa from '../isa';
 import * as ops from '../ops';
 import { masksOf } from '../shadow';
 import { Cfg, NONE } from './cfg';
+import { Constants } from './constants';
 import { Effects } from './effects';
 import { Emit } from './emit';
 import { FRAME_ROOT, MEMORY, Values, WINDOW_ROOT } from './values';
@@ -123,11 +124,16 @@ export class Checks {
       Values.enter(b);
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
         const slot = Cfg.slot(s);
-        if (Accessed.of(slot)) Checks.add(b);
+        if (Accessed.of(slot) && !Checks.isConstant(slot)) Checks.add(b);
         Values.step(slot);
       }
     }
     return true;
+  }
+
+  private static isConstant(slot: u32): bool {
+    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+    return op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_SW && Constants.isLoad(slot, op);
   }
 
   @inline private static access(i: u32): u32 {

@@ -57,6 +57,38 @@ function isRegisterForm(op: u32): bool {
   }
 }
 
+/** Does this function of the core call functions of the program? */
+export function callsBack(fn: u32): bool {
+  return fn == abi.FN_LOOP || fn == abi.FN_FOR_EACH_MAP_ELEM || fn == abi.FN_THROW;
+}
+
+/** Registers that the called function of the host or the core takes arguments from. */
+export function argsOf(slot: u32): u32 {
+  return ((1 << argumentCount(slot)) - 1) << 1;
+}
+
+function argumentCount(slot: u32): u32 {
+  if (load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_HOST) return load<u32>(slot, abi.SLOT_IMM) >> abi.HOST_ARGS_SHIFT;
+  switch (load<u32>(slot, abi.SLOT_OFF)) {
+    case abi.FN_GET_SMP_PROCESSOR_ID:
+      return 0;
+    case abi.FN_MAP_LOOKUP_ELEM:
+    case abi.FN_MAP_DELETE_ELEM:
+    case abi.FN_MAP_POP_ELEM:
+    case abi.FN_MAP_PEEK_ELEM:
+      return 2;
+    case abi.FN_MAP_LOOKUP_PERCPU_ELEM:
+    case abi.FN_MAP_PUSH_ELEM:
+      return 3;
+    case abi.FN_MAP_UPDATE_ELEM:
+    case abi.FN_FOR_EACH_MAP_ELEM:
+    case abi.FN_LOOP:
+      return 4;
+    default:
+      return 5;
+  }
+}
+
 /** Fills Effects.reads and Effects.writes. A subprogram's call reads what the caller adds. */
 export function effects(slot: u32): void {
   const op: u32 = load<u8>(slot, abi.SLOT_BASE);
@@ -115,8 +147,11 @@ export function effects(slot: u32): void {
         writes = R0 | ARGS;
         break;
       case ops.H_CALL_CORE:
+        reads = argsOf(slot) | (callsBack(load<u32>(slot, abi.SLOT_OFF)) ? Effects.callees : 0);
+        writes = R0 | ARGS;
+        break;
       case ops.H_CALL_HOST:
-        reads = ARGS | Effects.callees;
+        reads = argsOf(slot) | Effects.callees;
         writes = R0 | ARGS;
         break;
       case ops.H_EXIT:

@@ -11,6 +11,7 @@ import { Alu } from './alu';
 import { Call } from './call';
 import { Cfg, NONE } from './cfg';
 import { Checks } from './checks';
+import { Constants } from './constants';
 import { Invoke } from './invoke';
 import { Stack } from './stack';
 import { Values } from './values';
@@ -24,8 +25,10 @@ export const IMPORT_CAST_USER: u32 = 2;
 export const IMPORT_INVOKE: u32 = 3;
 export const IMPORT_LEFT: u32 = 4;
 export const IMPORT_GIVE: u32 = 5;
+export const IMPORT_ITER_CHECK: u32 = 6;
+export const IMPORT_ITER_NEXT: u32 = 7;
 /** Then the host functions that the program calls. */
-export const IMPORTS: u32 = 6;
+export const IMPORTS: u32 = 8;
 
 /** Local of each register. */
 const LOCALS: usize = memory.data(16);
@@ -62,6 +65,7 @@ export class Emit {
     Emit.window = load<u32>(abi.WINDOW_BYTES);
     Emit.shadow = load<u32>(abi.SHADOW_START);
     Emit.arena = load<u32>(prog, abi.PROG_ARENA);
+    Constants.find(prog);
     return Checks.program(prog);
   }
 
@@ -161,7 +165,7 @@ export class Emit {
   }
 
   /** Core address of this frame's record. */
-  private static frameRecord(): void {
+  static frameRecord(): void {
     Wasm.get(Emit.FRAME);
     Wasm.i32(1);
     Wasm.op(w.I32_SHR_U);

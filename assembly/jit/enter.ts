@@ -1,7 +1,8 @@
 // Compiled programs, seen from the core: how a run gets into one, and what it calls.
 
 import * as abi from '../abi';
-import { coreFunction, settle } from '../call';
+import { coreFunction, keySlot, settle } from '../call';
+import { mapIterNext } from '../map/call';
 
 /**
  * Runs the compiled function that starts at RUN_PC to its end, or as far as it gets: RUN_*, RUN_INTERPRET when the interpreter
@@ -60,4 +61,9 @@ export function setCode(prog: u32, on: bool): void {
 
 export function jitCore(fn: u32): u32 {
   return coreFunction(fn);
+}
+
+/** A step of bpf_for_each_map_elem in the function with this r10 (window offset), as mapIterNext. */
+export function jitIterNext(map: u64, cursor: u64, r10: u32): u64 {
+  return mapIterNext(map, cursor, keySlot(load<u32>(abi.FRAME_BIAS) + (r10 >> 1) + abi.FRAME_BYTES));
 }

@@ -33,7 +33,7 @@ export class Hosts {
 
   private static isCall(i: u32): bool {
     const slot = Cfg.slot(i);
-    return load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_HOST && !load<u64>(slot, abi.SLOT_IMM);
+    return load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_HOST && !(load<u32>(slot, abi.SLOT_IMM) & abi.HOST_WALKS);
   }
 
   private static add(fn: u32): void {

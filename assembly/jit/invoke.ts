@@ -4,7 +4,6 @@
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
-import * as ops from '../ops';
 import { Cfg } from './cfg';
 import { Emit, IMPORT_GIVE, IMPORT_INVOKE, IMPORT_LEFT } from './emit';
 import * as w from './wasm';
@@ -21,8 +20,8 @@ export class Invoke {
   private static readonly SLOTS: u32 = 3;
   private static ctx: u32 = 0;
   static first: u32 = 0;
-  /** Functions of the core or the host see the run. */
-  private static calls: bool = false;
+  /** Functions of the core or the host see the run: known when all others are emitted. */
+  static calls: bool = false;
   private static out: u32 = 0;
 
   private static slots(): u32 {
@@ -42,10 +41,6 @@ export class Invoke {
     Invoke.ctx = Invoke.SLOTS + Invoke.slots() * 2;
     Invoke.first = Invoke.ctx + 1;
     Invoke.calls = false;
-    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
-      const op: u32 = load<u8>(Cfg.slot(i), abi.SLOT_BASE);
-      if (op == ops.H_CALL_HOST || op == ops.H_CALL_CORE) Invoke.calls = true;
-    }
   }
 
   /** Declares the local that is the context. */

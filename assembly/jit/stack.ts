@@ -8,9 +8,8 @@ import { GUEST_BASE } from '../access';
 import { heapAlloc, heapFree } from '../alloc';
 import * as isa from '../isa';
 import * as ops from '../ops';
-import { callsBack } from './call';
 import { Cfg, NONE } from './cfg';
-import { Effects } from './effects';
+import { callsBack, Effects } from './effects';
 import { FRAME_ROOT, Values } from './values';
 
 const UNITS: u32 = isa.STACK_BYTES / 8;

@@ -24,7 +24,9 @@ const TYPE_INVOKE: u32 = 3;
 const TYPE_INVOKE_OF: u32 = 4; // the core's, of any program
 const TYPE_GIVE: u32 = 5;
 const TYPE_HOST: u32 = 6;
-const TYPE_FUNCTION: u32 = 7; // and one for each number of parameters from here on
+const TYPE_ITER_CHECK: u32 = 7;
+const TYPE_ITER_NEXT: u32 = 8;
+const TYPE_FUNCTION: u32 = 9; // and one for each number of parameters from here on
 const TYPES: u32 = TYPE_FUNCTION + 11;
 
 const LETTER_A: u32 = 97;
@@ -94,6 +96,7 @@ function build(): bool {
   if (!Hosts.find()) return false;
   Emit.functions = IMPORTS + Hosts.count;
   const entries = load<u32>(Cfg.prog, abi.PROG_ENTRY_COUNT);
+  Invoke.prepare();
   Module.header();
   let size = Module.types(TYPES);
   Module.type(2, I32, I32, I32, 1, I32);
@@ -103,6 +106,8 @@ function build(): bool {
   Module.type(4, I32, I32, I32, 1, I32);
   Module.type(1, I32, I32, I32, 0, I32);
   Module.type(0, I32, I32, I32, 1, I32);
+  Module.type(1, I64, I32, I32, 1, I32);
+  Module.type(3, I64, I64, I32, 1, I64);
   for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
   Out.closeSize(size);
 
@@ -113,6 +118,8 @@ function build(): bool {
   Module.importFunction(LETTER_A + 3, TYPE_INVOKE_OF);
   Module.importFunction(LETTER_A + 4, TYPE_ENTRY);
   Module.importFunction(LETTER_A + 5, TYPE_GIVE);
+  Module.importFunction(LETTER_A + 6, TYPE_ITER_CHECK);
+  Module.importFunction(LETTER_A + 7, TYPE_ITER_NEXT);
   for (let i: u32 = 0; i < Hosts.count; i++) Module.importNumbered(Hosts.at(i), TYPE_HOST);
   Module.importMemory(LETTER_M);
   Out.closeSize(size);
@@ -145,7 +152,6 @@ function build(): bool {
     Out.closeSize(body);
   }
   const body = Out.openSize();
-  Invoke.prepare();
   if (Invoke.inline()) {
     Emit.entered = true;
     const done = emit(0);

@@ -191,6 +191,7 @@ export class Wasm {
   }
 }
 
+export const DROP: u32 = 0x1a;
 export const SELECT: u32 = 0x1b;
 export const I32_LOAD: u32 = 0x28;
 export const I64_LOAD: u32 = 0x29;

@@ -45,7 +45,7 @@ export const MAP_TAIL: u32 = 112; // and the oldest is
 export const MAP_HASHES: u32 = 116; // bloom filters: hash functions
 export const MAP_LIMBO: u32 = 120; // hashes without preallocation: deleted elements that programs may still look at
 export const MAP_GUARDED: u32 = 124; // ranges that programs may read only: u32 count, then pairs of u32 offset, size
-export const MAP_BYTES: u32 = 128;
+export const MAP_BYTES: u32 = 136;
 
 /** A value holds a bpf_spin_lock: BPF_F_LOCK is allowed. */
 export const FIELDS_LOCK: u32 = 1;
@@ -120,6 +120,19 @@ export function mapOf(address: u64): u32 {
   const t = address - (GUEST_BASE + MAP_REGION);
   if (((t >= slotCount << MAP_SLOT_SHIFT) as u64) || t & (MAP_SLOT_BYTES - 1)) return 0;
   return load<u32>(slots + (((t as u32) >> MAP_SLOT_SHIFT) << SLOT_SHIFT));
+}
+
+/** Slots that maps have or had; the record of the map that has one, or 0. */
+export function slotCountUsed(): u32 {
+  return slotsUsed;
+}
+export function recordIn(slot: u32): u32 {
+  return load<u32>(slots + (slot << SLOT_SHIFT), SLOT_RECORD);
+}
+
+/** Where the record of the map whose struct is at this window offset is found, as long as the map lives. */
+export function recordAt(t: u32): u32 {
+  return slots + (((t - MAP_REGION) >> MAP_SLOT_SHIFT) << SLOT_SHIFT) + SLOT_RECORD;
 }
 
 /** As objectAt, for offsets in the region of map structs. */

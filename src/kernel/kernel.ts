@@ -169,7 +169,7 @@ export class Kernel {
     const addHost = (name: string, fn: HostFn, traits?: HostTraits) =>
       vm.registerHost(name, withRules(this, name, fn), traits);
     this.helpers = new HelperTable(profile.btf, addHost);
-    this.kfuncs = new KfuncTable(addHost);
+    this.kfuncs = new KfuncTable(profile.btf, addHost);
     this.percpu = new Percpu(this.memory, this.cpus);
     this.ksyms = new Ksyms(this.memory, this.percpu);
     provideModelKsyms(this);

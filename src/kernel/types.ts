@@ -248,8 +248,14 @@ export interface Kdata {
   set(member: string, value: number | bigint | string): void;
 }
 export type OpArg = number | bigint | boolean | { readonly ptr: GuestPtr };
+export type OpResult = number | bigint | boolean | undefined;
 export interface StructOpsCallable {
-  (...args: OpArg[]): number | bigint | boolean | undefined;
+  (...args: OpArg[]): OpResult;
+  /**
+   * Calls the op with each of these lists of arguments, in order; the results, behind those that `results` has already. A call
+   * that is stopped throws as it does alone, and the ones behind it are not made.
+   */
+  callMany(calls: readonly (readonly OpArg[])[], results?: OpResult[]): OpResult[];
   readonly prog: ProgInfo;
   /** Runs so far and, when counted, insns and host ns. */
   readonly stats: { runs: number; insns: number; ns: number };

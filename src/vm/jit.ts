@@ -36,6 +36,8 @@ export class Jit {
       d: exports.invoke,
       e: exports.invokeLeft,
       f: exports.give,
+      g: exports.mapIterCheck,
+      h: exports.jitIterNext,
       m: memory,
     };
     this.imports = { c, h: this.hosts } as WebAssembly.Imports;

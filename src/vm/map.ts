@@ -16,6 +16,7 @@ import {
   MAP_COUNT,
   MAP_CPU_STRIDE,
   MAP_FOREIGN,
+  MAP_FROZEN,
   MAP_STRIDE,
   MAP_STRUCT_MAX,
   MAP_VALUE_OFFSET,
@@ -228,6 +229,12 @@ export class CoreMap implements VmMap {
   get entries(): number {
     this.alive();
     return this.memory.u32At(this.record + MAP_COUNT);
+  }
+
+  /** The host writes no values any more: what programs may not write either never changes again. */
+  freeze(): void {
+    this.alive();
+    this.memory.setU32At(this.record + MAP_FROZEN, 1);
   }
 
   /** Declares the special fields of values. Only before the first update of a hash. */

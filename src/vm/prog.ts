@@ -108,12 +108,13 @@ function contextSlots({ contextSlots = 0 }: VmProgSpec): number {
 }
 
 function encodeTarget(target: CallTarget, hostFunctions: readonly HostTraits[]): number {
-  const number = target.kind === 'core' ? target.fn : target.kind === 'host' ? target.index : 0;
+  let number = target.kind === 'core' ? target.fn : target.kind === 'host' ? target.index : 0;
   let kind = KINDS[target.kind];
   if (target.kind === 'host') {
     const traits = hostFunctions[number];
     if (!traits) throw new InputError(`host function ${number} is not registered`);
     if (traits.walksStack) kind = abi.TARGET_HOST_WALKS;
+    number |= (traits.args ?? 5) << abi.TARGET_ARGS_SHIFT;
   }
   return ((kind << 24) | number) >>> 0;
 }

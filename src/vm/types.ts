@@ -240,6 +240,8 @@ export type HostFn = (call: HostCall) => void;
 export interface HostTraits {
   /** It asks for HostCall.chain. Such a call ends compiled execution for the rest of the run: only the interpreter keeps frames. */
   walksStack?: boolean;
+  /** Arguments that it takes; default 5, as many as there can be. It must ask for no others. */
+  args?: number;
 }
 
 /** Map types the core holds itself (values in the window, tables outside it). */

@@ -1,3 +1,4 @@
+import * as abi from '../../assembly/abi.js';
 import { CALL_HELPER, CALL_KFUNC, OP_CALL } from '../../assembly/isa.js';
 import { assemble, decodeInsn, disassemble, isWide } from '../../src/asm/index.js';
 import { VmtableError } from '../../src/errors.js';
@@ -97,6 +98,7 @@ class Side {
       memory.bytes(this.packet, PACKET_BYTES).set(packet);
       memory.bytes(this.value, VALUE_BYTES).set(value);
       for (let i = 0; i < MAP_ENTRIES; i++) memory.bytes(this.element(i), MAP_VALUE).fill(i + 1);
+      this.clearStacks();
       const args = [this.packet, this.value, this.map.ptr].map((at) => memory.address(at));
       const result = vm.run(prog, { args, fuel: FUEL, countInsns });
       const zeroed = vm.zeroedLoads().map(({ insn, count }) => `${insn}: ${count}`);
@@ -113,6 +115,14 @@ class Side {
       };
     } finally {
       prog.free();
+    }
+  }
+
+  /** What earlier programs left in their frames is no engine's affair: compiled ones need not have written it there. */
+  private clearStacks(): void {
+    const { memory } = this.vm;
+    for (let ctx = memory.u32At(abi.CTX_FREE); ctx !== 0; ctx = memory.u32At(ctx + abi.CTX_NEXT)) {
+      memory.bytes(memory.u32At(ctx + abi.CTX_STACK), abi.CTX_STACK_BYTES).fill(0);
     }
   }
 

@@ -1,3 +1,4 @@
+import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { VmtableError } from '../../errors.js';
 import type { CallTarget, HostFn, HostTraits } from '../../vm/types.js';
 
@@ -8,7 +9,10 @@ import type { CallTarget, HostFn, HostTraits } from '../../vm/types.js';
 export class KfuncTable {
   readonly #targets = new Map<string, CallTarget>();
 
-  constructor(private readonly addHost: (name: string, fn: HostFn, traits?: HostTraits) => number) {}
+  constructor(
+    private readonly btf: BtfView,
+    private readonly addHost: (name: string, fn: HostFn, traits?: HostTraits) => number,
+  ) {}
 
   has(name: string): boolean {
     return this.#targets.has(name);
@@ -19,8 +23,21 @@ export class KfuncTable {
     if (this.#targets.has(name)) throw new VmtableError(`kfunc ${name}: registered already`);
     this.#targets.set(
       name,
-      typeof target === 'function' ? { kind: 'host', index: this.addHost(name, target, traits) } : target,
+      typeof target === 'function'
+        ? { kind: 'host', index: this.addHost(name, target, { ...this.#traits(name), ...traits }) }
+        : target,
     );
+  }
+
+  /** What the kfunc's prototype tells, if the profile has it and no argument takes two registers. */
+  #traits(name: string): HostTraits {
+    const { btf } = this;
+    const id = btf.find(name, BTF_KIND.FUNC);
+    const type = id === 0 ? undefined : btf.type(id);
+    const proto = type?.kind === BTF_KIND.FUNC ? btf.type(type.type) : undefined;
+    if (proto?.kind !== BTF_KIND.FUNC_PROTO || proto.params.length > 5) return {};
+    const isOne = proto.params.every((param) => param.type !== 0 && btf.sizeOf(param.type) <= 8);
+    return isOne ? { args: proto.params.length } : {};
   }
 
   target(name: string): CallTarget {

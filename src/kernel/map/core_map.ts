@@ -49,6 +49,10 @@ export abstract class CoreMap extends BpfMap {
     nameGuestMap(this.kernel, this.vm.ptr, this);
   }
 
+  override froze(): void {
+    this.vm.freeze();
+  }
+
   override get guest(): GuestPtr {
     return this.vm.ptr;
   }

@@ -146,5 +146,6 @@ export function mapFreeze(kernel: Kernel, attr: BpfAttr['MAP_FREEZE']): number {
   if ((sysPerms(kernel, attr.map_fd, map) & MODE_WRITE) === 0) return -ERRNO.EPERM;
   if (map.writers > 0 || map.frozen) return -ERRNO.EBUSY;
   map.frozen = true;
+  map.froze();
   return 0;
 }

@@ -105,6 +105,9 @@ export abstract class BpfMap implements MapInfo {
     return -ERRNO.ENOTSUPP;
   }
 
+  /** `frozen` was set. */
+  froze(): void {}
+
   /** Kernel: ops->map_check_btf, of maps with a key type; called with `btf` and `record` set. */
   checkBtf(): number {
     return 0;

@@ -12,10 +12,10 @@ import type { Held, HeldTable } from '../held.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { RcuSection } from '../rcu.js';
-import type { OpArg, StructOpsCallable } from '../types.js';
+import type { OpArg, OpResult, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
 import type { ArgTag, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
-import { makeOp, type OpResult, type QuickOp } from './op.js';
+import { makeMany, makeOp, type QuickOp } from './op.js';
 
 /** r0 of a call that did not take place. */
 const NOTHING = { r0lo: 0, r0hi: 0 };
@@ -91,7 +91,12 @@ export class StructOpsCall implements QuickOp {
     this.#owns = this.#refs.length > 0 || member.model.ret === 'ptr';
     this.section = kernel.rcu.trampoline(prog.sleepable);
     this.held = kernel.held;
-    this.callable = Object.assign(this.#compile(), { prog, stats: this.stats });
+    const op = this.#compile();
+    this.callable = Object.assign(op, {
+      prog,
+      stats: this.stats,
+      callMany: ownCopy(makeMany)(op, this.#args.length),
+    });
   }
 
   /** The map is gone; a callable that someone kept finds no context and says so. */

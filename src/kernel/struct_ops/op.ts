@@ -6,10 +6,8 @@ import type { Vm } from '../../vm/vm.js';
 import type { HeldTable } from '../held.js';
 import type { Kernel } from '../kernel.js';
 import type { RcuSection } from '../rcu.js';
-import type { OpArg } from '../types.js';
+import type { OpArg, OpResult } from '../types.js';
 import type { Arg, returned } from './args.js';
-
-export type OpResult = number | bigint | boolean | undefined;
 
 /** What the quick way in needs of its op. */
 export interface QuickOp {
@@ -197,6 +195,36 @@ export function makeOp(sources: QuickSources): (...args: OpArg[]) => OpResult {
           if (status < 0) crashed();
         }
         return end(status, invoke === undefined ? slice : fuel);
+      };
+  }
+}
+
+/** The op called over and over from one place, an array of arguments a call. The same holds for it. */
+export function makeMany(
+  op: (...args: OpArg[]) => OpResult,
+  arity: number,
+): (calls: readonly (readonly OpArg[])[], results?: OpResult[]) => OpResult[] {
+  type Calls = readonly (readonly [OpArg, OpArg, OpArg])[];
+  switch (arity) {
+    case 1:
+      return (calls, results = []) => {
+        for (const [a] of calls as Calls) results.push(op(a));
+        return results;
+      };
+    case 2:
+      return (calls, results = []) => {
+        for (const [a, b] of calls as Calls) results.push(op(a, b));
+        return results;
+      };
+    case 3:
+      return (calls, results = []) => {
+        for (const [a, b, c] of calls as Calls) results.push(op(a, b, c));
+        return results;
+      };
+    default:
+      return (calls, results = []) => {
+        for (const args of calls) results.push(op(...args));
+        return results;
       };
   }
 }

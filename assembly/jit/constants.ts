@@ -1,0 +1,76 @@
+// Values that never change: those of arrays that programs may only read and that are frozen (`const volatile` variables, which
+// user space has set by then). Loads of them are constants, as in the kernel (check_mem_access: bpf_map_is_rdonly), and what
+// depends on them is known when the engine compiles. Under isolate checks a program could write there, and nothing is known.
+
+import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
+import { F_RDONLY_PROG, TYPE_ARRAY } from '../map/const';
+import { recordIn, slotCountUsed } from '../map/record';
+import * as ops from '../ops';
+import { Effects } from './effects';
+import { Values, WINDOW_ROOT } from './values';
+
+/** Such arrays that are looked at: pairs of first window offset and bytes. */
+const MAX_RANGES: u32 = 16;
+const RANGES: usize = memory.data(128);
+
+export class Constants {
+  private static count: u32 = 0;
+  /** Of the slot that `isLoad` saw: window offset. */
+  private static at: u32 = 0;
+
+  /** What is there for a program. */
+  static find(prog: u32): void {
+    Constants.count = 0;
+    if (!(load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_OBJECT)) return;
+    for (let i: u32 = 0; i < slotCountUsed() && Constants.count < MAX_RANGES; i++) {
+      const map = recordIn(i);
+      if (!map || !load<u32>(map, abi.MAP_FROZEN) || load<u32>(map, abi.MAP_TYPE) != TYPE_ARRAY) continue;
+      if (!(load<u32>(map, abi.MAP_FLAGS) & F_RDONLY_PROG)) continue;
+      const range = RANGES + Constants.count++ * 8;
+      store<u32>(range, load<u32>(map, abi.MAP_VALUES));
+      store<u32>(range, load<u32>(map, abi.MAP_VALUE_SIZE), 4);
+    }
+  }
+
+  /** Does a load (op its operation) read such a value, as far as is known here? */
+  static isLoad(slot: u32, op: u32): bool {
+    const base = Effects.src(slot);
+    if (!Constants.count || Values.root(base) != WINDOW_ROOT) return false;
+    const offset = <i64>Values.distance(base) + load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE;
+    const width = <i64>(1 << Constants.size(op));
+    for (let i: u32 = 0; i < Constants.count; i++) {
+      const range = RANGES + i * 8;
+      const distance = offset - load<u32>(range);
+      if (distance < 0 || distance + width > <i64>load<u32>(range, 4)) continue;
+      Constants.at = <u32>offset;
+      return true;
+    }
+    return false;
+  }
+
+  private static size(op: u32): u32 {
+    return op - (op >= <u32>ops.H_LDX_SB ? ops.H_LDX_SB : ops.H_LDX_B);
+  }
+
+  /** What it reads. */
+  static value(op: u32): u64 {
+    const at = Constants.at;
+    switch (op) {
+      case ops.H_LDX_B:
+        return load<u8>(at, abi.WINDOW_BASE);
+      case ops.H_LDX_H:
+        return load<u16>(at, abi.WINDOW_BASE);
+      case ops.H_LDX_W:
+        return load<u32>(at, abi.WINDOW_BASE);
+      case ops.H_LDX_DW:
+        return load<u64>(at, abi.WINDOW_BASE);
+      case ops.H_LDX_SB:
+        return <u64>(<i64>load<i8>(at, abi.WINDOW_BASE));
+      case ops.H_LDX_SH:
+        return <u64>(<i64>load<i16>(at, abi.WINDOW_BASE));
+      default:
+        return <u64>(<i64>load<i32>(at, abi.WINDOW_BASE));
+    }
+  }
+}

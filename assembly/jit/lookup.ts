@@ -1,0 +1,62 @@
+// bpf_map_lookup_elem of an array that is known when the program is compiled, with a key that lies in the frame at a place that
+// is known: the value's address is computed where it is called.
+
+import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
+import * as isa from '../isa';
+import { TYPE_ARRAY, TYPE_PERCPU_ARRAY } from '../map/const';
+import { mapOf, recordAt } from '../map/record';
+import { Call } from './call';
+import { Emit } from './emit';
+import { FRAME_ROOT, Values, WINDOW_ROOT } from './values';
+import * as w from './wasm';
+import { Wasm } from './wasm';
+
+export class Lookup {
+  /** False: this is another call. */
+  static array(i: u32): bool {
+    if (Values.root(1) != WINDOW_ROOT || Values.root(2) != FRAME_ROOT) return false;
+    const key = Values.distance(2);
+    if (key < -(<i32>isa.STACK_BYTES) || key > -4) return false;
+    const handle = <u32>Values.distance(1);
+    const map = mapOf(GUEST_BASE + handle);
+    if (!map) return false;
+    const type = load<u32>(map, abi.MAP_TYPE);
+    if (type != TYPE_ARRAY && type != TYPE_PERCPU_ARRAY) return false;
+    // A lock is held, or the map is gone: the interpreter finds out.
+    Wasm.fixed(abi.CUR_LOCKS);
+    Wasm.fixed(recordAt(handle));
+    Wasm.i32(map);
+    Wasm.op(w.I32_NE);
+    Wasm.op(w.I32_OR);
+    Wasm.if_();
+    Emit.leave(i);
+    Wasm.end();
+    Wasm.get(Emit.FRAME);
+    Wasm.access(w.I32_LOAD, abi.WINDOW_BASE + key);
+    Wasm.tee(Emit.pc);
+    Wasm.i32(load<u32>(map, abi.MAP_MAX_ENTRIES));
+    Wasm.op(w.I32_LT_U);
+    Wasm.ifValue(w.I64);
+    Wasm.get(Emit.pc);
+    Wasm.i32(load<u32>(map, abi.MAP_STRIDE));
+    Wasm.op(w.I32_MUL);
+    Wasm.i32(load<u32>(map, abi.MAP_VALUES));
+    Wasm.op(w.I32_ADD);
+    if (type == TYPE_PERCPU_ARRAY) {
+      Wasm.fixed(abi.CUR_CPU);
+      Wasm.i32(load<u32>(map, abi.MAP_CPU_STRIDE));
+      Wasm.op(w.I32_MUL);
+      Wasm.op(w.I32_ADD);
+    }
+    Wasm.op(w.I64_EXTEND_U);
+    Wasm.i64(GUEST_BASE);
+    Wasm.op(w.I64_ADD);
+    Wasm.else_();
+    Wasm.i64(0);
+    Wasm.end();
+    Emit.set(0);
+    Call.clobber(i);
+    return true;
+  }
+}
