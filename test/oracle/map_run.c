@@ -1,11 +1,12 @@
 /*
  * Runs map operations in this machine's kernel: raw bpf(2), no library.
  *
- *   map_run TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES FLAGS EXTRA < lines
+ *   map_run TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES FLAGS EXTRA [BTF] < lines
  *   map_run create < lines
  *
- * All runs on CPU 0 until told otherwise. EXTRA is map_extra. With `create`, lines are the arguments of the first form; each answers the errno that
- * such a map is refused with, or 0.
+ * All runs on CPU 0 until told otherwise. EXTRA is map_extra. BTF: 0 none, 1 the value is an array of bytes, 2 it is a struct that
+ * begins with a bpf_spin_lock; keys are an int. With `create`, lines are the first six arguments of the first form; each answers the
+ * errno that such a map is refused with, or 0.
  *
  * Lines of standard input, keys and values in hex without spaces, `-` for a NULL pointer, and what answers each:
  *
@@ -15,6 +16,7 @@
  *   x KEY FLAGS           look up and delete: value or -errno
  *   n KEY                 next key or -errno
  *   c CPU                 go on on this CPU: 0
+ *   f                     freeze: 0 or -errno
  *   L IN COUNT FLAGS      look up a batch: `errno count out keys values`, as far as they were filled
  *   X IN COUNT FLAGS      look up and delete a batch: the same
  *   U KEYS VALUES COUNT FLAGS    update a batch: `errno count`
@@ -22,30 +24,45 @@
  *
  * Values of per-CPU maps are those of all CPUs. Values of maps of maps and programs are indexes (u32) of what this program
  * creates: maps 0 and 1 are alike, 2 has other values and 3 other entries, programs 0 and 1 are socket filters, 2 is XDP;
- * any other value is passed on as an fd.
+ * any other value is passed on as an fd. So are values of arrays of perf events (0 and 1 are events, 2 is a map) and of cgroups (0 and
+ * 1 are cgroups, 2 is a map), and keys of storages: 0 is this process or a cgroup, 1 another one, 2 one that has ended or was removed, 3
+ * a map.
  *
  * Exit status 77: bpf(2) is not to be had here; 3: the map was refused. The reason (errno first) is on stderr.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/perf_event.h>
+#include <mntent.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ROOM (1 << 20)
 #define THINGS 4
+/* Newer than some machines' headers. */
+#define CGRP_STORAGE 32
 
 static uint32_t key_size, value_size;
 static enum bpf_map_type type;
 static int map;
+static int btf_fd;
+static uint32_t btf_value;
 /* What values of maps of maps and programs stand for. */
 static int things, fds[THINGS];
 static uint32_t ids[THINGS];
+static pid_t child;
+static char cgroups[3][4096];
 
 static int bpf(enum bpf_cmd cmd, union bpf_attr *attr)
 {
@@ -88,6 +105,11 @@ static void answer(int result, const uint8_t *bytes, uint32_t count)
 	else
 		put(bytes, count);
 	putchar('\n');
+}
+
+static int keys_are_things(void)
+{
+	return type == BPF_MAP_TYPE_TASK_STORAGE || type == CGRP_STORAGE;
 }
 
 /* Indexes become fds. */
@@ -202,12 +224,19 @@ static void run_line(char *line)
 	}
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = map;
+	if (*op == 'f') {
+		answer(bpf(BPF_MAP_FREEZE, &attr), NULL, 0);
+		return;
+	}
 	attr.key = bytes(keys);
+	if (attr.key && keys_are_things())
+		to_fds(keys, 1);
 	attr.value = (uintptr_t)values;
 	switch (*op) {
 	case 'u':
 		bytes(values);
-		to_fds(values, 1);
+		if (!keys_are_things())
+			to_fds(values, 1);
 		attr.flags = number();
 		answer(bpf(BPF_MAP_UPDATE_ELEM, &attr), NULL, 0);
 		break;
@@ -242,8 +271,112 @@ static int create(enum bpf_map_type type, uint32_t key, uint32_t value, uint32_t
 	attr.max_entries = entries;
 	attr.map_flags = flags;
 	attr.map_extra = extra;
-	attr.inner_map_fd = fds[0];
+	if (type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS)
+		attr.inner_map_fd = fds[0];
+	if (btf_fd > 0) {
+		attr.btf_fd = btf_fd;
+		attr.btf_key_type_id = 1;
+		attr.btf_value_type_id = btf_value;
+	}
 	return syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+}
+
+/* [1] int, [2] char, [3] char[n], [4] struct bpf_spin_lock, [5] struct { struct bpf_spin_lock lock; char data[n]; } */
+static void load_btf(int kind)
+{
+	static const char strings[] = "\0int\0char\0bpf_spin_lock\0val\0value\0lock\0data";
+	uint32_t rest = kind == 2 ? value_size - 4 : value_size;
+	uint32_t types[] = {
+		1, BTF_KIND_INT << 24, 4, BTF_INT_SIGNED << 24 | 32,
+		5, BTF_KIND_INT << 24, 1, BTF_INT_CHAR << 24 | 8,
+		0, BTF_KIND_ARRAY << 24, 0, 2, 1, rest,
+		10, BTF_KIND_STRUCT << 24 | 1, 4, 24, 1, 0,
+		28, BTF_KIND_STRUCT << 24 | 2, 4 + rest, 34, 4, 0, 39, 3, 32,
+	};
+	uint8_t blob[sizeof(struct btf_header) + sizeof(types) + sizeof(strings)];
+	struct btf_header *header = (struct btf_header *)blob;
+	union bpf_attr attr;
+
+	*header = (struct btf_header){
+		.magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof(*header),
+		.type_len = sizeof(types), .str_off = sizeof(types), .str_len = sizeof(strings),
+	};
+	memcpy(blob + sizeof(*header), types, sizeof(types));
+	memcpy(blob + sizeof(*header) + sizeof(types), strings, sizeof(strings));
+	memset(&attr, 0, sizeof(attr));
+	attr.btf = (uintptr_t)blob;
+	attr.btf_size = sizeof(blob);
+	btf_fd = syscall(SYS_bpf, BPF_BTF_LOAD, &attr, sizeof(attr));
+	btf_value = kind == 2 ? 5 : 3;
+	if (btf_fd < 0) {
+		fprintf(stderr, "%d bpf(BPF_BTF_LOAD): %s\n", errno, strerror(errno));
+		exit(errno == EPERM || errno == ENOSYS ? 77 : 2);
+	}
+}
+
+static int pidfd(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+static void make_tasks(void)
+{
+	pid_t dead = fork();
+
+	if (!dead)
+		_exit(0);
+	fds[2] = pidfd(dead);
+	waitpid(dead, NULL, 0);
+	child = fork();
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	fds[0] = pidfd(getpid());
+	fds[1] = pidfd(child);
+}
+
+static void make_cgroups(void)
+{
+	FILE *mounts = setmntent("/proc/mounts", "r");
+	struct mntent *mount;
+
+	while (mounts && (mount = getmntent(mounts)))
+		if (!strcmp(mount->mnt_type, "cgroup2"))
+			break;
+	if (!mounts || !mount) {
+		fprintf(stderr, "%d no cgroup2 here\n", ENOSYS);
+		exit(77);
+	}
+	for (int i = 0; i < 3; i++) {
+		snprintf(cgroups[i], sizeof(cgroups[i]), "%s/map_run.%d.%d", mount->mnt_dir, getpid(), i);
+		mkdir(cgroups[i], 0755);
+		fds[i] = open(cgroups[i], O_RDONLY | O_DIRECTORY);
+	}
+	endmntent(mounts);
+	rmdir(cgroups[2]);
+	cgroups[2][0] = 0;
+}
+
+static void clean_up(void)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	for (int i = 0; i < 3; i++)
+		if (cgroups[i][0])
+			rmdir(cgroups[i]);
+}
+
+static int perf_event(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_BPF_OUTPUT,
+		.sample_type = PERF_SAMPLE_RAW, .sample_period = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, -1, 0, -1, 0);
 }
 
 static int load(enum bpf_prog_type type)
@@ -259,6 +392,25 @@ static int load(enum bpf_prog_type type)
 	return syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 }
 
+static void name_thing(int i)
+{
+	struct bpf_map_info info;
+	struct bpf_prog_info prog;
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	memset(&info, 0, sizeof(info));
+	memset(&prog, 0, sizeof(prog));
+	attr.info.bpf_fd = fds[i];
+	attr.info.info = type == BPF_MAP_TYPE_PROG_ARRAY ? (uintptr_t)&prog : (uintptr_t)&info;
+	attr.info.info_len = type == BPF_MAP_TYPE_PROG_ARRAY ? sizeof(prog) : sizeof(info);
+	if (fds[i] < 0 || bpf(BPF_OBJ_GET_INFO_BY_FD, &attr)) {
+		fprintf(stderr, "%d inner map or program %d: %s\n", errno, i, strerror(errno));
+		exit(errno == EPERM || errno == ENOSYS ? 77 : 2);
+	}
+	ids[i] = type == BPF_MAP_TYPE_PROG_ARRAY ? prog.id : info.id;
+}
+
 static void make_things(void)
 {
 	if (type == BPF_MAP_TYPE_PROG_ARRAY) {
@@ -271,23 +423,26 @@ static void make_things(void)
 		fds[things++] = create(BPF_MAP_TYPE_ARRAY, 4, 16, 3, 0, 0);
 		fds[things++] = create(BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0, 0);
 	}
-	for (int i = 0; i < things; i++) {
-		struct bpf_map_info info;
-		struct bpf_prog_info prog;
-		union bpf_attr attr;
-
-		memset(&attr, 0, sizeof(attr));
-		memset(&info, 0, sizeof(info));
-		memset(&prog, 0, sizeof(prog));
-		attr.info.bpf_fd = fds[i];
-		attr.info.info = type == BPF_MAP_TYPE_PROG_ARRAY ? (uintptr_t)&prog : (uintptr_t)&info;
-		attr.info.info_len = type == BPF_MAP_TYPE_PROG_ARRAY ? sizeof(prog) : sizeof(info);
-		if (fds[i] < 0 || bpf(BPF_OBJ_GET_INFO_BY_FD, &attr)) {
-			fprintf(stderr, "%d inner map or program %d: %s\n", errno, i, strerror(errno));
-			exit(errno == EPERM || errno == ENOSYS ? 77 : 2);
-		}
-		ids[i] = type == BPF_MAP_TYPE_PROG_ARRAY ? prog.id : info.id;
+	if (type == BPF_MAP_TYPE_TASK_STORAGE) {
+		make_tasks();
+		things = 3;
+	} else if (type == CGRP_STORAGE || type == BPF_MAP_TYPE_CGROUP_ARRAY) {
+		make_cgroups();
+		things = type == CGRP_STORAGE ? 3 : 2;
+	} else if (type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) {
+		fds[things++] = perf_event();
+		fds[things++] = perf_event();
+	} else {
+		for (int i = 0; i < things; i++)
+			name_thing(i);
+		return;
 	}
+	for (int i = 0; i < things; i++)
+		if (fds[i] < 0) {
+			fprintf(stderr, "%d thing %d: %s\n", errno, i, strerror(errno));
+			exit(77);
+		}
+	fds[things++] = create(BPF_MAP_TYPE_ARRAY, 4, 8, 3, 0, 0);
 }
 
 static void create_line(char *line)
@@ -306,6 +461,9 @@ static void create_line(char *line)
 		close(map);
 	for (int i = 0; i < things; i++)
 		close(fds[i]);
+	clean_up();
+	child = 0;
+	memset(cgroups, 0, sizeof(cgroups));
 }
 
 int main(int argc, char **argv)
@@ -313,11 +471,12 @@ int main(int argc, char **argv)
 	char *line = NULL;
 	size_t room = 0;
 
-	if (argc != 7 && argc != 2) {
-		fprintf(stderr, "usage: map_run TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES FLAGS EXTRA < lines\n       map_run create < lines\n");
+	if (argc != 8 && argc != 7 && argc != 2) {
+		fprintf(stderr, "usage: map_run TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES FLAGS EXTRA [BTF] < lines\n       map_run create < lines\n");
 		return 2;
 	}
 	run_on(0);
+	atexit(clean_up);
 	if (argc == 2) {
 		while (getline(&line, &room, stdin) > 0)
 			create_line(line);
@@ -327,6 +486,8 @@ int main(int argc, char **argv)
 	key_size = strtoul(argv[2], NULL, 0);
 	value_size = strtoul(argv[3], NULL, 0);
 	make_things();
+	if (argc == 8 && strtoul(argv[7], NULL, 0))
+		load_btf(strtoul(argv[7], NULL, 0));
 	map = create(type, key_size, value_size, strtoul(argv[4], NULL, 0), strtoul(argv[5], NULL, 0),
 		     strtoull(argv[6], NULL, 0));
 	if (map < 0) {

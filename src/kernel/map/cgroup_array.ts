@@ -18,7 +18,7 @@ export class CgroupArrayMap extends FdArrayMap<KernelCgroup> {
   protected override getPtr(fd: number): KernelCgroup | number {
     const file = this.kernel.fds.file(fd)?.object;
     if (!(file instanceof CgroupFile)) return -ERRNO.EBADF;
-    return this.kernel.cgroups.tryGet(file.cgroup) ? file.cgroup : -ERRNO.ENOENT;
+    return !file.cgroup.dead && this.kernel.cgroups.tryGet(file.cgroup) ? file.cgroup : -ERRNO.ENOENT;
   }
 
   protected override putPtr(cgroup: KernelCgroup): void {

@@ -70,10 +70,11 @@ function taskOf(kernel: Kernel, fd: number): GuestPtr {
   return kernel.tasks.byPid(object.pid)?.ptr ?? -ERRNO.ENOENT;
 }
 
-/** Kernel: cgroup_v1v2_get_from_fd. */
+/** Kernel: cgroup_v1v2_get_from_fd; a directory that was removed is ENOENT. */
 function cgroupOf(kernel: Kernel, fd: number): GuestPtr {
   const object = kernel.fds.file(fd)?.object;
-  return object instanceof CgroupFile ? object.cgroup.ptr : -ERRNO.EBADF;
+  if (!(object instanceof CgroupFile)) return -ERRNO.EBADF;
+  return object.cgroup.dead ? -ERRNO.ENOENT : object.cgroup.ptr;
 }
 
 /** Kernel: bpf_local_storage_map_alloc_check. */

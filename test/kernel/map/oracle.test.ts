@@ -1,8 +1,9 @@
-// Random sequences of every operation that user space has, on every map type that it can drive, in this machine's kernel and
-// here: values, errno, order of keys, which key an LRU hash evicts, which value a bloom filter takes for another. One thread
+// Sequences of every operation that user space has, on every map type that it can drive, in this machine's kernel and here, long ones
+// of a fixed seed and those that fast-check finds: values, errno, order of keys, which key an LRU hash evicts, which value a bloom filter takes for another. One thread
 // does it, on the CPU that it says, so that the kernel's per-CPU lists are the model's: nothing else takes from them.
 // BPF_F_ZERO_SEED makes the hash functions the same.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kernel } from '../../../src/kernel/kernel.js';
 import { roundUp8 } from '../../../src/kernel/map/core_map.js';
@@ -22,9 +23,12 @@ import {
 const { ARRAY, PERCPU_ARRAY, HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH, LPM_TRIE } = BPF_MAP_TYPE;
 const { QUEUE, STACK, BLOOM_FILTER, ARRAY_OF_MAPS, HASH_OF_MAPS, PROG_ARRAY } = BPF_MAP_TYPE;
 const { NO_PREALLOC, NO_COMMON_LRU, ZERO_SEED } = BPF_MAP_FLAG;
-const KEYLESS: readonly number[] = [QUEUE, STACK, BLOOM_FILTER];
-const INDEXED: readonly number[] = [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS, PROG_ARRAY];
-const OF_FDS: readonly number[] = [ARRAY_OF_MAPS, HASH_OF_MAPS, PROG_ARRAY];
+const { TASK_STORAGE, CGRP_STORAGE, PERF_EVENT_ARRAY, CGROUP_ARRAY, RINGBUF, USER_RINGBUF, ARENA } = BPF_MAP_TYPE;
+const KEYLESS: readonly number[] = [QUEUE, STACK, BLOOM_FILTER, RINGBUF, USER_RINGBUF, ARENA];
+const FD_ARRAYS: readonly number[] = [PROG_ARRAY, PERF_EVENT_ARRAY, CGROUP_ARRAY];
+const INDEXED: readonly number[] = [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS, ...FD_ARRAYS];
+const OF_FDS: readonly number[] = [ARRAY_OF_MAPS, HASH_OF_MAPS, ...FD_ARRAYS];
+const STORAGES: readonly number[] = [TASK_STORAGE, CGRP_STORAGE];
 
 /** A small generator of our own: lines must be the same in every run. */
 function random(seed: number): (below: number) => number {
@@ -39,6 +43,7 @@ function random(seed: number): (below: number) => number {
 function keysOf(shape: Shape, next: (below: number) => number): string[] {
   const { type, keySize, maxEntries } = shape;
   if (KEYLESS.includes(type)) return ['-', '-', '-', '-', '-', '-', '-', '00'];
+  if (STORAGES.includes(type)) return [0, 0, 0, 1, 1, 2, 3, 200].map((thing) => hex(Uint8Array.of(thing, 0, 0, 0)));
   return Array.from({ length: Math.ceil(maxEntries * 1.3) + 4 }, (_, i) => {
     const key = new Uint8Array(keySize);
     const view = new DataView(key.buffer);
@@ -53,45 +58,63 @@ function keysOf(shape: Shape, next: (below: number) => number): string[] {
 
 const isLru = ({ type }: Shape) => type === LRU_HASH || type === LRU_PERCPU_HASH;
 
-function script(shape: Shape, seed: number, count: number, cpus: number): string[] {
-  const next = random(seed);
-  const keys = keysOf(shape, next);
+/** One operation, behind a change of the CPU perhaps. */
+function operation(shape: Shape, keys: readonly string[], next: (below: number) => number, cpus: number): string[] {
   const key = () => keys[next(keys.length)] as string;
   const bytes = userValueSize(shape, cpus);
   const value = () => {
     if (OF_FDS.includes(shape.type)) {
-      const things = shape.type === PROG_ARRAY ? [0, 0, 1, 1, 2, 200] : [0, 0, 0, 1, 1, 1, 2, 3, 200];
+      const things =
+        shape.type === ARRAY_OF_MAPS || shape.type === HASH_OF_MAPS
+          ? [0, 0, 0, 1, 1, 1, 2, 3, 200]
+          : [0, 0, 1, 1, 2, 200];
       return hex(Uint8Array.of(things[next(things.length)]!, 0, 0, 0));
     }
     // Kernels before 7.0 keep what user space writes to the padding of per-CPU values; later ones, and this one, do not.
     const isPadding = (i: number) => bytes > shape.valueSize && i % roundUp8(shape.valueSize) >= shape.valueSize;
     const byte = () => next(shape.type === BLOOM_FILTER ? 3 : 256);
-    return hex(Uint8Array.from({ length: bytes }, (_, i) => (isPadding(i) ? 0 : byte())));
+    return hex(Uint8Array.from({ length: bytes }, (_, i) => (isPadding(i) ? 0 : byte()))) || '-';
   };
   const many = (what: () => string, n: number) => Array.from({ length: n }, what).join('');
-  const flags = [0, 0, 0, 0, 0, 1, 2, 3, 4, 8];
+  const flags = shape.btf === 2 ? [0, 1, 2, 4, 4, 4, 5, 6, 8] : [0, 0, 0, 0, 0, 1, 2, 3, 4, 8];
   const flag = () => flags[next(flags.length)];
   const position = () => {
     if (next(2) === 0) return '-';
     return INDEXED.includes(shape.type) || shape.type === LPM_TRIE ? key() : hex(Uint8Array.of(next(20), 0, 0, 0));
   };
-  const lines: string[] = [];
-  for (let i = 0; i < count; i++) {
-    const op = next(100);
-    if (isLru(shape) && next(20) === 0) lines.push(`c ${next(cpus)}`);
-    const n = next(6);
-    if (op < 42) lines.push(`u ${key()} ${value()} ${flag()}`);
-    else if (op < 52) lines.push(`d ${key()}`);
-    else if (op < 68) lines.push(`l ${key()} ${value()}`);
-    else if (op < 74) lines.push(`x ${key()} ${next(8) === 0 ? 4 : 0}`);
-    else if (op < 88) lines.push(`n ${next(5) === 0 ? '-' : key()}`);
-    else if (op < 92) lines.push(`L ${position()} ${next(30)} ${next(9) === 0 ? 4 : 0}`);
-    else if (op < 94) lines.push(`X ${position()} ${next(8)} 0`);
-    else if (op < 97 && keys[0] !== '-') {
-      lines.push(`U ${n ? many(key, n) : '-'} ${n ? many(value, n) : '-'} ${n} ${next(9) === 0 ? 1 : 0}`);
-    } else lines.push(`D ${keys[0] === '-' || !n ? '-' : many(key, n)} ${keys[0] === '-' ? 0 : n} 0`);
-  }
+  const op = next(100);
+  const lines = isLru(shape) && next(20) === 0 ? [`c ${next(cpus)}`] : [];
+  const n = next(6);
+  if (op < 42) lines.push(`u ${key()} ${value()} ${flag()}`);
+  else if (op < 52) lines.push(`d ${key()}`);
+  else if (op < 68) lines.push(`l ${key()} ${value()}`);
+  else if (op < 74) lines.push(`x ${key()} ${next(8) === 0 ? 4 : 0}`);
+  else if (op < 88) lines.push(`n ${next(5) === 0 ? '-' : key()}`);
+  else if (op < 92) lines.push(`L ${position()} ${next(30)} ${next(9) === 0 ? 4 : 0}`);
+  else if (op < 94) lines.push(`X ${position()} ${next(8)} 0`);
+  else if (op < 97 && keys[0] !== '-') {
+    lines.push(`U ${n ? many(key, n) : '-'} ${n ? many(value, n) : '-'} ${n} ${next(9) === 0 ? 1 : 0}`);
+  } else lines.push(`D ${keys[0] === '-' || !n ? '-' : many(key, n)} ${keys[0] === '-' ? 0 : n} 0`);
   return lines;
+}
+
+function script(shape: Shape, seed: number, count: number, cpus: number): string[] {
+  const next = random(seed);
+  const keys = keysOf(shape, next);
+  const lines = Array.from({ length: count }, () => operation(shape, keys, next, cpus)).flat();
+  // A map that is frozen takes no more of user space's writes.
+  lines.splice(Math.floor(count * 0.9), 0, 'f');
+  return lines;
+}
+
+/** One operation for each number, some of them freezing the map. */
+function scriptOf(shape: Shape, choices: readonly number[], cpus: number): string[] {
+  const keys = keysOf(shape, random(1));
+  return choices.flatMap((choice) => {
+    const next = random(Math.imul(choice, 0x9e3779b1) ^ (choice >>> 13));
+    next(2);
+    return choice % 101 === 100 ? ['f'] : operation(shape, keys, next, cpus);
+  });
 }
 
 const lru = (type: number, maxEntries: number, flags = 0) => ({
@@ -131,7 +154,19 @@ const shapes: Shape[] = [
   { type: ARRAY_OF_MAPS, keySize: 4, valueSize: 4, maxEntries: 6, flags: 0 },
   { type: HASH_OF_MAPS, keySize: 4, valueSize: 4, maxEntries: 12, flags: ZERO_SEED },
   { type: HASH_OF_MAPS, keySize: 8, valueSize: 4, maxEntries: 12, flags: ZERO_SEED | NO_PREALLOC },
-  { type: PROG_ARRAY, keySize: 4, valueSize: 4, maxEntries: 5, flags: 0 },
+  ...FD_ARRAYS.map((type) => ({ type, keySize: 4, valueSize: 4, maxEntries: 5, flags: 0 })),
+  ...STORAGES.flatMap((type) =>
+    [1, 2].map((btf) => ({ type, keySize: 4, valueSize: 12, maxEntries: 0, flags: NO_PREALLOC, btf })),
+  ),
+  { type: ARRAY, keySize: 4, valueSize: 12, maxEntries: 3, flags: 0, btf: 2 },
+  { type: HASH, keySize: 4, valueSize: 12, maxEntries: 5, flags: ZERO_SEED, btf: 2 },
+  { type: HASH, keySize: 4, valueSize: 16, maxEntries: 5, flags: ZERO_SEED | NO_PREALLOC, btf: 2 },
+  ...[RINGBUF, USER_RINGBUF].map((type) => ({ type, keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0 })),
+  { type: ARENA, keySize: 0, valueSize: 0, maxEntries: 3, flags: BPF_MAP_FLAG.MMAPABLE, extra: 2 ** 44 },
+  // Files that user space may only write to, or only read.
+  { type: ARRAY, keySize: 4, valueSize: 4, maxEntries: 2, flags: BPF_MAP_FLAG.WRONLY },
+  { type: HASH, keySize: 4, valueSize: 4, maxEntries: 2, flags: ZERO_SEED | BPF_MAP_FLAG.RDONLY },
+  { type: QUEUE, keySize: 0, valueSize: 4, maxEntries: 2, flags: BPF_MAP_FLAG.WRONLY },
 ];
 
 const missing = unavailable();
@@ -139,7 +174,7 @@ if (missing) console.warn(`map oracle skipped: ${missing}`);
 afterAll(() => rmSync(dir, { recursive: true }));
 
 const newKernel = (cpus: number) => Kernel.create({ profile: '6.18', cpus, windowBytes: 2 ** 26 });
-const NAME = 'type $type, key $keySize, value $valueSize, $maxEntries entries, flags $flags, extra $extra';
+const NAME = 'type $type, key $keySize, value $valueSize, $maxEntries entries, flags $flags, extra $extra, btf $btf';
 
 function answers(kernel: Kernel, shape: Shape, lines: readonly string[]): string[] {
   const ours = new Ours(kernel, shape);
@@ -169,6 +204,13 @@ describe.skipIf(missing)('maps agree with the kernel of this machine', () => {
         verdict.out[wrong],
       );
     }
+    const sequence = fc.array(fc.nat(), { maxLength: 120, size: 'max' });
+    const agrees = fc.property(sequence, (choices) => {
+      const lines = scriptOf(shape, choices, kernel.cpus);
+      const told = (answer: string, i: number) => `${lines[i]} -> ${answer}`;
+      expect(answers(kernel, shape, lines).map(told)).toEqual(judge(shape, lines).out.map(told));
+    });
+    fc.assert(agrees, { numRuns: 12 });
   });
 });
 

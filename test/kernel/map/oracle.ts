@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assemble } from '../../../src/asm/assemble.js';
+import { BtfBuilder } from '../../../src/btf/builder.js';
 import type { Kernel } from '../../../src/kernel/kernel.js';
 import type { BpfAttr } from '../../../src/kernel/types.js';
 import { BPF_MAP_TYPE, BPF_PROG_TYPE } from '../../../src/uapi.js';
@@ -15,6 +16,8 @@ export interface Shape {
   maxEntries: number;
   flags: number;
   extra?: number;
+  /** 1: the value is an array of bytes; 2: a struct that begins with a bpf_spin_lock. */
+  btf?: number;
 }
 
 /** Possible CPUs of this machine, on which LRU lists and per-CPU values depend. */
@@ -38,7 +41,7 @@ export function unavailable(): string | undefined {
 
 /** Answers of this machine's kernel; status 3: it refuses the map, errno first in `err`. */
 export function judge(shape: Shape, lines: readonly string[]): Verdict {
-  return run(argsOf(shape), lines);
+  return run([...argsOf(shape), String(shape.btf ?? 0)], lines);
 }
 
 /** For each shape the errno that this machine's kernel refuses such a map with, or 0. */
@@ -74,6 +77,7 @@ const KEY_POSITIONS: readonly number[] = [
   BPF_MAP_TYPE.LPM_TRIE,
   BPF_MAP_TYPE.ARRAY_OF_MAPS,
 ];
+const STORAGES: readonly number[] = [BPF_MAP_TYPE.TASK_STORAGE, BPF_MAP_TYPE.CGRP_STORAGE];
 const PER_CPU: readonly number[] = [BPF_MAP_TYPE.PERCPU_ARRAY, BPF_MAP_TYPE.PERCPU_HASH, BPF_MAP_TYPE.LRU_PERCPU_HASH];
 
 /** Bytes of a value in element commands. */
@@ -92,14 +96,21 @@ export class Ours {
     readonly shape: Shape,
   ) {
     this.#makeThings();
-    this.fd = this.#create(shape);
+    const btf = shape.btf === undefined ? undefined : this.#loadBtf(shape);
+    this.fd = this.#create(shape, btf);
+    if (btf) this.kernel.close(btf.btf_fd);
   }
 
   close(): void {
     for (const fd of [this.fd, ...this.#fds]) if (fd > 0) this.kernel.close(fd);
+    this.#end();
   }
 
-  #create({ type, keySize, valueSize, maxEntries, flags, extra = 0 }: Shape): number {
+  /** Undoes what is no fd. */
+  #end = (): void => {};
+
+  #create({ type, keySize, valueSize, maxEntries, flags, extra = 0 }: Shape, btf = {}): number {
+    const ofMaps = type === BPF_MAP_TYPE.ARRAY_OF_MAPS || type === BPF_MAP_TYPE.HASH_OF_MAPS;
     return this.kernel.bpf('MAP_CREATE', {
       map_type: type,
       key_size: keySize,
@@ -107,19 +118,76 @@ export class Ours {
       max_entries: maxEntries,
       map_flags: flags,
       map_extra: BigInt(extra),
-      inner_map_fd: this.#fds[0] ?? 0,
+      inner_map_fd: ofMaps ? (this.#fds[0] ?? 0) : 0,
+      ...btf,
     });
+  }
+
+  #loadBtf({ btf: kind, valueSize }: Shape) {
+    const b = new BtfBuilder();
+    const int = b.int('int', 4);
+    const bytes = b.array(b.int('char', 1), kind === 2 ? valueSize - 4 : valueSize, int);
+    let value = bytes;
+    if (kind === 2) {
+      const lock = b.struct('bpf_spin_lock', [{ name: 'val', type: int, bitOffset: 0 }], 4);
+      const members = [
+        { name: 'lock', type: lock, bitOffset: 0 },
+        { name: 'data', type: bytes, bitOffset: 32 },
+      ];
+      value = b.struct('value', members, valueSize);
+    }
+    const btf_fd = this.kernel.bpf('BTF_LOAD', { btf: b.parse().raw });
+    return { btf_fd, btf_key_type_id: int, btf_value_type_id: value };
+  }
+
+  /** Tasks: two, and one that has ended. */
+  #makeTasks(): void {
+    const { tasks } = this.kernel;
+    const made = [1000, 1001, 1002].map((pid) => tasks.create({ pid, comm: `task${pid}` }));
+    for (const { pid } of made) this.#fds.push(this.kernel.pidfd(pid));
+    tasks.remove(made[2]!);
+    this.#end = () => {
+      tasks.remove(made[0]!);
+      tasks.remove(made[1]!);
+    };
+  }
+
+  /** Cgroups: two, and one that was removed. */
+  #makeCgroups(): void {
+    const { cgroups } = this.kernel;
+    const made = ['a', 'b', 'gone'].map((name) => cgroups.create(cgroups.root, name));
+    for (const { id } of made) this.#fds.push(this.kernel.cgroupFd(id));
+    cgroups.remove(made[2]!);
+    this.#end = () => {
+      cgroups.remove(made[0]!);
+      cgroups.remove(made[1]!);
+    };
   }
 
   #makeThings(): void {
     const { type } = this.shape;
+    const like = { type: BPF_MAP_TYPE.ARRAY, keySize: 4, valueSize: 8, maxEntries: 3, flags: 0 };
+    const makers: Readonly<Partial<Record<number, () => unknown>>> = {
+      [BPF_MAP_TYPE.TASK_STORAGE]: () => this.#makeTasks(),
+      [BPF_MAP_TYPE.CGRP_STORAGE]: () => this.#makeCgroups(),
+      [BPF_MAP_TYPE.CGROUP_ARRAY]: () => {
+        this.#makeCgroups();
+        this.kernel.close(this.#fds.pop()!);
+      },
+      [BPF_MAP_TYPE.PERF_EVENT_ARRAY]: () => this.#fds.push(...[0, 0].map((cpu) => this.kernel.perfEventOpen(cpu, 1))),
+    };
+    const make = makers[type];
+    if (make) {
+      make();
+      this.#fds.push(this.#create(like));
+      return;
+    }
     if (type === BPF_MAP_TYPE.PROG_ARRAY) {
       const insns = assemble('r0 = 2\nexit\n');
       for (const prog_type of [BPF_PROG_TYPE.SOCKET_FILTER, BPF_PROG_TYPE.SOCKET_FILTER, BPF_PROG_TYPE.XDP]) {
         this.#fds.push(this.kernel.bpf('PROG_LOAD', { prog_type, insns, license: 'GPL' }));
       }
     } else if (type === BPF_MAP_TYPE.ARRAY_OF_MAPS || type === BPF_MAP_TYPE.HASH_OF_MAPS) {
-      const like = { type: BPF_MAP_TYPE.ARRAY, keySize: 4, valueSize: 8, maxEntries: 3, flags: 0 };
       for (const other of [{}, {}, { valueSize: 16 }, { maxEntries: 4 }]) {
         this.#fds.push(this.#create({ ...like, ...other }));
       }
@@ -160,13 +228,19 @@ export class Ours {
       return '0';
     }
     const { kernel, fd, shape } = this;
+    if (op === 'f') {
+      const result = kernel.bpf('MAP_FREEZE', { map_fd: fd });
+      return result < 0 ? String(result) : '-';
+    }
     const key = unhex(words[0]!);
+    const keysAreThings = STORAGES.includes(shape.type);
+    if (keysAreThings) this.#toFds(key);
     const attr = { map_fd: fd, ...(key && { key }) };
     const value = new Uint8Array(userValueSize(shape, kernel.cpus));
     switch (op) {
       case 'u': {
         const bytes = unhex(words[1]!);
-        this.#toFds(bytes);
+        if (!keysAreThings) this.#toFds(bytes);
         const result = kernel.bpf('MAP_UPDATE_ELEM', { ...attr, value: bytes!, flags: Number(words[2]) });
         return result < 0 ? String(result) : '-';
       }
