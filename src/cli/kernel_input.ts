@@ -88,13 +88,22 @@ export async function createKernel(io: Io, options: LoadOptions): Promise<Kernel
   return Kernel.create(await kernelOptions(io, options));
 }
 
-/** The assignments of `--set`. */
+/** The assignments of `--set`; text may stand in quotes, as in C. */
 export function settings(options: LoadOptions): [variable: string, value: string][] {
   return (options.set ?? []).map((assignment) => {
     const equals = assignment.indexOf('=');
     if (equals < 1) throw new InputError(`--set wants variable=value, not "${assignment}"`);
-    return [assignment.slice(0, equals), assignment.slice(equals + 1)];
+    return [assignment.slice(0, equals), unquoted(assignment.slice(equals + 1))];
   });
+}
+
+function unquoted(text: string): string {
+  if (!/^"(?:[^"\\]|\\.)*"$/.test(text)) return text;
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    throw new InputError(`--set: ${text} is no string`);
+  }
 }
 
 /** FILE opened. */
