@@ -217,7 +217,10 @@ describe('an object that asks for what the kernel lacks', () => {
   it.each([
     [['struct_ops', TOY], 'struct_ops "linked": struct bpf_struct_ops_toy_ops is not found in kernel BTF: ESRCH (-3)'],
     [['struct_ops', 'samples/counter_ops.bpf.o'], "extern (func ksym) 'counter_report': not found in kernel"],
-    [['struct_ops', 'samples/tcp_aimd.bpf.o', '--kernel', '6.12'], 'struct_ops type tcp_congestion_ops'],
+    [
+      ['struct_ops', 'samples/qdisc_fifo.bpf.o', '--kernel', '6.12'],
+      "extern (func ksym) 'bpf_qdisc_skb_drop': not found",
+    ],
   ])('%j: status 3, as doctor says, and its name', async (argv, message) => {
     const { status, out, err } = await run(argv);
     expect({ status, out }).toEqual({ status: 3, out: '' });
