@@ -54,6 +54,8 @@ export class Vm implements ContextOwner, CallSources {
   readonly fuel: number;
   /** Fault of the last invoke that gave INVOKE_FAULT. */
   lastFault: VmFault | undefined;
+  /** What the last invokeCounted took. */
+  insns = 0;
   private readonly hostFns: HostFn[] = [];
   private readonly hostNames: string[] = [];
   private readonly hostTraits: HostTraits[] = [];
@@ -264,6 +266,28 @@ export class Vm implements ContextOwner, CallSources {
       }
     }
     return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu, SLICE);
+  }
+
+  /** invoke, interpreted, which counts insns besides: as many as `insns` says. */
+  invokeCounted(prog: VmProg, arg: GuestPtr, cpu: number): number {
+    const { exports, memory } = this;
+    const ctx = this.takeContext();
+    try {
+      exports.ctxStart(ctx, (prog as LoadedProg).handle, 0n, cpu, abi.CTX_COUNT_INSNS);
+      memory.setU32At(ctx + abi.CTX_REGS + 8, arg);
+      memory.setU32At(ctx + abi.CTX_REGS + 12, arg === 0 ? 0 : abi.GUEST_BASE_HI);
+      const status = runContext(this, ctx, this.fuel);
+      this.insns = memory.u32At(ctx + abi.CTX_INSNS + 4) * 2 ** 32 + memory.u32At(ctx + abi.CTX_INSNS);
+      if (status !== abi.RUN_DONE) {
+        this.lastFault = this.fault(ctx);
+        return abi.RUN_FAULT;
+      }
+      memory.setU32At(abi.RESULT, memory.u32At(ctx + abi.CTX_REGS));
+      memory.setU32At(abi.RESULT + 4, memory.u32At(ctx + abi.CTX_REGS + 4));
+      return status;
+    } finally {
+      exports.ctxGive(ctx);
+    }
   }
 
   /** A function that does what invoke does with this program, quicker: V8 makes calls from there straight to compiled code. */

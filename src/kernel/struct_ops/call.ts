@@ -162,7 +162,7 @@ export class StructOpsCall implements QuickOp {
   slow(values: readonly (OpArg | undefined)[]): OpResult {
     const { kernel, vm, section, held } = this;
     const context = this.#contexts[this.depth] ?? this.#newContext();
-    for (const [i, arg] of this.#args.entries()) this.#store(context, arg, values[i]);
+    for (let i = 0; i < this.#args.length; i++) this.#store(context, this.#args[i] as Arg, values[i]);
     if (this.depth === 0) this.quickCpu = -1;
     if (this.#guarded && !this.#enter()) return returned(this.ret, NOTHING);
     this.depth++;
@@ -251,21 +251,16 @@ export class StructOpsCall implements QuickOp {
 
   /** Slower, with exact counts of insns and the host's time. */
   #measured(context: GuestPtr): OpResult {
-    const { kernel, prog } = this;
+    const { kernel, prog, vm } = this;
     if (kernel.opTimer !== null) return this.#timed(context, kernel.opTimer);
     const start = performance.now();
-    const { r0, insns, fault } = kernel.vm.run(prog.vm!, {
-      args: [this.#memory.address(context)],
-      cpu: kernel.currentCpu,
-      countInsns: true,
-    });
+    const status = vm.invokeCounted(this.vmProg, context, kernel.currentCpu);
     const ns = (performance.now() - start) * 1e6;
-    this.stats.insns += insns;
+    this.stats.insns += vm.insns;
     this.stats.ns += ns;
     prog.aux.runCount++;
     prog.aux.runTimeNs += ns;
-    if (fault) throw this.#located(kernel.faultOf(fault));
-    return returned(this.ret, { r0lo: Number(BigInt.asIntN(32, r0)), r0hi: Number(BigInt.asIntN(64, r0) >> 32n) });
+    return this.#result(status);
   }
 
   #timed(context: GuestPtr, timer: NonNullable<Kernel['opTimer']>): OpResult {
