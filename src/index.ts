@@ -22,6 +22,7 @@ export {
 export * as qdisc from './qdisc/index.js';
 export * as schedExt from './sched_ext/index.js';
 export * as sim from './sim/index.js';
+export { type CallbackRow, callbackLines, tableLines } from './table.js';
 export * as tcp from './tcp/index.js';
 export * from './uapi.js';
 export { mapTypeName, progTypeName } from './uapi_names.js';
