@@ -141,6 +141,8 @@ export class ScxConsts {
   readonly dispatchInPick: boolean;
   /** A dequeue for a class change ends in the old class before the task is queued again (6.19: sched_change). */
   readonly switchedFromFirst: boolean;
+  /** CONFIG_SCHED_AUTOGROUP: a task that exits is moved out of its group, whether it is in one or not. */
+  readonly autogroup: boolean;
   /** Who takes a CPU down does it itself [N], and has no worker do it, for which it waits (cpu_down_maps_locked). */
   readonly cpuDownByCaller: boolean;
   /** The core compares classes with rq->next_class when it preempts for a wakeup [N]. */
@@ -290,6 +292,7 @@ export class ScxConsts {
     this.dispatchInPick = this.rq.balKeep === 0;
     this.switchedFromFirst = version >= KERNEL(6, 19);
     this.cpuDownByCaller = this.dispatchInPick;
+    this.autogroup = func('sched_autogroup_exit_task');
     this.nextClass = btf.member(struct('rq'), 'next_class') !== undefined;
     this.abortStopsWalks = newest;
     this.moveWakesLocal = version >= KERNEL(6, 16);

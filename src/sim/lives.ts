@@ -134,8 +134,8 @@ export class Lives {
     machine.onExit?.(task);
     yield* this.sleepInKernel(task);
     yield machine.toward(task, 'exit-release', costs.exitRelease);
-    // sched_autogroup_exit_task(): whether it is in an autogroup or not.
-    machine.changes.regroup(task, () => {});
+    // sched_autogroup_exit_task()
+    if (machine.scx.consts.autogroup) machine.changes.regroup(task, () => {});
     yield machine.toward(task, 'exit-notify', costs.exitNotify);
     for (const child of task.children) {
       child.parent = null;

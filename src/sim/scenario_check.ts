@@ -89,7 +89,7 @@ class Check {
     if (step.verb === 'fork' && this.#several.has(step.task))
       this.#fail(path, `${step.task} has several copies: fork one of them`);
     if ('ns' in step) this.#duration(path, step.ns);
-    if ('cgroup' in step && step.verb !== 'rmcgroup') this.#cgroup(path, step.cgroup);
+    if ('cgroup' in step && step.verb !== 'rmcgroup' && step.cgroup !== '/') this.#cgroup(path, step.cgroup);
     switch (step.verb) {
       case 'affinity':
         this.#cpuList(path, step.cpus);

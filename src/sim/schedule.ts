@@ -112,7 +112,7 @@ export class Schedule {
     if (start <= CLASS.fair) {
       if (cpu.fairQueue.length > 0) return;
       // sched_balance_newidle() answers -1 for tasks of any other class, which counts as having some.
-      if (rq.kernelRq.nrRunning > 0 && this.machine.timing.searches(cpu.id)) return;
+      if (rq.kernelRq.nrRunning > 0 && this.machine.timing.searches(cpu.id, cpu.task)) return;
     }
     scx.pick.balance(rq);
   }

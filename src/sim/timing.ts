@@ -40,9 +40,10 @@ export interface Timing {
   reschedules(cpu: number): number;
   /**
    * Before 7.0, of a CPU that has run out of tasks of the fair class: does the search for such tasks on other CPUs go all the
-   * way (sched_balance_newidle), and not end before it has begun, because no CPU has too many or it would take too long?
+   * way (sched_balance_newidle), and not end before it has begun, because no CPU has too many or it would take too long? `task` is
+   * what it has run.
    */
-  searches(cpu: number): boolean;
+  searches(cpu: number, task: SimTask | null): boolean;
   /** CPU that a task of another class than sched_ext's is put on when it wakes; -1 where the machine's simple rule decides. */
   place(task: SimTask): number;
   /** Time at which a CPU notices an interrupt that another one sends now. */
@@ -95,7 +96,7 @@ export class CostTiming implements Timing {
     return this.clock.now;
   }
 
-  searches(_cpu: number): boolean {
+  searches(_cpu: number, _task: SimTask | null): boolean {
     return false;
   }
 

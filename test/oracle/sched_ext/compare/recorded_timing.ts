@@ -89,6 +89,11 @@ function sliceIn(e: RecordedEvent): number | undefined {
   }
 }
 
+/** DEQUEUE_SLEEP */
+function isSleep(e: RecordedEvent): boolean {
+  return (BigInt(e[A]) & 1n) !== 0n;
+}
+
 interface Stretch {
   cpu: number;
   from: number;
@@ -177,6 +182,13 @@ export class RecordedTiming implements Timing {
       }
     }
     return ticks;
+  }
+
+  /** Does the task leave its queue for good, or only to be changed? */
+  #sleeps(farewell: RecordedEvent): boolean {
+    const at = this.#events.indexOf(farewell);
+    const next = this.#events.find((e, i) => i > at && e[TASK] === farewell[TASK] && e[EVENT] === 'quiescent');
+    return next !== undefined && isSleep(next);
   }
 
   /** Is this the idle task or one of the workload? */
@@ -318,7 +330,7 @@ export class RecordedTiming implements Timing {
       case 'exit-release':
         return this.#next(
           track,
-          (e) => e[TASK] === name && ((e[EVENT] === 'stopping' && e[A] === 0) || e[EVENT] === 'quiescent'),
+          (e) => e[TASK] === name && (isFarewell(e, name) ? !this.#sleeps(e) : e[EVENT] === 'quiescent' && !isSleep(e)),
           (e) => own('tp_switch')(e) && e[B] === TASK_DEAD,
         );
       case 'exit-notify': {
@@ -515,11 +527,12 @@ export class RecordedTiming implements Timing {
     return this.#tracks.has(task.name) ? (this.#events.find(next)?.[CPU] ?? -1) : -1;
   }
 
-  /** The scheduler was not asked, though its CPU came back to it, or had nothing to do. */
-  searches(cpu: number): boolean {
+  /** The scheduler was not asked, though its CPU came back to it, or had nothing to do then. */
+  searches(cpu: number, task: SimTask | null): boolean {
     const { now } = this.clock;
-    const choice = this.#choices[cpu]!.find(({ to }) => to >= now);
-    if (!choice || choice.end < 0) return false;
+    const name = task && (this.#tracks.has(task.name) ? task.name : `${task.kt.comm}/${task.kt.pid}`);
+    const choice = this.#choices[cpu]!.find(({ to, end }) => to >= now && this.#events[end]?.[TASK] === name);
+    if (!choice) return false;
     let released = false;
     for (const e of this.#events.slice(0, choice.end)) {
       if (e[CPU] !== cpu) continue;
@@ -527,7 +540,7 @@ export class RecordedTiming implements Timing {
       else if (e[EVENT] === 'cpu_acquire') released = false;
       if (e[NS] >= choice.from && (e[EVENT] === 'cpu_acquire' || e[EVENT] === 'dispatch')) return false;
     }
-    return released;
+    return released || this.#events[choice.end]![OTHER] === 0;
   }
 
   ipi(cpu: number): number {
