@@ -1,6 +1,6 @@
-import type { Recording } from '../recording.js';
+import type { RecordedEvent, Recording } from '../recording.js';
 import { normalise, normaliseExit } from './normalise.js';
-import { type Mutation, replay } from './replay.js';
+import { type Mutation, type Replay, replay } from './replay.js';
 
 export interface Difference {
   task: string;
@@ -13,11 +13,20 @@ export interface Verdict {
   differences: Difference[];
 }
 
+/** What a control makes wrong: a rule of the machine, or what came of a run that follows the rules. */
+export interface Wrong {
+  mutate?: Mutation;
+  spoil?: (events: RecordedEvent[], exit: NonNullable<Replay['exit']>) => void;
+}
+
 const CONTEXT = 3;
+const NO_EXIT = { kind: 0, code: 0, reason: '', message: '' };
 
 /** The first difference of each task. */
-export async function compare(recording: Recording, mutate?: Mutation): Promise<Verdict> {
-  const { events, exit } = await replay(recording, mutate);
+export async function compare(recording: Recording, { mutate, spoil }: Wrong = {}): Promise<Verdict> {
+  const { events, exit: ended } = await replay(recording, mutate);
+  const exit = ended ?? NO_EXIT;
+  spoil?.(events, exit);
   const kernel = normalise(recording, recording.events);
   const machine = normalise(recording, events);
   const differences: Difference[] = [];
@@ -37,7 +46,7 @@ export async function compare(recording: Recording, mutate?: Mutation): Promise<
     }
   }
   const want = normaliseExit(recording.exit);
-  const have = normaliseExit(exit ?? { kind: 0, code: 0, reason: '', message: '' });
+  const have = normaliseExit(exit);
   if (want !== have) differences.push({ task: 'exit', at: 0, kernel: [want], machine: [have] });
   return { differences };
 }

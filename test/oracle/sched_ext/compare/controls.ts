@@ -1,31 +1,138 @@
+import { WF } from '../../../../src/sim/flags.js';
+import type { SimMachine } from '../../../../src/sim/index.js';
+import type { Wrong } from './compare.js';
+import type { Normalisation } from './normalise.js';
 import type { Mutation } from './replay.js';
 
-/** Wrong rules of the machine, each with a recording that shows it to be wrong. */
-export const CONTROLS: readonly { rule: string; recording: string; mutate: Mutation }[] = [
+/** A wrong rule, and recordings that are to show that it is wrong. */
+export interface Control extends Wrong {
+  /** The right one. */
+  rule: string;
+  /** Where it stands in the kernel; undefined for normalisations. */
+  source: string;
+  recordings: readonly string[];
+  /** Releases that have the rule; default all. */
+  only?: readonly string[];
+}
+
+const nothing = () => {};
+
+/** Strips a bit of what the run queue is told when a task comes. */
+function without(flag: (machine: SimMachine) => number): Mutation {
+  return (machine) => {
+    const { enqueue } = machine.schedule;
+    const bit = flag(machine);
+    machine.schedule.enqueue = (cpu, task, flags) => enqueue.call(machine.schedule, cpu, task, flags & ~bit);
+  };
+}
+
+/** Rules of the kernel that the recordings measure: each is left out, or turned round, and that has to show. */
+export const RULES: readonly Control[] = [
   {
-    rule: 'ticks do not come',
-    recording: 'basic/slice-two',
+    rule: 'a tick takes from the slice, and ends a task’s turn when none is left',
+    source: 'task_tick_scx',
+    recordings: ['basic/slice-two', 'basic/slice-alone', 'smt/smt-six'],
     mutate: (machine) => {
-      machine.startTick = () => {};
+      machine.startTick = nothing;
     },
   },
   {
-    rule: 'sched_yield() does nothing',
-    recording: 'basic/yield-op',
+    rule: 'sched_yield() calls ops.yield, or takes the slice away',
+    source: 'yield_task_scx',
+    recordings: ['basic/yield-op', 'basic/yield-no-op', 'basic/yield-alone', 'basic/yield-enqlast'],
     mutate: (machine) => {
-      machine.scx.pick.yieldTask = () => {};
+      machine.scx.pick.yieldTask = nothing;
     },
   },
   {
-    rule: 'a task that exits stays in its group until the end',
-    recording: 'basic/fork-chain',
+    rule: 'who is taken off the CPU with some slice left goes to the head of its local queue, without ops.enqueue',
+    source: 'put_prev_task_scx',
+    recordings: ['changes/rt-preempts-queued', 'changes/rt-preempts', 'workloads/rt-both-cpus'],
     mutate: (machine) => {
-      machine.changes.regroup = () => {};
+      const { dispatch, consts, enqueue } = machine.scx;
+      const { put } = dispatch;
+      dispatch.put = (sched, rq, dsq, task, flags, ...rest) => {
+        if (flags === consts.enq.head && dsq === rq.local) enqueue.doEnqueue(rq, task, 0, -1);
+        else put.call(dispatch, sched, rq, dsq, task, flags, ...rest);
+      };
     },
   },
   {
-    rule: 'a new CPU mask moves nobody',
-    recording: 'changes/affinity-self',
+    rule: 'a task without slice that stays gets the default slice',
+    source: 'pick_task_scx',
+    recordings: ['basic/slice-alone', 'basic/yield-alone', 'policies/global-pair'],
+    mutate: (machine) => {
+      machine.scx.enqueue.refillSlice = nothing;
+    },
+  },
+  {
+    rule: 'with SCX_OPS_ENQ_LAST the last task is enqueued as such',
+    source: 'put_prev_task_scx',
+    recordings: ['basic/slice-alone-enqlast', 'basic/slice-two-enqlast', 'basic/yield-enqlast'],
+    mutate: (machine) => {
+      const { enqueue, consts } = machine.scx;
+      const { doEnqueue } = enqueue;
+      enqueue.doEnqueue = (rq, task, flags, sticky) =>
+        doEnqueue.call(enqueue, rq, task, flags === consts.enq.last ? 0 : flags, sticky);
+    },
+  },
+  {
+    rule: 'a wake-up says that it is one',
+    source: 'ttwu_do_activate',
+    recordings: ['wakeup/futex-same', 'wakeup/pipe-same', 'basic/run-sleep'],
+    mutate: without(() => 1),
+  },
+  {
+    rule: 'a new task comes with ENQUEUE_INITIAL',
+    source: 'wake_up_new_task',
+    recordings: ['basic/fork-many', 'basic/fork-spread', 'basic/fork-chain'],
+    mutate: without((machine) => machine.flags.initial),
+  },
+  {
+    rule: 'a task that was moved comes with ENQUEUE_MIGRATED',
+    source: 'move_queued_task',
+    recordings: ['changes/affinity-self', 'changes/affinity-running', 'changes/affinity-queued'],
+    mutate: without((machine) => machine.flags.migrated),
+  },
+  {
+    rule: 'a task that was asked where to go comes with ENQUEUE_RQ_SELECTED',
+    source: 'select_task_rq',
+    recordings: ['wakeup/futex-cross', 'basic/fork-spread', 'smt/smt-two'],
+    mutate: without((machine) => machine.flags.rqSelected),
+  },
+  {
+    rule: 'a pipe’s writer wakes with WF_SYNC',
+    source: 'pipe_write',
+    recordings: ['smt/smt-pipes', 'wakeup/pipe-free'],
+    mutate: (machine) => {
+      const { wake } = machine.wakeups;
+      machine.wakeups.wake = (task, flags = 0) => wake.call(machine.wakeups, task, flags & ~WF.sync);
+    },
+  },
+  {
+    rule: 'nobody asks where a task of one CPU should run',
+    source: 'select_task_rq',
+    recordings: ['basic/run-sleep', 'basic/slice-two', 'wakeup/futex-same'],
+    mutate: (machine) => {
+      const { selectCpu } = machine.wakeups;
+      machine.wakeups.selectCpu = (task, prev, flags) => {
+        if (task.ext && task.scx.allowedCount === 1) machine.scx.pick.selectTaskRq(task.scx, prev, flags);
+        return selectCpu.call(machine.wakeups, task, prev, flags);
+      };
+    },
+  },
+  {
+    rule: 'idle CPUs are tracked',
+    source: 'scx_update_idle',
+    recordings: ['basic/fork-spread', 'smt/smt-two', 'wakeup/futex-cross'],
+    mutate: (machine) => {
+      machine.scx.idle.update = nothing;
+    },
+  },
+  {
+    rule: 'a new CPU mask moves who may not stay',
+    source: '__set_cpus_allowed_ptr',
+    recordings: ['changes/affinity-self', 'changes/affinity-running', 'changes/affinity-queued'],
     mutate: (machine) => {
       machine.changes.setCpus = (task, cpus) => {
         machine.changes.forceCpus(task, cpus);
@@ -34,18 +141,191 @@ export const CONTROLS: readonly { rule: string; recording: string; mutate: Mutat
     },
   },
   {
-    rule: 'a wake-up does not say that it is one',
-    recording: 'wakeup/futex-same',
+    rule: 'a new CPU mask is told to the scheduler',
+    source: 'set_cpus_allowed_scx',
+    recordings: ['changes/affinity-self', 'changes/widen-queued', 'changes/affinity-sleeping'],
     mutate: (machine) => {
-      const { enqueue } = machine.schedule;
-      machine.schedule.enqueue = (cpu, task, flags) => enqueue.call(machine.schedule, cpu, task, flags & ~1);
+      machine.scx.states.cpusChanged = nothing;
     },
   },
   {
-    rule: 'a nice value changes without a new place in the queue',
-    recording: 'changes/nice-sleeping',
+    rule: 'a nice value changes between dequeue and enqueue',
+    source: 'set_user_nice',
+    recordings: ['changes/nice-sleeping', 'changes/nice-queued', 'changes/nice-running'],
     mutate: (machine) => {
-      machine.changes.setNice = () => {};
+      machine.changes.setNice = nothing;
     },
   },
+  {
+    rule: 'a new weight is told to the scheduler',
+    source: 'reweight_task_scx',
+    recordings: ['changes/nice-sleeping', 'changes/nice-queued', 'smt/smt-vtime-nice'],
+    mutate: (machine) => {
+      machine.scx.states.reweight = nothing;
+    },
+  },
+  {
+    rule: 'who leaves the class is disabled',
+    source: 'switched_from_scx',
+    recordings: ['changes/policy-running', 'changes/policy-queued', 'changes/rt-sleeping'],
+    mutate: (machine) => {
+      machine.scx.states.switchedFrom = nothing;
+    },
+  },
+  {
+    rule: 'RT tasks come before those of sched_ext',
+    source: '__pick_next_task',
+    recordings: ['changes/rt-preempts', 'changes/rt-two-cpus', 'workloads/rt-both-cpus'],
+    mutate: (machine) => {
+      machine.classes.pickHigh = (cpu) => cpu.stopQueue[0] ?? null;
+    },
+  },
+  {
+    rule: 'a higher class that wakes takes the CPU at once',
+    source: 'wakeup_preempt',
+    recordings: ['changes/rt-preempts', 'changes/rt-preempts-queued', 'changes/affinity-running'],
+    mutate: (machine) => {
+      const { preempt } = machine.wakeups;
+      machine.wakeups.preempt = (cpu, task) => {
+        if (!cpu.task) preempt.call(machine.wakeups, cpu, task);
+      };
+    },
+  },
+  {
+    rule: 'a task that exits leaves its autogroup before the end',
+    source: 'sched_autogroup_exit_task',
+    recordings: ['basic/fork-chain', 'basic/exit-running', 'changes/kill-running'],
+    mutate: (machine) => {
+      machine.changes.regroup = nothing;
+    },
+  },
+  {
+    rule: 'a move to a cgroup is agreed upon, then told',
+    source: 'scx_cgroup_can_attach, scx_cgroup_move_task',
+    recordings: ['changes/cgroup-running', 'changes/cgroup-sleeping', 'workloads/cgroup-self'],
+    mutate: (machine) => {
+      machine.scx.cgroups.canAttach = () => 0;
+    },
+  },
+  {
+    rule: 'a task that leaves the scheduler’s custody is dequeued',
+    source: 'call_task_dequeue',
+    recordings: ['policies/pid-pair', 'basic/slice-two', 'changes/nice-queued'],
+    only: ['7.3.4'],
+    mutate: (machine) => {
+      machine.scx.dispatch.leaveCustody = nothing;
+    },
+  },
+  {
+    rule: 'an exit bypasses the scheduler before its tasks leave',
+    source: 'scx_bypass',
+    recordings: ['mistakes/enqueue-error', 'mistakes/enqueue-exit', 'mistakes/select-bad-cpu'],
+    mutate: (machine) => {
+      machine.scx.disabling.bypass = nothing;
+    },
+  },
+  {
+    rule: 'a task that does not run for the timeout is a stall',
+    source: 'check_rq_for_timeouts',
+    recordings: ['mistakes/enqueue-nothing'],
+    mutate: (machine) => {
+      machine.scx.watchdog.start = nothing;
+      machine.scx.watchdog.tick = nothing;
+    },
+  },
+  {
+    rule: 'all CPUs stop while one goes down',
+    source: 'takedown_cpu',
+    recordings: ['changes/hotplug'],
+    only: ['7.3.4'],
+    mutate: (machine) => {
+      machine.hotplug.takeDown = (change) => {
+        change.cpu.online = false;
+        change.gone = true;
+      };
+    },
+  },
+  {
+    rule: 'fair tasks that went keep sched_ext from being asked, when their class has searched for more',
+    source: 'sched_balance_newidle',
+    recordings: ['mistakes/enqueue-exit', 'mistakes/select-bad-cpu', 'changes/nice-running'],
+    only: ['6.18.15'],
+    mutate: (machine) => {
+      machine.timing.searches = () => false;
+    },
+  },
+];
+
+/** What each normalisation must not hide. */
+export const HIDDEN: Readonly<Record<Normalisation, Control>> = {
+  slice: {
+    rule: 'that a slice has ended',
+    source: '',
+    recordings: ['basic/slice-two', 'basic/slice-alone', 'changes/rt-preempts'],
+    spoil: (events) => {
+      for (const event of events) if (event[2] === 'stopping' || event[2] === 'dispatch') event[6] = 1;
+    },
+  },
+  ticks: {
+    rule: 'the tick that ends a slice',
+    source: '',
+    recordings: ['basic/slice-two', 'basic/slice-three', 'smt/smt-six'],
+    spoil: (events) => drop(events, (event) => event[2] === 'tick' && event[5] === 0),
+  },
+  cgroups: {
+    rule: 'from where to where a task goes',
+    source: '',
+    recordings: ['changes/cgroup-running', 'changes/cgroup-sleeping', 'workloads/cgroup-self'],
+    spoil: (events) => {
+      for (const event of events) if (event[2] === 'cgroup_move') [event[5], event[6]] = [event[6], event[5]];
+    },
+  },
+  watchdog: {
+    rule: 'which task stalled',
+    source: '',
+    recordings: ['mistakes/enqueue-nothing'],
+    spoil: (_events, exit) => {
+      exit.message = exit.message.replace(/^\w+/, '');
+    },
+  },
+  cpu: {
+    rule: 'that a task is put on another CPU',
+    source: '',
+    recordings: ['basic/fork-spread', 'changes/affinity-self', 'smt/smt-two'],
+    mutate: (machine) => {
+      machine.wakeups.selectCpu = (task, prev, flags) => {
+        if (task.ext) machine.scx.pick.selectTaskRq(task.scx, prev, flags);
+        machine.wakeups.asked = true;
+        return prev;
+      };
+    },
+  },
+  'no task': {
+    rule: 'that idle CPUs are noticed',
+    source: '',
+    recordings: ['basic/fork-spread', 'wakeup/futex-cross', 'smt/smt-two'],
+    mutate: (machine) => {
+      machine.scx.idle.update = nothing;
+    },
+  },
+  tracepoints: {
+    rule: 'that a task goes to sleep or ends',
+    source: '',
+    recordings: ['basic/run-sleep', 'basic/exit-running', 'changes/kill-sleeping'],
+    spoil: (events) => drop(events, (event) => event[2] === 'quiescent'),
+  },
+};
+
+function drop<T>(list: T[], which: (one: T) => boolean): void {
+  for (let at = list.length - 1; at >= 0; at--) if (which(list[at]!)) list.splice(at, 1);
+}
+
+/** Rules that no recording measures: the machine follows the kernel's source there. */
+export const NOT_MEASURED: readonly string[] = [
+  'scx_bpf_kick_cpu and its flags, SCX_ENQ_PREEMPT, SCX_ENQ_IMMED, re-enqueues',
+  'moves between queues by iterator, peeks',
+  'idle CPUs searched by cache and node, SCX_OPS_BUILTIN_IDLE_PER_NODE',
+  'the cid form, cmasks, sub-schedulers',
+  'cpuperf, core scheduling, nohz_full',
+  'deadline tasks, cpu.max, cpu.idle, suspend',
 ];

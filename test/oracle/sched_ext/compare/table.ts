@@ -1,21 +1,14 @@
 import { RELEASES } from '../recording.js';
-import { type Fidelity, VERDICTS } from './run.js';
+import { HIDDEN, NOT_MEASURED, RULES } from './controls.js';
+import { NORMALISATIONS } from './normalise.js';
+import { type Caught, type Fidelity, normalisations, VERDICTS } from './run.js';
 
-/** docs/fidelity.md: how many recordings of each topic agree, and every one that does not. */
-export function fidelityTable({ verdicts }: Fidelity): string {
-  const titles = [...verdicts.keys()];
-  const topics = [
-    ...new Set(titles.map((title) => title.slice(title.indexOf(' ') + 1, title.indexOf('/')))),
-  ].toSorted();
-  const cell = (release: string, topic: string) => {
-    const own = titles.filter((title) => title.startsWith(`${release} ${topic}`));
-    return `${own.filter((title) => verdicts.get(title) === 'agree').length} of ${own.length}`;
-  };
-  const row = (name: string, topic: string) =>
-    `| ${name} | ${RELEASES.map((release) => cell(release, topic)).join(' | ')} |`;
-  const others = VERDICTS.slice(1).flatMap((verdict) =>
-    titles.filter((title) => verdicts.get(title) === verdict).map((title) => `- ${verdict}: ${title}`),
-  );
+const row = (...cells: (string | number)[]) => `| ${cells.join(' | ')} |`;
+const head = (...cells: string[]) => [row(...cells), `|${cells.map(() => '---|').join('')}`];
+const noticed = (one: Caught | undefined) => (one ? `${one.caught} of ${one.of}` : 'not tried');
+
+/** docs/fidelity.md */
+export function fidelityTable(result: Fidelity): string {
   return [
     '# What a simulated machine asks of a scheduler, and what kernels asked',
     '',
@@ -24,12 +17,93 @@ export function fidelityTable({ verdicts }: Fidelity): string {
     '',
     'Recordings that agree in every task-level callback, its flags, and DSQ operations, in order:',
     '',
-    `| topic | ${RELEASES.join(' | ')} |`,
-    `|---|${RELEASES.map(() => '---|').join('')}`,
-    ...topics.map((topic) => row(topic, `${topic}/`)),
-    row('all', ''),
+    ...byTopic(result),
     '',
-    ...others,
+    '## Rules of the kernel',
+    '',
+    'Each rule is broken on purpose: so many of the recordings that were tried do not agree any more.',
+    '',
+    ...byRule(result),
+    '',
+    'Not measured by any recording:',
+    '',
+    ...NOT_MEASURED.map((rule) => `- ${rule}`),
+    '',
+    '## What is compared',
+    '',
+    'Callbacks and queue operations of recordings that agree, each with its flags and its place among those of its task:',
+    '',
+    ...byOp(result),
+    '',
+    '## What is left out',
+    '',
+    'Rules that are applied to both sides alike, how many events of the kernels they left out or changed, and what is spoilt to show that',
+    'they do not hide it: so many of the recordings that were tried notice.',
+    '',
+    ...byNormalisation(result),
+    '',
+    '## Scenarios',
+    '',
+    ...byScenario(result),
     '',
   ].join('\n');
+}
+
+function byTopic({ verdicts }: Fidelity): string[] {
+  const titles = [...verdicts.keys()];
+  const topics = [
+    ...new Set(titles.map((title) => title.slice(title.indexOf(' ') + 1, title.indexOf('/')))),
+  ].toSorted();
+  const cell = (release: string, topic: string) => {
+    const own = titles.filter((title) => title.startsWith(`${release} ${topic}`));
+    const count = (verdict: string) => own.filter((title) => verdicts.get(title) === verdict).length;
+    return VERDICTS.map(count).join(' / ');
+  };
+  const line = (name: string, topic: string) => row(name, ...RELEASES.map((release) => cell(release, topic)));
+  return [
+    ...head('topic', ...RELEASES.map((release) => `${release}: ${VERDICTS.join(' / ')}`)),
+    ...topics.map((topic) => line(topic, `${topic}/`)),
+    line('all', ''),
+  ];
+}
+
+function byRule({ controls }: Fidelity): string[] {
+  return [
+    ...head('rule', 'in the kernel', ...RELEASES),
+    ...RULES.map(({ rule, source }) =>
+      row(rule, `\`${source}\``, ...RELEASES.map((release) => noticed(controls.get(`${release} ${rule}`)))),
+    ),
+  ];
+}
+
+function byOp({ compared }: Fidelity): string[] {
+  const ops = [...new Set([...compared.keys()].map((key) => key.slice(key.indexOf(' ') + 1)))].toSorted();
+  return [
+    ...head('', ...RELEASES),
+    ...ops.map((op) => row(`\`${op}\``, ...RELEASES.map((release) => compared.get(`${release} ${op}`) ?? 0))),
+  ];
+}
+
+function byNormalisation({ tallies, controls }: Fidelity): string[] {
+  return [
+    ...head('rule', 'reason', ...RELEASES.map((release) => `events, ${release}`), 'does not hide', ...RELEASES),
+    ...normalisations.map((name) =>
+      row(
+        NORMALISATIONS[name].what,
+        NORMALISATIONS[name].reason,
+        ...RELEASES.map((release) => tallies.get(release)?.get(name) ?? 0),
+        HIDDEN[name].rule,
+        ...RELEASES.map((release) => noticed(controls.get(`${release} ${HIDDEN[name].rule}`))),
+      ),
+    ),
+  ];
+}
+
+function byScenario({ verdicts, about }: Fidelity): string[] {
+  return [
+    ...head('scenario', 'about', ...RELEASES),
+    ...[...about].map(([name, what]) =>
+      row(`\`${name}\``, what, ...RELEASES.map((release) => verdicts.get(`${release} ${name}`) ?? 'not recorded')),
+    ),
+  ];
 }
