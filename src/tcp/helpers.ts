@@ -14,8 +14,8 @@ const CA_NAME_MAX = 16;
 const encoder = new TextEncoder();
 
 /**
- * Registers bpf_setsockopt and bpf_getsockopt on TCP sockets, as far as algorithms use them, and bpf_tcp_send_ack (kernel:
- * net/core/filter.c, net/ipv4/bpf_tcp_ca.c). Other options stop the program by name.
+ * Registers bpf_setsockopt and bpf_getsockopt on TCP sockets, as far as algorithms use them, bpf_tcp_send_ack, and what tells sockets
+ * apart (kernel: net/core/filter.c, net/ipv4/bpf_tcp_ca.c). Other options stop the program by name.
  */
 export function registerTcpHelpers(tcp: Tcp): void {
   const { kernel } = tcp;
@@ -53,9 +53,32 @@ export function registerTcpHelpers(tcp: Tcp): void {
     call.ret(0);
   });
 
+  registerLookups(tcp);
+
   kernel.registerHelper('tcp_send_ack', (call) => {
     tcp.sockOf(call, 0).sendAck(call.u32(1));
     call.ret(0);
+  });
+}
+
+/** Kernel: bpf_skc_to_tcp_sock and bpf_get_socket_ptr_cookie, net/core/filter.c; every socket here is one of TCP over IPv4. */
+function registerLookups(tcp: Tcp): void {
+  const { kernel } = tcp;
+  // sock_gen_cookie: a number for whoever asks first.
+  const cookies = new WeakMap<TcpSock, bigint>();
+  let asked = 0n;
+  kernel.registerHelper('skc_to_tcp_sock', (call) => {
+    call.retPtr(call.ptr(0) === 0 ? 0 : tcp.sockOf(call, 0).ptr);
+  });
+  kernel.registerHelper('get_socket_cookie', (call) => {
+    if (call.ptr(0) === 0) {
+      call.retU64(0n);
+      return;
+    }
+    const sk = tcp.sockOf(call, 0);
+    const cookie = cookies.get(sk) ?? ++asked;
+    cookies.set(sk, cookie);
+    call.retU64(cookie);
   });
 }
 

@@ -10,6 +10,7 @@ import { registerBitsIterator } from './iter_bits.js';
 import { registerCssIterator, registerCssTaskIterator } from './iter_css.js';
 import { registerNumIterator } from './iter_num.js';
 import { registerTaskIterator } from './iter_task.js';
+import { registerTaskVmaIterator } from './iter_task_vma.js';
 import { registerMapKfuncs } from './map.js';
 import { registerSectionKfuncs } from './section.js';
 import { registerStreamKfuncs } from './stream.js';
@@ -32,6 +33,7 @@ export function registerKfuncs(kernel: Kernel): void {
   registerCpumaskKfuncs(kernel);
   registerBitsIterator(kernel);
   registerTaskIterator(kernel);
+  registerTaskVmaIterator(kernel);
   registerCssIterator(kernel);
   registerCssTaskIterator(kernel);
   kernel.kfuncs.register('bpf_throw', { kind: 'core', fn: FN_THROW });

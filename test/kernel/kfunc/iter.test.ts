@@ -116,6 +116,18 @@ describe('bpf_iter_task', () => {
   });
 });
 
+describe('bpf_iter_task_vma', () => {
+  const walk = (task: { ptr: number }) =>
+    run(loop('task_vma', `r2 = ${at(task.ptr)}\nr3 = 0`, 'r1 = 0\ncall skb_vlan_push', false));
+
+  test('finds nothing in a thread of the kernel, and says so of other tasks', () => {
+    const [kthread, task] = [true, false].map((kthread) => k.tasks.create({ comm: 'vmas', kthread }));
+    expect(walk(kthread!)).toBe(-ERRNO.ENOENT);
+    expect(() => walk(task!)).toThrow(/bpf_iter_task_vma: the address space of .*vmas/);
+    for (const each of [kthread!, task!]) k.tasks.remove(each);
+  });
+});
+
 describe('bpf_iter_css', () => {
   const walk = (start: number, flags: number) => {
     seen.length = 0;
