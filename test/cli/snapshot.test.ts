@@ -29,6 +29,28 @@ test('--dump-maps writes what --load-maps stores: a second run goes on where the
   expect(counter(second)).toEqual({ '.data': [{ counter: 42 }, { name: 'state' }] });
 });
 
+test('a simulation leaves its maps, and one that starts with them goes on from there', async () => {
+  const file = join(folder, 'sim.json');
+  const sim = (...argv: string[]) =>
+    runCli(['sim', 'samples/scx_fifo.bpf.o', '--duration', '20ms', '--dump-maps', file, ...argv]);
+  const queued = () => {
+    const maps = JSON.parse(readFileSync(file, 'utf8')) as {
+      type: string;
+      elements: { formatted: { values: object[] } }[];
+    }[];
+    const counts = maps.find(({ type }) => type === 'percpu_array')!.elements[0]!.formatted;
+    return JSON.stringify(counts)
+      .match(/\d+/g)!
+      .map(Number)
+      .reduce((sum, count) => sum + count, 0);
+  };
+  expect((await sim()).status).toBe(0);
+  const once = queued();
+  expect(once).toBeGreaterThan(20);
+  expect((await sim('--load-maps', file)).status).toBe(0);
+  expect(queued()).toBeGreaterThan(1.5 * once);
+});
+
 test('maps that the object lacks are told, what is no snapshot is bad input', async () => {
   const file = join(folder, 'other.json');
   writeFileSync(file, '[{"id":1,"type":"hash","name":"gone","flags":0,"elements":[]}]');

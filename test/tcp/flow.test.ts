@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Kernel, UnsupportedError } from '../../src/index.js';
 import { addTcp, type CurvePoint, type FlowOptions, TcpFlow } from '../../src/tcp/index.js';
-import { attachVtable, newKernel } from './programs.js';
+import { attachVtable, helper, newKernel } from './programs.js';
 
 const MS = 1_000_000;
 const S = 1_000_000_000;
@@ -335,6 +335,16 @@ describe('a program', () => {
     expect(bytes / 4 / rate).toBeGreaterThan(0.95);
     expect(bytes / 4 / rate).toBeLessThan(1.05);
     expect(flow.curve.some(({ state }) => state === RECOVERY)).toBe(false);
+  });
+
+  it('a socket is a tcp_sock, and keeps the cookie that it got first', async () => {
+    const error = await stopped((kernel) => {
+      const [cast, cookie] = ['skc_to_tcp_sock', 'get_socket_cookie'].map((name) => helper(kernel, name));
+      // A load from r0 + 1, or from 0: what is wrong is in the fault's address.
+      const check = `${cast}\nr8 = r0\nr8 -= r7\nr1 = r7\n${cookie}\nr9 = r0\nr1 = r7\n${cookie}\nr9 -= r0\nr8 |= r9`;
+      return `${sk}r7 = r1\n${check}\nr1 = r8\nr1 += 4096\nr0 = *(u64 *)(r1 + 0)\nexit`;
+    });
+    expect(String(error)).toContain('8-byte load at 0x0000000000001000 ');
   });
 
   it('refused options stop by their numbers', async () => {

@@ -35,6 +35,7 @@ interface SimOptions extends LoadOptions {
   duration?: string;
   seed: string;
   events?: string;
+  dumpMaps?: string;
   json?: boolean;
 }
 
@@ -55,6 +56,7 @@ export const addSim: AddCommand = (program, io, exit) => {
     )
     .option('--seed <n>', 'of random numbers that the workload and programs draw', '1')
     .option('--events <file>', 'write each call of an op as a line of JSON: arguments, kfuncs, result')
+    .option('--dump-maps <file>', 'write the maps, once the scheduler has gone, as bpftool map dump -j prints several')
     .option('--json', 'one JSON document')
     .addHelpText('after', `\nReady workloads, as --workload NAME or NAME:key=value,key=value\n${describeLibrary()}`);
   withLoadOptions(command).action(async (file: string, options: SimOptions) => {
@@ -111,6 +113,7 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     const report = inFile(file, () =>
       runScheduler(machine, map, wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS),
     );
+    if (options.dumpMaps !== undefined) io.writeFile(options.dumpMaps, object.snapshot());
     return { ...report, spans: spansOf(machine), nsPerCall: nsPerCallOf(machine) };
   } finally {
     object.close();
