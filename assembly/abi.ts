@@ -77,6 +77,8 @@ export const LIMIT_8 = MEMORY_RECORDS + 24;
 export const SHADOW_START = MEMORY_RECORDS + 32;
 /** u32 windowBytes. */
 export const WINDOW_BYTES = MEMORY_RECORDS + 36;
+/** u64: what takes a guest address to its window offset when it is added. */
+export const BIAS = MEMORY_RECORDS + 40;
 /** What objectAt found: start, size, tag (u32 each), OBJECT_* state. */
 export const NEAR_START = MEMORY_RECORDS + 64;
 export const NEAR_SIZE = MEMORY_RECORDS + 68;

@@ -10,6 +10,7 @@ import {
   ACCESS_RO,
   ACCESS_RW,
   ACCESS_UNMODELLED,
+  BIAS,
   FAULT_FREED,
   FAULT_NONE,
   FAULT_NULL,
@@ -20,6 +21,7 @@ import {
   FAULT_UNALLOCATED,
   FAULT_UNMODELLED,
   FIRST_OWN_CLASS,
+  GUEST_BASE_HI,
   LIMIT_1,
   LIMIT_2,
   LIMIT_4,
@@ -48,6 +50,7 @@ export function shadowInit(start: u32, windowBytes: u32): void {
   store<u64>(LIMIT_4, (windowBytes as u64) - 4);
   store<u64>(LIMIT_8, (windowBytes as u64) - 8);
   store<u32>(SHADOW_START, start);
+  store<u64>(BIAS, 0 - ((GUEST_BASE_HI as u64) << 32));
   store<u32>(WINDOW_BYTES, windowBytes);
   for (let uniform: u32 = 0; uniform <= LAST_UNIFORM; uniform++) intern(EVERY_BYTE * uniform);
 }

@@ -14,17 +14,20 @@ import { Wasm } from './wasm';
 
 export class Access {
   private static base: u32 = 0;
+  private static local: u32 = 0;
   private static at: u32 = 0;
 
   /** Checks the access of slot i (index): what is Access.at away from index() may be accessed then. */
   private static checked(i: u32, slot: u32, base: u32): void {
     Checks.check(i);
-    Access.at = abi.WINDOW_BASE + <u32>(Emit.imm(slot) + GUEST_BASE);
+    Access.local = Checks.index;
+    Access.at = abi.WINDOW_BASE + (Access.local ? Checks.place : <u32>(Emit.imm(slot) + GUEST_BASE));
     Access.base = base;
   }
 
   private static index(): void {
-    if (Access.base == isa.REG_FP) Wasm.get(Emit.FRAME);
+    if (Access.local) Wasm.get(Access.local);
+    else if (Access.base == isa.REG_FP) Wasm.get(Emit.FRAME);
     else Emit.get32(Access.base);
   }
 

@@ -30,7 +30,11 @@ const B_MERGES: u32 = 48; // dominated blocks with more than one forward edge, l
 const B_NEXT: u32 = 52; // next of these
 const B_LIVE: u32 = 56; // registers that live at its start
 const B_NEXT_FREE: u32 = 60;
-const BLOCK_BYTES: u32 = 64;
+const B_LATCH: u32 = 64; // of a loop: place of the last block that goes back to it
+const B_ROUND: u32 = 68; // the loop, plus 1, whose rounds are repeated and paid together (unroll.ts), or 0
+const B_OWED: u32 = 72; // fuel that was used since this loop's start and is not yet paid
+const B_PREPAID: u32 = 76; // at this loop's start: fuel that all its rounds use
+export const BLOCK_BYTES: u32 = 80;
 
 // A function.
 const F_SLOT: u32 = 0; // slots [slot, end)
@@ -59,6 +63,10 @@ export class Cfg {
   static reached: u32 = 0;
   /** Some loop of the current function is entered in two places. */
   static irreducible: bool = false;
+  static loops: bool = false;
+  /** Blocks of the current function, all that `blocks` means from analyse to release; those of the program. */
+  static count: u32 = 0;
+  private static all: u32 = 0;
   private static scratch: u32 = 0;
 
   @inline static slot(i: u32): u32 {
@@ -108,6 +116,34 @@ export class Cfg {
   }
   @inline static setLoopLabel(block: u32, label: u32): void {
     store<u32>(Cfg.at(block), label, B_LOOP);
+  }
+  @inline static latch(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_LATCH);
+  }
+  @inline static round(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_ROUND);
+  }
+  @inline static owed(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_OWED);
+  }
+  @inline static prepaid(block: u32): u32 {
+    return load<u32>(Cfg.at(block), B_PREPAID);
+  }
+  static setRound(block: u32, loop: u32, owed: u32, prepaid: u32): void {
+    store<u32>(Cfg.at(block), loop + 1, B_ROUND);
+    store<u32>(Cfg.at(block), owed, B_OWED);
+    store<u32>(Cfg.at(block), prepaid, B_PREPAID);
+  }
+  static copy(to: u32, from: u32): void {
+    memory.copy(Cfg.at(to), Cfg.at(from), BLOCK_BYTES);
+  }
+  static setNext(block: u32, fall: u32, taken: u32): void {
+    store<u32>(Cfg.at(block), fall, B_FALL);
+    store<u32>(Cfg.at(block), taken, B_TAKEN);
+  }
+  /** Does the jump from one block to another lead backwards in the program? Such jumps cost fuel. */
+  @inline static isBack(from: u32, to: u32): bool {
+    return Cfg.first(to) < Cfg.end(from);
   }
   @inline static firstMerge(block: u32): u32 {
     return load<u32>(Cfg.at(block), B_MERGES);
@@ -172,11 +208,11 @@ export class Cfg {
   }
 
   static free(): void {
+    Cfg.release();
     if (Cfg.blocks) heapFree(Cfg.blocks);
     if (Cfg.functions) heapFree(Cfg.functions);
     if (Cfg.blockAt) heapFree(Cfg.blockAt);
-    if (Cfg.scratch) heapFree(Cfg.scratch);
-    Cfg.blocks = Cfg.functions = Cfg.blockAt = Cfg.scratch = 0;
+    Cfg.blocks = Cfg.functions = Cfg.blockAt = 0;
   }
 
   /** Functions, blocks and liveness of a program. False: the heap has no room. */
@@ -189,8 +225,7 @@ export class Cfg {
     if (!Cfg.blockAt || !Cfg.findFunctions()) return false;
     Cfg.findLeaders();
     Cfg.blocks = heapAllocZeroed(Cfg.blockCount * BLOCK_BYTES);
-    Cfg.scratch = heapAlloc(Cfg.blockCount * SCRATCH_BYTES + 64);
-    if (!Cfg.blocks || !Cfg.scratch) return false;
+    if (!Cfg.blocks) return false;
     Cfg.cut();
     Cfg.findLive();
     return true;
@@ -360,20 +395,61 @@ export class Cfg {
 
   // ---- Order and dominators of one function ------------------------------------------------------------------------------
 
-  /** Makes a function the current one. */
-  static analyse(f: u32): void {
+  /** Makes a function the current one: its blocks, numbered from 0, can be added to. False: the heap has no room. */
+  static analyse(f: u32): bool {
     const from = Cfg.firstBlock(f);
     const n = Cfg.lastBlock(f) - from;
-    for (let b = from; b < from + n; b++) {
-      store<u32>(Cfg.at(b), 0, B_EDGES);
-      store<u32>(Cfg.at(b), 0, B_HEADER);
+    const blocks = heapAlloc(n * BLOCK_BYTES);
+    if (!blocks) return false;
+    memory.copy(blocks, Cfg.at(from), n * BLOCK_BYTES);
+    Cfg.all = Cfg.blocks;
+    Cfg.blocks = blocks;
+    Cfg.count = n;
+    for (let b: u32 = 0; b < n; b++) {
+      const at = Cfg.at(b);
+      if (Cfg.fall(b) != NONE) store<u32>(at, Cfg.fall(b) - from, B_FALL);
+      if (Cfg.taken(b) != NONE) store<u32>(at, Cfg.taken(b) - from, B_TAKEN);
     }
-    Order.walk(Cfg.scratch, from, n);
+    return Cfg.arrange();
+  }
+
+  /** Room for more blocks of the current function, which are `count` then. False: the heap has none. */
+  static add(more: u32): bool {
+    const blocks = heapAlloc((Cfg.count + more) * BLOCK_BYTES);
+    if (!blocks) return false;
+    memory.copy(blocks, Cfg.blocks, Cfg.count * BLOCK_BYTES);
+    heapFree(Cfg.blocks);
+    Cfg.blocks = blocks;
+    Cfg.count += more;
+    return true;
+  }
+
+  /** Ends what analyse began. */
+  static release(): void {
+    if (!Cfg.all) return;
+    heapFree(Cfg.blocks);
+    if (Cfg.scratch) heapFree(Cfg.scratch);
+    Cfg.blocks = Cfg.all;
+    Cfg.all = Cfg.scratch = 0;
+  }
+
+  /** Order and dominators of the current function's blocks. False: the heap has no room. */
+  static arrange(): bool {
+    if (Cfg.scratch) heapFree(Cfg.scratch);
+    Cfg.scratch = heapAlloc(Cfg.count * SCRATCH_BYTES + 64);
+    if (!Cfg.scratch) return false;
+    for (let b: u32 = 0; b < Cfg.count; b++) {
+      const at = Cfg.at(b);
+      store<u32>(at, NONE, B_RPO);
+      store<u32>(at, 0, B_EDGES);
+      store<u32>(at, 0, B_HEADER);
+    }
+    Order.walk(Cfg.scratch, 0, Cfg.count);
     Cfg.order = Order.order;
     Cfg.reached = Order.reached;
     Order.dominators();
     Cfg.numberTree();
-    Cfg.irreducible = false;
+    Cfg.irreducible = Cfg.loops = false;
     for (let i = Cfg.reached; i-- > 0; ) {
       const b = Cfg.ordered(i);
       Cfg.edge(b, Cfg.fall(b));
@@ -387,6 +463,7 @@ export class Cfg {
       store<u32>(Cfg.at(b), load<u32>(parent, B_MERGES), B_NEXT);
       store<u32>(parent, b, B_MERGES);
     }
+    return true;
   }
 
   private static edge(from: u32, to: u32): void {
@@ -396,7 +473,9 @@ export class Cfg {
       store<u32>(at, load<u32>(at, B_EDGES) + 1, B_EDGES);
       return;
     }
+    if (!Cfg.isHeader(to)) store<u32>(at, Cfg.rpo(from), B_LATCH);
     store<u32>(at, 1, B_HEADER);
+    Cfg.loops = true;
     if (!Cfg.dominates(to, from)) Cfg.irreducible = true;
   }
 

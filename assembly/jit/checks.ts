@@ -21,6 +21,8 @@ import { Wasm } from './wasm';
 /** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
 const ISOLATE_SPAN: i32 = 32768;
 const OBJECT_SPAN: i32 = 57;
+/** Groups of a function at most that have their window offset in a local, because their base registers differ. */
+const MAX_INDEXES: u32 = 16;
 /** Checks that are looked at for one that will do. */
 const MAX_FACTS: u32 = 8;
 
@@ -41,7 +43,9 @@ const G_LAST: u32 = 12;
 const G_LOW: u32 = 16;
 const G_HIGH: u32 = 20;
 const G_REACH: u32 = 24; // lowest of all these
-const GROUP_BYTES: u32 = 28;
+const G_BASE: u32 = 28; // distance of the first base register
+const G_INDEX: u32 = 32; // local that has the window offset of the reach, counted from 1, or 0
+const GROUP_BYTES: u32 = 36;
 
 // A family: accesses by one root, under object checks between the same calls.
 const Y_ROOT: u32 = 0;
@@ -83,10 +87,14 @@ export class Checks {
   private static families: u32 = 0;
   private static hash: u32 = 0;
   private static hashMask: u32 = 0;
-  private static firsts: u32 = 0; // first access of each block
-  private static from: u32 = 0;
+  private static firsts: u32 = 0; // of each block: first access, and the one behind the last
   private static groupCount: u32 = 0;
   private static familyCount: u32 = 0;
+  /** Locals of groups: how many, the first one, and that of the last access that was checked (where in it), or 0. */
+  static indexes: u32 = 0;
+  static firstIndex: u32 = 0;
+  static index: u32 = 0;
+  static place: u32 = 0;
   /** The next access. */
   private static at: u32 = 0;
   private static block: u32 = 0;
@@ -100,33 +108,32 @@ export class Checks {
   }
 
   /** Groups the accesses of the current function. False: the heap has no room. */
-  static plan(f: u32): bool {
-    Checks.from = Cfg.firstBlock(f);
+  static plan(): bool {
     let count: u32 = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (Accessed.of(Cfg.slot(s))) count++;
     }
-    const blocks = Cfg.lastBlock(f) - Checks.from;
     let size: u32 = 16;
     while (size < 2 * count) size *= 2;
     Checks.hashMask = size - 1;
-    Checks.accesses = heapAlloc(count * (ACCESS_BYTES + GROUP_BYTES + FAMILY_BYTES) + blocks * 4);
+    Checks.accesses = heapAlloc(count * (ACCESS_BYTES + GROUP_BYTES + FAMILY_BYTES) + Cfg.count * 8);
     Checks.hash = heapAllocZeroed(size * 4);
     if (!Checks.accesses || !Checks.hash) return false;
     Checks.groups = Checks.accesses + count * ACCESS_BYTES;
     Checks.families = Checks.groups + count * GROUP_BYTES;
     Checks.firsts = Checks.families + count * FAMILY_BYTES;
-    Checks.groupCount = Checks.familyCount = Checks.at = 0;
+    Checks.groupCount = Checks.familyCount = Checks.at = Checks.indexes = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
-      store<u32>(Checks.firsts + (b - Checks.from) * 4, Checks.at);
+      store<u32>(Checks.firsts + b * 8, Checks.at);
       Values.enter(b);
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
         const slot = Cfg.slot(s);
         if (Accessed.of(slot) && !Checks.isConstant(slot)) Checks.add(b);
         Values.step(slot);
       }
+      store<u32>(Checks.firsts + b * 8, Checks.at, 4);
     }
     return true;
   }
@@ -178,7 +185,12 @@ export class Checks {
       store<i32>(group, start, G_LOW);
       store<i32>(group, end, G_HIGH);
       store<i32>(group, reach, G_REACH);
+      store<i32>(group, base, G_BASE);
+      store<u32>(group, 0, G_INDEX);
     } else {
+      if (load<i32>(group, G_BASE) != base && !load<u32>(group, G_INDEX) && Checks.indexes < MAX_INDEXES) {
+        store<u32>(group, ++Checks.indexes, G_INDEX);
+      }
       store<u32>(Checks.access(load<u32>(group, G_LAST)), Checks.at, A_NEXT);
       store<i32>(group, min(start, load<i32>(group, G_LOW)), G_LOW);
       store<i32>(group, max(end, load<i32>(group, G_HIGH)), G_HIGH);
@@ -206,20 +218,26 @@ export class Checks {
   static enter(b: u32): void {
     Values.enter(b);
     Checks.block = b;
-    Checks.at = load<u32>(Checks.firsts + (b - Checks.from) * 4);
+    Checks.at = load<u32>(Checks.firsts + b * 8);
   }
 
   /** Checks the access of slot i (index), unless that is done; what follows may rely on it. */
   static check(i: u32): void {
     Accessed.of(Cfg.slot(i));
-    const at = Checks.access(Checks.at);
-    if (Checks.isKnown(at) || Checks.isChecked(load<u32>(at, A_GROUP))) {
-      Checks.at++;
-      return;
+    const at = Checks.access(Checks.at++);
+    Checks.index = 0;
+    if (Checks.isKnown(at)) return;
+    const group = load<u32>(at, A_GROUP);
+    let by = Checks.checkOf(group);
+    if (!by) {
+      Checks.emit(i, group, Accessed.base);
+      Checks.remember(Checks.at - 1);
+      by = group;
     }
-    Checks.emit(i, load<u32>(at, A_GROUP), Accessed.base);
-    Checks.remember(Checks.at);
-    Checks.at++;
+    const index = load<u32>(by, G_INDEX);
+    if (!index) return;
+    Checks.index = Checks.firstIndex + index - 1;
+    Checks.place = load<i32>(at, A_START) - load<i32>(by, G_REACH);
   }
 
   /** In the frame, or a constant inside of the window. */
@@ -242,18 +260,18 @@ export class Checks {
     store<u32>(family, access, Y_FACT);
   }
 
-  /** Is all that a group accesses checked by what dominates this block? */
-  private static isChecked(group: u32): bool {
+  /** The group whose check dominates this block and covers all that this one accesses, or 0. */
+  private static checkOf(group: u32): u32 {
     let fact = load<u32>(load<u32>(group, G_FAMILY), Y_FACT);
     for (let n: u32 = 0; fact != NONE && n < MAX_FACTS; n++) {
       const at = Checks.access(fact);
       if (Cfg.dominates(load<u32>(at, A_FACT_BLOCK), Checks.block)) {
         const by = load<u32>(at, A_GROUP);
-        if (by == group || Checks.covers(by, group)) return true;
+        if (by == group || Checks.covers(by, group)) return by;
       }
       fact = load<u32>(at, A_FACT_NEXT);
     }
-    return false;
+    return 0;
   }
 
   private static covers(by: u32, group: u32): bool {
@@ -287,15 +305,34 @@ export class Checks {
     const reach = load<i32>(group, G_REACH);
     const span = load<i32>(group, G_HIGH) - reach;
     Emit.get(base);
-    Wasm.i64(<i64>(reach - Values.distance(base)) - GUEST_BASE);
-    Wasm.op(w.I64_ADD);
-    if (Emit.object) Wasm.tee(Emit.address);
+    Checks.toOffset(reach - Values.distance(base));
+    const index = load<u32>(group, G_INDEX);
+    if (Emit.object || index) Wasm.tee(Emit.address);
     Wasm.i64(Emit.window - span);
     Wasm.op(w.I64_GT_U);
     Wasm.if_();
     Emit.leave(i);
     Wasm.end();
+    if (index) {
+      Wasm.get(Emit.address);
+      Wasm.op(w.I32_WRAP);
+      Wasm.set(Checks.firstIndex + index - 1);
+    }
     if (Emit.object) Checks.emitShadow(i, group);
+  }
+
+  /** An address to a window offset, this far away. */
+  private static toOffset(distance: i32): void {
+    if (!Emit.bias) {
+      Wasm.i64(<i64>distance - GUEST_BASE);
+      Wasm.op(w.I64_ADD);
+      return;
+    }
+    Wasm.get(Emit.bias);
+    Wasm.op(w.I64_ADD);
+    if (!distance) return;
+    Wasm.i64(distance);
+    Wasm.op(w.I64_ADD);
   }
 
   /** Emit.address is the window offset of the group's reach. */
@@ -338,11 +375,11 @@ export class Checks {
 
   /** Number of the granule at a distance from Emit.address. */
   private static granule(at: i32): void {
-    Checks.place(at);
+    Checks.pushPlace(at);
     Wasm.i32(3);
     Wasm.op(w.I32_SHR_U);
   }
-  private static place(at: i32): void {
+  private static pushPlace(at: i32): void {
     Wasm.get(Emit.address);
     Wasm.op(w.I32_WRAP);
     if (!at) return;
@@ -367,7 +404,7 @@ export class Checks {
       Wasm.op(w.I32_SHL);
       Wasm.op(w.I32_OR);
     }
-    Checks.place(at);
+    Checks.pushPlace(at);
     Wasm.i32(7);
     Wasm.op(w.I32_AND);
     Wasm.op(w.I32_SHR_U);
@@ -383,7 +420,7 @@ export class Checks {
   /** In front of a loop: checks that its first block would make in every round alike. Leaves at the block's start. */
   static hoist(b: u32): void {
     if (Emit.object && !Values.isInvariant(b, MEMORY)) return;
-    const end = Checks.at + Checks.countIn(b);
+    const end = load<u32>(Checks.firsts + b * 8, 4);
     for (; Checks.at < end; Checks.at++) {
       const at = Checks.access(Checks.at);
       const group = load<u32>(at, A_GROUP);
@@ -393,16 +430,10 @@ export class Checks {
       const root = load<u32>(family, Y_ROOT);
       if (root == FRAME_ROOT || root == WINDOW_ROOT) continue;
       const base = Checks.holderOf(b, root);
-      if (base == NONE || Checks.isChecked(group)) continue;
+      if (base == NONE || Checks.checkOf(group)) continue;
       Checks.emit(Cfg.first(b), group, base);
       Checks.remember(Checks.at);
     }
-  }
-
-  private static countIn(b: u32): u32 {
-    let count: u32 = 0;
-    for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (Accessed.of(Cfg.slot(s))) count++;
-    return count;
   }
 
   /** A register that lives at the start of a loop and holds a value of this root, made outside of it, or NONE. */

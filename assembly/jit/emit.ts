@@ -39,8 +39,9 @@ export class Emit {
   static readonly FRAME: u32 = 1; // window offset of r10
   static readonly FIRST: u32 = 2;
   static address: u32 = 0; // i64
+  static bias: u32 = 0; // i64: BIAS, in functions with loops, or 0
   static pc: u32 = 0;
-  static state: u32 = 0; // block to go on at, in irreducible functions
+  static state: u32 = 0; // block to go on at, in irreducible functions; a condition, in others
   static loops: u32 = 0; // may_goto
   // Labels.
   static left: u32 = 0;
@@ -50,6 +51,8 @@ export class Emit {
   static window: u64 = 0;
   static shadow: u32 = 0;
   static arena: u32 = 0;
+  /** Fuel that is to be paid where code leaves. */
+  private static owed: u32 = 0;
   static used: u32 = 0;
   /** Index of the program's first function. */
   static functions: u32 = 0;
@@ -78,27 +81,36 @@ export class Emit {
     const first = next;
     for (let r: u32 = 0; r < 10; r++) if (((Emit.used & ~params) >> r) & 1) store<u8>(LOCALS + r, next++);
     Emit.address = next++;
-    const units = Stack.plan(f, next);
+    const units = Stack.plan(next);
     if (units == NONE) return false;
     next += units;
+    Emit.bias = Cfg.loops ? next++ : 0;
     const i64s = next - first;
     Emit.pc = next++;
     Emit.state = next++;
     Emit.loops = next++;
+    Checks.firstIndex = next;
     w.Out.unsigned(Emit.entered ? 3 : 2);
     if (Emit.entered) Invoke.local();
     w.Out.unsigned(i64s);
     w.Out.byte(w.I64);
-    w.Out.unsigned(3);
+    w.Out.unsigned(3 + Checks.indexes);
     w.Out.byte(w.I32);
     Emit.mayGoto = false;
     for (let i = Cfg.firstSlot(f); i < Cfg.endSlot(f); i++) {
       if (load<u8>(Cfg.slot(i), abi.SLOT_BASE) == ops.H_MAY_GOTO) Emit.mayGoto = true;
     }
     Wasm.depth = 0;
+    Emit.owed = 0;
     if (Emit.entered) Invoke.begin();
     Emit.unwound = Wasm.block();
     Emit.left = Wasm.block();
+    // As a constant, engines would add it to a copy of each address: one insn more than for two values that they do not know.
+    if (Emit.bias) {
+      Wasm.i32(0);
+      Wasm.access(w.I64_LOAD, abi.BIAS);
+      Wasm.set(Emit.bias);
+    }
     if (Emit.entered) return true;
     // A call that is one too many stops the run behind it.
     Wasm.get(Emit.FUEL);
@@ -204,6 +216,17 @@ export class Emit {
 
   /** Leaves for the interpreter at a slot (index). Registers that nobody reads any more are 0 then. */
   static leave(slot: u32): void {
+    Emit.leaveFor(slot, Emit.owed);
+  }
+
+  /** As leave, where this much fuel is to be paid. */
+  static leaveFor(slot: u32, owed: u32): void {
+    if (owed) {
+      Wasm.get(Emit.FUEL);
+      Wasm.i32(owed);
+      Wasm.op(w.I32_SUB);
+      Wasm.set(Emit.FUEL);
+    }
     const dead = Emit.used & ~Cfg.liveAt(slot);
     for (let r: u32 = 0; r < 10; r++) {
       if (!((dead >> r) & 1)) continue;
@@ -250,6 +273,7 @@ export class Emit {
 
   /** Goes to the start of a block. */
   static enter(b: u32): void {
+    Emit.owed = Cfg.owed(b);
     Checks.enter(b);
     Stack.enter(b);
   }
@@ -265,7 +289,7 @@ export class Emit {
     return Cfg.slot(end - 1);
   }
 
-  private static slot(i: u32): void {
+  static slot(i: u32): void {
     const slot = Cfg.slot(i);
     const op: u32 = load<u8>(slot, abi.SLOT_BASE);
     if (op < <u32>ops.H_DIV) Alu.wide(slot, op);

@@ -30,7 +30,6 @@ const BLOCK_BYTES: u32 = 24;
 
 export class Stack {
   private static blocks: u32 = 0;
-  private static from: u32 = 0;
   /** Units that are locals; of them, those that may matter here. */
   private static units: u64 = 0;
   private static live: u64 = 0;
@@ -44,7 +43,7 @@ export class Stack {
   }
 
   @inline private static at(b: u32): u32 {
-    return Stack.blocks + (b - Stack.from) * BLOCK_BYTES;
+    return Stack.blocks + b * BLOCK_BYTES;
   }
 
   @inline private static isFrame(op: u32): bool {
@@ -58,14 +57,13 @@ export class Stack {
   }
 
   /** Chooses the units of the current function that become locals, from `local` on; gives how many. NONE: the heap has no room. */
-  static plan(f: u32, local: u32): u32 {
+  static plan(local: u32): u32 {
     Stack.units = 0;
     Stack.live = ~(<u64>0);
     memory.fill(WHAT, 0, UNITS);
     memory.fill(LOCAL, 0, UNITS);
     Stack.reached = 0;
     Stack.touched = 0;
-    Stack.from = Cfg.firstBlock(f);
     let accesses: u32 = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
@@ -86,7 +84,7 @@ export class Stack {
       if (load<u8>(WHAT + u) && !((Stack.touched >> u) & 1) && end <= Stack.reached) Stack.units |= (<u64>1) << u;
     }
     if (!Stack.units) return 0;
-    Stack.blocks = heapAlloc((Cfg.lastBlock(f) - Stack.from) * BLOCK_BYTES);
+    Stack.blocks = heapAlloc(Cfg.count * BLOCK_BYTES);
     if (!Stack.blocks) return NONE;
     Stack.units = Stack.findLive() ? Stack.units & ~load<u64>(Stack.at(Cfg.ordered(0)), L_LIVE) : 0;
     let count: u32 = 0;

@@ -11,11 +11,17 @@ import { Cfg, NONE } from './cfg';
 import { Checks } from './checks';
 import { Emit } from './emit';
 import { Jump } from './jump';
-import { I32_EQZ, I32_SUB, Wasm } from './wasm';
+import { Select } from './select';
+import { Stack } from './stack';
+import { I32_EQZ, I32_LT_S, I32_SUB, Wasm } from './wasm';
 
 // What is left to do.
 const TREE: u32 = 0; // a block and what it dominates
 const END: u32 = 1; // of a Wasm block
+const FALL: u32 = 2; // the way on from a block
+const TAKEN: u32 = 3; // and that of its jump
+const KIND: u32 = 3;
+const KIND_BITS: u32 = 2;
 
 /** V8 takes no larger table. */
 const MAX_TABLE: u32 = 65000;
@@ -29,7 +35,7 @@ export class Structure {
   static emit(): bool {
     if (Cfg.irreducible) return Structure.table();
     Structure.dispatch = 0;
-    // A block puts its merges, their ends, its loop's end and at most two of its successors onto the stack.
+    // A block puts its merges, their ends, its loop's end, its branch's end and both ways on onto the stack.
     Structure.stack = heapAlloc(Cfg.reached * 6 * 4 + 64);
     if (!Structure.stack) return false;
     Structure.top = Structure.stack;
@@ -37,15 +43,27 @@ export class Structure {
     while (Structure.top != Structure.stack) {
       Structure.top -= 4;
       const what = load<u32>(Structure.top);
-      if (what & END) Wasm.end();
-      else Structure.tree(what >> 1);
+      const b = what >> KIND_BITS;
+      switch (what & KIND) {
+        case END:
+          Wasm.end();
+          break;
+        case TREE:
+          Structure.tree(b);
+          break;
+        case FALL:
+          Structure.edge(b, Cfg.fall(b), false);
+          break;
+        default:
+          Structure.edge(b, Cfg.taken(b), true);
+      }
     }
     heapFree(Structure.stack);
     return true;
   }
 
   @inline private static push(what: u32, block: u32): void {
-    store<u32>(Structure.top, (block << 1) | what);
+    store<u32>(Structure.top, (block << KIND_BITS) | what);
     Structure.top += 4;
   }
 
@@ -55,6 +73,7 @@ export class Structure {
       Checks.hoist(b);
       Cfg.setLoopLabel(b, Wasm.loop());
       Structure.push(END, b);
+      Structure.prepay(b);
     }
     for (let m = Cfg.firstMerge(b); m != NONE; m = Cfg.nextMerge(m)) {
       Cfg.setLabel(m, Wasm.block());
@@ -65,44 +84,35 @@ export class Structure {
     const fall = Cfg.fall(b);
     const taken = Cfg.taken(b);
     if (taken == NONE) {
-      if (fall != NONE) Structure.go(b, fall);
+      if (fall != NONE) Structure.edge(b, fall, false);
       return;
     }
     if (fall == NONE) {
-      Structure.jump(b, taken);
+      Structure.edge(b, taken, true);
+      return;
+    }
+    if (Select.fits(b)) {
+      Select.emit(b, last);
+      Structure.edge(b, taken, true);
       return;
     }
     Jump.condition(last);
-    if (Structure.isLabelled(b, taken)) {
-      if (Structure.isBack(b, taken)) {
-        Wasm.if_();
-        Structure.jump(b, taken);
-        Wasm.end();
-      } else {
-        Wasm.brIf(Structure.labelOf(b, taken));
-      }
-      Structure.go(b, fall);
-    } else if (Structure.isLabelled(b, fall)) {
+    if (Structure.isLabelled(b, taken) && !Structure.costs(b, taken, true)) {
+      Wasm.brIf(Structure.labelOf(b, taken));
+      Structure.edge(b, fall, false);
+    } else if (Structure.isLabelled(b, fall) && !Structure.costs(b, fall, false)) {
       Wasm.op(I32_EQZ);
       Wasm.brIf(Structure.labelOf(b, fall));
-      Structure.jump(b, taken);
-    } else if (Structure.isBack(b, taken) || Cfg.size(taken) <= Cfg.size(fall)) {
-      Wasm.if_();
-      Structure.push(TREE, fall);
-      Structure.push(END, b);
-      Structure.jump(b, taken);
+      Structure.edge(b, taken, true);
     } else {
-      Wasm.op(I32_EQZ);
+      // What is smaller nests.
+      const nests = Structure.sizeOf(b, taken) <= Structure.sizeOf(b, fall);
+      if (!nests) Wasm.op(I32_EQZ);
       Wasm.if_();
-      Structure.push(TREE, taken);
+      Structure.push(nests ? FALL : TAKEN, b);
       Structure.push(END, b);
-      Structure.push(TREE, fall);
+      Structure.edge(b, nests ? taken : fall, nests);
     }
-  }
-
-  /** Does the jump of b lead backwards in the program? Such jumps cost fuel. */
-  private static isBack(b: u32, to: u32): bool {
-    return Cfg.first(to) < Cfg.end(b);
   }
 
   private static isLabelled(b: u32, to: u32): bool {
@@ -113,31 +123,69 @@ export class Structure {
     return Cfg.rpo(to) <= Cfg.rpo(b) ? Cfg.loopLabel(to) : Cfg.label(to);
   }
 
-  /** On to a block without a jump of the program. */
-  private static go(b: u32, to: u32): void {
+  private static sizeOf(b: u32, to: u32): u32 {
+    return Structure.isLabelled(b, to) ? 0 : Cfg.size(to);
+  }
+
+  /** From a block to the next, by its jump or not. */
+  private static edge(b: u32, to: u32, jump: bool): void {
+    Structure.settle(b, to, jump);
     if (Structure.isLabelled(b, to)) Wasm.br(Structure.labelOf(b, to));
     else Structure.push(TREE, to);
   }
 
-  /** A jump of the program: backwards it is paid, and stops the run when there is no fuel left. */
-  private static jump(b: u32, to: u32): void {
-    if (Structure.isBack(b, to)) Structure.pay(to);
-    Structure.go(b, to);
+  // ---- Fuel: a jump backwards in the program costs one unit, and stops the run behind it if there is none ------------------
+
+  /** Are both blocks of the same rounds (unroll.ts)? */
+  private static together(b: u32, to: u32): bool {
+    return Cfg.round(b) != 0 && Cfg.round(b) == Cfg.round(to);
   }
 
-  /** One unit of fuel for a jump; if there is none, the run stops behind it. */
+  /** Is there something to pay between two blocks? */
+  private static costs(b: u32, to: u32, jump: bool): bool {
+    if (Structure.together(b, to)) return Cfg.prepaid(to) != 0;
+    return Cfg.owed(b) != 0 || (jump && Cfg.isBack(b, to));
+  }
+
+  private static settle(b: u32, to: u32, jump: bool): void {
+    if (Structure.together(b, to)) {
+      Structure.spend(Cfg.prepaid(to));
+      return;
+    }
+    Structure.spend(Cfg.owed(b));
+    if (jump && Cfg.isBack(b, to)) Structure.pay(to);
+  }
+
   private static pay(to: u32): void {
     Wasm.get(Emit.FUEL);
     Wasm.op(I32_EQZ);
     Wasm.if_();
     Wasm.i32(-1);
     Wasm.set(Emit.FUEL);
-    Emit.leave(Cfg.first(to));
+    Stack.enter(to);
+    Emit.leaveFor(Cfg.first(to), 0);
     Wasm.end();
+    Structure.spend(1);
+  }
+
+  private static spend(fuel: u32): void {
+    if (!fuel) return;
     Wasm.get(Emit.FUEL);
-    Wasm.i32(1);
+    Wasm.i32(fuel);
     Wasm.op(I32_SUB);
     Wasm.set(Emit.FUEL);
+  }
+
+  /** At the start of a loop whose rounds are paid together: leaves if there is not enough for all. */
+  private static prepay(b: u32): void {
+    const fuel = Cfg.prepaid(b);
+    if (!fuel) return;
+    Wasm.get(Emit.FUEL);
+    Wasm.i32(fuel);
+    Wasm.op(I32_LT_S);
+    Wasm.if_();
+    Emit.leave(Cfg.first(b));
+    Wasm.end();
   }
 
   // ---- Irreducible functions ---------------------------------------------------------------------------------------------
@@ -163,7 +211,7 @@ export class Structure {
           Jump.condition(last);
           Wasm.if_();
         }
-        Structure.dispatchTo(taken, Structure.isBack(b, taken));
+        Structure.dispatchTo(taken, Cfg.isBack(b, taken));
         if (fall != NONE) Wasm.end();
       }
       if (fall != NONE && Cfg.rpo(fall) != i + 1) Structure.dispatchTo(fall, false);

@@ -10,6 +10,7 @@ import { Hosts } from './hosts';
 import { Invoke } from './invoke';
 import { Stack } from './stack';
 import { Structure } from './structure';
+import { Unroll } from './unroll';
 import { Values } from './values';
 import { I32, I64, Module, Out } from './wasm';
 
@@ -82,12 +83,13 @@ function bits(mask: u32): u32 {
 }
 
 function emit(f: u32): bool {
-  Cfg.analyse(f);
-  const done = Values.analyse(f) && Checks.plan(f) && Emit.begin(f) && Structure.emit();
+  const done =
+    Cfg.analyse(f) && Unroll.apply() && Values.analyse() && Checks.plan() && Emit.begin(f) && Structure.emit();
   if (done) Emit.finish();
   Values.free();
   Checks.free();
   Stack.free();
+  Cfg.release();
   return done;
 }
 

@@ -1,7 +1,7 @@
 // What registers hold, as far as addresses are concerned: each value is a root plus a constant distance from it. Two registers
 // with the same root hold values whose difference is known, wherever in the function they are looked at: a root is made where
-// a register is written, or at the start of a block that paths lead to with different values. (Value numbering without
-// expressions; which blocks join different values is found by going over the function until no loop brings another one.)
+// a register is written, or at the start of a block that paths lead to with different values; sums of the same two roots are one.
+// Which blocks join different values is found by going over the function until no loop brings another one.
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
@@ -16,6 +16,8 @@ export const FRAME_ROOT: u32 = 1;
 /** Root of constants: distances are window offsets. */
 export const WINDOW_ROOT: u32 = 2;
 const FIRST_ROOT: u32 = 16;
+/** Roots of sums of two roots: this, and place in the table of sums. */
+const SUM: u32 = 0x40000000;
 /** Roots of blocks: this, and place of the block and register below it. */
 const JOINED: u32 = 0x80000000;
 
@@ -39,7 +41,8 @@ const NOW: usize = memory.data(88);
 
 export class Values {
   private static entries: u32 = 0;
-  private static from: u32 = 0;
+  private static sums: u32 = 0;
+  private static sumMask: u32 = 0;
   private static next: u32 = 0;
   private static all: bool = false;
 
@@ -58,24 +61,51 @@ export class Values {
   }
 
   @inline private static at(b: u32): u32 {
-    return Values.entries + (b - Values.from) * ENTRY_BYTES;
+    return Values.entries + b * ENTRY_BYTES;
   }
   @inline private static joinedRoot(b: u32, r: u32): u32 {
-    return JOINED | ((b - Values.from) << 4) | r;
+    return JOINED | (b << 4) | r;
   }
 
   static free(): void {
     if (Values.entries) heapFree(Values.entries);
-    Values.entries = 0;
+    if (Values.sums) heapFree(Values.sums);
+    Values.entries = Values.sums = 0;
+  }
+
+  private static makeSums(): bool {
+    let count: u32 = 0;
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (load<u8>(Cfg.slot(s), abi.SLOT_BASE) == ops.H_ADD_X) count++;
+    }
+    let size: u32 = 16;
+    while (size < 2 * count) size *= 2;
+    Values.sumMask = size - 1;
+    Values.sums = heapAlloc(size * 8);
+    return Values.sums != 0;
+  }
+
+  /** Root of the sum of two roots: the same for the same two. */
+  private static sumOf(a: u32, b: u32): u32 {
+    const key = <u64>min(a, b) | ((<u64>max(a, b)) << 32);
+    let h = <u32>((key * 0x9e3779b97f4a7c15) >> 40);
+    while (true) {
+      h &= Values.sumMask;
+      const found = load<u64>(Values.sums + h * 8);
+      if (!found) store<u64>(Values.sums + h * 8, key);
+      if (!found || found == key) return SUM | h;
+      h++;
+    }
   }
 
   /** What the current function's registers hold at the start of each block. False: the heap has no room. */
-  static analyse(f: u32): bool {
-    Values.from = Cfg.firstBlock(f);
-    const bytes = (Cfg.lastBlock(f) - Values.from) * ENTRY_BYTES;
+  static analyse(): bool {
+    const bytes = Cfg.count * ENTRY_BYTES;
     Values.entries = heapAlloc(bytes);
     if (!Values.entries) return false;
     memory.fill(Values.entries, 0, bytes);
+    if (!Values.makeSums()) return false;
     const first = Cfg.ordered(0);
     Values.all = false;
     store<u32>(Values.at(first), (1 << COUNT) - 1, E_JOINED);
@@ -84,6 +114,7 @@ export class Values {
       Values.all = pass > MAX_PASSES;
       again = false;
       Values.next = FIRST_ROOT;
+      memory.fill(Values.sums, 0, (Values.sumMask + 1) * 8);
       Values.arrive(first, pass);
       for (let i: u32 = 0; i < Cfg.reached; i++) {
         const b = Cfg.ordered(i);
@@ -151,6 +182,13 @@ export class Values {
     if (op == ops.H_ADD_K) {
       const distance = <i64>Values.distance(d) + load<i64>(slot, abi.SLOT_IMM);
       if (distance > -FAR && distance < FAR) Values.set(d, Values.root(d), <i32>distance);
+      else Values.fresh(d);
+      return;
+    }
+    if (op == ops.H_ADD_X) {
+      const s = Effects.src(slot);
+      const distance = <i64>Values.distance(d) + Values.distance(s);
+      if (distance > -FAR && distance < FAR) Values.set(d, Values.sumOf(Values.root(d), Values.root(s)), <i32>distance);
       else Values.fresh(d);
       return;
     }

@@ -43,6 +43,7 @@ export const CORE_CALL = 100;
 export type Step =
   | { kind: 'lines'; lines: string[] }
   | { kind: 'if'; condition: string; yes: Step[]; no: Step[] }
+  | { kind: 'skip'; condition: string; lines: string[] }
   | { kind: 'loop'; count: number; mayGoto: boolean; body: Step[]; depth?: number }
   | { kind: 'tangle'; count: number; condition: string; first: Step[]; second: Step[] }
   | { kind: 'call'; callee: number; args: string[]; byRegister?: boolean }
@@ -163,11 +164,13 @@ class Builder {
     const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
     const reg = random.pick(SCALARS);
     const bits = random.pick(WIDTHS);
-    switch (random.below(16)) {
+    switch (random.below(23)) {
       case 0: {
         // An address that is bad, or bad only now and then.
         const base = random.pick(['r8', 'r9', 'r10', `r${reg}`]);
-        const off = random.pick([0, -1, 8, VALUE_BYTES - 4, VALUE_BYTES, PACKET_BYTES, -520, 32767, -32768]);
+        // Above a frame lies what those of functions that are done have left, which nobody promises.
+        const above = base === 'r10' ? [] : [VALUE_BYTES - 4, VALUE_BYTES, PACKET_BYTES, 32767];
+        const off = random.pick([0, -1, 8, -520, -32768, ...above]);
         const place = `${base} ${off < 0 ? '-' : '+'} ${Math.abs(off)}`;
         const access = random.pick([
           `r${reg} = *(u${bits} *)(${place})`,
@@ -260,6 +263,96 @@ class Builder {
           [lines(random.pick(['exit', `call ${CORE_CALL + FN_THROW}`, `call ${HOST_CALLS.fail}`, 'callx r6']))],
           [lines(this.alu())],
         );
+      case 15:
+      case 16: {
+        // A pointer that goes on by a constant each round, several accesses by it: past the end now and then, of an object or
+        // of the window, also by one access alone.
+        const inFrame = random.chance(15);
+        const step = random.pick(inFrame ? [1, 4] : [1, 4, 8, 8, 24]);
+        const start = random.pick<string[]>([
+          ['r4 = r8', `r4 += ${random.below(PACKET_BYTES)}`],
+          ['r4 = r9', `r4 += ${AREA + random.below(AREA_BYTES)}`],
+          ['r4 = r9', `r4 += ${INPUTS}`],
+          ['r4 = r9', 'r4 >>= 20', 'r4 <<= 20', `r4 += ${2 ** 20 - random.below(100)}`],
+        ]);
+        if (inFrame) start.splice(0, start.length, 'r4 = r10', `r4 += ${-STACK_BYTES}`);
+        const accesses = Array.from({ length: 1 + random.below(3) }, () => {
+          const width = random.pick(WIDTHS);
+          const place = `r4 + ${random.below(24)}`;
+          return lines(
+            random.pick([
+              `r${random.pick([0, 5, 6])} = *(u${width} *)(${place})`,
+              `*(u${width} *)(${place}) = r${random.pick([0, 5, 6])}`,
+            ]),
+          );
+        });
+        const leaves = random.chance(30) ? [branch(this.condition(), [lines('r4 += 1')])] : [];
+        const body = [...accesses, ...leaves, lines(`r4 += ${step}`)];
+        const count = 1 + random.below(inFrame ? 8 : 20);
+        return branch('r9 == 0', [], [lines(...start), { kind: 'loop', count, mayGoto: false, depth: level, body }]);
+      }
+      case 17: {
+        // An array's element by a sum, whose index goes on by a constant.
+        const at = AREA + 8 * random.below(40);
+        const off = random.below(16);
+        const body = [
+          lines('r4 = r9', 'r4 += r5', `r${reg === 5 ? 6 : reg} = *(u${bits} *)(r4 + ${at + off})`),
+          lines(random.chance(50) ? `*(u32 *)(r4 + ${at}) = r6` : 'r6 += r4', `r5 += ${random.pick([1, 4, 8])}`),
+        ];
+        return branch(
+          'r9 == 0',
+          [],
+          [lines('r5 = 0'), { kind: 'loop', count: 1 + random.below(20), mayGoto: false, depth: level, body }],
+        );
+      }
+      case 18:
+        // The stack: units of it in parts, and by pointers that stay here, go to a helper, or into memory.
+        return lines(
+          ...Array.from({ length: 1 + random.below(4) }, () => {
+            const width = random.pick(WIDTHS);
+            const off = width / 8 + random.below(STACK_BYTES - width / 8);
+            return random.pick([
+              `r${reg} = *(u${width} *)(r10 - ${off})`,
+              `*(u${width} *)(r10 - ${off}) = r${reg}`,
+              `*(u${width} *)(r10 - ${off}) = ${imm32(random)}`,
+            ]);
+          }),
+        );
+      case 19: {
+        const off = 8 * (1 + random.below(STACK_BYTES / 8));
+        return lines(
+          'r2 = r10',
+          `r2 += -${off}`,
+          random.pick([
+            `r${reg} = *(u8 *)(r2 + ${random.below(8)})`,
+            `*(u16 *)(r2 + ${random.below(6)}) = r${reg}`,
+            `*(u64 *)(r9 + ${AREA}) = r2`,
+            `r1 = r2\ncall ${HOST_CALLS.increment}`,
+            'r2 ^= r10',
+          ]),
+        );
+      }
+      case 20: {
+        // Narrow values, and an address made of one.
+        const mask = random.pick([0x3f, 0xff, 0x1ff]);
+        return lines(
+          `w4 = w${reg}`,
+          random.pick(['w4 += 1', 'w4 -= w5', 'w4 <<= 3', 'w4 s>>= 1', 'w4 = -w4', 'w4 *= 3']),
+          `w4 &= ${mask}`,
+          'r5 = r9',
+          'r5 += r4',
+          `r${reg} = *(u${bits} *)(r5 + ${AREA})`,
+        );
+      }
+      case 21:
+        // One value or the other.
+        return {
+          kind: 'skip',
+          condition: this.condition(),
+          lines: Array.from({ length: 1 + random.below(2) }, () =>
+            random.pick([`r${random.pick(SCALARS)} = r${reg}`, `w${reg} = w${random.pick(SCALARS)}`, this.alu()]),
+          ),
+        };
       default:
         // The low half of a pointer, and back.
         return lines(
@@ -560,6 +653,9 @@ class Renderer {
         this.lines(`end${label}:`);
         return;
       }
+      case 'skip':
+        this.lines(`if ${step.condition} goto +${step.lines.length}`, ...step.lines);
+        return;
       case 'loop': {
         const label = this.labels++;
         const counter = step.depth === undefined ? undefined : `*(u64 *)(r10 - ${COUNTERS + 8 * step.depth})`;
