@@ -16,7 +16,7 @@ export {
 // Execution.
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, invoke, invokeLeft, resume } from './ctx';
 export { liveRegisters } from './jit/cfg';
-export { jitCore, jitIterNext, setCode } from './jit/enter';
+export { jitCore, jitHashLookup, jitIterNext, setCode } from './jit/enter';
 export { analyse, translate, translated } from './jit/translate';
 export {
   callMapDelete,

@@ -151,7 +151,7 @@ export class Call {
         Call.clobber(i);
         return;
       default:
-        if (fn != abi.FN_MAP_LOOKUP_ELEM || !Lookup.array(i)) Call.coreFunction(i, slot, fn);
+        if (fn != abi.FN_MAP_LOOKUP_ELEM || !Lookup.emit(i)) Call.coreFunction(i, slot, fn);
     }
   }
 

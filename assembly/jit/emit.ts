@@ -27,8 +27,9 @@ export const IMPORT_LEFT: u32 = 4;
 export const IMPORT_GIVE: u32 = 5;
 export const IMPORT_ITER_CHECK: u32 = 6;
 export const IMPORT_ITER_NEXT: u32 = 7;
+export const IMPORT_HASH_LOOKUP: u32 = 8;
 /** Then the host functions that the program calls. */
-export const IMPORTS: u32 = 8;
+export const IMPORTS: u32 = 9;
 
 /** Local of each register. */
 const LOCALS: usize = memory.data(16);

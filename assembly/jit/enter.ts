@@ -1,8 +1,10 @@
 // Compiled programs, seen from the core: how a run gets into one, and what it calls.
 
 import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
 import { coreFunction, keySlot, settle } from '../call';
 import { mapIterNext } from '../map/call';
+import { hashLookup } from '../map/hash';
 
 /**
  * Runs the compiled function that starts at RUN_PC to its end, or as far as it gets: RUN_*, RUN_INTERPRET when the interpreter
@@ -66,4 +68,10 @@ export function jitCore(fn: u32): u32 {
 /** A step of bpf_for_each_map_elem in the function with this r10 (window offset), as mapIterNext. */
 export function jitIterNext(map: u64, cursor: u64, r10: u32): u64 {
   return mapIterNext(map, cursor, keySlot(load<u32>(abi.FRAME_BIAS) + (r10 >> 1) + abi.FRAME_BYTES));
+}
+
+/** A program's look-up in a hash, the key at a core address: the value's address, or 0. */
+export function jitHashLookup(map: u32, key: u32): u64 {
+  const value = hashLookup(map, key, load<u32>(abi.CUR_CPU), true);
+  return value ? GUEST_BASE + value : 0;
 }

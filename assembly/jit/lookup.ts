@@ -1,28 +1,31 @@
-// bpf_map_lookup_elem of an array that is known when the program is compiled, with a key that lies in the frame at a place that
-// is known: the value's address is computed where it is called.
+// bpf_map_lookup_elem of a map that is known when the program is compiled, with a key that lies in the frame at a place that is
+// known: neither needs to be looked at when it is called. An array's value is found in place.
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
 import * as isa from '../isa';
 import { TYPE_ARRAY, TYPE_PERCPU_ARRAY } from '../map/const';
+import { holdsMaps, isHash } from '../map/map';
 import { mapOf, recordAt } from '../map/record';
 import { Call } from './call';
-import { Emit } from './emit';
+import { Emit, IMPORT_HASH_LOOKUP } from './emit';
 import { FRAME_ROOT, Values, WINDOW_ROOT } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
 export class Lookup {
   /** False: this is another call. */
-  static array(i: u32): bool {
+  static emit(i: u32): bool {
     if (Values.root(1) != WINDOW_ROOT || Values.root(2) != FRAME_ROOT) return false;
-    const key = Values.distance(2);
-    if (key < -(<i32>isa.STACK_BYTES) || key > -4) return false;
     const handle = <u32>Values.distance(1);
     const map = mapOf(GUEST_BASE + handle);
-    if (!map) return false;
+    if (!map || holdsMaps(map)) return false;
     const type = load<u32>(map, abi.MAP_TYPE);
-    if (type != TYPE_ARRAY && type != TYPE_PERCPU_ARRAY) return false;
+    const array = type == TYPE_ARRAY || type == TYPE_PERCPU_ARRAY;
+    if (!array && !isHash(map)) return false;
+    const key = Values.distance(2);
+    const size = <i32>load<u32>(map, abi.MAP_KEY_SIZE);
+    if (key < -(<i32>isa.STACK_BYTES) || key > -size || size > <i32>isa.STACK_BYTES) return false;
     // A lock is held, or the map is gone: the interpreter finds out.
     Wasm.fixed(abi.CUR_LOCKS);
     Wasm.fixed(recordAt(handle));
@@ -32,6 +35,22 @@ export class Lookup {
     Wasm.if_();
     Emit.leave(i);
     Wasm.end();
+    if (array) Lookup.array(map, key, type == TYPE_PERCPU_ARRAY);
+    else Lookup.hash(map, key);
+    Call.clobber(i);
+    return true;
+  }
+
+  private static hash(map: u32, key: i32): void {
+    Wasm.i32(map);
+    Wasm.get(Emit.FRAME);
+    Wasm.i32(abi.WINDOW_BASE + key);
+    Wasm.op(w.I32_ADD);
+    Wasm.call(IMPORT_HASH_LOOKUP);
+    Emit.set(0);
+  }
+
+  private static array(map: u32, key: i32, perCpu: bool): void {
     Wasm.get(Emit.FRAME);
     Wasm.access(w.I32_LOAD, abi.WINDOW_BASE + key);
     Wasm.tee(Emit.pc);
@@ -43,7 +62,7 @@ export class Lookup {
     Wasm.op(w.I32_MUL);
     Wasm.i32(load<u32>(map, abi.MAP_VALUES));
     Wasm.op(w.I32_ADD);
-    if (type == TYPE_PERCPU_ARRAY) {
+    if (perCpu) {
       Wasm.fixed(abi.CUR_CPU);
       Wasm.i32(load<u32>(map, abi.MAP_CPU_STRIDE));
       Wasm.op(w.I32_MUL);
@@ -56,7 +75,5 @@ export class Lookup {
     Wasm.i64(0);
     Wasm.end();
     Emit.set(0);
-    Call.clobber(i);
-    return true;
   }
 }

@@ -27,7 +27,8 @@ const TYPE_GIVE: u32 = 5;
 const TYPE_HOST: u32 = 6;
 const TYPE_ITER_CHECK: u32 = 7;
 const TYPE_ITER_NEXT: u32 = 8;
-const TYPE_FUNCTION: u32 = 9; // and one for each number of parameters from here on
+const TYPE_HASH_LOOKUP: u32 = 9;
+const TYPE_FUNCTION: u32 = 10; // and one for each number of parameters from here on
 const TYPES: u32 = TYPE_FUNCTION + 11;
 
 const LETTER_A: u32 = 97;
@@ -110,6 +111,7 @@ function build(): bool {
   Module.type(0, I32, I32, I32, 1, I32);
   Module.type(1, I64, I32, I32, 1, I32);
   Module.type(3, I64, I64, I32, 1, I64);
+  Module.type(2, I32, I32, I32, 1, I64);
   for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
   Out.closeSize(size);
 
@@ -122,6 +124,7 @@ function build(): bool {
   Module.importFunction(LETTER_A + 5, TYPE_GIVE);
   Module.importFunction(LETTER_A + 6, TYPE_ITER_CHECK);
   Module.importFunction(LETTER_A + 7, TYPE_ITER_NEXT);
+  Module.importFunction(LETTER_A + 8, TYPE_HASH_LOOKUP);
   for (let i: u32 = 0; i < Hosts.count; i++) Module.importNumbered(Hosts.at(i), TYPE_HOST);
   Module.importMemory(LETTER_M);
   Out.closeSize(size);

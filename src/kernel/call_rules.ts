@@ -1,5 +1,5 @@
 import { VmtableError } from '../errors.js';
-import type { HostCall, HostFn } from '../vm/types.js';
+import type { HostCall } from '../vm/types.js';
 import type { Kernel } from './kernel.js';
 
 // Where in a program helpers and kfuncs may be called. A verifier refuses the program; here the call stops it.
@@ -31,20 +31,14 @@ const SLEEPABLE: ReadonlySet<string> = new Set([
   ...['scx_bpf_create_dsq', 'scx_bpf_cid_override'],
 ]);
 
-/** The function, behind the checks of its place that its name asks for. */
-export function withRules(kernel: Kernel, name: string, fn: HostFn): HostFn {
+/** What is checked before each call of a function of this name, if there is anything. */
+export function ruleOf(kernel: Kernel, name: string): ((call: HostCall) => void) | undefined {
   const { held } = kernel;
-  if (SLEEPABLE.has(name)) {
-    return (call) => {
-      checkSleep(kernel, call);
-      fn(call);
-    };
-  }
+  if (SLEEPABLE.has(name)) return (call) => checkSleep(kernel, call);
   // bpf_spin_lock says more about a second lock than the general rule does.
-  if (LOCK_SAFE.has(name) || name === 'bpf_spin_lock') return fn;
+  if (LOCK_SAFE.has(name) || name === 'bpf_spin_lock') return undefined;
   return (call) => {
     if (held.locks > 0) refuseLocked(kernel, call);
-    fn(call);
   };
 }
 

@@ -27,7 +27,7 @@ import {
 } from '../vm/types.js';
 import { Vm } from '../vm/vm.js';
 import { BtfObject } from './btf.js';
-import { withRules } from './call_rules.js';
+import { ruleOf } from './call_rules.js';
 import { Clock } from './clock.js';
 import { type ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
@@ -166,8 +166,10 @@ export class Kernel {
     this.memory = vm.memory;
     this.types = this.typesOf(profile.btf);
     this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
-    const addHost = (name: string, fn: HostFn, traits?: HostTraits) =>
-      vm.registerHost(name, withRules(this, name, fn), traits);
+    const addHost = (name: string, fn: HostFn, traits?: HostTraits) => {
+      const rule = ruleOf(this, name);
+      return vm.registerHost(name, fn, { ...traits, ...(rule && { rule }) });
+    };
     this.helpers = new HelperTable(profile.btf, addHost);
     this.kfuncs = new KfuncTable(profile.btf, addHost);
     this.percpu = new Percpu(this.memory, this.cpus);

@@ -30,6 +30,7 @@ export interface ExecExports {
   translated(): void;
   setCode(prog: number, on: boolean): void;
   jitCore(fn: number): number;
+  jitHashLookup(map: number, key: number): bigint;
   jitIterNext(map: bigint, cursor: bigint, r10: number): bigint;
   liveRegisters(prog: number, slot: number): number;
   checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;

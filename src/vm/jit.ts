@@ -38,6 +38,7 @@ export class Jit {
       f: exports.give,
       g: exports.mapIterCheck,
       h: exports.jitIterNext,
+      i: exports.jitHashLookup,
       m: memory,
     };
     this.imports = { c, h: this.hosts } as WebAssembly.Imports;

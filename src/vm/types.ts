@@ -242,6 +242,8 @@ export interface HostTraits {
   walksStack?: boolean;
   /** Arguments that it takes; default 5, as many as there can be. It must ask for no others. */
   args?: number;
+  /** Called before it, with the same call. */
+  rule?: (call: HostCall) => void;
 }
 
 /** Map types the core holds itself (values in the window, tables outside it). */

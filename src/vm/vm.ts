@@ -390,6 +390,7 @@ export class Vm implements ContextOwner, CallSources {
     const ctx = this.core.u32[CUR_CTX] as number;
     this.hostCalls++;
     try {
+      this.hostTraits[index]?.rule?.(call);
       (this.hostFns[index] as HostFn)(call);
       return call.asked();
     } catch (error) {
@@ -403,7 +404,8 @@ export class Vm implements ContextOwner, CallSources {
   private hostEntry(index: number): () => number {
     let entry = this.hostEntries[index];
     if (!entry) {
-      entry = ownCopy(makeHostEntry)(this, this.hostFns[index] as HostFn, index, this.call, this.core, CUR_CTX);
+      const rule = this.hostTraits[index]?.rule;
+      entry = ownCopy(makeHostEntry)(this, this.hostFns[index] as HostFn, rule, index, this.call, this.core, CUR_CTX);
       this.hostEntries[index] = entry;
     }
     return entry;
@@ -520,11 +522,20 @@ function makeInvoker(
 }
 
 /** The same. */
-function makeHostEntry(vm: Vm, fn: HostFn, index: number, call: Call, core: Core, curCtx: number): () => number {
+function makeHostEntry(
+  vm: Vm,
+  fn: HostFn,
+  rule: HostTraits['rule'],
+  index: number,
+  call: Call,
+  core: Core,
+  curCtx: number,
+): () => number {
   return () => {
     const ctx = core.u32[curCtx] as number;
     vm.hostCalls++;
     try {
+      if (rule !== undefined) rule(call);
       fn(call);
       return call.asked();
     } catch (error) {

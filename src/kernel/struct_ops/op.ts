@@ -199,32 +199,24 @@ export function makeOp(sources: QuickSources): (...args: OpArg[]) => OpResult {
   }
 }
 
-/** The op called over and over from one place, an array of arguments a call. The same holds for it. */
+/** The op called over and over from one place, with an array of arguments a call. The same holds for it. */
 export function makeMany(
   op: (...args: OpArg[]) => OpResult,
   arity: number,
 ): (calls: readonly (readonly OpArg[])[], results?: OpResult[]) => OpResult[] {
-  type Calls = readonly (readonly [OpArg, OpArg, OpArg])[];
-  switch (arity) {
-    case 1:
-      return (calls, results = []) => {
-        for (const [a] of calls as Calls) results.push(op(a));
-        return results;
-      };
-    case 2:
-      return (calls, results = []) => {
-        for (const [a, b] of calls as Calls) results.push(op(a, b));
-        return results;
-      };
-    case 3:
-      return (calls, results = []) => {
-        for (const [a, b, c] of calls as Calls) results.push(op(a, b, c));
-        return results;
-      };
-    default:
-      return (calls, results = []) => {
-        for (const args of calls) results.push(op(...args));
-        return results;
-      };
-  }
+  type Args = readonly [OpArg, OpArg, OpArg];
+  return (calls, given) => {
+    const results = given ?? new Array<OpResult>(calls.length);
+    const from = given === undefined ? 0 : given.length;
+    for (let i = 0; i < calls.length; i++) {
+      const args = calls[i] as Args;
+      let result: OpResult;
+      if (arity === 1) result = op(args[0]);
+      else if (arity === 2) result = op(args[0], args[1]);
+      else if (arity === 3) result = op(args[0], args[1], args[2]);
+      else result = op(...args);
+      results[from + i] = result;
+    }
+    return results;
+  };
 }
