@@ -92,10 +92,14 @@ export class StructOpsCall implements QuickOp {
     this.section = kernel.rcu.trampoline(prog.sleepable);
     this.held = kernel.held;
     const op = this.#compile();
+    let many: StructOpsCallable['callMany'] | undefined;
     this.callable = Object.assign(op, {
       prog,
       stats: this.stats,
-      callMany: ownCopy(makeMany)(op, this.#args.length),
+      callMany: (calls: readonly (readonly OpArg[])[], results?: OpResult[]) => {
+        many ??= ownCopy(makeMany)(op, this.#args.length);
+        return many(calls, results);
+      },
     });
   }
 
