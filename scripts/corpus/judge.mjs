@@ -29,6 +29,8 @@ const DRIVERS = {
   tcp_congestion_ops: ['tcp', '--seconds', '1'],
 };
 
+/** What the user-space halves of sched_ext's selftests do before load. */
+const SELFTESTS = fileURLToPath(new URL('sched_ext_selftests.mjs', import.meta.url));
 const TESTMOD = fileURLToPath(new URL('testmod/testmod.mjs', import.meta.url));
 
 /**
@@ -127,7 +129,17 @@ async function loadAndRun(result, path, options, diagnosis) {
   for (const { structName, name, autoattach } of object.structOps) {
     const drive = DRIVERS[structName.replace(/___.*/, '')];
     if (!drive || !autoattach) continue;
-    const { status, out, failure } = drivenBy([...drive, path, '--kernel', options.kernel, '--map', name, '--json']);
+    const { status, out, failure } = drivenBy([
+      ...drive,
+      path,
+      '--kernel',
+      options.kernel,
+      '--map',
+      name,
+      '--hooks',
+      SELFTESTS,
+      '--json',
+    ]);
     if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));
   }
 }

@@ -44,5 +44,8 @@ export function beforeLoad(object: BpfObject, kernel: Kernel, userSpace: string,
 }
 
 export function afterLoad(object: BpfObject, kernel: Kernel, userSpace: string): void {
-  afterScxLoad(object, kernel, chooseProfile(object, userSpace));
+  const profile = chooseProfile(object, userSpace);
+  afterScxLoad(object, kernel, profile);
+  const uptime = profile?.uptimeNs?.(object) ?? 0;
+  if (kernel.clock.now < uptime) kernel.clock.advanceTo(uptime);
 }
