@@ -241,7 +241,7 @@ function typeAt(btf: BtfView, id: number): BtfType | undefined {
 }
 
 /** C's plain `char`: the only one-byte type whose arrays are text (u8 arrays are numbers). */
-function isChar(btf: BtfView, id: number): boolean {
+export function isChar(btf: BtfView, id: number): boolean {
   const type = typeAt(btf, id);
   return type?.kind === BTF_KIND.INT && type.size === 1 && (type.char || type.name === 'char');
 }

@@ -2,7 +2,16 @@ import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { InputError, within } from '../errors.js';
 import type { VariableSpec } from '../object/spec.js';
 import type { BpfMap } from './map.js';
-import { type BtfInput, type BtfValue, decodeValue, describeType, encodeValue, locate, type Place } from './value.js';
+import {
+  type BtfInput,
+  type BtfValue,
+  decodeValue,
+  describeType,
+  encodeValue,
+  isChar,
+  locate,
+  type Place,
+} from './value.js';
 
 /** A global variable of an object, or a part of one: `slice_ns`, `cfg.slice_ns`, `weights[3]`. */
 export class Variable {
@@ -29,9 +38,27 @@ export class Variable {
   }
 
   get(): BtfValue {
-    return within(`variable "${this.name}"`, () =>
-      decodeValue(this.btf, this.place, this.map.readData(this.offset, this.root.size)),
-    );
+    return within(`variable "${this.name}"`, () => {
+      const bytes = this.map.readData(this.offset, this.root.size);
+      const elements = this.#grownElements();
+      if (elements === 'text')
+        return new TextDecoder().decode(bytes.subarray(0, (bytes.indexOf(0) + 1 || bytes.length + 1) - 1));
+      return elements
+        ? elements.map((place) => decodeValue(this.btf, place, bytes))
+        : decodeValue(this.btf, this.place, bytes);
+    });
+  }
+
+  /** Of a whole array that has become longer than its type says. */
+  #grownElements(): Place[] | 'text' | undefined {
+    const { btf, place, root } = this;
+    const array = btf.type(btf.resolve(root.type));
+    if (array.kind !== BTF_KIND.ARRAY || place.type !== root.type || root.size === btf.sizeOf(root.type))
+      return undefined;
+    if (isChar(btf, array.type)) return 'text';
+    const stride = btf.sizeOf(array.type);
+    const at = (i: number): Place => ({ type: array.type, bitOffset: i * stride * 8, bitSize: 0 });
+    return Array.from({ length: root.size / stride }, (_, i) => at(i));
   }
 
   /** Before load the initial value, after load the live one; constants can't be changed after load. */

@@ -83,7 +83,8 @@ describe.each(PROFILES)('scx_layers on %s', (profile) => {
     expect(object.map('monitors').lookup(0)).toMatchObject({ rounds: 10n });
     // Thousandths of one CPU, of which each layer has two.
     for (const i of [0, 1]) expect(Number(layer(object, i).util)).toBeGreaterThan(1500);
-    const util = [0, 1, 2, 3].map((cpu) => Number(object.variable(`cpu_util[${cpu}]`).get()));
+    const util = (object.variable('cpu_util').get() as unknown as bigint[]).map(Number);
+    expect(util).toEqual([0, 1, 2, 3].map((cpu) => Number(object.variable(`cpu_util[${cpu}]`).get())));
     expect(Math.min(...util)).toBeGreaterThan(700);
   });
 

@@ -30,6 +30,8 @@ describe('before load', () => {
     const { object, get } = opened();
     expect(get('uei_dump_len')).toBe(100);
     expect(object.map('.data.uei_dump').definition.valueSize).toBe(100);
+    object.map('.data.uei_dump').writeData(0, new TextEncoder().encode('all of it'));
+    expect(object.variable('uei_dump').get()).toBe('all of it');
     expect(object.map('.data.started_at').definition.valueSize).toBe(4 * CPUS);
     expect(object.map('.rodata.pair').definition.valueSize).toBe(2 * CPUS);
     object.variable('started_at[5]').set(77);
