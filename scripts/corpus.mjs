@@ -4,13 +4,15 @@
 //   node scripts/corpus.mjs [--all] [--only SET] [--write] [NAME…]
 //
 // --all compiles every chosen program of selftests/bpf, at both instruction set versions; else a fixed forty of them. --write
-// stores the table as docs/corpus.md. NAMEs show single objects with everything that is said about them.
+// stores the table as docs/corpus.md. Schedulers also run ten simulated seconds, held against what they are for
+// (corpus/behave.mjs). NAMEs show single objects with everything that is said about them.
 // Sources, objects and answers lie in build/corpus; nothing of them is committed. A run that is broken off goes on where it was.
 // Needs apt-get, dpkg-deb, xz, python3 and clang-19.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { behaves } from './corpus/behave.mjs';
 import { compileSet, compileTestmod, SETS } from './corpus/compile.mjs';
 import { judgeAll } from './corpus/judge_pool.mjs';
 import { failsAsMeant, meantToFail } from './corpus/meant_to_fail.mjs';
@@ -45,7 +47,14 @@ for (const set of sets) {
   const answers = await judgeAll(tasks, join(cache, 'answers'), (text) => say(`${set.id}: ${text}`));
   const judged = answers.map((answer, i) => ({ name: chosen[i].name, ...answer }));
   if (names.length > 0) for (const answer of judged) console.log(JSON.stringify({ set: set.id, ...answer }, null, 2));
+  const misbehaviour = [];
+  if (set.folder !== 'bpf') {
+    say(`${set.id}: ten simulated seconds of each scheduler`);
+    for (const { name, path } of chosen) misbehaviour.push(...((await behaves(name, path, set.kernel)) ?? []));
+    for (const fault of misbehaviour) say(`${set.id}: ${fault}`);
+  }
   results.push({ set, judged, failed });
+  unexpected += misbehaviour.length;
   unexpected += failed.length;
 }
 for (const { set, judged } of results) {

@@ -37,8 +37,9 @@ const STEP_DONE = 9;
 /** A task that spins looks at the clock so often, ns. */
 const LOOK = 32_000;
 
-/** So many steps at one time are a loop without an end. */
-const MAX_STEPS = 1_000_000;
+/** So many steps in so short a time are a loop that gets nowhere: a system call alone takes half a microsecond. */
+const MANY_STEPS = 1_000_000;
+const LITTLE_NS = 100_000_000;
 
 /**
  * A task that does its steps, one after the other, then exits. Usual steps are states of this object, so that a step allocates
@@ -58,7 +59,7 @@ export class Actor implements Iterator<number, void, void> {
   /** Until when it spins. */
   #until = 0;
   #steps = 0;
-  #stepsAt = -1;
+  #stepsSince = 0;
   readonly #result: { done: false; value: number } = { done: false, value: 0 };
   #timer: Timer | null = null;
   readonly #fire = () => this.stage.machine.interrupt(this.stage.machine.cpuOf(this.task), this.#expired);
@@ -249,14 +250,18 @@ export class Actor implements Iterator<number, void, void> {
     }
   }
 
-  /** A loop that takes no time would never end. */
+  /** A loop that takes no time would never end, one of next to none no sooner than anybody waits for it. */
   #count(): void {
-    const { now } = this.stage.machine;
-    if (this.#stepsAt !== now) {
-      this.#stepsAt = now;
-      this.#steps = 0;
-    } else if (++this.#steps > MAX_STEPS) {
-      throw new InputError(`task ${this.task.name}: ${MAX_STEPS} steps at ${now} ns: a loop that takes no time`);
+    if (++this.#steps < MANY_STEPS) return;
+    const { elapsed } = this.stage.machine;
+    const took = elapsed - this.#stepsSince;
+    if (took < LITTLE_NS) {
+      const what = took === 0 ? 'no time' : 'hardly any time';
+      throw new InputError(
+        `workload: task ${this.task.name}: ${MANY_STEPS} steps within ${took} ns, at ${elapsed} ns: a loop that takes ${what}`,
+      );
     }
+    this.#stepsSince = elapsed;
+    this.#steps = 0;
   }
 }

@@ -44,6 +44,8 @@ interface Line {
  * and types are those of the kernel's BTF; tasks are written as `comm[pid]`, cgroups as their paths, cpumasks as lists of CPUs.
  */
 export class EventLog implements OpTracer {
+  /** Times count from here. */
+  readonly #start: number;
   readonly #open: Line[] = [];
   /** Lines of the outermost call in progress and of what it caused, in the order of their begin. */
   readonly #lines: Line[] = [];
@@ -53,7 +55,9 @@ export class EventLog implements OpTracer {
   constructor(
     private readonly kernel: Kernel,
     private readonly write: (line: string) => void,
-  ) {}
+  ) {
+    this.#start = kernel.clock.now;
+  }
 
   begin(op: OpName, sched: ScxSched, args: readonly (OpArg | undefined)[]): void {
     const { kernel } = this;
@@ -65,7 +69,7 @@ export class EventLog implements OpTracer {
     }
     const depth = this.#open.length;
     const line: Line = {
-      t: kernel.clock.now,
+      t: kernel.clock.now - this.#start,
       cpu: kernel.currentCpu,
       ...(depth > 0 && { depth }),
       op,

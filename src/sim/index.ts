@@ -11,7 +11,14 @@ export type { CallbackReport, CpuReport, DsqReport, GroupReport, Outcome, SimRep
 export * from './scenario.js';
 export { parseScenario } from './scenario_json.js';
 export { BLOCK, type Program, SCHEDULE, type SimTask } from './sim_task.js';
-export { DEFAULT_DURATION_NS, runScheduler, type SimulateOptions, schedulerMap, simulate } from './simulate.js';
+export {
+  DEFAULT_DURATION_NS,
+  runScheduler,
+  type SimulateOptions,
+  schedulerMap,
+  simulate,
+  UPTIME_NS,
+} from './simulate.js';
 export { addSchedExt, Machine, type MachineOptions } from './simulator.js';
 export type { Fairness } from './stats/fairness.js';
 export { Histogram, type Percentiles } from './stats/histogram.js';

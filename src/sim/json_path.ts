@@ -1,12 +1,21 @@
 import { InputError } from '../errors.js';
 
+/** Of lists and objects in each other; loops may be nested 64 deep. */
+const MAX_DEPTH = 200;
+/** Characters of a path in a message. */
+const MAX_PATH = 200;
+
 /** A value of a JSON document and where it stands; what it is not is an InputError that names the place. */
 export class JsonValue {
   constructor(
     readonly value: unknown,
     /** `tasks[2].steps[0]`, empty for the whole document. */
     readonly path: string,
-  ) {}
+    /** Lists and objects around it. */
+    private readonly depth = 0,
+  ) {
+    if (depth > MAX_DEPTH) this.fail(`nested deeper than ${MAX_DEPTH} levels`);
+  }
 
   /** Throws InputError for text that is no JSON. */
   static parse(text: string): JsonValue {
@@ -18,7 +27,9 @@ export class JsonValue {
   }
 
   fail(what: string): never {
-    throw new InputError(`${this.path || 'the document'}: ${what}`);
+    const { path } = this;
+    const where = path.length > MAX_PATH ? `${path.slice(0, MAX_PATH / 2)}…${path.slice(-MAX_PATH / 2)}` : path;
+    throw new InputError(`${where || 'the document'}: ${what}`);
   }
 
   /** The members of an object; others than `known` are named. */
@@ -28,7 +39,7 @@ export class JsonValue {
       this.fail(`wants an object, not ${this.shown}`);
     const members = new Map<string, JsonValue>();
     for (const [name, member] of Object.entries(value)) {
-      const at = new JsonValue(member, path === '' ? name : `${path}.${name}`);
+      const at = new JsonValue(member, path === '' ? name : `${path}.${name}`, this.depth + 1);
       if (!known.includes(name)) at.fail(`unknown (known here: ${known.join(', ')})`);
       members.set(name, at);
     }
@@ -43,7 +54,7 @@ export class JsonValue {
   list(): JsonValue[] {
     const { value, path } = this;
     if (!Array.isArray(value)) this.fail(`wants a list, not ${this.shown}`);
-    return value.map((item, at) => new JsonValue(item, `${path}[${at}]`));
+    return value.map((item, at) => new JsonValue(item, `${path}[${at}]`, this.depth + 1));
   }
 
   get isList(): boolean {
@@ -83,8 +94,17 @@ export class JsonValue {
   }
 
   private get shown(): string {
-    const text = JSON.stringify(this.value) ?? 'nothing';
+    const text = jsonOf(this.value) ?? 'nothing';
     return text.length > 40 ? `${text.slice(0, 37)}...` : text;
+  }
+}
+
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    // It nests deeper than the host's stack.
+    return Array.isArray(value) ? '[...]' : '{...}';
   }
 }
 

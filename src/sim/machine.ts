@@ -73,6 +73,7 @@ export class SimMachine implements SchedCore {
   readonly waiting = new Set<SimCpu>();
   readonly #capacities: readonly number[];
   readonly #frequencies: readonly number[];
+  readonly #start: number;
   /** CPU whose context this is, -1 outside of any. */
   #inside = -1;
 
@@ -80,6 +81,7 @@ export class SimMachine implements SchedCore {
     readonly kernel: Kernel,
     options: SimOptions = {},
   ) {
+    this.#start = kernel.clock.now;
     this.topology = options.topology ?? Topology.flat(kernel.cpus);
     const full = new Array<number>(kernel.cpus).fill(FULL);
     this.#capacities = options.capacities ?? full;
@@ -135,6 +137,11 @@ export class SimMachine implements SchedCore {
 
   get now(): number {
     return this.kernel.clock.now;
+  }
+
+  /** ns since the machine was made: what statistics and reports count. */
+  get elapsed(): number {
+    return this.kernel.clock.now - this.#start;
   }
 
   clock(_cpu: number): number {

@@ -112,7 +112,7 @@ export function outcomeOf({ kind, kindName }: Pick<ExitInfo, 'kind' | 'kindName'
 const FIRST_ERROR = 1024;
 
 export function buildReport(machine: Machine): SimReport {
-  const { scx, stats, kernel, now } = machine;
+  const { scx, stats, kernel, elapsed: now } = machine;
   stats.settle();
   const gone = scx.lastExit;
   const sched = scx.root ?? gone?.sched ?? null;

@@ -27,6 +27,12 @@ export interface SimulateOptions extends MachineOptions {
 export const DEFAULT_DURATION_NS = 1_000_000_000;
 
 /**
+ * Time since boot when a simulation begins: nobody starts a scheduler in the first milliseconds of a machine, and schedulers
+ * compare times with 0. A whole number of seconds, so that ticks and jiffies fall as they do from boot on.
+ */
+export const UPTIME_NS = 60_000_000_000;
+
+/**
  * Loads a sched_ext object, attaches its scheduler, runs a workload under it, detaches; what happened. Throws InputError for
  * bytes that are no such object and for a scenario or topology with a mistake, ErrnoError where a kernel would refuse the
  * object, UnsupportedError for what is not modelled.
@@ -44,6 +50,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
   const cpus = topology && 'places' in topology ? topology.cpus : topology?.topology.cpus;
   const kernel = await Kernel.create({ ...kernelOptions, ...(cpus !== undefined && { cpus }) });
   try {
+    kernel.clock.advanceTo(UPTIME_NS);
     kernel.statsHolders++;
     const machine = new Machine(kernel, { ...options, ...(topology && { topology }) });
     const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });

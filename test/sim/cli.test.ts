@@ -77,6 +77,10 @@ describe('vmtable sim', () => {
     for (const [op, { count }] of Object.entries<{ count: number }>(callbacks)) {
       expect([op, lines.filter((line) => line.op === op).length]).toEqual([op, count]);
     }
+    // Times count from the begin, programs see those since boot.
+    expect(lines.every(({ t }) => t <= 10_000_000)).toBe(true);
+    const now = lines.flatMap(({ kfuncs }) => kfuncs).find(({ name }) => name === 'scx_bpf_now');
+    expect(now.result).toBeGreaterThanOrEqual(60_000_000_000);
     const enqueue = lines.find((line) => line.op === 'enqueue');
     expect(enqueue.args).toEqual({ p: expect.stringMatching(/^\S+\[\d+\]$/), enq_flags: expect.any(Number) });
     expect(enqueue.kfuncs).toEqual([

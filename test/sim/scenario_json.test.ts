@@ -75,6 +75,18 @@ describe('a mistake is told with its path', () => {
   ])('%j', (document, message) => {
     expect(() => parseScenario(typeof document === 'string' ? document : JSON.stringify(document))).toThrow(message);
   });
+
+  it('nesting without end, with as much of the path as fits a line', () => {
+    const deep = (depth: number) => `${'{"repeat":2,"steps":['.repeat(depth)}{"run":"1us"}${']}'.repeat(depth)}`;
+    const workload = (depth: number) => `{"tasks":[{"name":"a","steps":[${deep(depth)}]}]}`;
+    expect(parseScenario(workload(60)).tasks).toHaveLength(1);
+    expect(() => parseScenario(workload(100_000))).toThrow(
+      /^workload: tasks\[0\]\.steps.{180,200}: nested deeper than 200 levels$/,
+    );
+    expect(() => parseScenario(`{"tasks":${'['.repeat(50_000)}${']'.repeat(50_000)}}`)).toThrow(
+      /^workload: tasks\[0\]: /,
+    );
+  });
 });
 
 describe('a topology', () => {

@@ -201,8 +201,12 @@ describe('steps', () => {
     expect(ran).toEqual([20, 40, 10]);
   });
 
-  it('that take no time for ever are a mistake', async () => {
+  it('that take no time for ever are a mistake, and so are those that take next to none', async () => {
     await expect(one({ tasks: [{ name: 'a', steps: [forever(run(0))] }] })).rejects.toThrow(InputError);
+    const tiny: Scenario = { tasks: [{ name: 'a', steps: [repeat(1e9, repeat(1e9, run(1)))] }] };
+    await expect(one(tiny)).rejects.toThrow(
+      /task a: 1000000 steps within \d+ ns, at \d+ ns: a loop that takes hardly any/,
+    );
   });
 });
 
@@ -314,6 +318,48 @@ it('runs on a kernel that was used before as on a fresh one', async () => {
   }
   own.dispose();
   expect(rounds[1]).toEqual(rounds[0]);
+});
+
+it('lets many simulations go on at once in one process, each as if alone', async () => {
+  const start = async (seed: number) => {
+    const own = await Kernel.create({ ...kernel, cpus: 4 });
+    const machine = new Machine(own, { seed });
+    openObject(fifo, { name: 'scx_fifo' }).load(own).attach();
+    const duration = { exponential: us(700) };
+    machine.load({ tasks: [{ name: 'a', copies: 9, steps: [forever(run(duration), sleep(duration))] }] });
+    return machine;
+  };
+  const alone: SimReport[] = [];
+  for (const seed of [1, 2, 3, 4]) {
+    const machine = await start(seed);
+    machine.run(ms(40));
+    alone.push(machine.report());
+    machine.kernel.dispose();
+  }
+  const together = await Promise.all([1, 2, 3, 4].map(start));
+  for (let step = 0; step < 40; step++) for (const machine of together) machine.run(ms(1));
+  expect(together.map((machine) => machine.report())).toEqual(alone);
+  for (const machine of together) machine.kernel.dispose();
+});
+
+it('begins on a machine that has been up for a while, and counts from its own begin', async () => {
+  const own = await Kernel.create({ ...kernel, cpus: 2 });
+  own.clock.advanceTo(7_000_000_000);
+  const machine = new Machine(own);
+  openObject(fifo, { name: 'scx_fifo' }).load(own).attach();
+  machine.load({ tasks: [{ name: 'a', copies: 3, steps: [repeat(4, run(ms(2)), sleep(ms(1)))] }] });
+  machine.run(ms(100));
+  const report = machine.report();
+  own.dispose();
+  expect(machine.now).toBe(7_000_000_000 + report.simulatedNs);
+  expect(report.simulatedNs).toBeLessThan(ms(20));
+  for (const task of report.tasks) {
+    expect(task.runNs + task.waitNs + task.sleepNs).toBe(task.exitedAtNs - task.bornAtNs);
+    expect(task.exitedAtNs).toBeLessThanOrEqual(report.simulatedNs);
+  }
+  for (const cpu of report.cpus) expect(cpu.busyNs + cpu.idleNs).toBe(report.simulatedNs);
+  expect(report.workConservation.lostNs).toBeLessThan(report.simulatedNs);
+  expect(report.dsqs.every(({ meanDepth }) => meanDepth < 3)).toBe(true);
 });
 
 it('tells all of it in a table', async () => {

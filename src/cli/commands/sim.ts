@@ -14,6 +14,7 @@ import {
   runScheduler,
   type SimReport,
   schedulerMap,
+  UPTIME_NS,
 } from '../../sim/index.js';
 import {
   describeLibrary,
@@ -94,6 +95,7 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
   });
   const lines = options.events === undefined ? undefined : new Lines(io, options.events);
   try {
+    kernel.clock.advanceTo(UPTIME_NS);
     kernel.statsHolders++;
     const log = lines && new EventLog(kernel, (line) => lines.add(line));
     const { machine } = addSubsystems(kernel, {

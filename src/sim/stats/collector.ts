@@ -53,7 +53,7 @@ export class Collector {
 
   /** Counts a task from now on. */
   add(task: SimTask, group: string): TaskStats {
-    const { now } = this.machine;
+    const now = this.machine.elapsed;
     let groupStats = this.groups.get(group);
     if (!groupStats) {
       groupStats = new GroupStats(group);
@@ -79,7 +79,7 @@ export class Collector {
   #woken(task: SimTask): void {
     const { stats } = task;
     if (!stats) return;
-    const { now } = this.machine;
+    const now = this.machine.elapsed;
     this.wakeups++;
     stats.wakeups++;
     stats.settle(now);
@@ -93,7 +93,7 @@ export class Collector {
   }
 
   #switched(cpu: SimCpu, before: SimTask | null, after: SimTask | null): void {
-    const { now } = this.machine;
+    const now = this.machine.elapsed;
     const cpuStats = this.cpus[cpu.id]!;
     this.switches++;
     cpuStats.switches++;
@@ -162,7 +162,7 @@ export class Collector {
   #cpusChanged(task: SimTask): void {
     const { stats } = task;
     if (!stats) return;
-    const { now } = this.machine;
+    const now = this.machine.elapsed;
     const waiting = stats.state === WAITING;
     if (waiting) this.conservation.wait(stats.pool!, -1, now);
     stats.pool = this.#pool(task);
@@ -172,7 +172,7 @@ export class Collector {
   /** Brings everything up to now: what tasks are in the middle of counts until here. */
   settle(): void {
     const { machine } = this;
-    const { now } = machine;
+    const now = machine.elapsed;
     for (const cpu of machine.cpus) {
       machine.progress(cpu);
       const stats = this.cpus[cpu.id]!;

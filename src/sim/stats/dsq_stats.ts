@@ -21,7 +21,7 @@ export class DsqGroup {
     this.#since = now;
   }
 
-  /** Mean number of tasks since boot. */
+  /** Mean number of tasks in all the time. */
   meanDepth(now: number): number {
     this.settle(now);
     return now === 0 ? 0 : this.#depthNs / now;
@@ -32,10 +32,10 @@ export class DsqGroup {
 export class DsqStats implements DsqObserver {
   readonly groups = new Map<string, DsqGroup>();
 
-  constructor(private readonly clock: { readonly now: number }) {}
+  constructor(private readonly machine: { readonly elapsed: number }) {}
 
   added(dsq: Dsq, task: ScxTask): void {
-    const { now } = this.clock;
+    const now = this.machine.elapsed;
     const group = (dsq.observed as DsqGroup | null) ?? this.#group(dsq);
     group.settle(now);
     group.inserts++;
@@ -45,7 +45,7 @@ export class DsqStats implements DsqObserver {
   }
 
   removed(dsq: Dsq, task: ScxTask): void {
-    const { now } = this.clock;
+    const now = this.machine.elapsed;
     const group = (dsq.observed as DsqGroup | null) ?? this.#group(dsq);
     group.settle(now);
     group.depth--;
