@@ -1,97 +1,41 @@
-// Checks of accesses, as few as will do. Accesses by one root (values.ts) form groups: under isolate checks all of a function
-// that lie close together, since an address that is checked stays good; under object checks those of one block between two
-// calls, which are all carried out if the first is. A group is checked as a whole at its first access, and no more where
-// that check dominates. A check that fails leaves to the interpreter at that slot: whether an access of the group is really
-// bad, and which, is found out there.
+// Checks of accesses, as few as will do. A group (groups.ts) is checked as a whole at its first access, and no more where that
+// check dominates. A check that fails leaves to the interpreter at that slot: whether an access of the group is really bad, and
+// which, is found out there. Blocks may be emitted in any order in which dominators come first.
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
-import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
 import * as isa from '../isa';
-import * as ops from '../ops';
 import { masksOf } from '../shadow';
 import { Cfg, NONE } from './cfg';
-import { Constants } from './constants';
-import { Effects } from './effects';
 import { Emit } from './emit';
+import {
+  A_FACT_BLOCK,
+  A_FACT_NEXT,
+  A_GROUP,
+  A_NEXT,
+  A_START,
+  A_WIDTH,
+  Accessed,
+  G_FAMILY,
+  G_FIRST,
+  G_HIGH,
+  G_INDEX,
+  G_LOW,
+  G_REACH,
+  Groups,
+  Y_FACT,
+  Y_MEMORY,
+  Y_ROOT,
+} from './groups';
 import { FRAME_ROOT, MEMORY, Values, WINDOW_ROOT } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
-/** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
-const ISOLATE_SPAN: i32 = 32768;
-const OBJECT_SPAN: i32 = 57;
-/** Groups of a function at most that have their window offset in a local, because their base registers differ. */
-const MAX_INDEXES: u32 = 16;
 /** Checks that are looked at for one that will do. */
 const MAX_FACTS: u32 = 8;
 
-// An access, in the order in which blocks and slots are gone through.
-const A_GROUP: u32 = 0;
-const A_NEXT: u32 = 4; // of the group
-const A_START: u32 = 8; // first byte: distance from the root
-const A_WIDTH: u32 = 12; // FAULT_WRITE_BIT set: a store
-const A_FACT_BLOCK: u32 = 16; // the group was checked in this block, at this access; next of the family
-const A_FACT_NEXT: u32 = 20;
-const ACCESS_BYTES: u32 = 24;
-
-// A group: bytes that it accesses, and those together with what base registers point to.
-const G_FAMILY: u32 = 0;
-const G_BLOCK: u32 = 4;
-const G_FIRST: u32 = 8; // accesses
-const G_LAST: u32 = 12;
-const G_LOW: u32 = 16;
-const G_HIGH: u32 = 20;
-const G_REACH: u32 = 24; // lowest of all these
-const G_BASE: u32 = 28; // distance of the first base register
-const G_INDEX: u32 = 32; // local that has the window offset of the reach, counted from 1, or 0
-const GROUP_BYTES: u32 = 36;
-
-// A family: accesses by one root, under object checks between the same calls.
-const Y_ROOT: u32 = 0;
-const Y_MEMORY: u32 = 4;
-const Y_GROUP: u32 = 8; // the last one
-const Y_FACT: u32 = 12; // access at which a group was checked last
-const FAMILY_BYTES: u32 = 16;
-
-/** What a slot accesses. */
-class Accessed {
-  static base: u32 = 0;
-  static offset: i32 = 0;
-  static width: u32 = 0;
-
-  /** Fills the fields, unless the slot accesses no memory or its frame, statically. */
-  static of(slot: u32): bool {
-    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
-    if (op < <u32>ops.H_LDX_B || (op > <u32>ops.H_ST_DW && op != ops.H_ATOMIC)) return false;
-    Accessed.base = Effects.dst(slot);
-    Accessed.offset = <i32>(load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE);
-    if (op <= <u32>ops.H_LDX_SW) {
-      Accessed.base = Effects.src(slot);
-      Accessed.width = 1 << (op - (op >= <u32>ops.H_LDX_SB ? ops.H_LDX_SB : ops.H_LDX_B));
-    } else if (op <= <u32>ops.H_ST_DW) {
-      Accessed.width = (1 << (op - (op >= <u32>ops.H_ST_B ? ops.H_ST_B : ops.H_STX_B))) | abi.FAULT_WRITE_BIT;
-    } else {
-      const what = load<u32>(slot, abi.SLOT_OFF);
-      Accessed.width = 1 << (what >> 16);
-      if ((what & 0xffff) == isa.ATOMIC_LOAD_ACQ) Accessed.base = Effects.src(slot);
-      else Accessed.width |= abi.FAULT_WRITE_BIT;
-    }
-    return true;
-  }
-}
-
 export class Checks {
-  private static accesses: u32 = 0;
-  private static groups: u32 = 0;
-  private static families: u32 = 0;
-  private static hash: u32 = 0;
-  private static hashMask: u32 = 0;
-  private static firsts: u32 = 0; // of each block: first access, and the one behind the last
-  private static groupCount: u32 = 0;
-  private static familyCount: u32 = 0;
-  /** Locals of groups: how many, the first one, and that of the last access that was checked (where in it), or 0. */
-  static indexes: u32 = 0;
+  /** First local of a group's window offset; that of the last access that was checked (where in it), or 0. */
   static firstIndex: u32 = 0;
   static index: u32 = 0;
   static place: u32 = 0;
@@ -101,130 +45,17 @@ export class Checks {
   private static reads: u32 = 0; // tables of masks
   private static writes: u32 = 0;
 
-  static free(): void {
-    if (Checks.accesses) heapFree(Checks.accesses);
-    if (Checks.hash) heapFree(Checks.hash);
-    Checks.accesses = Checks.hash = 0;
-  }
-
-  /** Groups the accesses of the current function. False: the heap has no room. */
-  static plan(): bool {
-    let count: u32 = 0;
-    for (let i: u32 = 0; i < Cfg.reached; i++) {
-      const b = Cfg.ordered(i);
-      for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (Accessed.of(Cfg.slot(s))) count++;
-    }
-    let size: u32 = 16;
-    while (size < 2 * count) size *= 2;
-    Checks.hashMask = size - 1;
-    Checks.accesses = heapAlloc(count * (ACCESS_BYTES + GROUP_BYTES + FAMILY_BYTES) + Cfg.count * 8);
-    Checks.hash = heapAllocZeroed(size * 4);
-    if (!Checks.accesses || !Checks.hash) return false;
-    Checks.groups = Checks.accesses + count * ACCESS_BYTES;
-    Checks.families = Checks.groups + count * GROUP_BYTES;
-    Checks.firsts = Checks.families + count * FAMILY_BYTES;
-    Checks.groupCount = Checks.familyCount = Checks.at = Checks.indexes = 0;
-    for (let i: u32 = 0; i < Cfg.reached; i++) {
-      const b = Cfg.ordered(i);
-      store<u32>(Checks.firsts + b * 8, Checks.at);
-      Values.enter(b);
-      for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
-        const slot = Cfg.slot(s);
-        if (Accessed.of(slot) && !Checks.isConstant(slot)) Checks.add(b);
-        Values.step(slot);
-      }
-      store<u32>(Checks.firsts + b * 8, Checks.at, 4);
-    }
-    return true;
-  }
-
-  private static isConstant(slot: u32): bool {
-    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
-    return op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_SW && Constants.isLoad(slot, op);
-  }
-
-  @inline private static access(i: u32): u32 {
-    return Checks.accesses + i * ACCESS_BYTES;
-  }
-
-  private static familyOf(root: u32, memory: u32): u32 {
-    let h = ((root * 0x9e3779b1) ^ (memory * 0x85ebca6b)) >> 7;
-    while (true) {
-      h &= Checks.hashMask;
-      const place = Checks.hash + h * 4;
-      let family = load<u32>(place);
-      if (!family) {
-        family = Checks.families + Checks.familyCount++ * FAMILY_BYTES;
-        store<u32>(place, family);
-        store<u32>(family, root, Y_ROOT);
-        store<u32>(family, memory, Y_MEMORY);
-        store<u32>(family, 0, Y_GROUP);
-        store<u32>(family, NONE, Y_FACT);
-        return family;
-      }
-      if (load<u32>(family, Y_ROOT) == root && load<u32>(family, Y_MEMORY) == memory) return family;
-      h++;
-    }
-  }
-
-  /** The next access, in block b. */
-  private static add(b: u32): void {
-    const base = Values.distance(Accessed.base);
-    const start = base + Accessed.offset;
-    const end = start + (Accessed.width & 15);
-    const reach = min(base, start);
-    const at = Checks.access(Checks.at);
-    const family = Checks.familyOf(Values.root(Accessed.base), Emit.object ? Values.root(MEMORY) : 0);
-    let group = load<u32>(family, Y_GROUP);
-    if (!group || !Checks.fits(group, b, start, end, reach)) {
-      group = Checks.groups + Checks.groupCount++ * GROUP_BYTES;
-      store<u32>(family, group, Y_GROUP);
-      store<u32>(group, family, G_FAMILY);
-      store<u32>(group, b, G_BLOCK);
-      store<u32>(group, Checks.at, G_FIRST);
-      store<i32>(group, start, G_LOW);
-      store<i32>(group, end, G_HIGH);
-      store<i32>(group, reach, G_REACH);
-      store<i32>(group, base, G_BASE);
-      store<u32>(group, 0, G_INDEX);
-    } else {
-      if (load<i32>(group, G_BASE) != base && !load<u32>(group, G_INDEX) && Checks.indexes < MAX_INDEXES) {
-        store<u32>(group, ++Checks.indexes, G_INDEX);
-      }
-      store<u32>(Checks.access(load<u32>(group, G_LAST)), Checks.at, A_NEXT);
-      store<i32>(group, min(start, load<i32>(group, G_LOW)), G_LOW);
-      store<i32>(group, max(end, load<i32>(group, G_HIGH)), G_HIGH);
-      store<i32>(group, min(reach, load<i32>(group, G_REACH)), G_REACH);
-    }
-    store<u32>(group, Checks.at, G_LAST);
-    store<u32>(at, group, A_GROUP);
-    store<u32>(at, NONE, A_NEXT);
-    store<i32>(at, start, A_START);
-    store<u32>(at, Accessed.width, A_WIDTH);
-    Checks.at++;
-  }
-
-  private static fits(group: u32, b: u32, start: i32, end: i32, reach: i32): bool {
-    if (Emit.object) {
-      if (load<u32>(group, G_BLOCK) != b) return false;
-      if (max(end, load<i32>(group, G_HIGH)) - min(start, load<i32>(group, G_LOW)) > OBJECT_SPAN) return false;
-    }
-    return max(end, load<i32>(group, G_HIGH)) - min(reach, load<i32>(group, G_REACH)) <= ISOLATE_SPAN;
-  }
-
-  // ---- Emission: blocks in any order in which dominators come first --------------------------------------------------------
-
   /** Goes to the start of a block. */
   static enter(b: u32): void {
     Values.enter(b);
     Checks.block = b;
-    Checks.at = load<u32>(Checks.firsts + b * 8);
+    Checks.at = Groups.first(b);
   }
 
   /** Checks the access of slot i (index), unless that is done; what follows may rely on it. */
   static check(i: u32): void {
     Accessed.of(Cfg.slot(i));
-    const at = Checks.access(Checks.at++);
+    const at = Groups.access(Checks.at++);
     Checks.index = 0;
     if (Checks.isKnown(at)) return;
     const group = load<u32>(at, A_GROUP);
@@ -253,7 +84,7 @@ export class Checks {
   }
 
   private static remember(access: u32): void {
-    const at = Checks.access(access);
+    const at = Groups.access(access);
     const family = load<u32>(load<u32>(at, A_GROUP), G_FAMILY);
     store<u32>(at, Checks.block, A_FACT_BLOCK);
     store<u32>(at, load<u32>(family, Y_FACT), A_FACT_NEXT);
@@ -264,7 +95,7 @@ export class Checks {
   private static checkOf(group: u32): u32 {
     let fact = load<u32>(load<u32>(group, G_FAMILY), Y_FACT);
     for (let n: u32 = 0; fact != NONE && n < MAX_FACTS; n++) {
-      const at = Checks.access(fact);
+      const at = Groups.access(fact);
       if (Cfg.dominates(load<u32>(at, A_FACT_BLOCK), Checks.block)) {
         const by = load<u32>(at, A_GROUP);
         if (by == group || Checks.covers(by, group)) return by;
@@ -279,8 +110,8 @@ export class Checks {
     if (load<i32>(by, G_HIGH) < load<i32>(group, G_HIGH)) return false;
     if (!Emit.object) return true;
     let n: u32 = 0;
-    for (let a = load<u32>(group, G_FIRST); a != NONE; a = load<u32>(Checks.access(a), A_NEXT)) {
-      if (++n > MAX_FACTS || !Checks.coversAccess(by, Checks.access(a))) return false;
+    for (let a = load<u32>(group, G_FIRST); a != NONE; a = load<u32>(Groups.access(a), A_NEXT)) {
+      if (++n > MAX_FACTS || !Checks.coversAccess(by, Groups.access(a))) return false;
     }
     return true;
   }
@@ -289,9 +120,9 @@ export class Checks {
     const start = load<i32>(access, A_START);
     const width = load<u32>(access, A_WIDTH);
     let n: u32 = 0;
-    for (let a = load<u32>(by, G_FIRST); a != NONE && n < MAX_FACTS; a = load<u32>(Checks.access(a), A_NEXT)) {
+    for (let a = load<u32>(by, G_FIRST); a != NONE && n < MAX_FACTS; a = load<u32>(Groups.access(a), A_NEXT)) {
       n++;
-      const at = Checks.access(a);
+      const at = Groups.access(a);
       const have = load<u32>(at, A_WIDTH);
       const distance = start - load<i32>(at, A_START);
       if (distance < 0 || distance + <i32>(width & 15) > <i32>(have & 15)) continue;
@@ -363,8 +194,8 @@ export class Checks {
     Wasm.brIf(fine);
     // Otherwise access by access, byte by byte: a mask of 8 bits for each granule.
     const bad = Wasm.block();
-    for (let a = load<u32>(group, G_FIRST); a != NONE; a = load<u32>(Checks.access(a), A_NEXT)) {
-      Checks.emitMasks(Checks.access(a), load<i32>(group, G_REACH));
+    for (let a = load<u32>(group, G_FIRST); a != NONE; a = load<u32>(Groups.access(a), A_NEXT)) {
+      Checks.emitMasks(Groups.access(a), load<i32>(group, G_REACH));
       Wasm.brIf(bad);
     }
     Wasm.br(fine);
@@ -420,9 +251,9 @@ export class Checks {
   /** In front of a loop: checks that its first block would make in every round alike. Leaves at the block's start. */
   static hoist(b: u32): void {
     if (Emit.object && !Values.isInvariant(b, MEMORY)) return;
-    const end = load<u32>(Checks.firsts + b * 8, 4);
+    const end = Groups.end(b);
     for (; Checks.at < end; Checks.at++) {
-      const at = Checks.access(Checks.at);
+      const at = Groups.access(Checks.at);
       const group = load<u32>(at, A_GROUP);
       const family = load<u32>(group, G_FAMILY);
       if (Emit.object && (load<u32>(family, Y_MEMORY) != Values.root(MEMORY) || load<u32>(group, G_FIRST) != Checks.at))

@@ -12,6 +12,7 @@ import { Call } from './call';
 import { Cfg, NONE } from './cfg';
 import { Checks } from './checks';
 import { Constants } from './constants';
+import { Groups } from './groups';
 import { Invoke } from './invoke';
 import { Stack } from './stack';
 import { Values } from './values';
@@ -95,7 +96,7 @@ export class Emit {
     if (Emit.entered) Invoke.local();
     w.Out.unsigned(i64s);
     w.Out.byte(w.I64);
-    w.Out.unsigned(3 + Checks.indexes);
+    w.Out.unsigned(3 + Groups.indexes);
     w.Out.byte(w.I32);
     Emit.mayGoto = false;
     for (let i = Cfg.firstSlot(f); i < Cfg.endSlot(f); i++) {

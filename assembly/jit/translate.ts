@@ -4,8 +4,8 @@
 import * as abi from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import { Cfg } from './cfg';
-import { Checks } from './checks';
 import { Emit, IMPORTS } from './emit';
+import { Groups } from './groups';
 import { Hosts } from './hosts';
 import { Invoke } from './invoke';
 import { Stack } from './stack';
@@ -85,10 +85,10 @@ function bits(mask: u32): u32 {
 
 function emit(f: u32): bool {
   const done =
-    Cfg.analyse(f) && Unroll.apply() && Values.analyse() && Checks.plan() && Emit.begin(f) && Structure.emit();
+    Cfg.analyse(f) && Unroll.apply() && Values.analyse() && Groups.plan() && Emit.begin(f) && Structure.emit();
   if (done) Emit.finish();
   Values.free();
-  Checks.free();
+  Groups.free();
   Stack.free();
   Cfg.release();
   return done;

@@ -1,0 +1,207 @@
+// Accesses by one root (values.ts) form groups: under isolate checks all of a function that lie close together, since an address
+// that is checked stays good; under object checks those of one block between two calls, which are all carried out if the first is.
+
+import * as abi from '../abi';
+import { GUEST_BASE } from '../access';
+import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
+import * as isa from '../isa';
+import * as ops from '../ops';
+import { Cfg, NONE } from './cfg';
+import { Constants } from './constants';
+import { Effects } from './effects';
+import { Emit } from './emit';
+import { MEMORY, Values } from './values';
+
+/** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
+const ISOLATE_SPAN: i32 = 32768;
+const OBJECT_SPAN: i32 = 57;
+/** Groups of a function at most that have their window offset in a local, because their base registers differ. */
+const MAX_INDEXES: u32 = 16;
+
+// An access, in the order in which blocks and slots are gone through.
+export const A_GROUP: u32 = 0;
+export const A_NEXT: u32 = 4; // of the group
+export const A_START: u32 = 8; // first byte: distance from the root
+export const A_WIDTH: u32 = 12; // FAULT_WRITE_BIT set: a store
+export const A_FACT_BLOCK: u32 = 16; // the group was checked in this block, at this access; next of the family
+export const A_FACT_NEXT: u32 = 20;
+const ACCESS_BYTES: u32 = 24;
+
+// A group: bytes that it accesses, and those together with what base registers point to.
+export const G_FAMILY: u32 = 0;
+export const G_BLOCK: u32 = 4;
+export const G_FIRST: u32 = 8; // accesses
+export const G_LAST: u32 = 12;
+export const G_LOW: u32 = 16;
+export const G_HIGH: u32 = 20;
+export const G_REACH: u32 = 24; // lowest of all these
+export const G_BASE: u32 = 28; // distance of the first base register
+export const G_INDEX: u32 = 32; // local that has the window offset of the reach, counted from 1, or 0
+const GROUP_BYTES: u32 = 36;
+
+// A family: accesses by one root, under object checks between the same calls.
+export const Y_ROOT: u32 = 0;
+export const Y_MEMORY: u32 = 4;
+export const Y_GROUP: u32 = 8; // the last one
+export const Y_FACT: u32 = 12; // access at which a group was checked last
+const FAMILY_BYTES: u32 = 16;
+
+/** What a slot accesses. */
+export class Accessed {
+  static base: u32 = 0;
+  static offset: i32 = 0;
+  static width: u32 = 0;
+
+  /** Fills the fields, unless the slot accesses no memory or its frame, statically. */
+  static of(slot: u32): bool {
+    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+    if (op < <u32>ops.H_LDX_B || (op > <u32>ops.H_ST_DW && op != ops.H_ATOMIC)) return false;
+    Accessed.base = Effects.dst(slot);
+    Accessed.offset = <i32>(load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE);
+    if (op <= <u32>ops.H_LDX_SW) {
+      Accessed.base = Effects.src(slot);
+      Accessed.width = 1 << (op - (op >= <u32>ops.H_LDX_SB ? ops.H_LDX_SB : ops.H_LDX_B));
+    } else if (op <= <u32>ops.H_ST_DW) {
+      Accessed.width = (1 << (op - (op >= <u32>ops.H_ST_B ? ops.H_ST_B : ops.H_STX_B))) | abi.FAULT_WRITE_BIT;
+    } else {
+      const what = load<u32>(slot, abi.SLOT_OFF);
+      Accessed.width = 1 << (what >> 16);
+      if ((what & 0xffff) == isa.ATOMIC_LOAD_ACQ) Accessed.base = Effects.src(slot);
+      else Accessed.width |= abi.FAULT_WRITE_BIT;
+    }
+    return true;
+  }
+}
+
+export class Groups {
+  private static accesses: u32 = 0;
+  private static groups: u32 = 0;
+  private static families: u32 = 0;
+  private static hash: u32 = 0;
+  private static hashMask: u32 = 0;
+  private static firsts: u32 = 0; // of each block: first access, and the one behind the last
+  private static groupCount: u32 = 0;
+  private static familyCount: u32 = 0;
+  private static count: u32 = 0;
+  /** Groups that have their window offset in a local. */
+  static indexes: u32 = 0;
+
+  static free(): void {
+    if (Groups.accesses) heapFree(Groups.accesses);
+    if (Groups.hash) heapFree(Groups.hash);
+    Groups.accesses = Groups.hash = 0;
+  }
+
+  /** Groups the accesses of the current function. False: the heap has no room. */
+  static plan(): bool {
+    let count: u32 = 0;
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (Accessed.of(Cfg.slot(s))) count++;
+    }
+    let size: u32 = 16;
+    while (size < 2 * count) size *= 2;
+    Groups.hashMask = size - 1;
+    Groups.accesses = heapAlloc(count * (ACCESS_BYTES + GROUP_BYTES + FAMILY_BYTES) + Cfg.count * 8);
+    Groups.hash = heapAllocZeroed(size * 4);
+    if (!Groups.accesses || !Groups.hash) return false;
+    Groups.groups = Groups.accesses + count * ACCESS_BYTES;
+    Groups.families = Groups.groups + count * GROUP_BYTES;
+    Groups.firsts = Groups.families + count * FAMILY_BYTES;
+    Groups.groupCount = Groups.familyCount = Groups.count = Groups.indexes = 0;
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      store<u32>(Groups.firsts + b * 8, Groups.count);
+      Values.enter(b);
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
+        const slot = Cfg.slot(s);
+        if (Accessed.of(slot) && !Groups.isConstant(slot)) Groups.add(b);
+        Values.step(slot);
+      }
+      store<u32>(Groups.firsts + b * 8, Groups.count, 4);
+    }
+    return true;
+  }
+
+  private static isConstant(slot: u32): bool {
+    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+    return op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_SW && Constants.isLoad(slot, op);
+  }
+
+  @inline static access(i: u32): u32 {
+    return Groups.accesses + i * ACCESS_BYTES;
+  }
+
+  private static familyOf(root: u32, memory: u32): u32 {
+    let h = ((root * 0x9e3779b1) ^ (memory * 0x85ebca6b)) >> 7;
+    while (true) {
+      h &= Groups.hashMask;
+      const place = Groups.hash + h * 4;
+      let family = load<u32>(place);
+      if (!family) {
+        family = Groups.families + Groups.familyCount++ * FAMILY_BYTES;
+        store<u32>(place, family);
+        store<u32>(family, root, Y_ROOT);
+        store<u32>(family, memory, Y_MEMORY);
+        store<u32>(family, 0, Y_GROUP);
+        store<u32>(family, NONE, Y_FACT);
+        return family;
+      }
+      if (load<u32>(family, Y_ROOT) == root && load<u32>(family, Y_MEMORY) == memory) return family;
+      h++;
+    }
+  }
+
+  /** The next access, in block b. */
+  private static add(b: u32): void {
+    const base = Values.distance(Accessed.base);
+    const start = base + Accessed.offset;
+    const end = start + (Accessed.width & 15);
+    const reach = min(base, start);
+    const at = Groups.access(Groups.count);
+    const family = Groups.familyOf(Values.root(Accessed.base), Emit.object ? Values.root(MEMORY) : 0);
+    let group = load<u32>(family, Y_GROUP);
+    if (!group || !Groups.fits(group, b, start, end, reach)) {
+      group = Groups.groups + Groups.groupCount++ * GROUP_BYTES;
+      store<u32>(family, group, Y_GROUP);
+      store<u32>(group, family, G_FAMILY);
+      store<u32>(group, b, G_BLOCK);
+      store<u32>(group, Groups.count, G_FIRST);
+      store<i32>(group, start, G_LOW);
+      store<i32>(group, end, G_HIGH);
+      store<i32>(group, reach, G_REACH);
+      store<i32>(group, base, G_BASE);
+      store<u32>(group, 0, G_INDEX);
+    } else {
+      if (load<i32>(group, G_BASE) != base && !load<u32>(group, G_INDEX) && Groups.indexes < MAX_INDEXES) {
+        store<u32>(group, ++Groups.indexes, G_INDEX);
+      }
+      store<u32>(Groups.access(load<u32>(group, G_LAST)), Groups.count, A_NEXT);
+      store<i32>(group, min(start, load<i32>(group, G_LOW)), G_LOW);
+      store<i32>(group, max(end, load<i32>(group, G_HIGH)), G_HIGH);
+      store<i32>(group, min(reach, load<i32>(group, G_REACH)), G_REACH);
+    }
+    store<u32>(group, Groups.count, G_LAST);
+    store<u32>(at, group, A_GROUP);
+    store<u32>(at, NONE, A_NEXT);
+    store<i32>(at, start, A_START);
+    store<u32>(at, Accessed.width, A_WIDTH);
+    Groups.count++;
+  }
+
+  private static fits(group: u32, b: u32, start: i32, end: i32, reach: i32): bool {
+    if (Emit.object) {
+      if (load<u32>(group, G_BLOCK) != b) return false;
+      if (max(end, load<i32>(group, G_HIGH)) - min(start, load<i32>(group, G_LOW)) > OBJECT_SPAN) return false;
+    }
+    return max(end, load<i32>(group, G_HIGH)) - min(reach, load<i32>(group, G_REACH)) <= ISOLATE_SPAN;
+  }
+
+  /** First access of a block; and the one behind its last. */
+  static first(b: u32): u32 {
+    return load<u32>(Groups.firsts + b * 8);
+  }
+  static end(b: u32): u32 {
+    return load<u32>(Groups.firsts + b * 8, 4);
+  }
+}
