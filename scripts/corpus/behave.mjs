@@ -7,6 +7,7 @@ import { openObject } from '../../dist/src/loader/index.js';
 import { afterScxLoad, beforeScxLoad, schedulerProfile } from '../../dist/src/sched_ext/index.js';
 import { forever, Machine, ms, run, runScheduler, sleep, UPTIME_NS, us } from '../../dist/src/sim/index.js';
 import { failsAsMeant, meantToFail } from './meant_to_fail.mjs';
+import { beforeLoad } from './sched_ext_selftests.mjs';
 
 const SECONDS = 10;
 const DURATION_NS = SECONDS * 1e9;
@@ -50,7 +51,7 @@ const GROUPED = {
 };
 
 /** Runs a scheduler; its report, and which task was on which CPU when. */
-async function observe(path, kernelVersion, scenario, { set, flags }) {
+async function observe(path, kernelVersion, scenario, set) {
   const kernel = await Kernel.create({ profile: kernelVersion, cpus: CPUS });
   try {
     kernel.clock.advanceTo(UPTIME_NS);
@@ -62,8 +63,8 @@ async function observe(path, kernelVersion, scenario, { set, flags }) {
     const user = schedulerProfile(object);
     const process = user?.agent && machine.process(user.name);
     beforeScxLoad(object, { profile: kernel.profile, cpus: CPUS, ...(process && { loaderPid: process.pid }) }, user);
+    beforeLoad(object);
     for (const [name, value] of Object.entries(set)) object.variable(name).set(value);
-    if (flags) map.set('flags', Number(map.get('flags')) | Number(kernel.profile.btf.enumerator(flags)));
     object.load(kernel);
     afterScxLoad(object, kernel, user);
     process?.runs(user?.agent?.(object));
@@ -181,8 +182,6 @@ const CLAIMS = {
 
 /** Selftests that end by themselves, without an error. */
 const ENDS = { exit: 'unregistered from BPF' };
-/** Flags that a selftest's user-space half sets. */
-const FLAGS = { numa: 'SCX_OPS_BUILTIN_IDLE_PER_NODE' };
 
 /** Does the run end as the object was made to? */
 function endsAs(name, kernelVersion) {
@@ -202,7 +201,7 @@ export async function behaves(name, path, kernelVersion) {
   const runs = CLAIMS[name] ?? [['light', LIGHT, {}, []]];
   const faults = [];
   for (const [what, scenario, set, claims] of runs) {
-    const report = await observe(path, kernelVersion, scenario, { set, flags: FLAGS[name] });
+    const report = await observe(path, kernelVersion, scenario, set);
     if (!report) return undefined;
     const wrong = [endsAs(name, kernelVersion), ...claims].flatMap((claim) => claim(report));
     faults.push(...wrong.map((text) => `${name} (${what}): ${text}`));

@@ -44,8 +44,5 @@ export function beforeLoad(object: BpfObject, kernel: Kernel, userSpace: string,
 }
 
 export function afterLoad(object: BpfObject, kernel: Kernel, userSpace: string): void {
-  const profile = chooseProfile(object, userSpace);
-  afterScxLoad(object, kernel, profile);
-  const uptime = profile?.uptimeNs?.(object) ?? 0;
-  if (kernel.clock.now < uptime) kernel.clock.advanceTo(uptime);
+  afterScxLoad(object, kernel, chooseProfile(object, userSpace));
 }

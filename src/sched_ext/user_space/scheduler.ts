@@ -14,8 +14,6 @@ export interface SchedulerProfile {
   beforeLoad?(half: UserHalf): void;
   /** Right after load. */
   afterLoad?(object: BpfObject, kernel: KernelDoor): void;
-  /** How long the machine must have been up when the scheduler comes, as any that a person starts it on has. */
-  uptimeNs?(object: BpfObject): number;
   /** The process that goes on scheduling from user space. */
   agent?(object: BpfObject): SchedulerAgent;
 }

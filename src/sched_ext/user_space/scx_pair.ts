@@ -24,10 +24,6 @@ export const scxPair: SchedulerProfile = {
     }
     half.done.push(`pairs of CPUs ${stride} apart`);
   },
-  // A pair has no cgroup at first, and asks for one when its first batch is over, which began at boot.
-  uptimeNs(object) {
-    return Number(object.variable('pair_batch_dur_ns').get()) + 1;
-  },
   afterLoad(object, kernel) {
     const queues = object.map('cgrp_q_arr');
     const attr = { map_type: BPF_MAP_TYPE.QUEUE, key_size: 0, value_size: 4, max_entries: MAX_QUEUED };
