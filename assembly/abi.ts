@@ -197,6 +197,8 @@ export const CALL_FN = EXEC_RECORDS + 108;
 export const THROW_COOKIE = EXEC_RECORDS + 392;
 export const CALL_TAIL = 0x100;
 export const CALL_THROW = 0x101;
+/** The core's own function in CALL_FN (FN_*) does it, with the same arguments. */
+export const CALL_CORE = 0x102;
 /** One past the last frame of the running context. */
 export const FRAMES_END = EXEC_RECORDS + 120;
 /** What the last resume or invoke gave: u64 r0. */

@@ -148,6 +148,7 @@ function hostFunction(fn: u32): u32 {
 /** What a function that the insn at RUN_PC called asks for beside a result: 0 to go on at RUN_PC, else RUN_*. */
 export function settle(status: u32): u32 {
   if (status == abi.CALL_TAIL) return tailCall(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
+  if (status == abi.CALL_CORE) return callCore(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
   if (status == abi.CALL_THROW) {
     store<u64>(abi.REG_R1, load<u64>(abi.THROW_COOKIE));
     return throwException();

@@ -66,7 +66,7 @@ import { Rcu } from './rcu.js';
 import { StructOps } from './struct_ops/struct_ops.js';
 import { runCommand } from './syscall.js';
 import { Tracing } from './trace/tracing.js';
-import type { BpfSyscall, KernelOptions, Profile, StructOpsCallable, StructOpsDef } from './types.js';
+import type { BpfSyscall, CallKind, KernelOptions, Profile, StructOpsCallable, StructOpsDef } from './types.js';
 import { type StructType, Types } from './view.js';
 
 const DEFAULT_CPUS = 4;
@@ -166,12 +166,13 @@ export class Kernel {
     this.memory = vm.memory;
     this.types = this.typesOf(profile.btf);
     this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
-    const addHost = (name: string, fn: HostFn, traits?: HostTraits) => {
+    const { wrapCall } = options;
+    const addHost = (kind: CallKind) => (name: string, fn: HostFn, traits?: HostTraits) => {
       const rule = ruleOf(this, name);
-      return vm.registerHost(name, fn, { ...traits, ...(rule && { rule }) });
+      return vm.registerHost(name, wrapCall ? wrapCall(kind, name, fn) : fn, { ...traits, ...(rule && { rule }) });
     };
-    this.helpers = new HelperTable(profile.btf, addHost);
-    this.kfuncs = new KfuncTable(profile.btf, addHost);
+    this.helpers = new HelperTable(profile.btf, addHost('helper'), wrapCall !== undefined);
+    this.kfuncs = new KfuncTable(profile.btf, addHost('kfunc'));
     this.percpu = new Percpu(this.memory, this.cpus);
     this.ksyms = new Ksyms(this.memory, this.percpu);
     provideModelKsyms(this);

@@ -1,7 +1,7 @@
 import type { Btf } from '../btf/btf.js';
 import type { BtfView } from '../btf/types.js';
 import type { BPF_CMD } from '../uapi.js';
-import type { CheckStrength, EngineName, FaultPolicy, GuestPtr } from '../vm/types.js';
+import type { CheckStrength, EngineName, FaultPolicy, GuestPtr, HostFn } from '../vm/types.js';
 
 /** The kernel that is pretended to be: its BTF, its version and the behaviours that differ between versions. */
 export interface Profile {
@@ -67,7 +67,14 @@ export interface KernelOptions {
   /** What runs the programs; default 'auto'. */
   engine?: EngineName;
   faults?: FaultPolicy;
+  /**
+   * Puts something around each helper and kfunc. Those that the core answers (map lookups and the like) come as functions that ask
+   * it to, and have no result yet when they return.
+   */
+  wrapCall?: (kind: CallKind, name: string, fn: HostFn) => HostFn;
 }
+
+export type CallKind = 'helper' | 'kfunc';
 
 /** Attributes by the kernel's own names (union bpf_attr). Pointers are Uint8Array; out-buffers are filled in place. */
 export interface BpfAttr {

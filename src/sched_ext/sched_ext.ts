@@ -3,7 +3,7 @@ import type { Kernel } from '../kernel/kernel.js';
 import { ArenaMap } from '../kernel/map/arena.js';
 import type { KernelTask } from '../kernel/model/task.js';
 import type { Kdata, MapInfo, OpArg } from '../kernel/types.js';
-import type { AccessClass, GuestPtr, HostCall, HostFn } from '../vm/types.js';
+import type { AccessClass, GuestPtr, HostCall } from '../vm/types.js';
 import { OpCalls } from './call.js';
 import { CgroupHooks } from './cgroup.js';
 import type { CidTables } from './cid.js';
@@ -100,8 +100,6 @@ export class SchedExt {
   constructor(
     readonly kernel: Kernel,
     readonly core: SchedCore,
-    /** Puts something around each kfunc. */
-    wrapKfunc: (name: string, fn: HostFn) => HostFn = (_, fn) => fn,
   ) {
     this.consts = new ScxConsts(kernel.profile);
     this.#associates = kernel.profile.behaviours.structOpsAssociation;
@@ -128,7 +126,7 @@ export class SchedExt {
     this.enabling = new Enable(this);
     this.disabling = new Disable(this);
     this.cidMasks = new CidMasks(this);
-    registerScxKfuncs(this, (name, fn) => kernel.registerKfunc(name, wrapKfunc(name, fn)));
+    registerScxKfuncs(this, (name, fn) => kernel.registerKfunc(name, fn));
     kernel.registerStructOps(structOpsDef(this, 'cpu'));
     if (this.consts.subScheds) kernel.registerStructOps(structOpsDef(this, 'cid'));
   }

@@ -1,12 +1,12 @@
 import { REG_R0 } from '../../assembly/abi.js';
 import { BTF_KIND, type BtfType, type BtfView } from '../btf/types.js';
 import type { Kernel } from '../kernel/kernel.js';
-import type { OpArg } from '../kernel/types.js';
+import type { CallKind, OpArg } from '../kernel/types.js';
 import type { OpTracer } from '../sched_ext/call.js';
 import { TYPE_NAME } from '../sched_ext/forms.js';
 import type { OpName } from '../sched_ext/op_names.js';
 import type { ScxSched } from '../sched_ext/sched.js';
-import type { HostFn } from '../vm/types.js';
+import type { HostCall, HostFn } from '../vm/types.js';
 
 const HALF = 2 ** 32;
 
@@ -22,8 +22,10 @@ interface Signature {
   readonly result: Param | null;
 }
 
-interface Kfunc {
+interface Call {
   name: string;
+  /** Of a helper, its place among all calls of the op. */
+  n?: number;
   args: Record<string, unknown>;
   result?: unknown;
 }
@@ -35,12 +37,13 @@ interface Line {
   depth?: number;
   op: string;
   args: Record<string, unknown>;
-  kfuncs: Kfunc[];
+  kfuncs: Call[];
+  helpers: Call[];
   result?: unknown;
 }
 
 /**
- * Every call of an op as a line of JSON: when and where, its arguments, the kfuncs of sched_ext that it called, its result. Names
+ * Every call of an op as a line of JSON: when and where, its arguments, the kfuncs and helpers that it called, its result. Names
  * and types are those of the kernel's BTF; tasks are written as `comm[pid]`, cgroups as their paths, cpumasks as lists of CPUs.
  */
 export class EventLog implements OpTracer {
@@ -50,7 +53,7 @@ export class EventLog implements OpTracer {
   /** Lines of the outermost call in progress and of what it caused, in the order of their begin. */
   readonly #lines: Line[] = [];
   readonly #ops = new Map<string, Signature>();
-  readonly #kfuncs = new Map<string, Signature>();
+  readonly #functions = new Map<string, Signature>();
 
   constructor(
     private readonly kernel: Kernel,
@@ -75,6 +78,7 @@ export class EventLog implements OpTracer {
       op,
       args: shown,
       kfuncs: [],
+      helpers: [],
     };
     this.#open.push(line);
     this.#lines.push(line);
@@ -89,21 +93,23 @@ export class EventLog implements OpTracer {
     this.#lines.length = 0;
   }
 
-  /** For SimOptions.wrapKfunc. */
-  readonly wrap = (name: string, fn: HostFn): HostFn => {
-    return (call) => {
-      const signature = this.#kfunc(name);
-      const kfunc: Kfunc = { name, args: {} };
-      // Kfuncs have five arguments in registers at most.
-      for (const [i, param] of signature.params.slice(0, 5).entries()) {
-        kfunc.args[param.name] = param.show(call.lo(i), call.hi(i));
-      }
-      const line = this.#open[this.#open.length - 1];
-      line?.kfuncs.push(kfunc);
+  /** For KernelOptions.wrapCall: a call of a helper or kfunc. */
+  called(kind: CallKind, name: string, fn: HostFn, call: HostCall): void {
+    const line = this.#open[this.#open.length - 1];
+    if (!line) {
       fn(call);
-      if (signature.result) kfunc.result = signature.result.show(...this.#r0());
-    };
-  };
+      return;
+    }
+    const signature = this.#function(name);
+    const one: Call = { name, ...(kind === 'helper' && { n: line.kfuncs.length + line.helpers.length }), args: {} };
+    // Five arguments come in registers.
+    for (const [i, param] of signature.params.slice(0, 5).entries()) {
+      one.args[param.name] = param.show(call.lo(i), call.hi(i));
+    }
+    (kind === 'kfunc' ? line.kfuncs : line.helpers).push(one);
+    fn(call);
+    if (signature.result && call.answered) one.result = signature.result.show(...this.#r0());
+  }
 
   #r0(): [number, number] {
     const { memory } = this.kernel.vm;
@@ -132,22 +138,22 @@ export class EventLog implements OpTracer {
     return pointer?.kind === BTF_KIND.PTR ? btf.type(btf.resolve(pointer.type)) : undefined;
   }
 
-  #kfunc(name: string): Signature {
-    let signature = this.#kfuncs.get(name);
+  #function(name: string): Signature {
+    let signature = this.#functions.get(name);
     if (!signature) {
       const { btf } = this.kernel.profile;
       const id = btf.find(name, BTF_KIND.FUNC);
       const func = id === 0 ? undefined : btf.type(id);
       signature = this.#signature(btf, func?.kind === BTF_KIND.FUNC ? btf.type(func.type) : undefined);
-      this.#kfuncs.set(name, signature);
+      this.#functions.set(name, signature);
     }
     return signature;
   }
 
   #signature(btf: BtfView, proto: BtfType | undefined): Signature {
     if (proto?.kind !== BTF_KIND.FUNC_PROTO) return { params: [], result: null };
-    // Arguments that the verifier fills in are nothing that the program says.
-    const params = proto.params.filter(({ name }) => !/__(prog|aux)$/.test(name) && name !== 'aux');
+    // Arguments that the verifier fills in are nothing that the program says, nor are those that BPF_CALL_x leaves unused.
+    const params = proto.params.filter(({ name }) => !/__(prog|aux)$|^__ur_/.test(name) && name !== 'aux');
     return {
       params: params.map(({ name, type }, i) => ({
         name: name.replace(/__\w+$/, '') || `arg${i}`,

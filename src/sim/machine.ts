@@ -5,7 +5,6 @@ import type { SchedCore } from '../sched_ext/core.js';
 import { SchedExt } from '../sched_ext/sched_ext.js';
 import { CLASS, type SchedClass, type ScxTask } from '../sched_ext/task.js';
 import { Topology } from '../sched_ext/topology.js';
-import type { HostFn } from '../vm/types.js';
 import { Changes } from './change.js';
 import { OtherClasses } from './classes.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
@@ -27,8 +26,6 @@ export interface SimOptions {
   capacities?: readonly number[];
   frequencies?: readonly number[];
   costs?: Partial<Costs>;
-  /** Puts something around each kfunc of sched_ext. */
-  wrapKfunc?: (name: string, fn: HostFn) => HostFn;
   /** Answers in place of the cost table's. */
   timing?: (machine: SimMachine) => Timing;
 }
@@ -87,7 +84,7 @@ export class SimMachine implements SchedCore {
     this.#capacities = options.capacities ?? full;
     this.#frequencies = options.frequencies ?? full;
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
-    this.scx = new SchedExt(kernel, this, options.wrapKfunc);
+    this.scx = new SchedExt(kernel, this);
     this.flags = queueFlags(this.scx.consts);
     this.cpus = this.scx.rqs.map((rq) => {
       const cpu: SimCpu = new SimCpu(rq.cpu, rq, {

@@ -182,7 +182,16 @@ export class Call implements HostCall {
     this.status = abi.CALL_TAIL;
   }
 
-  /** What the function asks of the core beside its result, once: 0 or CALL_TAIL. */
+  callCore(fn: number): void {
+    this.memory.setU32At(abi.CALL_FN, fn);
+    this.status = abi.CALL_CORE;
+  }
+
+  get answered(): boolean {
+    return this.status === 0;
+  }
+
+  /** What the function asks of the core beside its result, once: 0, CALL_TAIL or CALL_CORE. */
   asked(): number {
     const { status } = this;
     if (status !== 0) this.status = 0;

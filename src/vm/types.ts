@@ -224,6 +224,10 @@ export interface HostCall {
   /** When the function returns, `prog` runs in place of the caller's frame (bpf_tail_call), r1 unchanged; the 34th time in
    *  a run nothing happens. */
   tailCall(prog: VmProg): void;
+  /** Has the core do it: its function `fn` (FN_*) gets the same arguments, and its result is the call's. */
+  callCore(fn: number): void;
+  /** The function has left its result; false if the core or another program is yet to. */
+  readonly answered: boolean;
   /** Stops the program with a fault of this message. */
   fail(error: VmtableError): never;
 }

@@ -96,6 +96,31 @@ describe('vmtable sim', () => {
     expect(lines.map(({ t }) => t)).toEqual([...lines.map(({ t }) => t)].sort((a, b) => a - b));
   });
 
+  it.each(['interp', 'jit'])('writes the helpers of each call, too, as %s calls them', async (engine) => {
+    const events = join(dir, `h-${engine}.jsonl`);
+    const argv = ['--duration', '10ms', '--engine', engine, '--events', events];
+    await sim('samples/scx_trace.bpf.o', ...argv);
+    const lines = readFileSync(events, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const select = lines.find((line) => line.op === 'select_cpu');
+    expect(select.kfuncs[0].name).toBe('scx_bpf_select_cpu_dfl');
+    const [lookup, clock, cpu] = select.helpers;
+    expect(lookup).toEqual({
+      name: 'bpf_map_lookup_elem',
+      n: 0,
+      args: { map: expect.stringMatching(/^0x/), key: expect.stringMatching(/^0x/) },
+    });
+    expect(clock).toEqual({ name: 'bpf_ktime_get_ns', n: 1, args: {}, result: select.t });
+    expect(cpu).toEqual({ name: 'bpf_get_smp_processor_id', n: 2, args: {} });
+    const last = lines.at(-1);
+    expect(last.t).toBeGreaterThan(0);
+    expect(last.helpers.find(({ name }) => name === 'bpf_ktime_get_ns').result).toBe(last.t);
+    // The kfunc is the fourth call.
+    expect(select.helpers[3].n).toBe(4);
+  });
+
   it('tells a stall from an error, with status 1 for both', async () => {
     const stall = await sim('samples/scx_faulty.bpf.o', '--set', 'fault=1', '--duration', '3s', '--json');
     const error = await sim('samples/scx_faulty.bpf.o', '--set', 'fault=2', '--duration', '1s');

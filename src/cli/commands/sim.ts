@@ -88,21 +88,21 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
   const map = schedulerMap(object.structOps, file, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
   const cpus = topology?.topology.cpus;
+  const lines = options.events === undefined ? undefined : new Lines(io, options.events);
+  let log: EventLog | undefined;
   const kernel = await Kernel.create({
     ...(await kernelOptions(io, options)),
     seed,
     ...(cpus !== undefined && { cpus }),
+    ...(lines && {
+      wrapCall: (kind, name, fn) => (call) => (log ? log.called(kind, name, fn, call) : fn(call)),
+    }),
   });
-  const lines = options.events === undefined ? undefined : new Lines(io, options.events);
   try {
     kernel.clock.advanceTo(UPTIME_NS);
     kernel.statsHolders++;
-    const log = lines && new EventLog(kernel, (line) => lines.add(line));
-    const { machine } = addSubsystems(kernel, {
-      ...(topology && { topology }),
-      ...(log && { wrapKfunc: log.wrap }),
-      seed,
-    });
+    const { machine } = addSubsystems(kernel, { ...(topology && { topology }), seed });
+    if (lines) log = new EventLog(kernel, (line) => lines.add(line));
     if (log) machine.scx.calls.tracers.push(log);
     const user = chooseProfile(object, options.userSpace ?? 'auto');
     const process = user?.agent && machine.process(user.name);

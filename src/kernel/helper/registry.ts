@@ -23,6 +23,8 @@ export class HelperTable {
   constructor(
     btf: BtfView,
     private readonly addHost: (name: string, fn: HostFn, traits?: HostTraits) => number,
+    /** What the core answers goes through the host first. */
+    private readonly coreByHost = false,
   ) {
     const id = btf.find('bpf_func_id', BTF_KIND.ENUM);
     const type = id === 0 ? undefined : btf.type(id);
@@ -46,10 +48,14 @@ export class HelperTable {
   register(name: string, target: HostFn | CallTarget, traits?: HostTraits): void {
     const key = name.replace(/^bpf_/, '');
     if (this.#targets.has(key)) throw new VmtableError(`helper bpf_${key}: registered already`);
-    this.#targets.set(
-      key,
-      typeof target === 'function' ? { kind: 'host', index: this.addHost(`bpf_${key}`, target, traits) } : target,
-    );
+    const host = (fn: HostFn): CallTarget => ({ kind: 'host', index: this.addHost(`bpf_${key}`, fn, traits) });
+    if (typeof target === 'function') this.#targets.set(key, host(target));
+    else if (target.kind === 'core' && this.coreByHost)
+      this.#targets.set(
+        key,
+        host((call) => call.callCore(target.fn)),
+      );
+    else this.#targets.set(key, target);
   }
 
   /** The helper of this number, or undefined if the kernel has none. */
