@@ -116,7 +116,7 @@ describe('vmtable sim', () => {
     expect(cpu).toEqual({ name: 'bpf_get_smp_processor_id', n: 2, args: {} });
     const last = lines.at(-1);
     expect(last.t).toBeGreaterThan(0);
-    expect(last.helpers.find(({ name }) => name === 'bpf_ktime_get_ns').result).toBe(last.t);
+    expect(last.helpers.find((one: { name: string }) => one.name === 'bpf_ktime_get_ns').result).toBe(last.t);
     // The kfunc is the fourth call.
     expect(select.helpers[3].n).toBe(4);
   });
