@@ -26,6 +26,7 @@ export {
   callMapPush,
   callMapUpdate,
   checkArg,
+  checkHalves,
   mapIterCheck,
   mapIterNext,
 } from './map/call';

@@ -59,11 +59,19 @@ export async function callSubjects(vm, engines) {
     const calls = new Map([[CALL_AT, { kind: 'host', index: kfunc }]]);
     invoke('program → TypeScript kfunc → program', load('loop', LOOP, calls), 'kfunc', ROUND_TRIPS);
   }
-  // One kernel: V8 optimises the calls into the one core that it sees. A second kernel in the process costs some 4 ns a call.
-  const op = await emptyOp('object', 'interp');
-  const dispatch = timedCalls('struct_ops op of an empty program, object checks, interp', op.op, 1, 2);
-  subjects.push({ ...dispatch, key: 'op', engine: 'interp' });
-  return { subjects, dispose: () => op.dispose() };
+  const ops = [];
+  for (const engine of engines) {
+    const op = await emptyOp('object', engine);
+    ops.push(op);
+    const name = `struct_ops op of an empty program, object checks, ${engine}`;
+    subjects.push({ ...timedCalls(name, op.op, 1, 2), key: 'op', engine });
+  }
+  return {
+    subjects,
+    dispose: () => {
+      for (const op of ops) op.dispose();
+    },
+  };
 }
 
 export function formatCalls(calls) {

@@ -113,7 +113,7 @@ export async function benchMaps() {
     const insns = assemble(program(each.body));
     const row = { name: each.name };
     for (const checks of ['isolate', 'object']) {
-      const kernel = await Kernel.create({ windowBytes: 16 * 2 ** 20, checks });
+      const kernel = await Kernel.create({ windowBytes: 16 * 2 ** 20, checks, engine: 'jit' });
       const fd = makeMap(kernel, each);
       const own = insns.slice();
       // The one LD_IMM64 names map fd 0.

@@ -7,6 +7,7 @@ import {
   ARG_SIZE,
   CALL_STATUS,
   CUR_CPU,
+  CUR_PROG,
   CUR_WRITE_CLASSES,
   FAULT_BAD_MAP,
   FAULT_NONE,
@@ -29,6 +30,8 @@ import {
   MAP_VALUE_SIZE,
   MAP_VALUES,
   NULL_PAGE,
+  PROG_FLAGS,
+  PROG_OBJECT,
   REG_R0,
   REG_R1,
   REG_R2,
@@ -79,6 +82,12 @@ export function checkArg(address: u64, n: u32, write: bool, object: bool): u32 {
     store<u32>(ARG_SIZE, write ? n | FAULT_WRITE_BIT : n);
   }
   return fault;
+}
+
+/** The same of an address in halves, for the running program: what the host asks, which has no u64. */
+export function checkHalves(lo: u32, hi: u32, n: u32, write: bool): u32 {
+  const object = (load<u32>(load<u32>(CUR_PROG), PROG_FLAGS) & PROG_OBJECT) != 0;
+  return checkArg(((hi as u64) << 32) | lo, n, write, object);
 }
 
 function result(offset: u32): u32 {

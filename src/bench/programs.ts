@@ -11,6 +11,8 @@ import { type Batch, now, Reference, type SampleOptions, Series, warmUp } from '
  * context, the packet and the maps, the next one finds.
  */
 export class ProgramLoop implements Batch {
+  #call: ((arg: GuestPtr, cpu: number) => number) | undefined;
+
   constructor(
     readonly kernel: Kernel,
     readonly prog: BpfProg,
@@ -30,12 +32,14 @@ export class ProgramLoop implements Batch {
     const { kernel, context } = this;
     const { vm, held } = kernel;
     const prog = this.prog.vm!;
+    this.#call ??= vm.invoker(prog);
+    const call = this.#call;
     return kernel.rcu.read(
       () => {
         const start = now();
         for (let i = 0; i < n; i++) {
           const outer = held.begin();
-          const status = vm.invoke(prog, context, kernel.currentCpu);
+          const status = call(context, kernel.currentCpu);
           const left = held.leave(outer);
           if (status !== INVOKE_DONE) throw kernel.faultOf(vm.lastFault!);
           if (left) throw new VmtableError(`prog "${this.prog.name}": ends with ${left.map(({ what }) => what)}`);

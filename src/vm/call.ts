@@ -33,7 +33,6 @@ export class CallbackStopped extends Error {
 /** What a host function's view of its caller needs of the VM. */
 export interface CallSources {
   exports: ExecExports & {
-    checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;
     castKern(arena: number, value: bigint): bigint;
     castUser(arena: number, value: bigint): bigint;
   };
@@ -49,9 +48,11 @@ export interface CallSources {
 export class Call implements HostCall {
   readonly memory: CoreMemory;
   private readonly core: Core;
+  private readonly checkHalves: ExecExports['checkHalves'];
   private status = 0;
 
   constructor(private readonly vm: CallSources) {
+    this.checkHalves = vm.exports.checkHalves;
     this.memory = vm.memory;
     this.core = vm.memory.core;
   }
@@ -109,13 +110,14 @@ export class Call implements HostCall {
   }
 
   mem(i: number, bytes: number, write: boolean): GuestPtr {
-    const fault = this.check(this.u64(i), bytes, write);
+    const lo = this.lo(i);
+    const fault = this.checkHalves(lo, this.hi(i), bytes, write);
     if (fault) throw this.refused(fault);
-    return this.lo(i);
+    return lo;
   }
 
   access(ptr: GuestPtr, bytes: number, write: boolean): GuestPtr {
-    const fault = this.check(this.memory.address(ptr), bytes, write);
+    const fault = this.checkHalves(ptr, ptr === 0 ? 0 : abi.GUEST_BASE_HI, bytes, write);
     if (fault) throw this.refused(fault);
     return ptr;
   }
@@ -137,11 +139,6 @@ export class Call implements HostCall {
     const length = end < 0 ? room : end;
     this.mem(i, Math.min(length + 1, max), false);
     return new TextDecoder().decode(bytes.subarray(0, length));
-  }
-
-  private check(address: bigint, bytes: number, write: boolean): number {
-    const flags = this.memory.u32At(this.memory.u32At(abi.CUR_PROG) + abi.PROG_FLAGS);
-    return this.vm.exports.checkArg(address, bytes, write, (flags & abi.PROG_OBJECT) !== 0);
   }
 
   private refused(fault: number): Stop {

@@ -33,5 +33,6 @@ export interface ExecExports {
   jitHashLookup(map: number, key: number): bigint;
   jitIterNext(map: bigint, cursor: bigint, r10: number): bigint;
   liveRegisters(prog: number, slot: number): number;
+  checkHalves(lo: number, hi: number, bytes: number, write: boolean): number;
   checkArg(address: bigint, bytes: number, write: boolean, object: boolean): number;
 }

@@ -15,7 +15,7 @@ import type { RcuSection } from '../rcu.js';
 import type { OpArg, OpResult, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
 import type { ArgTag, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
-import { makeMany, makeOp, type QuickOp } from './op.js';
+import { makeOp, type Op, type QuickOp } from './op.js';
 
 /** r0 of a call that did not take place. */
 const NOTHING = { r0lo: 0, r0hi: 0 };
@@ -91,16 +91,8 @@ export class StructOpsCall implements QuickOp {
     this.#owns = this.#refs.length > 0 || member.model.ret === 'ptr';
     this.section = kernel.rcu.trampoline(prog.sleepable);
     this.held = kernel.held;
-    const op = this.#compile();
-    let many: StructOpsCallable['callMany'] | undefined;
-    this.callable = Object.assign(op, {
-      prog,
-      stats: this.stats,
-      callMany: (calls: readonly (readonly OpArg[])[], results?: OpResult[]) => {
-        many ??= ownCopy(makeMany)(op, this.#args.length);
-        return many(calls, results);
-      },
-    });
+    const { one, many } = this.#compile();
+    this.callable = Object.assign(one, { prog, stats: this.stats, callMany: many });
   }
 
   /** The map is gone; a callable that someone kept finds no context and says so. */
@@ -111,8 +103,8 @@ export class StructOpsCall implements QuickOp {
     this.#contexts.length = 0;
   }
 
-  /** A function of the op's own, whose calls lead nowhere else. */
-  #compile(): (...args: OpArg[]) => OpResult {
+  /** Functions of the op's own, whose calls lead nowhere else. */
+  #compile(): Op {
     const { vm, kernel, held, section, stats } = this;
     return ownCopy(makeOp)({
       op: this,

@@ -49,11 +49,17 @@ export interface QuickSources {
   resultAt: number;
 }
 
+export interface Op {
+  one(...args: OpArg[]): OpResult;
+  /** Calls it with each list of arguments (StructOpsCallable.callMany). */
+  many(calls: readonly (readonly OpArg[])[], given?: OpResult[]): OpResult[];
+}
+
 /**
  * The quick way into an op, a function of its own arity: usual calls need no array of arguments. Compiled code puts arguments
  * into the context itself; for the interpreter they are written in halves. Refers to nothing outside, for ownCopy.
  */
-export function makeOp(sources: QuickSources): (...args: OpArg[]) => OpResult {
+export function makeOp(sources: QuickSources): Op {
   const { op, args, ret, s32, returned, prog, kernel, held, section, stats, vm, core, enter } = sources;
   const { slice, fuel, curCtx, nestDepth, resultAt } = sources;
   const { handle } = prog;
@@ -97,126 +103,163 @@ export function makeOp(sources: QuickSources): (...args: OpArg[]) => OpResult {
     return result;
   };
 
-  switch (args.length) {
-    case 0:
-      return () => {
-        if (!isReady()) return op.slow([]);
-        const { invoke } = prog;
-        begin();
-        let status = -1;
-        try {
-          if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
-          else status = enter(handle, op.context, kernel.currentCpu, slice);
-        } finally {
-          if (status < 0) crashed();
+  const one = makeOne();
+  const arity = prog.contextSlots === args.length ? args.length : 0;
+  /** As many runs of compiled code as nothing is special about, from call `i` on; the call behind them. */
+  const runs = (calls: readonly (readonly OpArg[])[], results: OpResult[], from: number, first: number): number => {
+    const { invoke } = prog;
+    if (arity === 0 || invoke === undefined || !isReady()) return first;
+    let i = first;
+    let status = 0;
+    op.depth = 1;
+    op.quickCpu = kernel.currentCpu;
+    section.depth++;
+    const cpu = kernel.currentCpu;
+    const { context } = op;
+    try {
+      for (; i < calls.length; i++) {
+        const list = calls[i] as readonly OpArg[];
+        const n0 = plain(list[0]);
+        const n1 = arity > 1 ? plain(list[1]) : 0;
+        const n2 = arity > 2 ? plain(list[2]) : 0;
+        if (!fits(a0, n0) || (arity > 1 && !fits(a1, n1)) || (arity > 2 && !fits(a2, n2))) break;
+        stats.runs++;
+        status = -1;
+        const m1 = n1 as number;
+        const m2 = n2 as number;
+        if (arity === 1) status = invoke(fuel, cpu, context, n0, high(a0, n0));
+        else if (arity === 2) status = invoke(fuel, cpu, context, n0, high(a0, n0), m1, high(a1, m1));
+        else {
+          status = invoke(fuel, cpu, context, n0, high(a0, n0), m1, high(a1, m1), m2, high(a2, m2));
         }
-        return end(status, invoke === undefined ? slice : fuel);
-      };
-    case 1:
-      return (v0) => {
-        const n0 = plain(v0);
-        if (!isReady() || !fits(a0, n0)) return op.slow([v0]);
-        const { invoke } = prog;
-        begin();
-        let status = -1;
-        try {
-          if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0));
-          else {
-            put(a0, n0);
-            status = enter(handle, op.context, kernel.currentCpu, slice);
-          }
-        } finally {
-          if (status < 0) crashed();
-        }
-        return end(status, invoke === undefined ? slice : fuel);
-      };
-    case 2:
-      return (v0, v1) => {
-        const n0 = plain(v0);
-        const n1 = plain(v1);
-        if (!isReady() || !fits(a0, n0) || !fits(a1, n1)) return op.slow([v0, v1]);
-        const { invoke } = prog;
-        begin();
-        let status = -1;
-        try {
-          if (invoke !== undefined) {
-            status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0), n1, high(a1, n1));
-          } else {
-            put(a0, n0);
-            put(a1, n1);
-            status = enter(handle, op.context, kernel.currentCpu, slice);
-          }
-        } finally {
-          if (status < 0) crashed();
-        }
-        return end(status, invoke === undefined ? slice : fuel);
-      };
-    case 3:
-      return (v0, v1, v2) => {
-        const n0 = plain(v0);
-        const n1 = plain(v1);
-        const n2 = plain(v2);
-        if (!isReady() || !fits(a0, n0) || !fits(a1, n1) || !fits(a2, n2)) return op.slow([v0, v1, v2]);
-        const { invoke } = prog;
-        begin();
-        let status = -1;
-        try {
-          if (invoke !== undefined) {
-            const cpu = kernel.currentCpu;
-            status = invoke(fuel, cpu, op.context, n0, high(a0, n0), n1, high(a1, n1), n2, high(a2, n2));
-          } else {
-            put(a0, n0);
-            put(a1, n1);
-            put(a2, n2);
-            status = enter(handle, op.context, kernel.currentCpu, slice);
-          }
-        } finally {
-          if (status < 0) crashed();
-        }
-        return end(status, invoke === undefined ? slice : fuel);
-      };
-    default:
-      // More than MAX_CONTEXT_SLOTS, which compiled code takes from memory, too.
-      return (...values) => {
-        if (!isReady()) return op.slow(values);
-        for (let i = 0; i < args.length; i++) {
-          const arg = args[i] as Arg;
-          const n = plain(values[i]);
-          if (!fits(arg, n)) return op.slow(values);
-          put(arg, n);
-        }
-        const { invoke } = prog;
-        begin();
-        let status = -1;
-        try {
-          if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
-          else status = enter(handle, op.context, kernel.currentCpu, slice);
-        } finally {
-          if (status < 0) crashed();
-        }
-        return end(status, invoke === undefined ? slice : fuel);
-      };
-  }
-}
-
-/** The op called over and over from one place, with an array of arguments a call. The same holds for it. */
-export function makeMany(
-  op: (...args: OpArg[]) => OpResult,
-  arity: number,
-): (calls: readonly (readonly OpArg[])[], results?: OpResult[]) => OpResult[] {
-  type Args = readonly [OpArg, OpArg, OpArg];
-  return (calls, given) => {
+        if (status !== 0 || held.count !== 0) break;
+        results[from + i] = ret === s32 ? (core.u32[resultAt] as number) | 0 : returned(ret, vm);
+      }
+    } finally {
+      if (status < 0) crashed();
+    }
+    if (status !== 0 || held.count !== 0) {
+      results[from + i] = op.goOn(status, fuel);
+      return i + 1;
+    }
+    op.depth = 0;
+    if (--section.depth === 0 && section.watched) section.ended();
+    return i;
+  };
+  const many = (calls: readonly (readonly OpArg[])[], given?: OpResult[]): OpResult[] => {
     const results = given ?? new Array<OpResult>(calls.length);
     const from = given === undefined ? 0 : given.length;
-    for (let i = 0; i < calls.length; i++) {
-      const args = calls[i] as Args;
-      let result: OpResult;
-      if (arity === 1) result = op(args[0]);
-      else if (arity === 2) result = op(args[0], args[1]);
-      else if (arity === 3) result = op(args[0], args[1], args[2]);
-      else result = op(...args);
-      results[from + i] = result;
+    for (let i = 0; i < calls.length; ) {
+      i = runs(calls, results, from, i);
+      if (i === calls.length) break;
+      const list = calls[i] as readonly [OpArg, OpArg, OpArg];
+      results[from + i] = args.length === 1 ? one(list[0]) : args.length === 2 ? one(list[0], list[1]) : one(...list);
+      i++;
     }
     return results;
   };
+  return { one, many };
+
+  function makeOne(): (...args: OpArg[]) => OpResult {
+    switch (args.length) {
+      case 0:
+        return () => {
+          if (!isReady()) return op.slow([]);
+          const { invoke } = prog;
+          begin();
+          let status = -1;
+          try {
+            if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
+            else status = enter(handle, op.context, kernel.currentCpu, slice);
+          } finally {
+            if (status < 0) crashed();
+          }
+          return end(status, invoke === undefined ? slice : fuel);
+        };
+      case 1:
+        return (v0) => {
+          const n0 = plain(v0);
+          if (!isReady() || !fits(a0, n0)) return op.slow([v0]);
+          const { invoke } = prog;
+          begin();
+          let status = -1;
+          try {
+            if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0));
+            else {
+              put(a0, n0);
+              status = enter(handle, op.context, kernel.currentCpu, slice);
+            }
+          } finally {
+            if (status < 0) crashed();
+          }
+          return end(status, invoke === undefined ? slice : fuel);
+        };
+      case 2:
+        return (v0, v1) => {
+          const n0 = plain(v0);
+          const n1 = plain(v1);
+          if (!isReady() || !fits(a0, n0) || !fits(a1, n1)) return op.slow([v0, v1]);
+          const { invoke } = prog;
+          begin();
+          let status = -1;
+          try {
+            if (invoke !== undefined) {
+              status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0), n1, high(a1, n1));
+            } else {
+              put(a0, n0);
+              put(a1, n1);
+              status = enter(handle, op.context, kernel.currentCpu, slice);
+            }
+          } finally {
+            if (status < 0) crashed();
+          }
+          return end(status, invoke === undefined ? slice : fuel);
+        };
+      case 3:
+        return (v0, v1, v2) => {
+          const n0 = plain(v0);
+          const n1 = plain(v1);
+          const n2 = plain(v2);
+          if (!isReady() || !fits(a0, n0) || !fits(a1, n1) || !fits(a2, n2)) return op.slow([v0, v1, v2]);
+          const { invoke } = prog;
+          begin();
+          let status = -1;
+          try {
+            if (invoke !== undefined) {
+              const cpu = kernel.currentCpu;
+              status = invoke(fuel, cpu, op.context, n0, high(a0, n0), n1, high(a1, n1), n2, high(a2, n2));
+            } else {
+              put(a0, n0);
+              put(a1, n1);
+              put(a2, n2);
+              status = enter(handle, op.context, kernel.currentCpu, slice);
+            }
+          } finally {
+            if (status < 0) crashed();
+          }
+          return end(status, invoke === undefined ? slice : fuel);
+        };
+      default:
+        // More than MAX_CONTEXT_SLOTS, which compiled code takes from memory, too.
+        return (...values) => {
+          if (!isReady()) return op.slow(values);
+          for (let i = 0; i < args.length; i++) {
+            const arg = args[i] as Arg;
+            const n = plain(values[i]);
+            if (!fits(arg, n)) return op.slow(values);
+            put(arg, n);
+          }
+          const { invoke } = prog;
+          begin();
+          let status = -1;
+          try {
+            if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
+            else status = enter(handle, op.context, kernel.currentCpu, slice);
+          } finally {
+            if (status < 0) crashed();
+          }
+          return end(status, invoke === undefined ? slice : fuel);
+        };
+    }
+  }
 }
