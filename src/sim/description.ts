@@ -10,6 +10,8 @@ export interface MachineDescription {
   capacities?: readonly number[];
   /** Of each CPU, of 1024: the highest frequency that it runs at. */
   frequencies?: readonly number[];
+  /** Of 1024: what a CPU gets done while another thread of its core runs a task. */
+  smt?: number;
   costs?: Partial<Costs>;
 }
 
@@ -49,7 +51,7 @@ function parseShape(text: string): Topology {
 const CPU_KEYS = ['count', 'node', 'llc', 'threads', 'capacity', 'frequency'];
 
 function parseDescription(text: string): MachineDescription {
-  const members = JsonValue.parse(text).object(['cpus', 'costs']);
+  const members = JsonValue.parse(text).object(['cpus', 'smt', 'costs']);
   const costs = members.get('costs');
   const groups = members.get('cpus') ?? new JsonValue(undefined, 'cpus').fail('is wanted: a list of groups of cores');
   const places: CpuPlace[] = [];
@@ -76,7 +78,14 @@ function parseDescription(text: string): MachineDescription {
     }
   }
   if (places.length === 0) groups.fail('no CPUs');
-  return { topology: new Topology(places), capacities, frequencies, ...(costs && { costs: parseCosts(costs) }) };
+  const smt = members.get('smt')?.whole(1, FULL);
+  return {
+    topology: new Topology(places),
+    capacities,
+    frequencies,
+    ...(smt !== undefined && { smt }),
+    ...(costs && { costs: parseCosts(costs) }),
+  };
 }
 
 function parseCosts(costs: JsonValue): Partial<Costs> {

@@ -25,12 +25,16 @@ export interface SimOptions {
   /** arch_scale_cpu_capacity and arch_scale_freq_capacity of each CPU, of 1024; default 1024. */
   capacities?: readonly number[];
   frequencies?: readonly number[];
+  /** Of 1024: what a CPU gets done while another thread of its core runs a task; default DEFAULT_SMT. */
+  smt?: number;
   costs?: Partial<Costs>;
   /** Answers in place of the cost table's. */
   timing?: (machine: SimMachine) => Timing;
 }
 
 const FULL = 1024;
+/** Two threads of a core that are both busy get 1.25 times as much done as one. */
+export const DEFAULT_SMT = 640;
 const NOTHING = () => {};
 /** Scheduling cycles of a CPU at one time that take none. */
 const FREE_CYCLES = 4;
@@ -70,6 +74,7 @@ export class SimMachine implements SchedCore {
   readonly waiting = new Set<SimCpu>();
   readonly #capacities: readonly number[];
   readonly #frequencies: readonly number[];
+  readonly #smt: number;
   readonly #start: number;
   /** CPU whose context this is, -1 outside of any. */
   #inside = -1;
@@ -83,6 +88,7 @@ export class SimMachine implements SchedCore {
     const full = new Array<number>(kernel.cpus).fill(FULL);
     this.#capacities = options.capacities ?? full;
     this.#frequencies = options.frequencies ?? full;
+    this.#smt = options.smt ?? DEFAULT_SMT;
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
     this.scx = new SchedExt(kernel, this);
     this.flags = queueFlags(this.scx.consts);
@@ -353,11 +359,29 @@ export class SimMachine implements SchedCore {
   /** What the CPU's task has to do takes longer from now on, or shorter. */
   cpuperfChanged(id: number): void {
     const cpu = this.cpus[id]!;
-    const speed = (this.capacity(id) * this.frequency(id)) / (FULL * FULL);
+    const share = this.#shares(id) ? this.#smt : FULL;
+    const speed = (this.capacity(id) * this.frequency(id) * share) / FULL ** 3;
     if (speed === cpu.speed) return;
     this.progress(cpu);
     cpu.speed = speed;
     if (id !== this.#inside) this.#arm(cpu);
+  }
+
+  /** Does another thread of the core run a task? */
+  #shares(id: number): boolean {
+    const siblings = this.topology.siblings[id]!;
+    for (let i = 0; i < siblings.length; i++) {
+      const sibling = siblings[i]!;
+      if (sibling !== id && this.cpus[sibling]?.task) return true;
+    }
+    return false;
+  }
+
+  /** A CPU has got a task, or has none any more: threads of its core are slowed down by that, or go on. */
+  busyChanged(id: number): void {
+    const siblings = this.topology.siblings[id]!;
+    if (siblings.length < 2 || this.#smt === FULL) return;
+    for (let i = 0; i < siblings.length; i++) this.cpuperfChanged(siblings[i]!);
   }
 
   capacity(cpu: number): number {

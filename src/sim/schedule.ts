@@ -133,6 +133,7 @@ export class Schedule {
     scx.pick.setCurr(rq, next);
     cpu.needResched = cpu.reschedNext;
     cpu.task = after;
+    if ((before === null) !== (after === null)) machine.busyChanged(cpu.id);
     cpu.switches++;
     rq.kernelRq.nrSwitches++;
     kernel.currentTask = next.ptr;

@@ -52,6 +52,8 @@ class Run {
   ) {
     this.#machine = new SimMachine(kernel, {
       topology: topologyOf(recording.cpus),
+      // The emulator's threads do not slow each other down.
+      smt: 1024,
       timing: (machine) => {
         return new RecordedTiming(
           recording,
