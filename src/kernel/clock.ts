@@ -40,6 +40,8 @@ export class Timer extends QueuedEvent implements ClockEvent {
 export class Clock {
   #now: number;
   readonly #queue = new EventQueue();
+  /** For how long the machine has slept in all: `now` stands still meanwhile, CLOCK_BOOTTIME does not. */
+  asleepNs = 0;
   /** Events that have happened. */
   fired = 0;
 

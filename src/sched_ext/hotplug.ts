@@ -51,10 +51,10 @@ export class Hotplug {
 
   /** scx_pm_handler: while the machine is being suspended the scheduler is bypassed. */
   suspend(): void {
-    if (this.scx.root) this.scx.disabling.bypass(true);
+    this.scx.disabling.bypass(true);
   }
 
   resume(): void {
-    if (this.scx.root) this.scx.disabling.bypass(false);
+    this.scx.disabling.bypass(false);
   }
 }

@@ -16,6 +16,7 @@ import { Lives } from './lives.js';
 import { Schedule } from './schedule.js';
 import { Signals } from './signals.js';
 import { BLOCK, SCHEDULE, SimTask } from './sim_task.js';
+import { SystemSleep } from './system_sleep.js';
 import { CostTiming, type Point, type Timing } from './timing.js';
 import { Wakeups } from './wakeup.js';
 
@@ -60,6 +61,7 @@ export class SimMachine implements SchedCore {
   readonly changes: Changes;
   readonly signals: Signals;
   readonly hotplug: CpuHotplug;
+  readonly systemSleep: SystemSleep;
   readonly kthreads: Kthreads;
   /** Told of each task that has exited and has been waited for. */
   onGone: ((task: SimTask) => void) | null = null;
@@ -108,6 +110,7 @@ export class SimMachine implements SchedCore {
     this.changes = new Changes(this);
     this.signals = new Signals(this);
     this.hotplug = new CpuHotplug(this);
+    this.systemSleep = new SystemSleep(this);
     this.kthreads = new Kthreads(this);
     for (const { id } of this.cpus) this.cpuperfChanged(id);
   }

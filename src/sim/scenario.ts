@@ -22,6 +22,7 @@ export type SimStep =
   | { verb: 'cgmax'; cgroup: string; max: CpuMaxNs }
   | { verb: 'cgroup'; task: string; cgroup: string }
   | { verb: 'cpu'; cpu: number; online: boolean }
+  | { verb: 's2idle'; ns: number }
   | { verb: 'timer'; timer: string; ns: Duration; absolute?: boolean; shared?: boolean }
   | { verb: 'lock' | 'unlock'; mutex: string }
   | { verb: 'condwait'; cond: string; mutex: string }
@@ -102,7 +103,7 @@ export interface CgroupSpec {
 export type TimedEvent = { atNs: number } & EventStep;
 export type EventStep = Extract<
   SimStep,
-  { verb: 'kill' | 'nice' | 'affinity' | 'policy' | 'cgroup' | 'cgweight' | 'cgmax' | 'cpu' }
+  { verb: 'kill' | 'nice' | 'affinity' | 'policy' | 'cgroup' | 'cgweight' | 'cgmax' | 'cpu' | 's2idle' }
 >;
 
 /** A workload: what runs on a machine, and what happens to it. */
@@ -158,6 +159,8 @@ export const cgroupWeight = (cgroup: string, weight: number): SimStep => ({ verb
 export const enterCgroup = (task: string, cgroup: string): SimStep => ({ verb: 'cgroup', task, cgroup });
 /** CPU hotplug. */
 export const cpu = (number: number, online: boolean): SimStep => ({ verb: 'cpu', cpu: number, online });
+/** Suspend to idle: the machine freezes its tasks and sleeps for so long, on clocks that go on then. */
+export const suspendToIdle = (ns: number): SimStep => ({ verb: 's2idle', ns });
 /** cpu.max of a cgroup, ns; a quota of Infinity lifts it. */
 export const cgroupMax = (cgroup: string, quotaNs: number, periodNs = 100_000_000, burstNs = 0): SimStep => ({
   verb: 'cgmax',

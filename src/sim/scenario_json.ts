@@ -180,6 +180,7 @@ const CHANGES: Readonly<Record<string, Reader<EventStep>>> = {
   max: (value, members) => ({ verb: 'cgmax', cgroup: need(members, 'cgroup', value).string(), max: maxOf(value) }),
   offline: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: false }),
   online: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: true }),
+  s2idle: (value) => ({ verb: 's2idle', ns: value.time() }),
 };
 
 const flagOf = (members: Members, name: string) => members.get(name)?.boolean();

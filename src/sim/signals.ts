@@ -9,7 +9,7 @@ export class Signals {
 
   /** A signal that the task must see before it goes on in user space. */
   pending(task: SimTask): boolean {
-    return !task.exiting && (task.fatal || task.stopping || task.continued);
+    return !task.exiting && (task.fatal || task.stopping || task.continued || task.freezing);
   }
 
   /** signal_pending_state(): the signal keeps the task from going to sleep. */
@@ -51,6 +51,8 @@ export class Signals {
     if (task.fatal) {
       task.fatal = false;
       task.frames.push(lives.exit(task, SIGNAL.KILL));
+    } else if (task.freezing) {
+      task.frames.push(this.machine.systemSleep.refrigerator(task));
     } else {
       task.frames.push(this.#stop(task));
     }

@@ -37,6 +37,9 @@ export class SimTask {
   fatal = false;
   stopping = false;
   continued = false;
+  /** The freezer is after it, or has it; and it was woken meanwhile. */
+  freezing = false;
+  wokenFrozen = false;
   exitStatus = 0;
   /** It has called do_exit(), its parent may wait for it, and it has been switched away from for the last time. */
   exiting = false;

@@ -22,6 +22,11 @@ export class Wakeups {
       kt.state = TASK_STATE.RUNNING;
       return true;
     }
+    if (task.freezing) {
+      // ttwu_state_match(): it wakes when it is thawed.
+      task.wokenFrozen = true;
+      return false;
+    }
     const { machine } = this;
     const wakeFlags = WF.ttwu | flags;
     let enqueue = QUEUE.wakeup | QUEUE.noclock;

@@ -353,7 +353,10 @@ export class Workload implements Stage {
       }
       case 'cpu': {
         machine.hotplug.change(machine.cpus[step.cpu]!, step.online);
+        return;
       }
+      case 's2idle':
+        machine.systemSleep.suspend(step.ns);
     }
   }
 

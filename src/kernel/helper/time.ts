@@ -1,11 +1,12 @@
 import { jiffies64 } from '../jiffies.js';
 import type { Kernel } from '../kernel.js';
 
-/** All clocks of the kernel start at boot and stand still together; wall-clock offsets are not modelled. */
+/** All clocks of the kernel start at boot; wall-clock offsets are not modelled. */
 export function registerTimeHelpers(kernel: Kernel): void {
   const { clock } = kernel;
-  for (const name of ['ktime_get_ns', 'ktime_get_boot_ns', 'ktime_get_coarse_ns']) {
+  for (const name of ['ktime_get_ns', 'ktime_get_coarse_ns']) {
     kernel.registerHelper(name, (call) => call.ret(clock.now));
   }
+  kernel.registerHelper('ktime_get_boot_ns', (call) => call.ret(clock.now + clock.asleepNs));
   kernel.registerHelper('jiffies64', (call) => call.ret(jiffies64(kernel)));
 }

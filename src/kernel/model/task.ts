@@ -22,6 +22,7 @@ export const TASK_STATE = {
   TRACED: 0x8,
   DEAD: 0x80,
   NEW: 0x800,
+  FROZEN: 0x8000,
   IDLE: 0x402,
 } as const;
 

@@ -1,0 +1,77 @@
+import { TASK_STATE } from '../kernel/model/task.js';
+import type { SimMachine } from './machine.js';
+import { BLOCK, type Program, type SimTask } from './sim_task.js';
+
+/** How often it is looked whether all tasks are frozen, and for how long (freeze_timeout_msecs). */
+const LOOK_NS = 1_000_000;
+const TIMEOUT_NS = 20_000_000_000;
+
+/**
+ * Suspend to idle and what comes before and after it (pm_suspend with s2idle): the notifiers, of which sched_ext's bypasses the
+ * scheduler, then the freezer, then the sleep, then all of it backwards. CPUs stay online. The clock that the machine goes by is
+ * CLOCK_MONOTONIC: no time passes on it while the machine sleeps.
+ */
+export class SystemSleep {
+  #deadline = 0;
+  #busy = false;
+
+  constructor(private readonly machine: SimMachine) {}
+
+  /** Puts the machine to sleep for so long. Nothing happens while it is on its way already. */
+  suspend(ns: number): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    const { machine } = this;
+    // pm_notifier_call_chain(PM_SUSPEND_PREPARE)
+    machine.scx.hotplug.suspend();
+    for (const task of this.#tasks()) {
+      task.freezing = true;
+      const cpu = machine.cpuOf(task);
+      if (cpu.task === task) machine.sendIpi(cpu);
+    }
+    this.#deadline = machine.now + TIMEOUT_NS;
+    this.#look(ns);
+  }
+
+  /** Tasks that the freezer is after: those with a half in user space. */
+  *#tasks(): Generator<SimTask> {
+    const { machine } = this;
+    for (const scx of machine.scx.tasks) {
+      const task = machine.of(scx);
+      if (task && !task.kt.kthread && !task.dead) yield task;
+    }
+  }
+
+  /** try_to_freeze_tasks() */
+  #look(ns: number): void {
+    const { machine } = this;
+    const awake = [...this.#tasks()].some((task) => task.freezing && task.scx.onRq);
+    if (!awake) machine.kernel.clock.asleepNs += ns;
+    else if (machine.now < this.#deadline) {
+      machine.at(machine.now + LOOK_NS, () => machine.interrupt(machine.firstCpu, () => this.#look(ns)));
+      return;
+    }
+    this.#thaw();
+  }
+
+  /** thaw_processes(), then pm_notifier_call_chain(PM_POST_SUSPEND) */
+  #thaw(): void {
+    const { machine } = this;
+    for (const task of this.#tasks()) {
+      task.freezing = false;
+      const woken = task.wokenFrozen || task.kt.state === TASK_STATE.FROZEN;
+      task.wokenFrozen = false;
+      if (woken) machine.wakeups.wake(task);
+    }
+    machine.scx.hotplug.resume();
+    this.#busy = false;
+  }
+
+  /** __refrigerator() */
+  *refrigerator(task: SimTask): Program {
+    while (task.freezing) {
+      task.kt.state = TASK_STATE.FROZEN;
+      yield BLOCK;
+    }
+  }
+}
