@@ -66,6 +66,7 @@ export class ScxRq {
   }
 
   set flags(flags: number) {
+    if (flags === this.#flags) return;
     this.#flags = flags;
     this.table.fields.scxFlags?.set(this.kernelRq.ptr, flags);
   }

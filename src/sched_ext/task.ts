@@ -106,6 +106,8 @@ export class ScxTask {
   sliceRequest = -1;
   sticky = -1;
   selected = -1;
+  /** scx.flags, which no program writes. */
+  #flags: number;
   /** What whoever drives the machine knows about it. */
   owner: unknown = null;
   /** ptr of the cgroup that it is being moved from, 0 for none. */
@@ -121,6 +123,7 @@ export class ScxTask {
     this.ptr = kernelTask.ptr;
     this.pid = kernelTask.pid;
     this.cls = cls;
+    this.#flags = fields.flags.get(this.ptr);
     this.node = { left: null, right: null, parent: null, rank: rankOf(++ranks), hi: 0, lo: 0 };
   }
 
@@ -135,11 +138,11 @@ export class ScxTask {
 
   /** CPU whose run queue it is on, or was on last. */
   get cpu(): number {
-    return this.task.infoCpu.get(this.ptr);
+    return this.kernelTask.cpu;
   }
 
   set cpu(cpu: number) {
-    this.task.infoCpu.set(this.ptr, cpu);
+    this.kernelTask.cpu = cpu;
   }
 
   allows(cpu: number): boolean {
@@ -166,22 +169,23 @@ export class ScxTask {
   // ---- scx.flags
 
   has(bits: number): boolean {
-    return (this.fields.flags.get(this.ptr) & bits) !== 0;
+    return (this.#flags & bits) !== 0;
   }
 
   setFlags(bits: number): void {
-    this.fields.flags.set(this.ptr, this.fields.flags.get(this.ptr) | bits);
+    this.flags = this.#flags | bits;
   }
 
   clearFlags(bits: number): void {
-    this.fields.flags.set(this.ptr, this.fields.flags.get(this.ptr) & ~bits);
+    this.flags = this.#flags & ~bits;
   }
 
   get flags(): number {
-    return this.fields.flags.get(this.ptr);
+    return this.#flags;
   }
 
   set flags(flags: number) {
+    this.#flags = flags >>> 0;
     this.fields.flags.set(this.ptr, flags);
   }
 

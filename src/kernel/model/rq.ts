@@ -50,6 +50,8 @@ class RqFields {
 export class RunQueue implements TypedObject {
   /** What `clock` was set to last. */
   #clock = -1;
+  #nrRunning = 0;
+  #nrSwitches = 0;
 
   constructor(
     private readonly table: RunQueues,
@@ -82,18 +84,20 @@ export class RunQueue implements TypedObject {
   }
 
   get nrRunning(): number {
-    return this.table.fields.nrRunning.get(this.ptr);
+    return this.#nrRunning;
   }
 
   set nrRunning(count: number) {
+    this.#nrRunning = count;
     this.table.fields.nrRunning.set(this.ptr, count);
   }
 
   get nrSwitches(): number {
-    return this.table.fields.nrSwitches.get(this.ptr);
+    return this.#nrSwitches;
   }
 
   set nrSwitches(count: number) {
+    this.#nrSwitches = count;
     this.table.fields.nrSwitches.set(this.ptr, count);
   }
 

@@ -31,8 +31,16 @@ export const EXIT_STATE = { DEAD: 0x10, ZOMBIE: 0x20 } as const;
 /** include/uapi/linux/sched.h */
 export const SCHED_POLICY = { NORMAL: 0, FIFO: 1, RR: 2, BATCH: 3, IDLE: 5, DEADLINE: 6, EXT: 7 } as const;
 
-/** What its task_struct does not hold as a number is held here; all else lives in guest memory, where programs read it. */
+/**
+ * What its task_struct does not hold as a number is held here; all else lives in guest memory, where programs read it. A few numbers
+ * that no program can write, and that are asked for all the time, are here as well.
+ */
 export class KernelTask implements TypedObject {
+  #cpu = 0;
+  #state = 0;
+  #flags = 0;
+  #onCpu = false;
+  #onRq = false;
   cgroup: KernelCgroup;
   /** First thread of the process; itself for the first. */
   readonly leader: KernelTask;
@@ -101,42 +109,47 @@ export class KernelTask implements TypedObject {
 
   /** task_cpu(). */
   get cpu(): number {
-    return this.table.fields.infoCpu.get(this.ptr);
+    return this.#cpu;
   }
 
   set cpu(cpu: number) {
+    this.#cpu = cpu;
     this.table.fields.infoCpu.set(this.ptr, cpu);
   }
 
   get state(): number {
-    return this.table.fields.state.get(this.ptr);
+    return this.#state;
   }
 
   set state(state: number) {
+    this.#state = state;
     this.table.fields.state.set(this.ptr, state);
   }
 
   get flags(): number {
-    return this.table.fields.flags.get(this.ptr);
+    return this.#flags;
   }
 
   set flags(flags: number) {
+    this.#flags = flags >>> 0;
     this.table.fields.flags.set(this.ptr, flags);
   }
 
   get onCpu(): boolean {
-    return this.table.fields.onCpu.get(this.ptr) !== 0;
+    return this.#onCpu;
   }
 
   set onCpu(on: boolean) {
+    this.#onCpu = on;
     this.table.fields.onCpu.set(this.ptr, on ? 1 : 0);
   }
 
   get onRq(): boolean {
-    return this.table.fields.onRq.get(this.ptr) !== 0;
+    return this.#onRq;
   }
 
   set onRq(on: boolean) {
+    this.#onRq = on;
     this.table.fields.onRq.set(this.ptr, on ? 1 : 0);
   }
 
