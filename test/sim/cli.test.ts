@@ -122,6 +122,16 @@ describe('vmtable sim', () => {
     expect(select.helpers[3].n).toBe(4);
   });
 
+  it.each([
+    ['leakLock', 3, /insn \d+ \(scx\.h:\d+\)/],
+    ['null', 6, /insn \d+ \(scx_faulty\.bpf\.c:\d+\)/],
+  ])('ends with status 1 and the source line for a scheduler that is thrown out: %s', async (_name, fault, place) => {
+    const { status, out } = await sim('samples/scx_faulty.bpf.o', '--set', `fault=${fault}`, '--duration', '100ms');
+    expect(status).toBe(1);
+    expect(out).toMatch(/Scheduler gone: error: runtime error/);
+    expect(out).toMatch(place);
+  });
+
   it('tells a stall from an error, with status 1 for both', async () => {
     const stall = await sim('samples/scx_faulty.bpf.o', '--set', 'fault=1', '--duration', '3s', '--json');
     const error = await sim('samples/scx_faulty.bpf.o', '--set', 'fault=2', '--duration', '1s');

@@ -85,6 +85,8 @@ describe('what stops a program is told with its place', () => {
     expect(report.outcome).toBe('error');
     expect(report.exit).toMatchObject({ kindName: 'ERROR', message: expect.stringMatching(message) });
     expect(report.fault).toMatch(/^member /);
+    expect(report.exit!.reason).toBe('runtime error');
+    expect(report.dump).toContain('runtime error (ops.');
     expect(report.simulatedNs).toBeLessThan(ms(50));
   });
 });
@@ -103,6 +105,17 @@ describe('mistakes of which the kernel says what they are', () => {
   ])('%s', async (name, outcome, message) => {
     const report = await withMistake(name);
     expect([report.outcome, report.exit?.message]).toEqual([outcome, expect.stringMatching(message)]);
+    const { kindName, reason } = report.exit!;
+    if (outcome === 'clean') {
+      expect([kindName, reason]).toEqual(['UNREG_BPF', 'unregistered from BPF']);
+      expect(report.dump ?? '').toBe('');
+      return;
+    }
+    const told = name === 'ENQUEUE_ERROR' ? ['ERROR_BPF', 'scx_bpf_error'] : ['ERROR', 'runtime error'];
+    expect([kindName, reason]).toEqual(told);
+    // The kernel's dump begins with whose it is and who did it, and says why.
+    expect(report.dump).toMatch(/^trace: root\n\S+\[\d+\] triggered exit kind 10\d\d/);
+    expect(report.dump).toContain(`${reason} (${report.exit!.message})`);
   });
 });
 
