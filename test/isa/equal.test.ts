@@ -16,7 +16,8 @@ it(`both engines agree on ${PROGRAMS} programs`, { timeout: 600_000 }, async () 
   // Otherwise nothing much was compared.
   const share = (end: string) => (pair.ends.get(end) ?? 0) / PROGRAMS;
   expect(share('result')).toBeGreaterThan(0.4);
-  expect(share('out_of_fuel')).toBeLessThan(0.05);
+  expect(share('out_of_fuel')).toBeGreaterThan(0.01);
+  expect(share('out_of_fuel')).toBeLessThan(0.2);
   const faults = ['null', 'out_of_window', 'out_of_bounds', 'call_depth', 'host', 'bad_code_pointer'];
   expect(faults.filter((kind) => share(kind) < 0.001)).toEqual([]);
   pair.dispose();
