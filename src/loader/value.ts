@@ -88,6 +88,10 @@ export function decodeValue(btf: BtfView, place: Place, bytes: Uint8Array): BtfV
         const end = text.indexOf(0);
         return new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
       }
+      // BTF says how many there are, and may say anything.
+      const room = bytes.length - place.bitOffset / 8;
+      if (size === 0 ? type.length > 0xffff : type.length * size > room)
+        throw new InputError(`${describeType(btf, place.type)} in ${room} bytes`);
       return Array.from({ length: type.length }, (_, i) =>
         decodeValue(btf, { type: type.type, bitOffset: place.bitOffset + i * size * 8, bitSize: 0 }, bytes),
       );

@@ -40,25 +40,30 @@ export class Variable {
   get(): BtfValue {
     return within(`variable "${this.name}"`, () => {
       const bytes = this.map.readData(this.offset, this.root.size);
-      const elements = this.#grownElements();
-      if (elements === 'text')
-        return new TextDecoder().decode(bytes.subarray(0, (bytes.indexOf(0) + 1 || bytes.length + 1) - 1));
-      return elements
-        ? elements.map((place) => decodeValue(this.btf, place, bytes))
-        : decodeValue(this.btf, this.place, bytes);
+      return this.#isGrown ? this.#allElements(bytes) : decodeValue(this.btf, this.place, bytes);
     });
   }
 
-  /** Of a whole array that has become longer than its type says. */
-  #grownElements(): Place[] | 'text' | undefined {
+  /** The whole of an array that has become longer than its type says. */
+  get #isGrown(): boolean {
     const { btf, place, root } = this;
-    const array = btf.type(btf.resolve(root.type));
-    if (array.kind !== BTF_KIND.ARRAY || place.type !== root.type || root.size === btf.sizeOf(root.type))
-      return undefined;
-    if (isChar(btf, array.type)) return 'text';
+    const declared = btf.sizeOf(root.type);
+    return place.type === root.type && declared > 0 && root.size > declared;
+  }
+
+  #allElements(bytes: Uint8Array): BtfValue {
+    const { btf } = this;
+    const array = btf.type(btf.resolve(this.root.type));
+    if (array.kind !== BTF_KIND.ARRAY) return decodeValue(btf, this.place, bytes);
+    if (isChar(btf, array.type)) {
+      const end = bytes.indexOf(0);
+      return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+    }
     const stride = btf.sizeOf(array.type);
-    const at = (i: number): Place => ({ type: array.type, bitOffset: i * stride * 8, bitSize: 0 });
-    return Array.from({ length: root.size / stride }, (_, i) => at(i));
+    const values: BtfValue[] = [];
+    for (let at = 0; at + stride <= bytes.length; at += stride)
+      values.push(decodeValue(btf, { type: array.type, bitOffset: at * 8, bitSize: 0 }, bytes));
+    return values;
   }
 
   /** Before load the initial value, after load the live one; constants can't be changed after load. */

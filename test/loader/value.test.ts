@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BtfBuilder } from '../../src/btf/builder.js';
 import { InputError } from '../../src/errors.js';
 import { type BtfInput, decodeValue, describeType, encodeValue, locate } from '../../src/loader/value.js';
 import { side } from '../btf/core_types.js';
@@ -237,4 +238,12 @@ describe('type names', () => {
   ])('%s is %s', (path, text) => {
     expect(describeType(btf, locate(btf, root, path).type)).toBe(text);
   });
+});
+
+it('an array of more elements than there are bytes is refused at once', () => {
+  const b = new BtfBuilder();
+  const long = b.int('long', 8);
+  const huge = b.array(long, 1 << 28, long);
+  const place = { type: huge, bitOffset: 0, bitSize: 0 };
+  expect(() => decodeValue(b.parse(), place, new Uint8Array(64))).toThrow('long[268435456] in 64 bytes');
 });
