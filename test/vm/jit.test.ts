@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import type { Vm } from '../../src/vm/vm.js';
+import { ENGINES, record } from '../engines.js';
 import { load, newVm } from './programs.js';
 
 let vm: Vm;
@@ -30,6 +31,17 @@ test('a run that uses up a slice makes its program hot', () => {
   expect(vm.run(prog).r0).toBe(150_000n);
   expect(prog.engine).toBe('jit');
   expect(vm.run(prog).r0).toBe(150_000n);
+});
+
+test('a loop that is emitted several times over pays for what it did, wherever it is left', () => {
+  // Loads behind the window's end read 0: there the interpreter takes over, in the middle of a round.
+  const end = vm.memory.address(vm.memory.windowBytes - 16);
+  const text = `r4 = ${end} ll; r3 = 4; r2 = 30; r0 = 0
+    top: r1 = *(u32 *)(r4 + 0); r0 += r1; r4 += r3; r2 += -1; if r2 != 0 goto top; exit`;
+  const [interp, compiled] = ENGINES.map((engine) => load(vm, text, { engine, checks: 'isolate', faults: 'kernel' }));
+  for (let fuel = 0; fuel < 40; fuel++) {
+    expect(record(vm.run(compiled!, { fuel }))).toBe(record(vm.run(interp!, { fuel })));
+  }
 });
 
 test('where the host takes no code, the program is interpreted and says so', () => {
