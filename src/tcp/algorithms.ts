@@ -3,6 +3,7 @@ import type { Kdata, Kernel } from '../kernel/index.js';
 import { type CaOps, programOps } from './ca_ops.js';
 import { CONG_NON_RESTRICTED, TCP_CLOSE } from './consts.js';
 import { cubic } from './cubic.js';
+import { dctcp } from './dctcp.js';
 import { jhash } from './jhash.js';
 import { reno } from './reno.js';
 import type { TcpSock } from './sock.js';
@@ -22,9 +23,11 @@ export class Algorithms {
   readonly first: CaOps;
 
   constructor(private readonly kernel: Kernel) {
+    const builtIn = (name: string) => kernel.types.tryStruct(name) !== undefined;
     this.#list = [reno(keyOf('reno')), cubic(kernel, keyOf('cubic'))];
-    const builtIn = kernel.profile.behaviours.config.CONFIG_DEFAULT_TCP_CONG?.replaceAll('"', '');
-    this.first = this.find(builtIn ?? 'reno') ?? this.#list[0]!;
+    if (builtIn('dctcp')) this.#list.push(dctcp(kernel, keyOf('dctcp')));
+    const byDefault = kernel.profile.behaviours.config.CONFIG_DEFAULT_TCP_CONG?.replaceAll('"', '');
+    this.first = this.find(byDefault ?? 'reno') ?? this.#list[0]!;
     this.first.flags |= CONG_NON_RESTRICTED;
   }
 

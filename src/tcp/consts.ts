@@ -21,6 +21,10 @@ export const ECN_QUEUE_CWR = 2;
 export const ECN_DEMAND_CWR = 4;
 export const ECN_SEEN = 8;
 
+/** icsk_ack.pending (enum inet_csk_ack_state_t): a delayed ack waits for its timer; an ack is due now. */
+export const ICSK_ACK_TIMER = 2;
+export const ICSK_ACK_NOW = 16;
+
 /** What an ack did (net/ipv4/tcp_input.c); cong_control gets these. */
 export const FLAG = {
   DATA: 0x01,

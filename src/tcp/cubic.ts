@@ -1,6 +1,7 @@
-import type { Field, Kernel, StructType } from '../kernel/index.js';
+import type { Kernel } from '../kernel/index.js';
 import { hzOf } from '../kernel/index.js';
 import type { CaOps } from './ca_ops.js';
+import { CaPriv } from './ca_priv.js';
 import { CA_LOSS } from './consts.js';
 import type { AckSample, ArgObject } from './fields.js';
 import { congAvoidAi, renoUndoCwnd, slowStart } from './reno.js';
@@ -48,33 +49,13 @@ const MEMBERS = [
   'last_ack',
   'curr_rtt',
 ] as const;
-type Member = (typeof MEMBERS)[number];
-
-/** struct bictcp over a socket's private area. */
-class State {
-  readonly #fields: Readonly<Record<Member, Field>>;
-
-  constructor(struct: StructType) {
-    this.#fields = Object.fromEntries(MEMBERS.map((name) => [name, struct.field(name)])) as Record<Member, Field>;
-  }
-
-  get(sk: TcpSock, member: Member): number {
-    return this.#fields[member].get(sk.ptr + sk.tcp.layout.caPriv.offset);
-  }
-
-  set(sk: TcpSock, values: Partial<Record<Member, number>>): void {
-    const ptr = sk.ptr + sk.tcp.layout.caPriv.offset;
-    for (const [member, value] of Object.entries(values)) this.#fields[member as Member].set(ptr, value);
-  }
-}
-
 /** The functions of the module, as the ops of `cubic` and as kfuncs. */
 export class Cubic {
-  readonly #state: State;
+  readonly #state: CaPriv<(typeof MEMBERS)[number]>;
   readonly #hz: number;
 
   constructor(kernel: Kernel) {
-    this.#state = new State(kernel.types.struct('bictcp'));
+    this.#state = new CaPriv(kernel, 'bictcp', MEMBERS);
     this.#hz = hzOf(kernel);
   }
 

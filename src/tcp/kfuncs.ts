@@ -1,15 +1,21 @@
+import { UnsupportedError } from '../errors.js';
 import type { HostCall, HostFn } from '../vm/types.js';
+import type { CaPriv } from './ca_priv.js';
 import { Cubic } from './cubic.js';
+import { Dctcp } from './dctcp.js';
 import { congAvoidAi, renoCongAvoid, renoSsthresh, renoUndoCwnd, slowStart } from './reno.js';
 import type { Tcp } from './tcp.js';
 
 /**
- * Registers the kfuncs of net/ipv4/tcp_cong.c and of the built-in module tcp_cubic. Those of modules (dctcp_*, bbr_*) are in no
- * profile's BTF: an object that names them does not load, as on a kernel without these modules.
+ * Registers the kfuncs of net/ipv4/tcp_cong.c and of tcp_cubic.c, which is built in, and those of tcp_dctcp.c. The latter exist
+ * where a BTF has them, the kernel's or that of a module that was added: elsewhere an object that names them does not load, as
+ * on a kernel without the module.
  */
 export function registerTcpKfuncs(tcp: Tcp): void {
   const { kernel } = tcp;
   const cubic = new Cubic(kernel);
+  const dctcpModule = new Dctcp(kernel);
+  const dctcp = (call: HostCall) => known(call, dctcpModule);
   const sock = (call: HostCall) => tcp.sockOf(call, 0);
   const rtt = kernel.types.struct('ack_sample').field('rtt_us');
   const table: Record<string, HostFn> = {
@@ -27,6 +33,22 @@ export function registerTcpKfuncs(tcp: Tcp): void {
     cubictcp_cwnd_event: (call) => {
       if (call.u32(1) === tcp.consts.txStart) cubic.txStart(sock(call));
     },
+    dctcp_init: (call) => dctcp(call).init(sock(call)),
+    dctcp_update_alpha: (call) => dctcp(call).updateAlpha(sock(call)),
+    dctcp_cwnd_event: (call) => dctcp(call).event(sock(call), call.u32(1)),
+    // Rehashing for load balancing, which is off.
+    dctcp_cwnd_event_tx_start: (call) => void sock(call),
+    dctcp_ssthresh: (call) => call.ret(dctcp(call).ssthresh(sock(call))),
+    dctcp_cwnd_undo: (call) => call.ret(dctcp(call).undoCwnd(sock(call))),
+    dctcp_state: (call) => dctcp(call).setState(sock(call), call.u32(1) & 0xff),
   };
   for (const [name, fn] of Object.entries(table)) kernel.registerKfunc(name, fn);
+}
+
+/** A module's functions; without a BTF that says how its state lies in a socket the program stops. */
+function known<T extends { readonly state: CaPriv<string> }>(call: HostCall, module: T): T {
+  const { state } = module;
+  return state.known
+    ? module
+    : call.fail(new UnsupportedError(`struct ${state.struct}: neither the kernel's BTF nor a module's has it`));
 }

@@ -1,10 +1,7 @@
-import { ECN_DEMAND_CWR, ECN_SEEN } from './consts.js';
+import { ECN_DEMAND_CWR, ECN_SEEN, ICSK_ACK_NOW } from './consts.js';
 import type { AckPacket, DataPacket } from './sender.js';
 import { after, before, distance } from './seq.js';
 import type { TcpSock } from './sock.js';
-
-/** icsk_ack.pending (enum inet_csk_ack_state_t): an ack is due now. */
-const ICSK_ACK_NOW = 16;
 
 /**
  * The receiving side: acks every segment at once (delayed acks are off) and reads everything at once (its window never closes).

@@ -79,3 +79,17 @@ export function attachVtable(
 /** Number of a helper, and type id of a kfunc, as programs name them. */
 export const helper = (kernel: Kernel, name: string) => `call ${kernel.profile.btf.enumerator(`BPF_FUNC_${name}`)}`;
 export const kfunc = (kernel: Kernel, name: string) => `call kfunc(${kernel.profile.btf.find(name, BTF_KIND.FUNC)})`;
+
+/** A program that hands the first `args` arguments of its op to a kfunc, and its result back. */
+export function caller(kernel: Kernel, name: string, args: number, returns = false): string {
+  const rest = Array.from({ length: args - 1 }, (_, i) => `r${i + 2} = *(u64 *)(r6 + ${8 * (i + 1)})`);
+  const lines = [
+    'r6 = r1',
+    ...rest,
+    'r1 = *(u64 *)(r6 + 0)',
+    kfunc(kernel, name),
+    ...(returns ? [] : ['r0 = 0']),
+    'exit',
+  ];
+  return lines.join('\n');
+}

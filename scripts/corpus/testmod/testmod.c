@@ -65,9 +65,14 @@ int bpf_kfunc_multi_st_ops_test_1_assoc(struct st_ops_args *args) { return 0; }
 
 #ifdef TESTMOD_7
 /*
- * Of tcp_bbr and tcp_dctcp, which the tests' kernel has built in and Debian's 7.3 as modules. Declared only: a program that calls one
- * loads, and stops there by name.
+ * Of tcp_bbr and tcp_dctcp, which the tests' kernel has built in and Debian's 7.3 as modules: prototypes, and how the state of a
+ * socket is laid out. The project has dctcp's functions; a program that calls one of bbr's loads, and stops there by name.
  */
+struct dctcp {
+	u32 old_delivered, old_delivered_ce, prior_rcv_nxt, dctcp_alpha, next_seq, ce_state, loss_cwnd;
+	struct tcp_plb_state plb;
+} dctcp_of_socket;
+
 void bbr_init(struct sock *sk) {}
 void bbr_main(struct sock *sk, u32 ack, int flag, const struct rate_sample *rs) {}
 u32 bbr_sndbuf_expand(struct sock *sk) { return 0; }
