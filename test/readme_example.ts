@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Kernel, openObject, sim } from 'vmtable';
 
 const kernel = await Kernel.create({ profile: '7.3', cpus: 4 });
-const machine = new sim.Machine(kernel, { topology: '1n1l2c2t' }); // registers sched_ext, owns CPUs and tasks
+const machine = new sim.Machine(kernel, { topology: '1n2l2c' }); // registers sched_ext, owns CPUs and tasks
 const object = openObject(await readFile('samples/scx_fifo.bpf.o'));
 object.variable('slice_ns').set(5_000_000); // `const volatile` in the source
 object.load(kernel);
