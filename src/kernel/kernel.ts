@@ -8,13 +8,16 @@ import {
 } from '../../assembly/abi.js';
 import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
-import { VmtableError } from '../errors.js';
+import { InputError, VmtableError } from '../errors.js';
 import { BPF_MAP_FLAG } from '../uapi.js';
 import {
   type AccessClass,
+  CHECK_STRENGTHS,
   type CheckStrength,
   DEFAULT_ENGINE,
+  ENGINE_NAMES,
   type EngineName,
+  FAULT_POLICIES,
   type FaultPolicy,
   type GuestMemory,
   type GuestPtr,
@@ -182,8 +185,9 @@ export class Kernel {
     this.fields.register();
   }
 
-  /** Throws InputError for an unknown profile, ErrnoError(ENOMEM) if the host refuses the memory. */
+  /** Throws InputError for an option that is none, ErrnoError(ENOMEM) if the host refuses the memory. */
   static async create(options: KernelOptions = {}): Promise<Kernel> {
+    checkOptions(options);
     const profile = typeof options.profile === 'object' ? options.profile : await loadProfile(options.profile);
     const vm = await Vm.create({
       ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
@@ -544,5 +548,20 @@ export class Kernel {
     this.rcu.busy(() => this.pins.clear());
     for (const fd of this.fds.openFds()) this.close(fd);
     this.vm.dispose();
+  }
+}
+
+/** What the types promise and plain JavaScript may not keep; profile, CPUs and window are checked where they are used. */
+function checkOptions(options: KernelOptions): void {
+  const { seed } = options;
+  if (seed !== undefined && !Number.isFinite(seed)) throw new InputError(`seed ${seed}: not a number`);
+  oneOf('engine', options.engine, ENGINE_NAMES);
+  oneOf('checks', options.checks, CHECK_STRENGTHS);
+  oneOf('faults', options.faults, FAULT_POLICIES);
+}
+
+function oneOf<T extends string>(option: string, value: T | undefined, names: readonly T[]): void {
+  if (value !== undefined && !names.includes(value)) {
+    throw new InputError(`${option} "${value}": not one of ${names.join(', ')}`);
   }
 }

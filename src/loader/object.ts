@@ -32,6 +32,9 @@ export interface OpenOptions {
  * may be changed until `load`. Throws InputError for a malformed object.
  */
 export function openObject(source: Uint8Array | ObjectSpec, options: OpenOptions = {}): BpfObject {
+  if (!(source instanceof Uint8Array) && !Array.isArray(source?.programs)) {
+    throw new InputError('openObject: neither the bytes of an object, a Uint8Array, nor what parseObject made of one');
+  }
   const spec = source instanceof Uint8Array ? parseObject(source, { name: options.name ?? 'object' }) : source;
   return new BpfObject(options.name ? { ...spec, name: options.name } : spec, options);
 }

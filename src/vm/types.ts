@@ -17,9 +17,11 @@ export const DEFAULT_ENGINE: EngineName = 'auto';
 
 /** isolate: one range check an access, the host is safe. object: shadow memory, guest objects are safe from each other. */
 export type CheckStrength = 'isolate' | 'object';
+export const CHECK_STRENGTHS: readonly CheckStrength[] = ['isolate', 'object'];
 
 /** kernel: bad loads that a kernel would satisfy with 0 read 0 and are counted. strict: they stop the program. */
 export type FaultPolicy = 'kernel' | 'strict';
+export const FAULT_POLICIES: readonly FaultPolicy[] = ['kernel', 'strict'];
 
 /** Access classes of guest bytes under object checks. Values from FIRST_OWN_CLASS on belong to subsystems: always
  *  readable, writable only by programs whose `writeClasses` has the class's bit. */

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { assemble } from '../../src/asm/index.js';
 import { BtfBuilder } from '../../src/btf/builder.js';
 import { ERRNO } from '../../src/errno.js';
-import { UnsupportedError, VmtableError } from '../../src/errors.js';
+import { InputError, UnsupportedError, VmtableError } from '../../src/errors.js';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { POLLERR, POLLIN, POLLOUT } from '../../src/kernel/link.js';
 import type { KernelOptions } from '../../src/kernel/types.js';
@@ -20,6 +20,15 @@ afterEach(() => {
 
 const array = (k: Kernel, map_name = '') =>
   k.bpf('MAP_CREATE', { map_type: 2, key_size: 4, value_size: 8, max_entries: 1, map_name });
+
+test.each([
+  [{ engine: 'gpu' }, 'engine "gpu": not one of interp, jit, auto'],
+  [{ checks: 'none' }, 'checks "none": not one of isolate, object'],
+  [{ faults: 'loud' }, 'faults "loud": not one of kernel, strict'],
+  [{ seed: Number.NaN }, 'seed NaN: not a number'],
+])('%j is no option', async (options, text) => {
+  await expect(create(options as unknown as KernelOptions)).rejects.toThrow(new InputError(text));
+});
 
 describe('files', () => {
   test('fds start at 3, the lowest free one is next, and a dup shares its file', async () => {

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Btf } from '../../src/btf/btf.js';
 import { BtfBuilder } from '../../src/btf/builder.js';
 import { BTF_KIND } from '../../src/btf/types.js';
+import { InputError } from '../../src/errors.js';
 import { Kernel } from '../../src/kernel/index.js';
 import type { Kdata } from '../../src/kernel/types.js';
 import { type BpfObject, openObject } from '../../src/loader/index.js';
@@ -39,6 +40,12 @@ function load(name: string, change?: (opened: BpfObject) => void): BpfObject {
 
 const u32s = (...values: number[]) => new Uint8Array(Uint32Array.from(values).buffer);
 const u64 = (value: bigint) => new Uint8Array(BigUint64Array.of(value).buffer);
+
+it.each([null, undefined, 'scx.bpf.o', [1, 2], new ArrayBuffer(4), {}])('%j is no object to open', (source) => {
+  expect(() => openObject(source as Uint8Array)).toThrow(
+    new InputError('openObject: neither the bytes of an object, a Uint8Array, nor what parseObject made of one'),
+  );
+});
 
 describe('programs and maps', () => {
   it('run, and show their maps in terms of C', () => {

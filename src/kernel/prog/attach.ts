@@ -3,6 +3,7 @@ import { ERRNO } from '../../errno.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../../uapi.js';
 import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
+import { answered } from '../struct_ops/answer.js';
 import { unregistered } from '../struct_ops/create.js';
 import { type MemberDesc, type StructOpsDesc, VALUE_PREFIX } from '../struct_ops/desc.js';
 import type { VerifierLog } from './log.js';
@@ -118,7 +119,7 @@ function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, ha
   const unsupported = `attach to unsupported member ${member.name} of struct ${desc.name}`;
   if (!member.model) return log.fail(-ERRNO.ENOTSUPP, unsupported);
   if (desc.def.check_member) {
-    const refused = desc.def.check_member(member.name, prog);
+    const refused = answered(desc.def, 'check_member', desc.def.check_member(member.name, prog));
     if (refused !== 0) return log.fail(refused, unsupported);
   }
   if (!aux.arena && member.model.args.some(({ tag }) => tag === 'arena' || tag === 'arena_nullable')) {

@@ -2,6 +2,7 @@ import { ERRNO } from '../../errno.js';
 import type { Kernel } from '../kernel.js';
 import { BPF_LINK_TYPE_STRUCT_OPS, BpfLink, LinkPrimer, POLLHUP } from '../link.js';
 import type { BpfMap } from '../map/map.js';
+import { answered } from './answer.js';
 import { StructOpsMap } from './map.js';
 
 /** A registration that lives as long as the link (kernel: struct bpf_struct_ops_link). */
@@ -31,7 +32,7 @@ export class StructOpsLink extends BpfLink {
     // reg runs while nobody can see the link; when it fails, unreg is not called.
     let err: number;
     try {
-      err = kernel.structOps.exclusive(() => map.desc.def.reg(map.kdata, link));
+      err = kernel.structOps.exclusive(() => answered(map.desc.def, 'reg', map.desc.def.reg(map.kdata, link)));
     } catch (error) {
       primer.cleanup();
       map.put();
@@ -57,7 +58,7 @@ export class StructOpsLink extends BpfLink {
       if (!old) return -ERRNO.ENOLINK;
       if (expectedOld && old !== expectedOld) return -ERRNO.EPERM;
       if (next.desc !== old.desc) return -ERRNO.EINVAL;
-      const err = update.call(def, next.kdata, old.kdata, this);
+      const err = answered(def, 'update', update.call(def, next.kdata, old.kdata, this));
       if (err !== 0) return err;
       next.inc();
       this.#map = next;

@@ -7,6 +7,7 @@ import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { BpfMap, type MapCreateAttr } from '../map/map.js';
 import type { BpfProg } from '../prog/prog.js';
+import { answered } from './answer.js';
 import { assoc, disassoc } from './assoc.js';
 import { StructOpsCall } from './call.js';
 import type { MemberDesc, StructOpsDesc } from './desc.js';
@@ -163,7 +164,7 @@ export class StructOpsMap extends BpfMap {
         this.kernel.memory.setU64(kdata.ptr + member.offset, BPF_MODULE_OWNER);
         continue;
       }
-      err = def.init_member(member.name, kdata, reader);
+      err = answered(def, 'init_member', def.init_member(member.name, kdata, reader));
       if (err < 0) return { done: false, err };
       if (err > 0) continue;
       if (member.kind === 'data') {
@@ -179,14 +180,14 @@ export class StructOpsMap extends BpfMap {
       view.setBigUint64(member.offset, BigInt(prog.id), true);
     }
     if (def.validate) {
-      err = def.validate(kdata);
+      err = answered(def, 'validate', def.validate(kdata));
       if (err !== 0) return { done: false, err };
     }
     if (this.isLink) {
       this.state = STATE_READY;
       return { done: true, err: 0 };
     }
-    err = def.reg(kdata, null);
+    err = answered(def, 'reg', def.reg(kdata, null));
     if (err !== 0) return { done: false, err };
     this.inc();
     this.state = STATE_INUSE;

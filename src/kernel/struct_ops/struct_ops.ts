@@ -5,6 +5,7 @@ import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
 import { BpfProg } from '../prog/prog.js';
 import type { Kdata, ProgInfo, StructOpsDef } from '../types.js';
+import { answered } from './answer.js';
 import { ASSOC_POISON } from './assoc.js';
 import { describe, RegisterError } from './desc.js';
 import type { StructOpsMap } from './map.js';
@@ -33,7 +34,7 @@ export class StructOps {
     if (btf.structOps.some((desc) => desc.def === def)) fail(ERRNO.EEXIST, 'registered already');
     try {
       const desc = describe(def, btf, this.kernel.profile.behaviours);
-      const err = def.init?.(btf.view) ?? 0;
+      const err = def.init ? answered(def, 'init', def.init(btf.view)) : 0;
       if (err !== 0) fail(ERRNO.EINVAL, `init answered ${err}`);
       btf.structOps.push(desc);
     } catch (error) {
@@ -127,6 +128,7 @@ function checkDef(def: StructOpsDef): void {
   const who = typeof def.name === 'string' ? `struct_ops "${def.name}"` : 'registerStructOps';
   if (missing.length > 0) throw new InputError(`${who}: the definition lacks ${missing.join(', ')}`);
   if (typeof def.name !== 'string') throw new InputError(`${who}: the name is no string`);
+  if (def.btf !== undefined && typeof def.btf?.find !== 'function') throw new InputError(`${who}: btf is no BTF`);
   for (const name of [...CALLBACKS, ...OPTIONAL_CALLBACKS]) {
     if (def[name] !== undefined && typeof def[name] !== 'function')
       throw new InputError(`${who}: ${name} is no function`);

@@ -93,6 +93,13 @@ describe('create', () => {
     expect(t.state(map).refcnt).toBe(2);
   });
 
+  test('there is none when reg forgets its answer', () => {
+    const map = ready('m');
+    Object.assign(t.toy.def, { reg: () => undefined });
+    expect(() => t.link(map)).toThrow('struct_ops "toy_ops": reg answered undefined, which is neither 0 nor -errno');
+    expect([t.kernel.links.values().length, t.state(map).refcnt]).toEqual([0, 0]);
+  });
+
   test("with another attach type the fd is a program's", () => {
     const map = ready('m');
     expect(t.kernel.bpf('LINK_CREATE', { map_fd: map, attach_type: 0 })).toBe(-ERRNO.EINVAL);
@@ -104,6 +111,14 @@ describe('create', () => {
 });
 
 describe('update', () => {
+  test('leaves the old map in the link when update forgets its answer', () => {
+    const [a, b] = [ready('a'), ready('b')];
+    const link = t.link(a);
+    Object.assign(t.toy.def, { update: () => undefined });
+    expect(() => linkUpdate(link, b)).toThrow('update answered undefined');
+    expect([t.state(a).refcnt, t.state(b).refcnt]).toEqual([1, 0]);
+  });
+
   test('moves the link to the new map; the old one stays READY', () => {
     const [a, b] = [ready('a'), ready('b')];
     const link = t.link(a);

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BTF_KIND } from '../../../src/btf/types.js';
 import { ERRNO } from '../../../src/errno.js';
+import { InputError } from '../../../src/errors.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../../src/uapi.js';
 import { TOY_MEMBERS, ToyKernel } from '../toy.js';
 
@@ -296,6 +297,15 @@ describe('update', () => {
       throw new Error('bug');
     };
     expect(() => t.update(fd, { sum: t.prog('sum', RETURN_0) })).toThrow('bug');
+    expect(t.state(fd)).toEqual({ refcnt: 0, state: INIT });
+  });
+
+  test.each(['init_member', 'validate', 'reg'] as const)('is rolled back when %s forgets its answer', (callback) => {
+    const fd = t.map('m', false);
+    Object.assign(t.toy.def, { [callback]: () => undefined });
+    expect(() => t.update(fd, { sum: t.prog('sum', RETURN_0) })).toThrow(
+      new InputError(`struct_ops "toy_ops": ${callback} answered undefined, which is neither 0 nor -errno`),
+    );
     expect(t.state(fd)).toEqual({ refcnt: 0, state: INIT });
   });
 

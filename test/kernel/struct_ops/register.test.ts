@@ -27,6 +27,7 @@ test('what is no definition is one clear error that names what is missing', () =
   const whole = { init_member: () => 0, reg: () => 0, unreg() {} };
   expect(give({ ...whole, name: 5 })).toThrow('registerStructOps: the name is no string');
   expect(give({ ...whole, name: 'x_ops', validate: 1 })).toThrow('struct_ops "x_ops": validate is no function');
+  expect(give({ ...whole, name: 'x_ops', btf: {} })).toThrow('struct_ops "x_ops": btf is no BTF');
   expect(give({ ...whole, name: 'x_ops' })).toThrow('struct_ops "x_ops": no stubs (cfi_stubs): EINVAL');
 });
 
