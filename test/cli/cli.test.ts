@@ -210,6 +210,15 @@ describe('struct_ops', () => {
     // Member programs are associated with their map since 7.0.
     expect(running.association).toBe(version === '7.3' ? 'fifo_ops' : null);
   });
+
+  it('leaves out what the object leaves to its user, unless it is named', async () => {
+    const file = 'test/loader/fixtures/optional.bpf.o';
+    const { status, json } = await run(['struct_ops', file, '--json']);
+    expect(status).toBe(0);
+    expect(json().maps.map((map: { name: string }) => map.name)).toEqual(['usual']);
+    const named = await run(['struct_ops', file, '--map', 'coming']);
+    expect([named.status, named.err]).toEqual([3, expect.stringContaining('Cannot find member no_such_member')]);
+  });
 });
 
 describe('an object that asks for what the kernel lacks', () => {

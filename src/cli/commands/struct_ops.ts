@@ -26,7 +26,9 @@ export const addStructOps: AddCommand = (program, io) => {
     const object = openInput(io, file, options);
     const chosen = inFile(file, () => {
       const maps = object.structOps.filter((map) => options.map === undefined || map.name === options.map);
-      if (maps.length > 0) return maps;
+      // What the object leaves to its user (`?`) is tried if it is named or all there is.
+      const wanted = options.map === undefined ? maps.filter((map) => map.autocreate) : maps;
+      if (maps.length > 0) return wanted.length > 0 ? wanted : maps;
       const names = object.structOps.map((map) => map.name).join(', ') || 'none';
       throw new InputError(`no struct_ops map${options.map ? ` "${options.map}"` : ''} (there are: ${names})`);
     });
