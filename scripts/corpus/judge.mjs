@@ -137,7 +137,7 @@ async function loadAndRun(result, path, options, diagnosis) {
       '--map',
       name,
       '--hooks',
-      SELFTESTS,
+      options.hooks ?? SELFTESTS,
       '--json',
     ]);
     if (status !== 0 || result.ran === undefined) result.ran = failure ?? (status === 0 || outcome(parse(out)));

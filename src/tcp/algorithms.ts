@@ -1,5 +1,6 @@
 import { ERRNO } from '../errno.js';
 import type { Kdata, Kernel } from '../kernel/index.js';
+import { bbr } from './bbr.js';
 import { type CaOps, programOps } from './ca_ops.js';
 import { CONG_NON_RESTRICTED, TCP_CLOSE } from './consts.js';
 import { cubic } from './cubic.js';
@@ -24,7 +25,9 @@ export class Algorithms {
 
   constructor(private readonly kernel: Kernel) {
     const builtIn = (name: string) => kernel.types.tryStruct(name) !== undefined;
-    this.#list = [reno(keyOf('reno')), cubic(kernel, keyOf('cubic'))];
+    this.#list = [reno(keyOf('reno'))];
+    if (builtIn('bbr')) this.#list.push(bbr(kernel, keyOf('bbr')));
+    this.#list.push(cubic(kernel, keyOf('cubic')));
     if (builtIn('dctcp')) this.#list.push(dctcp(kernel, keyOf('dctcp')));
     const byDefault = kernel.profile.behaviours.config.CONFIG_DEFAULT_TCP_CONG?.replaceAll('"', '');
     this.first = this.find(byDefault ?? 'reno') ?? this.#list[0]!;

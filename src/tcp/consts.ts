@@ -66,6 +66,7 @@ export class TcpConsts {
   readonly ackWinUpdate: number;
   readonly ackEce: number;
   readonly pacingNone: number;
+  readonly pacingNeeded: number;
 
   constructor(kernel: Kernel) {
     const value = (name: string): number => {
@@ -83,5 +84,6 @@ export class TcpConsts {
     this.ackWinUpdate = value('CA_ACK_WIN_UPDATE');
     this.ackEce = value('CA_ACK_ECE');
     this.pacingNone = value('SK_PACING_NONE');
+    this.pacingNeeded = value('SK_PACING_NEEDED');
   }
 }

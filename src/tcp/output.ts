@@ -53,7 +53,7 @@ function burstSegs(s: Sender): number {
 /** tcp_pacing_check: true if it is too early; sending goes on by itself. */
 function tooEarly(s: Sender): boolean {
   const { tp, sk } = s;
-  if (tp.sk_pacing_status === sk.tcp.consts.pacingNone || s.nextSend <= s.now) return false;
+  if (tp.sk_pacing_status === sk.tcp.consts.pacingNone || tp.tcp_wstamp_ns <= s.now) return false;
   s.waitForPacing();
   return true;
 }
@@ -61,15 +61,15 @@ function tooEarly(s: Sender): boolean {
 /** When the next packets go, and when pacing lets others follow (tcp_update_skb_after_send). */
 function stampOf(s: Sender, bytes: number): number {
   const { tp, sk } = s;
-  const previous = s.nextSend;
+  const previous = tp.tcp_wstamp_ns;
   const at = Math.max(previous, s.now);
-  s.nextSend = at;
+  tp.tcp_wstamp_ns = at;
   const rate = tp.sk_pacing_rate;
   const paced = tp.sk_pacing_status !== sk.tcp.consts.pacingNone;
   // A rate of all ones stands for none.
   if (paced && rate > 0 && rate < 2 ** 63 && tp.data_segs_out >= UNPACED_SEGS) {
     const length = Math.floor((bytes * 1e9) / rate);
-    s.nextSend = at + length - Math.min(Math.floor(length / 2), at - previous);
+    tp.tcp_wstamp_ns = at + length - Math.min(Math.floor(length / 2), at - previous);
   }
   return at;
 }

@@ -1,3 +1,4 @@
+import { runningBest } from './minmax.js';
 import { after, u32 } from './seq.js';
 import type { TcpSock } from './sock.js';
 
@@ -39,36 +40,11 @@ function estimate(sk: TcpSock, sampleUs: number): void {
   tp.srtt_us = Math.max(smoothed + error, 1);
 }
 
-/**
- * minmax_running_min: the least of the last five minutes. Three samples, each the least since the one before it, of which the
- * first leaves when it is too old.
- */
+/** The least of the last five minutes. */
 function updateMinRtt(sk: TcpSock, rttUs: number): void {
-  const window = MIN_RTT_WINDOW_S * sk.tcp.hz;
-  const now = sk.jiffies;
   const fields = sk.tcp.layout.rttMin;
   const samples = fields.map(({ t, v }) => ({ t: t.get(sk.ptr), v: v.get(sk.ptr) }));
-  const latest = { t: now, v: rttUs };
-  const age = (i: number) => u32(now - samples[i]!.t);
-  if (rttUs <= samples[0]!.v || age(2) > window) {
-    samples.fill(latest);
-  } else {
-    if (rttUs <= samples[1]!.v) samples.fill(latest, 1);
-    else if (rttUs <= samples[2]!.v) samples.fill(latest, 2);
-    if (age(0) > window) {
-      samples.splice(0, 1);
-      samples.push(latest);
-      if (age(0) > window) {
-        samples.splice(0, 1);
-        samples.push(latest);
-      }
-    } else if (samples[1]!.t === samples[0]!.t && age(0) > window / 4) {
-      // A quarter of the window without a second sample.
-      samples.fill(latest, 1);
-    } else if (samples[2]!.t === samples[1]!.t && age(0) > window / 2) {
-      samples.fill(latest, 2);
-    }
-  }
+  runningBest(samples, MIN_RTT_WINDOW_S * sk.tcp.hz, { t: sk.jiffies, v: rttUs }, Math.min);
   for (const [i, { t, v }] of samples.entries()) {
     fields[i]!.t.set(sk.ptr, t);
     fields[i]!.v.set(sk.ptr, v);

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import { Kernel, type KernelOptions, ProgramFault, type StructOpsCallable } from '../kernel/index.js';
-import { type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
+import { type BpfObject, type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
 import { OPS } from './ca_ops.js';
 import { type CurvePoint, type FlowOptions, TcpFlow } from './flow.js';
 import { addTcp } from './tcp.js';
@@ -13,6 +13,13 @@ export interface TcpRunOptions extends FlowOptions {
   map?: string;
   /** Values of global variables, set before load. */
   set?: Readonly<Record<string, BtfInput>>;
+  /**
+   * What the object's user space does: once the object is open (`set` comes later), once it is loaded, and before the algorithm is
+   * attached. May return a promise.
+   */
+  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
+  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
+  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
   /** Simulated time; default 10 s. */
   durationNs?: number;
 }
@@ -65,22 +72,25 @@ const HEADER_BYTES = 66;
 export async function runTcp(bytes: Uint8Array, options: TcpRunOptions = {}): Promise<TcpRunResult> {
   const kernel = await Kernel.create(options.kernel);
   try {
-    return run(kernel, bytes, options);
+    return await run(kernel, bytes, options);
   } finally {
     kernel.dispose();
   }
 }
 
-function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): TcpRunResult {
+async function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): Promise<TcpRunResult> {
   const began = performance.now();
   const tcp = addTcp(kernel);
   const name = options.name ?? 'object';
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
   const map = algorithmMap(object.structOps, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
+  await options.beforeLoad?.(object, kernel);
   for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
   object.load(kernel);
+  await options.afterLoad?.(object, kernel);
   kernel.statsHolders++;
+  await options.beforeAttach?.(object, kernel);
   const link = map.attach();
   const algorithm = String(map.get('name'));
   const ca = tcp.algorithms.find(algorithm);

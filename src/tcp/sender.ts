@@ -58,8 +58,6 @@ export class Sender {
   frto = false;
   /** Timestamp echo of the latest ack, milliseconds. */
   stampEcho = 0;
-  /** When pacing lets the next packet go, nanoseconds (tcp_wstamp_ns). */
-  nextSend = 0;
   #pacing: ClockEvent | undefined;
   #timer: ClockEvent | undefined;
   /** What the retransmission timer is for. */
@@ -118,7 +116,7 @@ export class Sender {
   /** Comes back when pacing lets the next packet go. */
   waitForPacing(): void {
     this.#pacing?.cancel();
-    this.#pacing = this.sk.tcp.kernel.clock.schedule(this.nextSend, () => this.hooks.pacingOver(this));
+    this.#pacing = this.sk.tcp.kernel.clock.schedule(this.tp.tcp_wstamp_ns, () => this.hooks.pacingOver(this));
   }
 
   arm(pending: 'retransmit' | 'reorder', ns: number): void {

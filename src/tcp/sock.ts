@@ -22,6 +22,8 @@ const SNDBUF = 16 * 1024;
 export const REORDERING = 3;
 const PACING_SHIFT = 10;
 const GSO_MAX_SIZE = 65_536;
+/** TCP_MSS_DEFAULT */
+const MSS_DEFAULT = 536;
 const TIMEOUT_INIT_S = 1;
 
 /** One side of a connection: its tcp_sock in guest memory, and what the kernel keeps of it elsewhere. */
@@ -56,6 +58,7 @@ export class TcpSock {
     tp.rate_app_limited = 1;
     tp.snd_ssthresh = TCP_INFINITE_SSTHRESH;
     tp.snd_cwnd_clamp = u32(-1);
+    tp.mss_cache = MSS_DEFAULT;
     tp.reordering = REORDERING;
     tp.sk_sndbuf = SNDBUF;
     tp.sk_pacing_shift = PACING_SHIFT;
@@ -80,9 +83,11 @@ export class TcpSock {
     return u32(jiffies64(this.tcp.kernel));
   }
 
-  /** Microseconds, brought up to date when something is sent or received (tcp_mstamp_refresh). */
+  /** Nanoseconds and microseconds, brought up to date when something is sent or received (tcp_mstamp_refresh). */
   refreshClock(): void {
-    this.tp.tcp_mstamp = Math.floor(this.tcp.kernel.clock.now / 1000);
+    const { now } = this.tcp.kernel.clock;
+    this.tp.tcp_clock_cache = now;
+    this.tp.tcp_mstamp = Math.floor(now / 1000);
   }
 
   /** tcp_packets_in_flight */

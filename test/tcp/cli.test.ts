@@ -28,6 +28,16 @@ describe('vmtable tcp', () => {
     expect({ ...a, host: 0 }).toEqual({ ...b, host: 0 });
   });
 
+  it('lets a hook file do what user space does', async () => {
+    const calls: string[] = [];
+    const hook = (name: string) => (object: { name: string }) => calls.push(`${name} ${object.name}`);
+    const module = { beforeLoad: hook('beforeLoad'), afterLoad: hook('afterLoad'), beforeAttach: hook('beforeAttach') };
+    const options = { width: 80, importModule: async () => module };
+    const { status } = await runCli(['tcp', AIMD, '--seconds', '1', '--hooks', 'hooks.mjs'], options);
+    expect(status).toBe(0);
+    expect(calls).toEqual(['beforeLoad tcp_aimd', 'afterLoad tcp_aimd', 'beforeAttach tcp_aimd']);
+  });
+
   it.each([
     [['--rate', 'fast'], '--rate wants a number, not "fast"'],
     [['--queue', '1.5'], '--queue wants a number, not "1.5"'],

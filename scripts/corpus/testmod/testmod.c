@@ -66,12 +66,27 @@ int bpf_kfunc_multi_st_ops_test_1_assoc(struct st_ops_args *args) { return 0; }
 #ifdef TESTMOD_7
 /*
  * Of tcp_bbr and tcp_dctcp, which the tests' kernel has built in and Debian's 7.3 as modules: prototypes, and how the state of a
- * socket is laid out. The project has dctcp's functions; a program that calls one of bbr's loads, and stops there by name.
+ * socket is laid out. What they do is in src/tcp.
  */
 struct dctcp {
 	u32 old_delivered, old_delivered_ce, prior_rcv_nxt, dctcp_alpha, next_seq, ce_state, loss_cwnd;
 	struct tcp_plb_state plb;
 } dctcp_of_socket;
+
+struct bbr {
+	u32 min_rtt_us, min_rtt_stamp, probe_rtt_done_stamp;
+	struct minmax bw;
+	u32 rtt_cnt, next_rtt_delivered;
+	u64 cycle_mstamp;
+	u32 mode : 3, prev_ca_state : 3, packet_conservation : 1, round_start : 1, idle_restart : 1, probe_rtt_round_done : 1;
+	u32 unused : 13, lt_is_sampling : 1, lt_rtt_cnt : 7, lt_use_bw : 1;
+	u32 lt_bw, lt_last_delivered, lt_last_stamp, lt_last_lost;
+	u32 pacing_gain : 10, cwnd_gain : 10, full_bw_reached : 1, full_bw_cnt : 2, cycle_idx : 3, has_seen_rtt : 1, unused_b : 5;
+	u32 prior_cwnd, full_bw;
+	u64 ack_epoch_mstamp;
+	u16 extra_acked[2];
+	u32 ack_epoch_acked : 20, extra_acked_win_rtts : 5, extra_acked_win_idx : 1, unused_c : 6;
+} bbr_of_socket;
 
 void bbr_init(struct sock *sk) {}
 void bbr_main(struct sock *sk, u32 ack, int flag, const struct rate_sample *rs) {}

@@ -1,6 +1,7 @@
 import { InputError } from '../../errors.js';
 import { formatTcp, runTcp, type TcpRunOptions } from '../../tcp/index.js';
 import { type AddCommand, inFileAsync, json } from '../command.js';
+import { importHooks } from '../hooks.js';
 import { kernelOptions, type LoadOptions, settings, withLoadOptions } from '../kernel_input.js';
 import { chooseObject } from '../object_input.js';
 
@@ -43,6 +44,7 @@ export const addTcpCommand: AddCommand = (program, io, exit) => {
     const result = await inFileAsync(file, async () =>
       runTcp(bytes, {
         ...runOptions,
+        ...(options.hooks !== undefined && (await importHooks(io, options.hooks))),
         name: file.slice(file.lastIndexOf('/') + 1),
         kernel: await kernelOptions(io, options),
         set: Object.fromEntries(settings(options)),
