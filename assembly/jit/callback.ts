@@ -15,13 +15,16 @@ import { Wasm } from './wasm';
 
 /** Functions that callx compares a code pointer with at most. */
 const MAX_TARGETS: u32 = 16;
+/** Slots that are looked at for what a register holds. */
+const MAX_BACK: u32 = 256;
 const MAX_LOOPS: u32 = 8388608; // kernel: BPF_MAX_LOOPS
 
 export class Callback {
   /** Function whose code pointer a register holds at a slot, as far as the block tells; or NONE. */
   private static target(at: u32, register: u32): u32 {
     let r = register;
-    for (let i = at; load<u32>(Cfg.blockAt + i * 4) == NONE; ) {
+    const last = at > MAX_BACK ? at - MAX_BACK : 0;
+    for (let i = at; i != last && load<u32>(Cfg.blockAt + i * 4) == NONE; ) {
       const slot = Cfg.slot(--i);
       Cfg.effectsOf(slot);
       if (!((Effects.writes >> r) & 1)) continue;
@@ -35,6 +38,12 @@ export class Callback {
       return first ? Cfg.functionOf(Cfg.index(first)) : NONE;
     }
     return NONE;
+  }
+
+  /** Is an argument of the call at a slot a code pointer, as far as the block tells? */
+  static isGiven(at: u32): bool {
+    for (let r: u32 = 1; r <= 5; r++) if (Callback.target(at, r) != NONE) return true;
+    return false;
   }
 
   /** The code pointer of a function. */

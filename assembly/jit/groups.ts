@@ -10,7 +10,7 @@ import { Cfg, NONE } from './cfg';
 import { Constants } from './constants';
 import { Effects } from './effects';
 import { Emit } from './emit';
-import { MEMORY, Values } from './values';
+import { Values } from './values';
 
 /** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
 const ISOLATE_SPAN: i32 = 32768;
@@ -159,7 +159,7 @@ export class Groups {
     const end = start + (Accessed.width & 15);
     const reach = min(base, start);
     const at = Groups.access(Groups.count);
-    const family = Groups.familyOf(Values.root(Accessed.base), Emit.object ? Values.root(MEMORY) : 0);
+    const family = Groups.familyOf(Values.root(Accessed.base), Emit.object ? Values.memory() : 0);
     let group = load<u32>(family, Y_GROUP);
     if (!group || !Groups.fits(group, b, start, end, reach)) {
       group = Groups.groups + Groups.groupCount++ * GROUP_BYTES;

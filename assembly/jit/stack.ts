@@ -1,13 +1,14 @@
 // Parts of the stack frame that are locals: aligned units of 8 bytes that the function accesses by r10 alone, always the same
 // bytes of them, that no pointer reaches, and that nobody reads before they are written. Memory gets them when the function
 // is left. What pointers reach: those that the function keeps to itself, the bytes that it accesses by them; those that it
-// hands to a helper or kfunc, everything from there upwards; all others, the whole frame.
+// hands to a helper or kfunc that takes no callback, everything from there upwards; all others, the whole frame.
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
 import { heapAlloc, heapFree } from '../alloc';
 import * as isa from '../isa';
 import * as ops from '../ops';
+import { Callback } from './callback';
 import { Cfg, NONE } from './cfg';
 import { callsBack, Effects } from './effects';
 import { FRAME_ROOT, Values } from './values';
@@ -71,7 +72,7 @@ export class Stack {
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
         const slot = Cfg.slot(s);
         if (Stack.isFrame(load<u8>(slot, abi.SLOT_BASE))) accesses++;
-        Stack.look(slot);
+        Stack.look(s, slot);
         Values.step(slot);
       }
       Stack.joins(Cfg.fall(b));
@@ -117,7 +118,7 @@ export class Stack {
     }
   }
 
-  private static look(slot: u32): void {
+  private static look(i: u32, slot: u32): void {
     const op: u32 = load<u8>(slot, abi.SLOT_BASE);
     const d = Effects.dst(slot);
     const s = Effects.src(slot);
@@ -131,7 +132,11 @@ export class Stack {
       Stack.touch(slot, d);
       if (op <= <u32>ops.H_STX_DW) Stack.escapesIf(s);
     } else if ((op == ops.H_CALL_CORE && !callsBack(load<u32>(slot, abi.SLOT_OFF))) || op == ops.H_CALL_HOST) {
-      for (let r: u32 = 1; r <= 5; r++) if (Stack.isPointer(r)) Stack.reached = min(Stack.reached, Values.distance(r));
+      // A callback may go below what it is given.
+      const all = op == ops.H_CALL_HOST && Callback.isGiven(i);
+      for (let r: u32 = 1; r <= 5; r++) {
+        if (Stack.isPointer(r)) Stack.reached = all ? -(<i32>isa.STACK_BYTES) : min(Stack.reached, Values.distance(r));
+      }
     } else {
       Cfg.effectsOf(slot);
       if (Effects.frame) Stack.escapes();

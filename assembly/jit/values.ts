@@ -21,7 +21,7 @@ const SUM: u32 = 0x40000000;
 /** Roots of blocks: this, and place of the block and register below it. */
 const JOINED: u32 = 0x80000000;
 
-/** Beside the registers: what a call may have changed about which memory can be accessed. */
+/** Beside the registers, in the place of r10: what a call may have changed about which memory can be accessed. */
 export const MEMORY: u32 = 10;
 const COUNT: u32 = 11;
 
@@ -33,8 +33,8 @@ const ENTRY_BYTES: u32 = E_JOINED + 12;
 
 /** Passes after which every block with more than one way to it joins everything. */
 const MAX_PASSES: u32 = 8;
-/** Distances stay below this. */
-const FAR: i64 = 1 << 30;
+/** Distances stay below this: with the offsets of accesses, the difference of any two is an i32. */
+const FAR: i64 = 1 << 29;
 
 /** What is held here. */
 const NOW: usize = memory.data(88);
@@ -51,6 +51,10 @@ export class Values {
   }
   static distance(r: u32): i32 {
     return r == isa.REG_FP ? 0 : load<i32>(NOW + r * 8, 4);
+  }
+  /** Root of MEMORY. */
+  static memory(): u32 {
+    return load<u32>(NOW + MEMORY * 8);
   }
   private static set(r: u32, root: u32, distance: i32): void {
     store<u32>(NOW + r * 8, root);

@@ -146,8 +146,13 @@ export class ProgramBench {
     const prog = this.load(typeof program === 'string' ? assemble(program) : program, options.faults ?? 'strict');
     this.current = prog;
     try {
+      // Runs that count insns are interpreted.
       const image = new CoreImage(vm, this.top, options.keepWindow);
-      const result = vm.run(prog, { args: options.args ?? [], fuel: options.fuel ?? FUEL, countInsns: true });
+      const result = vm.run(prog, {
+        args: options.args ?? [],
+        fuel: options.fuel ?? FUEL,
+        countInsns: this.engine === 'interp',
+      });
       const changed = image.difference();
       if (changed) throw new Error(changed);
       const { fault } = result;
