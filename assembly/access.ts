@@ -67,7 +67,8 @@ function loadVerdict(slot: usize, t: u64, width: u32): u32 {
   return ZEROED;
 }
 
-function loadWidth(base: u32): u32 {
+/** Bytes that a load or store accesses. */
+export function accessWidth(base: u32): u32 {
   switch (base) {
     case ops.H_LDX_B:
     case ops.H_LDX_SB:
@@ -89,7 +90,8 @@ function loadWidth(base: u32): u32 {
   }
 }
 
-function loadValue(base: u32, t: u32): u64 {
+/** What a load reads at a window offset. */
+export function loadValue(base: u32, t: u32): u64 {
   switch (base) {
     case ops.H_LDX_B:
       return load<u8>(t, abi.WINDOW_BASE);
@@ -111,7 +113,7 @@ function loadValue(base: u32, t: u32): u64 {
 /** Carries out the load or store of the slot alone, with every check. FAULT_NONE: done, go on behind it. */
 export function accessSlow(slot: usize): u32 {
   const base: u32 = load<u8>(slot, abi.SLOT_BASE);
-  const width = loadWidth(base);
+  const width = accessWidth(base);
   const dst = load<u8>(slot, abi.SLOT_DST);
   const src = load<u8>(slot, abi.SLOT_SRC);
   const distance = load<u64>(slot, abi.SLOT_IMM);

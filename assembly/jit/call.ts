@@ -57,9 +57,7 @@ export class Call {
 
   private static call(i: u32, slot: u32): void {
     Call.frame();
-    Wasm.if_();
-    Emit.leave(i);
-    Wasm.end();
+    Emit.leaveIf(i);
     Call.subprogram(i, Cfg.functionOf(Cfg.target(slot)));
     Call.clobber(i);
   }
@@ -158,9 +156,7 @@ export class Call {
   /** No function of the core is called while a lock is held: the interpreter says so. */
   static unlocked(i: u32): void {
     Wasm.fixed(abi.CUR_LOCKS);
-    Wasm.if_();
-    Emit.leave(i);
-    Wasm.end();
+    Emit.leaveIf(i);
   }
 
   /** As a host function. */

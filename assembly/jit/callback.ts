@@ -57,9 +57,7 @@ export class Callback {
   static register(i: u32, slot: u32): void {
     const r = Effects.dst(slot);
     Call.frame();
-    Wasm.if_();
-    Emit.leave(i);
-    Wasm.end();
+    Emit.leaveIf(i);
     const done = Wasm.block();
     let count: u32 = 0;
     for (let f: u32 = 1; f < Cfg.functionCount && count < MAX_TARGETS; f++) {
@@ -200,9 +198,7 @@ export class Callback {
     Wasm.op(w.I32_OR);
     Call.frame();
     Wasm.op(w.I32_OR);
-    Wasm.if_();
-    Emit.leave(i);
-    Wasm.end();
+    Emit.leaveIf(i);
   }
 
   private static count(r: u32): void {

@@ -141,9 +141,7 @@ export class Checks {
     if (Emit.object || index) Wasm.tee(Emit.address);
     Wasm.i64(Emit.window - span);
     Wasm.op(w.I64_GT_U);
-    Wasm.if_();
-    Emit.leave(i);
-    Wasm.end();
+    Emit.leaveIf(i);
     if (index) {
       Wasm.get(Emit.address);
       Wasm.op(w.I32_WRAP);
@@ -256,7 +254,7 @@ export class Checks {
       const at = Groups.access(Checks.at);
       const group = load<u32>(at, A_GROUP);
       const family = load<u32>(group, G_FAMILY);
-      if (Emit.object && (load<u32>(family, Y_MEMORY) != Values.memory() || load<u32>(group, G_FIRST) != Checks.at))
+      if (Emit.object && (load<u32>(family, Y_MEMORY) != Values.root(MEMORY) || load<u32>(group, G_FIRST) != Checks.at))
         continue;
       const root = load<u32>(family, Y_ROOT);
       if (root == FRAME_ROOT || root == WINDOW_ROOT) continue;

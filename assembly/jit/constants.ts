@@ -3,10 +3,9 @@
 // depends on them is known when the engine compiles. Under isolate checks a program could write there, and nothing is known.
 
 import * as abi from '../abi';
-import { GUEST_BASE } from '../access';
+import { accessWidth, GUEST_BASE, loadValue } from '../access';
 import { F_RDONLY_PROG, TYPE_ARRAY } from '../map/const';
 import { recordIn, slotCountUsed } from '../map/record';
-import * as ops from '../ops';
 import { Effects } from './effects';
 import { Values, WINDOW_ROOT } from './values';
 
@@ -38,7 +37,7 @@ export class Constants {
     const base = Effects.src(slot);
     if (!Constants.count || Values.root(base) != WINDOW_ROOT) return false;
     const offset = <i64>Values.distance(base) + load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE;
-    const width = <i64>(1 << Constants.size(op));
+    const width = <i64>accessWidth(op);
     for (let i: u32 = 0; i < Constants.count; i++) {
       const range = RANGES + i * 8;
       const distance = offset - load<u32>(range);
@@ -49,28 +48,8 @@ export class Constants {
     return false;
   }
 
-  private static size(op: u32): u32 {
-    return op - (op >= <u32>ops.H_LDX_SB ? ops.H_LDX_SB : ops.H_LDX_B);
-  }
-
   /** What it reads. */
   static value(op: u32): u64 {
-    const at = Constants.at;
-    switch (op) {
-      case ops.H_LDX_B:
-        return load<u8>(at, abi.WINDOW_BASE);
-      case ops.H_LDX_H:
-        return load<u16>(at, abi.WINDOW_BASE);
-      case ops.H_LDX_W:
-        return load<u32>(at, abi.WINDOW_BASE);
-      case ops.H_LDX_DW:
-        return load<u64>(at, abi.WINDOW_BASE);
-      case ops.H_LDX_SB:
-        return <u64>(<i64>load<i8>(at, abi.WINDOW_BASE));
-      case ops.H_LDX_SH:
-        return <u64>(<i64>load<i16>(at, abi.WINDOW_BASE));
-      default:
-        return <u64>(<i64>load<i32>(at, abi.WINDOW_BASE));
-    }
+    return loadValue(op, Constants.at);
   }
 }

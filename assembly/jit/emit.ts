@@ -118,9 +118,7 @@ export class Emit {
     Wasm.get(Emit.FUEL);
     Wasm.i32(0);
     Wasm.op(w.I32_LT_S);
-    Wasm.if_();
-    Emit.leave(Cfg.firstSlot(f));
-    Wasm.end();
+    Emit.leaveIf(Cfg.firstSlot(f));
     return true;
   }
 
@@ -183,8 +181,7 @@ export class Emit {
     Wasm.get(Emit.FRAME);
     Wasm.i32(1);
     Wasm.op(w.I32_SHR_U);
-    Wasm.i32(0);
-    Wasm.access(w.I32_LOAD, abi.FRAME_BIAS);
+    Wasm.fixed(abi.FRAME_BIAS);
     Wasm.op(w.I32_ADD);
   }
 
@@ -219,6 +216,13 @@ export class Emit {
   /** Leaves for the interpreter at a slot (index). Registers that nobody reads any more are 0 then. */
   static leave(slot: u32): void {
     Emit.leaveFor(slot, Emit.owed);
+  }
+
+  /** Leaves if what is on the stack is not 0. */
+  static leaveIf(slot: u32): void {
+    Wasm.if_();
+    Emit.leave(slot);
+    Wasm.end();
   }
 
   /** As leave, where this much fuel is to be paid. */

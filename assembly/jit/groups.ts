@@ -2,7 +2,7 @@
 // that is checked stays good; under object checks those of one block between two calls, which are all carried out if the first is.
 
 import * as abi from '../abi';
-import { GUEST_BASE } from '../access';
+import { accessWidth, GUEST_BASE } from '../access';
 import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
 import * as isa from '../isa';
 import * as ops from '../ops';
@@ -10,7 +10,7 @@ import { Cfg, NONE } from './cfg';
 import { Constants } from './constants';
 import { Effects } from './effects';
 import { Emit } from './emit';
-import { Values } from './values';
+import { MEMORY, Values } from './values';
 
 /** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
 const ISOLATE_SPAN: i32 = 32768;
@@ -60,9 +60,9 @@ export class Accessed {
     Accessed.offset = <i32>(load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE);
     if (op <= <u32>ops.H_LDX_SW) {
       Accessed.base = Effects.src(slot);
-      Accessed.width = 1 << (op - (op >= <u32>ops.H_LDX_SB ? ops.H_LDX_SB : ops.H_LDX_B));
+      Accessed.width = accessWidth(op);
     } else if (op <= <u32>ops.H_ST_DW) {
-      Accessed.width = (1 << (op - (op >= <u32>ops.H_ST_B ? ops.H_ST_B : ops.H_STX_B))) | abi.FAULT_WRITE_BIT;
+      Accessed.width = accessWidth(op) | abi.FAULT_WRITE_BIT;
     } else {
       const what = load<u32>(slot, abi.SLOT_OFF);
       Accessed.width = 1 << (what >> 16);
@@ -159,7 +159,7 @@ export class Groups {
     const end = start + (Accessed.width & 15);
     const reach = min(base, start);
     const at = Groups.access(Groups.count);
-    const family = Groups.familyOf(Values.root(Accessed.base), Emit.object ? Values.memory() : 0);
+    const family = Groups.familyOf(Values.root(Accessed.base), Emit.object ? Values.root(MEMORY) : 0);
     let group = load<u32>(family, Y_GROUP);
     if (!group || !Groups.fits(group, b, start, end, reach)) {
       group = Groups.groups + Groups.groupCount++ * GROUP_BYTES;

@@ -38,7 +38,7 @@ export class Invoke {
   }
 
   static prepare(): void {
-    Invoke.ctx = Invoke.SLOTS + Invoke.slots() * 2;
+    Invoke.ctx = Invoke.parameters();
     Invoke.first = Invoke.ctx + 1;
     Invoke.calls = false;
   }

@@ -32,9 +32,7 @@ export class Lookup {
     Wasm.i32(map);
     Wasm.op(w.I32_NE);
     Wasm.op(w.I32_OR);
-    Wasm.if_();
-    Emit.leave(i);
-    Wasm.end();
+    Emit.leaveIf(i);
     if (array) Lookup.array(map, key, type == TYPE_PERCPU_ARRAY);
     else Lookup.hash(map, key);
     Call.clobber(i);

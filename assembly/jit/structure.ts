@@ -183,9 +183,7 @@ export class Structure {
     Wasm.get(Emit.FUEL);
     Wasm.i32(fuel);
     Wasm.op(I32_LT_S);
-    Wasm.if_();
-    Emit.leave(Cfg.first(b));
-    Wasm.end();
+    Emit.leaveIf(Cfg.first(b));
   }
 
   // ---- Irreducible functions ---------------------------------------------------------------------------------------------

@@ -79,10 +79,6 @@ function takeEntries(base: u32): bool {
   return true;
 }
 
-function bits(mask: u32): u32 {
-  return popcnt(mask);
-}
-
 function emit(f: u32): bool {
   const done =
     Cfg.analyse(f) && Unroll.apply() && Values.analyse() && Groups.plan() && Emit.begin(f) && Structure.emit();
@@ -130,7 +126,7 @@ function build(): bool {
   Out.closeSize(size);
 
   size = Module.functions(functions + entries + 1);
-  for (let f: u32 = 0; f < functions; f++) Out.unsigned(TYPE_FUNCTION + bits(Cfg.params(f)));
+  for (let f: u32 = 0; f < functions; f++) Out.unsigned(TYPE_FUNCTION + popcnt(Cfg.params(f)));
   for (let e: u32 = 0; e < entries; e++) Out.unsigned(TYPE_ENTRY);
   Out.unsigned(TYPE_INVOKE);
   Out.closeSize(size);

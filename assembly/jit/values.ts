@@ -21,9 +21,9 @@ const SUM: u32 = 0x40000000;
 /** Roots of blocks: this, and place of the block and register below it. */
 const JOINED: u32 = 0x80000000;
 
-/** Beside the registers, in the place of r10: what a call may have changed about which memory can be accessed. */
-export const MEMORY: u32 = 10;
-const COUNT: u32 = 11;
+/** Beside the registers: what a call may have changed about which memory can be accessed. */
+export const MEMORY: u32 = 11;
+const COUNT: u32 = 12;
 
 // Of a block of the function: what is held at its start (root, distance), and
 const E_JOINED: u32 = COUNT * 8; // of these: joined here
@@ -37,7 +37,7 @@ const MAX_PASSES: u32 = 8;
 const FAR: i64 = 1 << 29;
 
 /** What is held here. */
-const NOW: usize = memory.data(88);
+const NOW: usize = memory.data(96);
 
 export class Values {
   private static entries: u32 = 0;
@@ -51,10 +51,6 @@ export class Values {
   }
   static distance(r: u32): i32 {
     return r == isa.REG_FP ? 0 : load<i32>(NOW + r * 8, 4);
-  }
-  /** Root of MEMORY. */
-  static memory(): u32 {
-    return load<u32>(NOW + MEMORY * 8);
   }
   private static set(r: u32, root: u32, distance: i32): void {
     store<u32>(NOW + r * 8, root);
