@@ -58,6 +58,16 @@ function item(bytes: Uint8Array | undefined, i: number, size: number): Uint8Arra
   return bytes !== undefined && end <= bytes.length ? bytes.subarray(i * size, end) : undefined;
 }
 
+/** Writes an element as item i of the caller's arrays; false where one of them ends. */
+function put(map: BpfMap, attr: BatchAttr, i: number, key: Uint8Array, value: Uint8Array): boolean {
+  const keyOut = item(attr.keys, i, map.keySize);
+  const valueOut = item(attr.values, i, value.length);
+  if (!keyOut || !valueOut) return false;
+  keyOut.set(key);
+  valueOut.set(value);
+  return true;
+}
+
 function genericDelete(map: BpfMap, attr: BatchAttr): number {
   const refused = lockFlags(map, attr.elem_flags ?? 0);
   if (refused < 0) return refused;
@@ -113,11 +123,7 @@ function genericLookup(map: BpfMap, attr: BatchAttr): number {
     previous = key;
     if (result === -ERRNO.ENOENT) continue;
     if (result < 0) return result;
-    const keyOut = item(attr.keys, done, map.keySize);
-    const valueOut = item(attr.values, done, size);
-    if (!keyOut || !valueOut) return -ERRNO.EFAULT;
-    keyOut.set(key);
-    valueOut.set(value);
+    if (!put(map, attr, done, key, value)) return -ERRNO.EFAULT;
     done++;
   }
   attr.count = done;
@@ -141,7 +147,6 @@ function hashLookup(map: HashMap, attr: BatchAttr, remove: boolean): number {
   if (!position) return -ERRNO.EFAULT;
   let bucket = new DataView(position.buffer, position.byteOffset).getUint32(0, true);
   if (bucket >= map.buckets) return -ERRNO.ENOENT;
-  const size = map.userValueSize;
   let done = 0;
   let result = 0;
   for (; bucket < map.buckets; bucket++) {
@@ -153,11 +158,7 @@ function hashLookup(map: HashMap, attr: BatchAttr, remove: boolean): number {
     // The kernel deletes first and copies afterwards.
     if (remove) for (const { key } of elements) map.deleteElem(key);
     for (const { key, value } of elements) {
-      const keyOut = item(attr.keys, done, map.keySize);
-      const valueOut = item(attr.values, done, size);
-      if (!keyOut || !valueOut) return -ERRNO.EFAULT;
-      keyOut.set(key);
-      valueOut.set(value);
+      if (!put(map, attr, done, key, value)) return -ERRNO.EFAULT;
       done++;
     }
   }
@@ -193,12 +194,8 @@ function rhashLookup(map: RHashMap, attr: BatchAttr, remove: boolean): number {
   }
   if (remove) for (const element of elements) map.deleteElem(element.key);
   if (elements.length === 0) return -ERRNO.ENOENT;
-  for (const [i, element] of elements.entries()) {
-    const keyOut = item(attr.keys, i, map.keySize);
-    const valueOut = item(attr.values, i, map.userValueSize);
-    if (!keyOut || !valueOut) return -ERRNO.EFAULT;
-    keyOut.set(element.key);
-    valueOut.set(element.value);
+  for (const [i, { key, value }] of elements.entries()) {
+    if (!put(map, attr, i, key, value)) return -ERRNO.EFAULT;
   }
   attr.count = elements.length;
   if (!key) return -ERRNO.ENOENT;

@@ -2,14 +2,11 @@ import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../uapi.js';
 import { mapTypeName } from '../../uapi_names.js';
-import type { ForeignHandle } from '../../vm/map.js';
-import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { ACCESS_FLAGS, accessOk, arrayAllocCheck, KMALLOC_MAX_SIZE, PCPU_MIN_UNIT_SIZE } from './alloc_check.js';
 import { nextIndex } from './fd_array.js';
-import { foreignHandle } from './foreign.js';
-import { fillGuestMap, nameGuestMap } from './guest.js';
-import { BpfMap, type MapCreateAttr } from './map.js';
+import { HostMap } from './host_map.js';
+import type { BpfMap, MapCreateAttr } from './map.js';
 
 // Map types whose elements stand for what is not modelled: devices, sockets, storages of the network's cgroup hooks, stack traces. Objects
 // declare them, programs name them; so they are created as the kernel creates them, are empty and stay empty. Whatever would
@@ -107,31 +104,23 @@ const DECLARED: ReadonlyMap<number, DeclaredType> = new Map([
 /** Every type that is declared only. */
 export const DECLARED_TYPES: readonly number[] = [...DECLARED.keys()];
 
-class DeclaredMap extends BpfMap {
-  readonly #handle: ForeignHandle;
+function unsupported(attr: MapCreateAttr, operation: string): never {
+  const type = mapTypeName(attr.map_type);
+  throw new UnsupportedError(`map "${attr.map_name}": ${operation} on type ${type} is not modelled`);
+}
+
+class DeclaredMap extends HostMap {
+  readonly #attr: MapCreateAttr;
   readonly #type: DeclaredType;
 
   constructor(kernel: Kernel, attr: MapCreateAttr) {
-    super(kernel, attr);
-    this.#type = DECLARED.get(attr.map_type)!;
-    this.#handle = foreignHandle(kernel, attr, {
-      lookup: () => this.#unsupported('bpf_map_lookup_elem'),
-      update: () => this.#unsupported('bpf_map_update_elem'),
-      delete: () => this.#unsupported('bpf_map_delete_elem'),
+    super(kernel, attr, {
+      lookup: () => unsupported(attr, 'bpf_map_lookup_elem'),
+      update: () => unsupported(attr, 'bpf_map_update_elem'),
+      delete: () => unsupported(attr, 'bpf_map_delete_elem'),
     });
-    fillGuestMap(kernel, this.#handle.ptr, this);
-  }
-
-  #unsupported(operation: string): never {
-    throw new UnsupportedError(`map "${this.name}": ${operation} on type ${mapTypeName(this.type)} is not modelled`);
-  }
-
-  override published(): void {
-    nameGuestMap(this.kernel, this.#handle.ptr, this);
-  }
-
-  override get guest(): GuestPtr {
-    return this.#handle.ptr;
+    this.#attr = attr;
+    this.#type = DECLARED.get(attr.map_type)!;
   }
 
   override get canBeInner(): boolean {
@@ -147,25 +136,20 @@ class DeclaredMap extends BpfMap {
   }
 
   override lookupElem(): number {
-    return this.#unsupported('MAP_LOOKUP_ELEM');
+    return unsupported(this.#attr, 'MAP_LOOKUP_ELEM');
   }
 
   override updateElem(): number {
-    return this.#unsupported('MAP_UPDATE_ELEM');
+    return unsupported(this.#attr, 'MAP_UPDATE_ELEM');
   }
 
   override deleteElem(): number {
-    return this.#unsupported('MAP_DELETE_ELEM');
+    return unsupported(this.#attr, 'MAP_DELETE_ELEM');
   }
 
   /** Arrays have all their keys, the others have none. */
   override nextKey(key: Uint8Array | null, next: Uint8Array): number {
     return this.#type.indexed ? nextIndex(this, key, next) : -ERRNO.ENOENT;
-  }
-
-  protected override freeMap(): void {
-    this.kernel.objects.remove(this.#handle.ptr);
-    this.#handle.free();
   }
 }
 

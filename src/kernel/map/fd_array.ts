@@ -1,25 +1,14 @@
 import { ERRNO } from '../../errno.js';
 import { BPF_ANY } from '../../uapi.js';
-import type { ForeignHandle } from '../../vm/map.js';
-import type { GuestPtr } from '../../vm/types.js';
-import type { Kernel } from '../kernel.js';
-import { foreignHandle, noElementHelpers } from './foreign.js';
-import { fillGuestMap, nameGuestMap } from './guest.js';
-import { BpfMap, type MapCreateAttr } from './map.js';
+import { HostMap, indexOf } from './host_map.js';
+import type { BpfMap } from './map.js';
 
 /**
  * An array of kernel objects that user space puts in by their fds (kernel: bpf_fd_array_map_update_elem,
  * __fd_array_map_delete_elem, kernel/bpf/arraymap.c).
  */
-export abstract class FdArrayMap<T extends object> extends BpfMap {
-  readonly #handle: ForeignHandle;
+export abstract class FdArrayMap<T extends object> extends HostMap {
   protected readonly objects = new Map<number, T>();
-
-  constructor(kernel: Kernel, attr: MapCreateAttr) {
-    super(kernel, attr);
-    this.#handle = foreignHandle(kernel, attr, noElementHelpers(attr));
-    fillGuestMap(kernel, this.#handle.ptr, this);
-  }
 
   /** ops->map_fd_get_ptr: the object behind an fd, with what holds it here taken, or -errno. */
   protected abstract getPtr(fd: number): T | number;
@@ -27,20 +16,8 @@ export abstract class FdArrayMap<T extends object> extends BpfMap {
   /** ops->map_fd_put_ptr: the object is in the array no longer. */
   protected putPtr(_object: T): void {}
 
-  override published(): void {
-    nameGuestMap(this.kernel, this.#handle.ptr, this);
-  }
-
-  override get guest(): GuestPtr {
-    return this.#handle.ptr;
-  }
-
   at(index: number): T | undefined {
     return this.objects.get(index);
-  }
-
-  protected index(key: Uint8Array): number {
-    return new DataView(key.buffer, key.byteOffset).getUint32(0, true);
   }
 
   /** Without ops->map_fd_sys_lookup_elem nothing is told of the objects. */
@@ -50,7 +27,7 @@ export abstract class FdArrayMap<T extends object> extends BpfMap {
 
   override updateElem(key: Uint8Array, value: Uint8Array, flags: number): number {
     if (flags !== BPF_ANY) return -ERRNO.EINVAL;
-    const index = this.index(key);
+    const index = indexOf(key);
     if (index >= this.maxEntries) return -ERRNO.E2BIG;
     const object = this.getPtr(new DataView(value.buffer, value.byteOffset).getInt32(0, true));
     if (typeof object === 'number') return object;
@@ -61,7 +38,7 @@ export abstract class FdArrayMap<T extends object> extends BpfMap {
   }
 
   override deleteElem(key: Uint8Array): number {
-    const index = this.index(key);
+    const index = indexOf(key);
     if (index >= this.maxEntries) return -ERRNO.E2BIG;
     const old = this.objects.get(index);
     if (!old) return -ERRNO.ENOENT;
@@ -79,16 +56,11 @@ export abstract class FdArrayMap<T extends object> extends BpfMap {
   override nextKey(key: Uint8Array | null, next: Uint8Array): number {
     return nextIndex(this, key, next);
   }
-
-  protected override freeMap(): void {
-    this.kernel.objects.remove(this.#handle.ptr);
-    this.#handle.free();
-  }
 }
 
 /** Keys of a map whose keys are indexes (kernel: array_map_get_next_key). */
 export function nextIndex(map: BpfMap, key: Uint8Array | null, next: Uint8Array): number {
-  const index = key ? new DataView(key.buffer, key.byteOffset).getUint32(0, true) : 0xffffffff;
+  const index = key ? indexOf(key) : 0xffffffff;
   if (index < map.maxEntries && index === map.maxEntries - 1) return -ERRNO.ENOENT;
   new DataView(next.buffer, next.byteOffset).setUint32(0, index < map.maxEntries ? index + 1 : 0, true);
   return 0;

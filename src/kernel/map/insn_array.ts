@@ -1,13 +1,10 @@
 import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_MAP_FLAG, BPF_NOEXIST } from '../../uapi.js';
-import type { ForeignHandle } from '../../vm/map.js';
-import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { nextIndex } from './fd_array.js';
-import { foreignHandle, noElementHelpers } from './foreign.js';
-import { fillGuestMap, nameGuestMap } from './guest.js';
-import { BpfMap, type MapCreateAttr } from './map.js';
+import { HostMap, indexOf } from './host_map.js';
+import type { BpfMap, MapCreateAttr } from './map.js';
 
 /** struct bpf_insn_array_value: orig_off, xlated_off, jitted_off, each u32, and a hole. */
 const VALUE_BYTES = 16;
@@ -16,23 +13,12 @@ const VALUE_BYTES = 16;
  * BPF_MAP_TYPE_INSN_ARRAY (kernel: kernel/bpf/bpf_insn_array.c, 7.0): places of a program's insns, which its indirect jumps (gotox)
  * go through. User space fills it; a program that names it is refused by name, as are such jumps.
  */
-export class InsnArrayMap extends BpfMap {
-  readonly #handle: ForeignHandle;
+export class InsnArrayMap extends HostMap {
   readonly #origOff: Uint32Array;
 
   constructor(kernel: Kernel, attr: MapCreateAttr) {
     super(kernel, { ...attr, map_flags: BPF_MAP_FLAG.RDONLY_PROG });
     this.#origOff = new Uint32Array(attr.max_entries);
-    this.#handle = foreignHandle(kernel, attr, noElementHelpers(attr));
-    fillGuestMap(kernel, this.#handle.ptr, this);
-  }
-
-  override published(): void {
-    nameGuestMap(this.kernel, this.#handle.ptr, this);
-  }
-
-  override get guest(): GuestPtr {
-    return this.#handle.ptr;
   }
 
   /** Kernel: insn_array_check_btf wants a value of 8 bytes, which the type's values are not. */
@@ -40,13 +26,9 @@ export class InsnArrayMap extends BpfMap {
     return -ERRNO.EINVAL;
   }
 
-  #index(key: Uint8Array): number {
-    return new DataView(key.buffer, key.byteOffset).getUint32(0, true);
-  }
-
   /** No program has translated the places yet: xlated_off and jitted_off are 0. */
   override lookupElem(key: Uint8Array, value: Uint8Array): number {
-    const place = this.#origOff[this.#index(key)];
+    const place = this.#origOff[indexOf(key)];
     if (place === undefined) return -ERRNO.ENOENT;
     value.fill(0);
     new DataView(value.buffer, value.byteOffset).setUint32(0, place, true);
@@ -54,7 +36,7 @@ export class InsnArrayMap extends BpfMap {
   }
 
   override updateElem(key: Uint8Array, value: Uint8Array, flags: number): number {
-    const index = this.#index(key);
+    const index = indexOf(key);
     if (index >= this.maxEntries) return -ERRNO.E2BIG;
     if ((flags & BPF_NOEXIST) !== 0) return -ERRNO.EEXIST;
     const view = new DataView(value.buffer, value.byteOffset, VALUE_BYTES);
@@ -73,11 +55,6 @@ export class InsnArrayMap extends BpfMap {
 
   override directAddress(): never {
     throw new UnsupportedError(`map "${this.name}": indirect jumps (gotox) through an insn_array are not modelled`);
-  }
-
-  protected override freeMap(): void {
-    this.kernel.objects.remove(this.#handle.ptr);
-    this.#handle.free();
   }
 }
 

@@ -4,6 +4,7 @@ import { BPF_PROG_TYPE } from '../../uapi.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import { FdArrayMap } from './fd_array.js';
+import { indexOf } from './host_map.js';
 import type { BpfMap, MapCreateAttr } from './map.js';
 
 /** What the programs that share a map must have in common (kernel: struct bpf_map_owner). One engine runs all of them. */
@@ -79,7 +80,7 @@ export class ProgArrayMap extends FdArrayMap<BpfProg> {
 
   /** The program's id. */
   override lookupElem(key: Uint8Array, value: Uint8Array): number {
-    const prog = this.at(this.index(key));
+    const prog = this.at(indexOf(key));
     if (!prog) return -ERRNO.ENOENT;
     new DataView(value.buffer, value.byteOffset).setUint32(0, prog.id, true);
     return 0;
