@@ -1,7 +1,7 @@
 import { VmtableError } from '../errors.js';
 import { BpfProg } from '../kernel/prog/prog.js';
 import { ASSOC_POISON } from '../kernel/struct_ops/assoc.js';
-import type { Kdata, OpArg, StructOpsCallable } from '../kernel/types.js';
+import type { Kdata, OpArg, OpResult, StructOpsCallable } from '../kernel/types.js';
 import type { HostCall } from '../vm/types.js';
 import { KF } from './kf_groups.js';
 import { OP, OP_NAMES, type Op, type OpName } from './op_names.js';
@@ -42,7 +42,7 @@ for (const op of [
 export interface OpTracer {
   begin(op: OpName, sched: ScxSched, args: readonly (OpArg | undefined)[]): void;
   /** `result` is undefined for a void op, and for one whose program was stopped. */
-  end(op: OpName, sched: ScxSched, result: number | bigint | boolean | undefined): void;
+  end(op: OpName, sched: ScxSched, result: OpResult): void;
 }
 
 /** Told after a call what it cost, while the kernel counts that (statistics are on): insns, and ns of the host. */
@@ -70,8 +70,6 @@ export class LiveOp {
     return structOpsAssoc !== null && structOpsAssoc !== ASSOC_POISON && structOpsAssoc.kdata === this.kdata;
   }
 }
-
-type OpResult = number | bigint | boolean | undefined;
 
 /** Ops in progress, innermost last, and how one is called (SCX_CALL_OP and its like). */
 export class OpCalls {

@@ -44,10 +44,7 @@ export class CpuHotplug {
     const { machine } = this;
     change.done = true;
     const { waiter } = change;
-    if (!waiter) return;
-    machine.at(machine.timing.awakes(waiter, 0), () =>
-      machine.interrupt(machine.cpuOf(waiter), () => machine.wakeups.wake(waiter)),
-    );
+    if (waiter) machine.wakeAt(machine.timing.awakes(waiter, 0), waiter);
   }
 
   /** _cpu_down() */

@@ -158,6 +158,11 @@ export class SimMachine implements SchedCore {
     return this.kernel.clock.schedule(Math.max(Math.ceil(time), this.now), action);
   }
 
+  /** Has an interrupt on a task's CPU wake it at that time. */
+  wakeAt(time: number, task: SimTask): void {
+    this.at(time, () => this.interrupt(this.cpuOf(task), () => this.wakeups.wake(task)));
+  }
+
   /** `at` for a timer of the machine's own. */
   armAt(timer: Timer, time: number): void {
     timer.arm(Math.max(Math.ceil(time), this.now));

@@ -153,35 +153,26 @@ const EDGES: Arg[] = [
   2 ** 31,
   2 ** 32 + 40000,
 ];
+/** Bases that FAR leads from to the window's ends, or past them. */
+const APART: Arg[] = [
+  O,
+  FAR,
+  -FAR,
+  FAR + 40000,
+  40000 - FAR,
+  FAR + 40000 + WINDOW,
+  WINDOW + 200000 + FAR + 32768,
+  WINDOW + 100000 - FAR - 32767,
+];
 
 const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> = {
   'distances whose difference is no i32': {
     text: `r2 = r1; r2 += ${FAR}; r3 = r1; r3 += ${-FAR}; if r1 == 0 goto out; *(u64 *)(r3 - 32768) = 7; *(u64 *)(r2 + 32767) = 7; out: r0 = 1; exit`,
-    args: [
-      O,
-      FAR,
-      -FAR,
-      FAR + 40000,
-      40000 - FAR,
-      FAR + 40000 + WINDOW,
-      WINDOW + 200000 + FAR + 32768,
-      WINDOW + 100000 - FAR - 32767,
-    ],
+    args: APART,
   },
   'the same, in small steps': {
     text: `r1 += ${FAR}; r2 = r1; r3 = r1; r3 += ${-FAR}; r3 += ${-FAR}; *(u64 *)(r2 + 32767) = 7; *(u64 *)(r3 - 32768) = 7; r0 = 1; exit`,
-    args: [
-      O,
-      FAR,
-      -FAR,
-      FAR + 40000,
-      40000 - FAR,
-      FAR + 40000 + WINDOW,
-      WINDOW + 200000 + FAR + 32768,
-      WINDOW + 100000 - FAR - 32767,
-      0,
-      WINDOW - FAR - 32775,
-    ],
+    args: [...APART, 0, WINDOW - FAR - 32775],
   },
   'half that far': {
     text: `r2 = r1; r2 += ${FAR >> 1}; r3 = r1; r3 += ${-(FAR >> 1)}; if r1 == 0 goto out; *(u64 *)(r3 - 32768) = 7; *(u64 *)(r2 + 32767) = 7; out: r0 = 1; exit`,
