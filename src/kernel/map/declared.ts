@@ -2,6 +2,7 @@ import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../uapi.js';
 import { mapTypeName } from '../../uapi_names.js';
+import type { ForeignMap } from '../../vm/map.js';
 import type { Kernel } from '../kernel.js';
 import { ACCESS_FLAGS, accessOk, arrayAllocCheck, KMALLOC_MAX_SIZE, PCPU_MIN_UNIT_SIZE } from './alloc_check.js';
 import { nextIndex } from './fd_array.js';
@@ -114,13 +115,17 @@ class DeclaredMap extends HostMap {
   readonly #type: DeclaredType;
 
   constructor(kernel: Kernel, attr: MapCreateAttr) {
-    super(kernel, attr, {
+    super(kernel, attr);
+    this.#attr = attr;
+    this.#type = DECLARED.get(attr.map_type)!;
+  }
+
+  protected override elementHelpers(attr: MapCreateAttr): ForeignMap {
+    return {
       lookup: () => unsupported(attr, 'bpf_map_lookup_elem'),
       update: () => unsupported(attr, 'bpf_map_update_elem'),
       delete: () => unsupported(attr, 'bpf_map_delete_elem'),
-    });
-    this.#attr = attr;
-    this.#type = DECLARED.get(attr.map_type)!;
+    };
   }
 
   override get canBeInner(): boolean {

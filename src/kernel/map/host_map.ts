@@ -9,10 +9,15 @@ import { BpfMap, type MapCreateAttr } from './map.js';
 export abstract class HostMap extends BpfMap {
   readonly #handle: ForeignHandle;
 
-  constructor(kernel: Kernel, attr: MapCreateAttr, helpers: ForeignMap = noElementHelpers(attr)) {
+  constructor(kernel: Kernel, attr: MapCreateAttr) {
     super(kernel, attr);
-    this.#handle = foreignHandle(kernel, attr, helpers);
+    this.#handle = foreignHandle(kernel, attr, this.elementHelpers(attr));
     fillGuestMap(kernel, this.#handle.ptr, this);
+  }
+
+  /** What helpers ask of the map; called before the fields of a subclass are there, which only the answers may use. */
+  protected elementHelpers(attr: MapCreateAttr): ForeignMap {
+    return noElementHelpers(attr);
   }
 
   override published(): void {

@@ -3,14 +3,14 @@ import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO, ErrnoError } from '../../errno.js';
 import { VmtableError } from '../../errors.js';
 import { BPF_EXIST, BPF_F_LOCK, BPF_MAP_FLAG, BPF_MAP_TYPE, BPF_NOEXIST } from '../../uapi.js';
-import type { ForeignHandle } from '../../vm/map.js';
+import type { ForeignMap } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import { CgroupFile, PidFile } from '../files.js';
 import type { Kernel } from '../kernel.js';
 import { KernelCgroup } from '../model/cgroup.js';
-import { foreignHandle, noElementHelpers } from './foreign.js';
-import { fillGuestMap, nameGuestMap } from './guest.js';
-import { BpfMap, type MapCreateAttr } from './map.js';
+import { noElementHelpers } from './foreign.js';
+import { HostMap } from './host_map.js';
+import type { BpfMap, MapCreateAttr } from './map.js';
 
 // Local storages (kernel: kernel/bpf/bpf_local_storage.c and the file of each kind, 7.3): one value for each owner, an object
 // of the kernel. Values are allocated one by one and keep their address until they are replaced or deleted; they go with the
@@ -99,8 +99,7 @@ export function localStorageAlloc(kernel: Kernel, attr: MapCreateAttr): BpfMap |
   return attr.value_size > max ? -ERRNO.E2BIG : new LocalStorageMap(kernel, attr);
 }
 
-export class LocalStorageMap extends BpfMap {
-  readonly #handle: ForeignHandle;
+export class LocalStorageMap extends HostMap {
   readonly #kind: Kind;
   /** Owners in the order in which they got a value. */
   readonly #owners = new Set<GuestPtr>();
@@ -111,20 +110,14 @@ export class LocalStorageMap extends BpfMap {
   constructor(kernel: Kernel, attr: MapCreateAttr) {
     super(kernel, attr);
     this.#kind = KINDS.get(attr.map_type)!;
-    this.#handle = foreignHandle(kernel, attr, {
-      ...noElementHelpers(attr),
-      storageGet: (owner, value, flags) => this.#get(owner, value, flags),
-    });
-    fillGuestMap(kernel, this.#handle.ptr, this);
     kernel.objects.onRemove.add(this.#ownerGone);
   }
 
-  override published(): void {
-    nameGuestMap(this.kernel, this.#handle.ptr, this);
-  }
-
-  override get guest(): GuestPtr {
-    return this.#handle.ptr;
+  protected override elementHelpers(attr: MapCreateAttr): ForeignMap {
+    return {
+      ...noElementHelpers(attr),
+      storageGet: (owner, value, flags) => this.#get(owner, value, flags),
+    };
   }
 
   /** Kernel: bpf_local_storage_map_check_btf. */
@@ -285,7 +278,6 @@ export class LocalStorageMap extends BpfMap {
       this.kernel.memory.free(value);
     }
     this.kernel.vm.exports.storageFree(this.guest);
-    this.kernel.objects.remove(this.#handle.ptr);
-    this.#handle.free();
+    super.freeMap();
   }
 }

@@ -2,13 +2,12 @@ import { ACCESS_RO, ACCESS_RW } from '../../../assembly/abi.js';
 import { BTF_KIND } from '../../btf/types.js';
 import { ERRNO, ErrnoError } from '../../errno.js';
 import { BPF_EXIST, BPF_MAP_FLAG, BPF_NOEXIST } from '../../uapi.js';
-import type { ForeignHandle } from '../../vm/map.js';
+import type { ForeignMap } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { ACCESS_FLAGS, accessOk, KMALLOC_MAX_SIZE } from './alloc_check.js';
-import { foreignHandle } from './foreign.js';
-import { fillGuestMap, nameGuestMap } from './guest.js';
-import { type BatchOps, BpfMap, type MapCreateAttr } from './map.js';
+import { HostMap } from './host_map.js';
+import type { BatchOps, BpfMap, MapCreateAttr } from './map.js';
 
 // BPF_MAP_TYPE_LPM_TRIE (kernel: kernel/bpf/lpm_trie.c). A key is { u32 prefixlen, bytes }. Every node stands for a prefix; its
 // children continue it with a 0 or a 1. Nodes that only fork have two children and no value.
@@ -66,8 +65,7 @@ export function lpmTrieAlloc(kernel: Kernel, attr: MapCreateAttr): BpfMap | numb
   return new LpmTrieMap(kernel, attr);
 }
 
-export class LpmTrieMap extends BpfMap {
-  readonly #handle: ForeignHandle;
+export class LpmTrieMap extends HostMap {
   readonly #maxPrefixlen: number;
   #root: Node | null = null;
   #entries = 0;
@@ -75,22 +73,16 @@ export class LpmTrieMap extends BpfMap {
   constructor(kernel: Kernel, attr: MapCreateAttr) {
     super(kernel, attr);
     this.#maxPrefixlen = (attr.key_size - PREFIXLEN_BYTES) * 8;
-    const key = (ptr: GuestPtr) => kernel.memory.bytes(ptr, this.keySize).slice();
-    this.#handle = foreignHandle(kernel, attr, {
+  }
+
+  protected override elementHelpers(): ForeignMap {
+    const { memory } = this.kernel;
+    const key = (ptr: GuestPtr) => memory.bytes(ptr, this.keySize).slice();
+    return {
       lookup: (ptr) => this.#find(key(ptr))?.value ?? 0,
-      update: (ptr, value, flags) =>
-        this.updateElem(key(ptr), kernel.memory.bytes(value, this.valueSize).slice(), flags),
+      update: (ptr, value, flags) => this.updateElem(key(ptr), memory.bytes(value, this.valueSize).slice(), flags),
       delete: (ptr) => this.deleteElem(key(ptr)),
-    });
-    fillGuestMap(kernel, this.#handle.ptr, this);
-  }
-
-  override published(): void {
-    nameGuestMap(this.kernel, this.#handle.ptr, this);
-  }
-
-  override get guest(): GuestPtr {
-    return this.#handle.ptr;
+    };
   }
 
   override get batchOps(): BatchOps {
@@ -288,8 +280,7 @@ export class LpmTrieMap extends BpfMap {
       for (const child of node.child) if (child) nodes.push(child);
     }
     this.#root = null;
-    this.kernel.objects.remove(this.#handle.ptr);
-    this.#handle.free();
+    super.freeMap();
   }
 }
 

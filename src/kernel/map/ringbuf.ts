@@ -1,13 +1,11 @@
 import { ACCESS_FREED, ACCESS_NONE, ACCESS_RW } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../../uapi.js';
-import type { ForeignHandle } from '../../vm/map.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../link.js';
-import { foreignHandle, noElementHelpers } from './foreign.js';
-import { fillGuestMap, nameGuestMap } from './guest.js';
-import { BpfMap, type MapCreateAttr, type MmapRequest } from './map.js';
+import { HostMap } from './host_map.js';
+import type { BpfMap, MapCreateAttr, MmapRequest } from './map.js';
 import type { Mapping } from './mapping.js';
 
 // Ring buffers (kernel: kernel/bpf/ringbuf.c, 7.3). In guest memory, and in user space's mapping, they lie like this:
@@ -56,30 +54,19 @@ export function ringbufMapAlloc(kernel: Kernel, attr: MapCreateAttr): BpfMap | n
   return user ? new UserRingbufMap(kernel, attr) : new RingbufMap(kernel, attr);
 }
 
-abstract class Ring extends BpfMap {
+abstract class Ring extends HostMap {
   /** Guest address of page 0 of the layout above. */
   protected readonly area: GuestPtr;
-  readonly #handle: ForeignHandle;
 
   constructor(kernel: Kernel, attr: MapCreateAttr) {
     super(kernel, attr);
     const name = `ring buffer "${attr.map_name}"`;
-    this.area = kernel.memory.alloc(META + 2 * attr.max_entries, { align: 16, access: ACCESS_NONE, name });
     try {
-      this.#handle = foreignHandle(kernel, attr, noElementHelpers(attr));
+      this.area = kernel.memory.alloc(META + 2 * attr.max_entries, { align: 16, access: ACCESS_NONE, name });
     } catch (error) {
-      kernel.memory.free(this.area);
+      super.freeMap();
       throw error;
     }
-    fillGuestMap(kernel, this.#handle.ptr, this);
-  }
-
-  override published(): void {
-    nameGuestMap(this.kernel, this.#handle.ptr, this);
-  }
-
-  override get guest(): GuestPtr {
-    return this.#handle.ptr;
   }
 
   protected get mask(): number {
@@ -147,8 +134,7 @@ abstract class Ring extends BpfMap {
   }
 
   protected override freeMap(): void {
-    this.kernel.objects.remove(this.#handle.ptr);
-    this.#handle.free();
+    super.freeMap();
     this.kernel.memory.free(this.area);
   }
 }
