@@ -1,6 +1,7 @@
 // What the command line and the library make of one object of the corpus.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as asm from '../../dist/src/asm/index.js';
 import { cli } from '../../dist/src/cli/cli.js';
@@ -39,7 +40,7 @@ const TESTMOD = fileURLToPath(new URL('testmod/testmod.mjs', import.meta.url));
  */
 export async function judge({ path, kernel, testmod }) {
   const hooks = testmod === undefined ? undefined : TESTMOD;
-  if (testmod !== undefined) process.env.TESTMOD = testmod;
+  if (testmod !== undefined) Object.assign(process.env, { TESTMOD: testmod, OBJECTS: dirname(path) });
   const options = ['--kernel', kernel, ...(hooks ? ['--hooks', hooks] : [])];
   const result = {};
   result.inspected = await command(['inspect', path, '--json']);

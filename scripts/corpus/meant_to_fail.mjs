@@ -9,7 +9,7 @@ loaded   bpf_tcp_nogpl                         EINVAL    struct ops programs mus
 loaded   bpf_dctcp_release                     EINVAL    cannot use helper bpf_setsockopt
 loaded   tcp_ca_unsupp_cong_op                 ENOTSUPP  attach to unsupported member get_info
 loaded   unsupported_ops                       ENOTSUPP  attach to unsupported member unsupported_ops
-loaded   struct_ops_arena_attach               EINVAL    no BTF-based attach target is specified
+loaded   struct_ops_arena_attach               EOPNOTSUPP Cannot attach to a target with arena context arguments
 loaded   struct_ops_arena_fail                 EINVAL    requires a program with an associated arena
 loaded   struct_ops_multi_args                 EINVAL    program with __ref argument cannot tail call
 loaded   struct_ops_refcounted_fail__tail_call EINVAL    program with __ref argument cannot tail call

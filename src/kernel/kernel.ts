@@ -32,7 +32,7 @@ import { Vm } from '../vm/vm.js';
 import { BtfObject } from './btf.js';
 import { ruleOf } from './call_rules.js';
 import { Clock } from './clock.js';
-import { type ProgramFault, placeText } from './fault.js';
+import { ProgramFault, placeText } from './fault.js';
 import { faultOf, heldFault, placeOf } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
 import { fdInfo } from './fdinfo.js';
@@ -476,6 +476,23 @@ export class Kernel {
 
   /** The same, on the current CPU, with what stopped the program beside its result. */
   tryProg(prog: BpfProg, options: RunOptions): ProgRun {
+    const { trampoline } = prog;
+    if (trampoline === null) return this.#tryAlone(prog, options);
+    let run: ProgRun = { r0: 0n, insns: 0 };
+    try {
+      this.tracing.aroundProg(trampoline, options.args?.[0] ?? 0n, () => {
+        run = this.#tryAlone(prog, options);
+        if (run.fault) throw run.fault;
+        return run.r0;
+      });
+      return run;
+    } catch (error) {
+      if (!(error instanceof ProgramFault)) throw error;
+      return { ...run, fault: error };
+    }
+  }
+
+  #tryAlone(prog: BpfProg, options: RunOptions): ProgRun {
     if (!prog.vm) throw new VmtableError(`prog "${prog.name}": freed`);
     const vmProg = prog.vm;
     return this.rcu.read(

@@ -118,6 +118,8 @@ export interface BpfAttr {
     line_info_rec_size?: number;
     attach_btf_id?: number;
     attach_btf_obj_fd?: number;
+    /** The same member of the union: a program to attach to. */
+    attach_prog_fd?: number;
     fd_array?: readonly number[];
     prog_token_fd?: number;
     /** Not in the kernel's union: why the loader put an invalid call (libbpf's 0xbad2310, 2001000000 and 2002000000 + n) in

@@ -59,7 +59,7 @@ export function loadObject(object: Loadable, kernel: KernelDoor, fds: FdSet): vo
   const linker = new Linker(spec, coRe);
   leaveOutReplacements(object);
   const programs = object.programs.filter((program) => program.autoload);
-  for (const program of programs) within(`program "${program.name}"`, () => check(program, types, linker));
+  for (const program of programs) within(`program "${program.name}"`, () => check(program, types, linker, kernel));
 
   const btfFd = spec.btf ? loadBtf(object, spec.btf, kernel, fds) : 0;
   createMaps(object.maps, { kernel, fds, btfFd });
@@ -78,9 +78,11 @@ export function loadObject(object: Loadable, kernel: KernelDoor, fds: FdSet): vo
  */
 function leaveOutReplacements({ programs, say }: Loadable): void {
   for (const program of programs) {
-    if (!program.autoload || program.type !== BPF_PROG_TYPE.EXT) continue;
+    if (!program.autoload || program.type !== BPF_PROG_TYPE.EXT || program.attachProgFd !== 0) continue;
     program.overruleAutoload(false);
-    say(`program "${program.name}": replacing a function of another program is not modelled; it is left out`);
+    say(
+      `program "${program.name}": replaces a function of another program, and none is set (setAttachTarget); it is left out`,
+    );
   }
 }
 
@@ -108,13 +110,13 @@ function matchAll({ maps, programs, say }: Loadable, types: KernelTypes): void {
 }
 
 /** All that can be wrong with a program before anything is created. */
-function check(program: BpfProgram, types: KernelTypes, linker: Linker): void {
+function check(program: BpfProgram, types: KernelTypes, linker: Linker, kernel: KernelDoor): void {
   if (program.type === BPF_PROG_TYPE.UNSPEC) {
     const why = `missing BPF prog type, check ELF section name '${program.spec.type}'`;
     throw new ErrnoError(ERRNO.EINVAL, why);
   }
   if (program.type === BPF_PROG_TYPE.STRUCT_OPS && program.attachBtfId === 0) throw unreferenced(program);
-  findAttachTarget(program, types);
+  findAttachTarget(program, types, kernel);
   linker.functionsOf(program.spec);
 }
 
@@ -179,7 +181,9 @@ function loadProgram(program: BpfProgram, code: LinkedProgram, loading: Loading,
     prog_name: spec.name.slice(0, BPF_OBJ_NAME_LEN - 1),
     expected_attach_type: program.expectedAttachType,
     attach_btf_id: program.attachBtfId,
-    attach_btf_obj_fd: program.attachBtfFd,
+    ...(program.attachProgFd === 0
+      ? { attach_btf_obj_fd: program.attachBtfFd }
+      : { attach_prog_fd: program.attachProgFd }),
     poisoned: code.poisoned,
   };
   if (btfFd > 0) {

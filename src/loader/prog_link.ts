@@ -101,7 +101,7 @@ export function autoAttach(
       const link = attachProgram(program, kernel);
       links.push(link);
       const read = program.expectedAttachType === BPF_ATTACH_TYPE.TRACE_ITER;
-      if (!read && kernel.tracing && !kernel.tracing.raises(link.target)) {
+      if (!read && program.attachProgFd === 0 && kernel.tracing && !kernel.tracing.raises(link.target)) {
         say(`program "${program.name}" is attached to ${link.target}, which nothing here raises: it will not run`);
       }
     } catch (error) {

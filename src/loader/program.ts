@@ -35,6 +35,7 @@ export class BpfProgram {
   attachBtfId = 0;
   attachBtfFd = 0;
   #attachTarget: string;
+  #attachProgFd = 0;
 
   constructor(
     private readonly context: ObjectContext,
@@ -95,6 +96,21 @@ export class BpfProgram {
   set attachTarget(name: string) {
     requireOpen(this.context, `program "${this.name}"`, ERRNO.EINVAL);
     this.#attachTarget = name;
+  }
+
+  /** Loader only: fd of the program that a tracing program runs around; 0 for one at a function of the kernel. */
+  get attachProgFd(): number {
+    return this.#attachProgFd;
+  }
+
+  /**
+   * Makes a tracing program one of another program: a loaded one of any object in the same kernel, or its fd. It will run around
+   * the function of that name there, by default the one that its section names (libbpf: bpf_program__set_attach_target).
+   */
+  setAttachTarget(target: BpfProgram | number, functionName = this.#attachTarget): void {
+    requireOpen(this.context, `program "${this.name}"`, ERRNO.EINVAL);
+    this.#attachProgFd = typeof target === 'number' ? target : target.fd;
+    this.#attachTarget = functionName;
   }
 
   /** BPF_PROG_TEST_RUN. Throws ErrnoError as the kernel refuses, ProgramFault if the program is stopped. */

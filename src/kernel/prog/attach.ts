@@ -6,6 +6,7 @@ import type { Kernel } from '../kernel.js';
 import { answered } from '../struct_ops/answer.js';
 import { unregistered } from '../struct_ops/create.js';
 import { type MemberDesc, type StructOpsDesc, VALUE_PREFIX } from '../struct_ops/desc.js';
+import { isReliable } from '../trace/trampoline.js';
 import type { VerifierLog } from './log.js';
 import type { BpfProg } from './prog.js';
 
@@ -20,6 +21,12 @@ const BTF_ATTACHED: ReadonlySet<number> = new Set([
   BPF_PROG_TYPE.EXT,
 ]);
 
+/** What PROG_LOAD was told to attach to: types of the kernel, or another program. */
+export interface LoadTarget {
+  attachBtf: BtfObject | null;
+  dstProg: BpfProg | null;
+}
+
 /**
  * Attach types that go with a program type and a BTF target (kernel: bpf_prog_load_check_attach). Types without a rule of
  * their own accept any expected_attach_type.
@@ -27,13 +34,14 @@ const BTF_ATTACHED: ReadonlySet<number> = new Set([
 export function checkLoadAttach(
   type: number,
   expectedAttachType: number,
-  attachBtf: BtfObject | null,
+  { attachBtf, dstProg }: LoadTarget,
   attachBtfId: number,
 ): number {
   if (attachBtfId !== 0) {
-    if (attachBtfId > BTF_MAX_TYPE || !attachBtf || !BTF_ATTACHED.has(type)) return -ERRNO.EINVAL;
+    if (attachBtfId > BTF_MAX_TYPE || (!attachBtf && !dstProg) || !BTF_ATTACHED.has(type)) return -ERRNO.EINVAL;
   }
   if (attachBtf && attachBtfId === 0) return -ERRNO.EINVAL;
+  if (dstProg && type !== BPF_PROG_TYPE.TRACING && type !== BPF_PROG_TYPE.EXT) return -ERRNO.EINVAL;
   if ((type === BPF_PROG_TYPE.SYSCALL || type === BPF_PROG_TYPE.EXT) && expectedAttachType !== 0) {
     return -ERRNO.EINVAL;
   }
@@ -75,7 +83,8 @@ export function checkAttachBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg
       return checkStructOpsBtfId(kernel, log, prog, hasTailCall);
     case BPF_PROG_TYPE.TRACING:
     case BPF_PROG_TYPE.LSM:
-      return checkAttachTarget(log, prog);
+    case BPF_PROG_TYPE.EXT:
+      return checkAttachTarget(kernel, log, prog);
     default:
       return 0;
   }
@@ -122,7 +131,7 @@ function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, ha
     const refused = answered(desc.def, 'check_member', desc.def.check_member(member.name, prog));
     if (refused !== 0) return log.fail(refused, unsupported);
   }
-  if (!aux.arena && member.model.args.some(({ tag }) => tag === 'arena' || tag === 'arena_nullable')) {
+  if (!aux.arena && hasArenaArgument(prog)) {
     const text = `arena argument of ${member.name} requires a program with an associated arena`;
     return log.fail(-ERRNO.EINVAL, text);
   }
@@ -137,29 +146,73 @@ function checkStructOpsBtfId(kernel: Kernel, log: VerifierLog, prog: BpfProg, ha
 }
 
 /** Kernel: bpf_check_attach_target, the part that the BTF decides. */
-function checkAttachTarget(log: VerifierLog, prog: BpfProg): number {
-  const { attachBtf, attachBtfId } = prog.aux;
-  if (!attachBtf || attachBtfId === 0) return log.fail(-ERRNO.EINVAL, 'Tracing programs must provide btf_id');
-  const btf = attachBtf.view;
-  if (attachBtfId >= btf.typeCount) {
-    return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} is invalid`);
-  }
+function checkAttachTarget(kernel: Kernel, log: VerifierLog, prog: BpfProg): number {
+  const { attachBtf, attachBtfId, dstProg } = prog.aux;
+  const fail = (text: string) => log.fail(-ERRNO.EINVAL, text);
+  if (attachBtfId === 0) return fail('Tracing programs must provide btf_id');
+  const btf = (dstProg ? dstProg.aux.btf : attachBtf)?.view;
+  if (!btf) return fail('Tracing program can only be attached to another program annotated with BTF');
+  if (attachBtfId >= btf.typeCount) return fail(`attach_btf_id ${attachBtfId} is invalid`);
   const name = btf.nameOf(attachBtfId);
-  if (name === '') return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} doesn't have a name`);
+  if (name === '') return fail(`attach_btf_id ${attachBtfId} doesn't have a name`);
+  if (dstProg) {
+    const refused = checkTargetProg(kernel, log, prog, dstProg);
+    if (refused < 0) return refused;
+  } else if (prog.type === BPF_PROG_TYPE.EXT) {
+    return fail('Cannot replace kernel functions');
+  }
   const kind = btf.kindOf(attachBtfId);
   if (prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_RAW_TP) {
-    if (kind !== BTF_KIND.TYPEDEF) {
-      return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} is not a typedef`);
-    }
-    if (!name.startsWith('btf_trace_')) {
-      return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} points to wrong type name ${name}`);
-    }
+    if (kind !== BTF_KIND.TYPEDEF) return fail(`attach_btf_id ${attachBtfId} is not a typedef`);
+    if (!name.startsWith('btf_trace_')) return fail(`attach_btf_id ${attachBtfId} points to wrong type name ${name}`);
     prog.aux.attachFuncName = name.slice('btf_trace_'.length);
     return 0;
   }
-  if (kind !== BTF_KIND.FUNC) {
-    return log.fail(-ERRNO.EINVAL, `attach_btf_id ${attachBtfId} is not a function`);
+  if (kind !== BTF_KIND.FUNC) return fail(`attach_btf_id ${attachBtfId} is not a function`);
+  if (dstProg) {
+    // Not within_error_injection_list.
+    if (prog.sleepable) return fail(`${name} is not sleepable`);
+    if (prog.expectedAttachType === BPF_ATTACH_TYPE.MODIFY_RETURN)
+      return fail("can't modify return codes of BPF programs");
+    if (prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_ITER) return -ERRNO.EINVAL;
   }
   prog.aux.attachFuncName = name;
   return 0;
+}
+
+/** The same for a target that is a BPF program. */
+function checkTargetProg(kernel: Kernel, log: VerifierLog, prog: BpfProg, target: BpfProg): number {
+  const fail = (text: string, errno: number = ERRNO.EINVAL) => log.fail(-errno, text);
+  const { aux } = target;
+  const { attachBtfId } = prog.aux;
+  const extension = prog.type === BPF_PROG_TYPE.EXT;
+  const subprog = aux.funcInfo.findIndex(({ typeId }) => typeId === attachBtfId);
+  if (subprog < 0) return fail(`Subprog ${aux.btf?.view.nameOf(attachBtfId)} doesn't exist`);
+  if (subprog === 0 && hasArenaArgument(target)) {
+    return fail('Cannot attach to a target with arena context arguments', ERRNO.EOPNOTSUPP);
+  }
+  if (aux.funcInfo[subprog]!.insn === aux.exceptionCallback) {
+    return fail(`${extension ? 'Extension' : 'Tracing'} programs cannot attach to exception callback`);
+  }
+  if (extension && subprog === 0 && !isReliable(kernel, target)) return fail('Cannot replace static functions');
+  if (!extension) {
+    if (aux.attachTracingProg) return fail('Cannot nest tracing program attach more than once');
+    if (prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_RAW_TP) {
+      const sessions = kernel.profile.btf.enumerator('BPF_TRACE_FSESSION') === undefined ? '' : '/FSESSION';
+      return fail(`Only FENTRY/FEXIT${sessions} progs are attachable to another BPF prog`);
+    }
+    return 0;
+  }
+  if (target.type === prog.type) return fail('Cannot recursively attach');
+  const around: readonly number[] = [BPF_ATTACH_TYPE.TRACE_FENTRY, BPF_ATTACH_TYPE.TRACE_FEXIT];
+  if (target.type === BPF_PROG_TYPE.TRACING && around.includes(target.expectedAttachType)) {
+    return fail('Cannot extend fentry/fexit');
+  }
+  return 0;
+}
+
+/** Kernel: bpf_prog_has_arena_ctx_arg. */
+function hasArenaArgument(prog: BpfProg): boolean {
+  const args = structOpsTarget(prog)?.member?.model?.args ?? [];
+  return args.some(({ tag }) => tag === 'arena' || tag === 'arena_nullable');
 }

@@ -1,6 +1,5 @@
 import { MAX_INSNS, VERIFY_FALLS_OFF_END, VERIFY_LD_IMM64_HALF, VERIFY_WRITE_R10 } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
-import { UnsupportedError } from '../../errors.js';
 import { BPF_F_SLEEPABLE, BPF_PROG_TYPE } from '../../uapi.js';
 import { VerifyError } from '../../vm/verify.js';
 import type { BtfObject } from '../btf.js';
@@ -9,7 +8,7 @@ import { badToken } from '../map/create.js';
 import { ProgArrayMap } from '../map/prog_array.js';
 import { objName } from '../name.js';
 import type { BpfAttr } from '../types.js';
-import { checkAttachBtfId, checkLoadAttach, structOpsTarget } from './attach.js';
+import { checkAttachBtfId, checkLoadAttach, type LoadTarget, structOpsTarget } from './attach.js';
 import { checkFuncInfo, parseFuncInfo, parseLineInfo } from './info.js';
 import { VerifierLog } from './log.js';
 import { rewritePacketLoads } from './packet.js';
@@ -44,12 +43,13 @@ export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
   const insnCount = Math.floor(attr.insns.length / 8);
   if (insnCount === 0 || insnCount > MAX_INSNS) return -ERRNO.E2BIG;
 
-  const attachBtf = findAttachBtf(kernel, attr);
-  if (typeof attachBtf === 'number') return attachBtf;
+  const target = findTarget(kernel, attr);
+  if (typeof target === 'number') return target;
+  const { attachBtf, dstProg } = target;
   const type = attr.prog_type;
   const attachBtfId = attr.attach_btf_id ?? 0;
   const expectedAttachType = attr.expected_attach_type ?? 0;
-  const badAttach = checkLoadAttach(type, expectedAttachType, attachBtf, attachBtfId);
+  const badAttach = checkLoadAttach(type, expectedAttachType, target, attachBtfId);
   if (badAttach < 0) return badAttach;
   if (typeof attr.license !== 'string') return -ERRNO.EFAULT;
   if (!PROG_TYPES.has(type)) return -ERRNO.EINVAL;
@@ -68,6 +68,9 @@ export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
   prog.aux.attachBtf = attachBtf;
   attachBtf?.refs.inc();
   prog.aux.attachBtfId = attachBtfId;
+  prog.aux.dstProg = dstProg;
+  dstProg?.inc();
+  prog.aux.attachTracingProg = type === BPF_PROG_TYPE.TRACING && dstProg?.type === BPF_PROG_TYPE.TRACING;
   prog.aux.xdpHasFrags = (flags & BPF_F_XDP_HAS_FRAGS) !== 0;
   prog.aux.loadTime = kernel.clock.now;
   let result: number;
@@ -84,18 +87,17 @@ export function progLoad(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): number {
   return publish(kernel, prog);
 }
 
-/** BTF that attach_btf_id refers to, null if the program names none, or -errno. */
-function findAttachBtf(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): BtfObject | null | number {
-  const fd = attr.attach_btf_obj_fd ?? 0;
+/** What attach_btf_id refers to: BTF of the kernel, the BTF of a program, or nothing; or -errno. */
+function findTarget(kernel: Kernel, attr: BpfAttr['PROG_LOAD']): LoadTarget | number {
+  const fd = attr.attach_prog_fd || attr.attach_btf_obj_fd || 0;
   if (fd !== 0) {
-    if (typeof kernel.fds.prog(fd) !== 'number') {
-      throw new UnsupportedError('PROG_LOAD: attaching to another program (attach_prog_fd) is not modelled');
-    }
+    const dstProg = kernel.fds.prog(fd);
+    if (typeof dstProg !== 'number') return { attachBtf: null, dstProg };
     const btf = kernel.fds.btf(fd);
     if (typeof btf === 'number') return -ERRNO.EINVAL;
-    return btf.isKernel ? btf : -ERRNO.ENOTSUPP;
+    return btf.isKernel ? { attachBtf: btf, dstProg: null } : -ERRNO.ENOTSUPP;
   }
-  return attr.attach_btf_id ? kernel.vmlinux : null;
+  return { attachBtf: attr.attach_btf_id ? kernel.vmlinux : null, dstProg: null };
 }
 
 /** Kernel: bpf_check, without the verification itself: the core's structural checks stand in its place. */
@@ -120,7 +122,8 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
     funcInfo = parsed;
   }
   const resolver = new Resolver(kernel, log, prog, attr, prog.insns.slice());
-  resolver.exceptionCallback = exceptionCallback(aux.btf, funcInfo);
+  aux.exceptionCallback = exceptionCallback(aux.btf, funcInfo);
+  resolver.exceptionCallback = aux.exceptionCallback;
   let result = resolver.subprogsAndKfuncs();
   if (result < 0) return result;
   if (aux.btf) {

@@ -7,6 +7,7 @@ import type { BpfMap } from '../map/map.js';
 import { RefCount } from '../refcount.js';
 import { disassoc, type StructOpsAssoc } from '../struct_ops/assoc.js';
 import type { StructOpsDesc } from '../struct_ops/desc.js';
+import type { ProgTrampoline } from '../trace/trampoline.js';
 import type { ProgInfo } from '../types.js';
 
 /** One entry of func_info: where a subprogram starts and its FUNC in the program's BTF. */
@@ -28,6 +29,12 @@ export interface ProgAux {
   lineInfo: Uint32Array;
   attachBtf: BtfObject | null;
   attachBtfId: number;
+  /** Program that a tracing or freplace program was loaded for; a link takes it (aux->dst_prog). */
+  dstProg: BpfProg | null;
+  /** A tracing program of another tracing program. */
+  attachTracingProg: boolean;
+  /** First insn of the function where bpf_throw ends, null for none. */
+  exceptionCallback: number | null;
   /** BPF_F_XDP_HAS_FRAGS. */
   xdpHasFrags: boolean;
   /** struct_ops programs: type, member index and byte offset of the member (aux->st_ops, attach_st_ops_member_off). */
@@ -61,6 +68,9 @@ export class BpfProg implements ProgInfo {
     lineInfo: NO_LINES,
     attachBtf: null,
     attachBtfId: 0,
+    dstProg: null,
+    attachTracingProg: false,
+    exceptionCallback: null,
     xdpHasFrags: false,
     structOps: null,
     memberIndex: -1,
@@ -77,6 +87,9 @@ export class BpfProg implements ProgInfo {
   /** The program in the core; set once its load has succeeded. */
   vm: VmProg | null = null;
   #freed = false;
+  #trampoline: ProgTrampoline | null = null;
+  /** Quick ways into the program, which are shut while others run around it. */
+  readonly #entries = new Set<() => void>();
 
   constructor(
     readonly kernel: Kernel,
@@ -93,6 +106,22 @@ export class BpfProg implements ProgInfo {
   get fullName(): string {
     const [main] = this.aux.funcInfo;
     return main?.insn === 0 && main.name.startsWith(this.name) ? main.name : this.name;
+  }
+
+  /** Programs that run around this one. */
+  get trampoline(): ProgTrampoline | null {
+    return this.#trampoline;
+  }
+
+  setTrampoline(trampoline: ProgTrampoline | null): void {
+    this.#trampoline = trampoline;
+    for (const changed of this.#entries) changed();
+  }
+
+  /** Calls `changed` when programs begin or end to run around this one; until the returned function is called. */
+  onTrampoline(changed: () => void): () => void {
+    this.#entries.add(changed);
+    return () => this.#entries.delete(changed);
   }
 
   get insnCount(): number {
@@ -152,6 +181,8 @@ export class BpfProg implements ProgInfo {
     this.aux.arena = null;
     this.aux.btf?.put();
     this.aux.attachBtf?.put();
+    this.aux.dstProg?.put();
+    this.aux.dstProg = null;
   }
 
   /** File release. */

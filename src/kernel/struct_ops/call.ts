@@ -12,6 +12,7 @@ import type { Held, HeldTable } from '../held.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { RcuSection } from '../rcu.js';
+import type { ProgTrampoline } from '../trace/trampoline.js';
 import type { OpArg, OpResult, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
 import type { ArgTag, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
@@ -63,6 +64,7 @@ export class StructOpsCall implements QuickOp {
   /** Contexts by depth of nested calls of this op. */
   readonly #contexts: GuestPtr[] = [];
   #freed = false;
+  readonly #forget: () => void;
   /** CPUs on which a program with a private stack is running, but for `quickCpu`. */
   readonly #active = new Set<number>();
   readonly #guarded: boolean;
@@ -91,6 +93,7 @@ export class StructOpsCall implements QuickOp {
     this.#owns = this.#refs.length > 0 || member.model.ret === 'ptr';
     this.section = kernel.rcu.trampoline(prog.sleepable);
     this.held = kernel.held;
+    this.#forget = prog.onTrampoline(() => this.#open());
     const { one, many } = this.#compile();
     this.callable = Object.assign(one, { prog, stats: this.stats, callMany: many });
   }
@@ -99,6 +102,7 @@ export class StructOpsCall implements QuickOp {
   free(): void {
     this.#freed = true;
     this.quick = false;
+    this.#forget();
     for (const context of this.#contexts) this.#memory.free(context);
     this.#contexts.length = 0;
   }
@@ -156,7 +160,7 @@ export class StructOpsCall implements QuickOp {
 
   /** @internal */
   slow(values: readonly (OpArg | undefined)[]): OpResult {
-    const { kernel, vm, section, held } = this;
+    const { kernel, section, held } = this;
     const context = this.#contexts[this.depth] ?? this.#newContext();
     for (let i = 0; i < this.#args.length; i++) this.#store(context, this.#args[i] as Arg, values[i]);
     if (this.depth === 0) this.quickCpu = -1;
@@ -169,14 +173,30 @@ export class StructOpsCall implements QuickOp {
     let result: OpResult;
     try {
       if (this.#owns) this.#take(context);
-      if (kernel.statsHolders > 0) result = this.#measured(context);
-      else result = this.#result(vm.invoke(this.vmProg, context, kernel.currentCpu));
+      result = this.prog.trampoline === null ? this.#run(context) : this.#runTraced(context, this.prog.trampoline);
       if (this.#owns) this.#giveBack(result as number);
     } finally {
       if (this.#guarded) this.#active.delete(kernel.currentCpu);
       left = this.#end(outer);
     }
     if (left !== undefined) throw this.#located(heldFault(kernel, left));
+    return result;
+  }
+
+  #run(context: GuestPtr): OpResult {
+    const { kernel, vm } = this;
+    if (kernel.statsHolders > 0) return this.#measured(context);
+    return this.#result(vm.invoke(this.vmProg, context, kernel.currentCpu));
+  }
+
+  /** Other programs run around this one; its result is what it was before them. */
+  #runTraced(context: GuestPtr, trampoline: ProgTrampoline): OpResult {
+    const { kernel, vm } = this;
+    let result: OpResult;
+    kernel.tracing.aroundProg(trampoline, this.#memory.address(context), () => {
+      result = this.#run(context);
+      return (BigInt(vm.r0hi >>> 0) << 32n) | BigInt(vm.r0lo >>> 0);
+    });
     return result;
   }
 
@@ -197,9 +217,14 @@ export class StructOpsCall implements QuickOp {
     if (this.depth === 0) {
       this.context = context;
       this.slot0 = (context + abi.WINDOW_BASE) >>> 2;
-      this.quick = !this.#owns;
+      this.#open();
     }
     return context;
+  }
+
+  /** Opens or shuts the quick way. */
+  #open(): void {
+    this.quick = this.context !== 0 && !this.#freed && !this.#owns && this.prog.trampoline === null;
   }
 
   get #name(): string {

@@ -1,4 +1,4 @@
-import { ACCESS_NONE, ACCESS_RO } from '../../../assembly/abi.js';
+import { ACCESS_NONE, ACCESS_RO, ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 
@@ -42,6 +42,11 @@ export class TraceContext {
     for (let i = 0; i <= MAX_BPF_FUNC_ARGS; i++) {
       memory.setU64(this.ptr + i * 8, BigInt.asUintN(64, args[i] ?? (i === args.length ? result : 0n)));
     }
+  }
+
+  /** Arguments of which nobody knows what a kernel has there: a program that reads them stops. */
+  hide(from: number, to: number): void {
+    this.kernel.memory.setAccess(this.ptr + from * 8, (to - from) * 8, ACCESS_UNMODELLED);
   }
 
   setResult(args: number, result: bigint): void {

@@ -7,7 +7,7 @@ import type { Kernel } from '../kernel.js';
 import { BpfLink, LinkPrimer } from '../link.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { BpfAttr } from '../types.js';
-import type { Attached } from './tracing.js';
+import type { Attached } from './attached.js';
 
 /** enum bpf_link_type. */
 const BPF_LINK_TYPE_RAW_TRACEPOINT = 1;
@@ -15,31 +15,41 @@ const BPF_LINK_TYPE_TRACING = 2;
 
 /** A program at a tracepoint or function (kernel: struct bpf_raw_tp_link, bpf_tracing_link). It keeps the program. */
 export class TraceLink extends BpfLink {
-  #attached: Attached | null;
+  #attached: Attached | null = null;
 
   private constructor(
     kernel: Kernel,
     type: number,
-    private readonly target: string,
-    attached: Attached,
+    /** Name of the tracepoint or function; the program whose main function it is. */
+    private readonly target: string | BpfProg,
+    private readonly wanted: Attached,
   ) {
     super(kernel, type);
-    this.#attached = attached;
   }
 
-  static create(kernel: Kernel, prog: BpfProg, target: string, cookie: bigint): number {
-    const attached = { prog, cookie };
+  /** The link takes over the caller's reference to a target program once it exists. */
+  static create(kernel: Kernel, prog: BpfProg, target: string | BpfProg, cookie: bigint): number {
     const raw = prog.type !== BPF_PROG_TYPE.TRACING || prog.expectedAttachType === BPF_ATTACH_TYPE.TRACE_RAW_TP;
-    const link = new TraceLink(kernel, raw ? BPF_LINK_TYPE_RAW_TRACEPOINT : BPF_LINK_TYPE_TRACING, target, attached);
+    const type = raw ? BPF_LINK_TYPE_RAW_TRACEPOINT : BPF_LINK_TYPE_TRACING;
+    const link = new TraceLink(kernel, type, target, { prog, cookie });
     const primer = LinkPrimer.prime(link);
     if (typeof primer === 'number') return primer;
-    const result = kernel.tracing.attach(target, attached);
+    const result = link.#attach();
     if (result < 0) {
       primer.cleanup();
       return result;
     }
-    prog.inc();
     return primer.settle();
+  }
+
+  #attach(): number {
+    const { target, wanted } = this;
+    const { tracing } = this.kernel;
+    const result = typeof target === 'string' ? tracing.attach(target, wanted) : tracing.attachToProg(target, wanted);
+    if (result < 0) return result;
+    wanted.prog.inc();
+    this.#attached = wanted;
+    return 0;
   }
 
   /** There is no ops->detach. */
@@ -55,19 +65,23 @@ export class TraceLink extends BpfLink {
     const attached = this.#attached;
     if (!attached) return;
     this.#attached = null;
-    this.kernel.tracing.detach(this.target, attached);
+    const { target } = this;
+    if (typeof target === 'string') this.kernel.tracing.detach(target, attached);
+    else this.kernel.tracing.detachFromProg(target, attached);
     attached.prog.put();
+    if (typeof target !== 'string') target.put();
   }
 
   override info(): Record<string, unknown> {
     const prog = this.#attached?.prog;
+    const { target } = this;
     const own =
       this.type === BPF_LINK_TYPE_RAW_TRACEPOINT
-        ? { raw_tracepoint: { tp_name: this.target, cookie: this.#attached?.cookie ?? 0n } }
+        ? { raw_tracepoint: { tp_name: target, cookie: this.#attached?.cookie ?? 0n } }
         : {
             tracing: {
               attach_type: prog?.expectedAttachType ?? 0,
-              target_obj_id: prog?.aux.attachBtf?.id ?? 0,
+              target_obj_id: typeof target === 'string' ? (prog?.aux.attachBtf?.id ?? 0) : target.id,
               target_btf_id: prog?.aux.attachBtfId ?? 0,
               cookie: this.#attached?.cookie ?? 0n,
             },
@@ -107,7 +121,24 @@ function attachTracing(kernel: Kernel, prog: BpfProg, cookie: bigint): number {
       `prog "${prog.name}": attaching a program of type ${progTypeName(prog.type)} is not modelled`,
     );
   }
-  return TraceLink.create(kernel, prog, prog.aux.attachFuncName, cookie);
+  const { aux } = prog;
+  if (aux.dstProg) return attachToProg(kernel, prog, aux.dstProg, cookie);
+  // Its one target program was taken by a link before.
+  if (!aux.attachBtf) return -ERRNO.EINVAL;
+  return TraceLink.create(kernel, prog, aux.attachFuncName, cookie);
+}
+
+/** The first link takes the program that was named at load; afterwards there is none (kernel: bpf_tracing_prog_attach). */
+function attachToProg(kernel: Kernel, prog: BpfProg, target: BpfProg, cookie: bigint): number {
+  const { attachBtfId, attachFuncName } = prog.aux;
+  if (target.aux.funcInfo[0]?.typeId !== attachBtfId) {
+    throw new UnsupportedError(
+      `prog "${prog.name}": attaching to "${attachFuncName}", a function that prog "${target.name}" calls, is not modelled`,
+    );
+  }
+  const result = TraceLink.create(kernel, prog, target, cookie);
+  if (result >= 0) prog.aux.dstProg = null;
+  return result;
 }
 
 /** BPF_RAW_TRACEPOINT_OPEN. */
@@ -126,6 +157,7 @@ export function traceLinkCreate(kernel: Kernel, prog: BpfProg, attr: BpfAttr['LI
     case BPF_ATTACH_TYPE.TRACE_ITER:
       return IterLink.create(kernel, prog, attr);
     default:
-      return attachTracing(kernel, prog, cookie);
+      // Only freplace programs are given another target here.
+      return (attr.target_fd ?? 0) === 0 ? attachTracing(kernel, prog, cookie) : -ERRNO.EINVAL;
   }
 }

@@ -1,32 +1,14 @@
 import { BTF_KIND } from '../../btf/types.js';
-import { ERRNO } from '../../errno.js';
-import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../../uapi.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from '../prog/prog.js';
 import type { OpArg } from '../types.js';
+import { type Attached, AttachedProgs } from './attached.js';
 import { TraceContext } from './context.js';
-
-const { TRACE_RAW_TP, TRACE_FENTRY, TRACE_FEXIT, MODIFY_RETURN } = BPF_ATTACH_TYPE;
-
-/** A program at an event. */
-export interface Attached {
-  readonly prog: BpfProg;
-  /** What bpf_get_attach_cookie gives. */
-  readonly cookie: bigint;
-}
-
-/** Programs at one name, in the order in which they run. */
-interface Event {
-  /** tp_btf and raw_tp. */
-  tracepoint: Attached[];
-  fentry: Attached[];
-  modifyReturn: Attached[];
-  fexit: Attached[];
-}
+import { ProgTrampoline } from './trampoline.js';
 
 /** Whatever a program may be attached to, other than a struct_ops member: by the name of a tracepoint or function. */
 export class Tracing {
-  readonly #events = new Map<string, Event>();
+  readonly #events = new Map<string, AttachedProgs>();
   readonly #raised = new Set<string>();
   /** CPUs on which a program is running because of an event (kernel: prog->active). */
   readonly #active = new Map<BpfProg, Set<number>>();
@@ -56,34 +38,12 @@ export class Tracing {
     return this.kernel.profile.btf.find(`btf_trace_${name}`, BTF_KIND.TYPEDEF) !== 0;
   }
 
-  /** Which list a program belongs to, or -EINVAL for one that is not attached by name. */
-  static #slot(prog: BpfProg): keyof Event | undefined {
-    if (prog.type === BPF_PROG_TYPE.RAW_TRACEPOINT || prog.type === BPF_PROG_TYPE.RAW_TRACEPOINT_WRITABLE) {
-      return 'tracepoint';
-    }
-    if (prog.type !== BPF_PROG_TYPE.TRACING) return undefined;
-    switch (prog.expectedAttachType) {
-      case TRACE_RAW_TP:
-        return 'tracepoint';
-      case TRACE_FENTRY:
-        return 'fentry';
-      case MODIFY_RETURN:
-        return 'modifyReturn';
-      case TRACE_FEXIT:
-        return 'fexit';
-      default:
-        return undefined;
-    }
-  }
-
-  /** 0, -EINVAL for programs that are not attached so, -EBUSY for one that a trampoline has already. */
+  /** 0, or -errno of AttachedProgs.add. */
   attach(name: string, attached: Attached): number {
-    const slot = Tracing.#slot(attached.prog);
-    if (!slot) return -ERRNO.EINVAL;
-    const event = this.#events.get(name) ?? { tracepoint: [], fentry: [], modifyReturn: [], fexit: [] };
-    if (slot !== 'tracepoint' && event[slot].some(({ prog }) => prog === attached.prog)) return -ERRNO.EBUSY;
+    const event = this.#events.get(name) ?? new AttachedProgs();
+    const result = event.add(attached);
+    if (result < 0) return result;
     this.#events.set(name, event);
-    event[slot].push(attached);
     if (!this.raises(name)) {
       this.kernel.printk(
         `prog "${attached.prog.name}" is attached to ${name}, which nothing here raises: it will not run`,
@@ -94,13 +54,25 @@ export class Tracing {
 
   detach(name: string, attached: Attached): void {
     const event = this.#events.get(name);
-    if (!event) return;
-    for (const list of [event.tracepoint, event.fentry, event.modifyReturn, event.fexit]) {
-      const at = list.indexOf(attached);
-      if (at >= 0) list.splice(at, 1);
+    event?.remove(attached);
+    if (event?.empty) this.#events.delete(name);
+  }
+
+  /** The same for a program that runs around the main function of another one. */
+  attachToProg(target: BpfProg, attached: Attached): number {
+    const trampoline = target.trampoline ?? new ProgTrampoline(this.kernel, target);
+    const result = trampoline.progs.add(attached);
+    if (result === 0) target.setTrampoline(trampoline);
+    return result;
+  }
+
+  detachFromProg(target: BpfProg, attached: Attached): void {
+    const { trampoline } = target;
+    trampoline?.progs.remove(attached);
+    if (trampoline?.progs.empty) {
+      target.setTrampoline(null);
+      trampoline.free();
     }
-    const { tracepoint, fentry, modifyReturn, fexit } = event;
-    if (tracepoint.length + fentry.length + modifyReturn.length + fexit.length === 0) this.#events.delete(name);
   }
 
   /**
@@ -137,6 +109,16 @@ export class Tracing {
       for (const attached of [...event.fexit]) this.#run(attached, context);
     });
     return result;
+  }
+
+  /** A program with others around it is called: fentry ones, `body`, which runs it and gives r0, fexit ones. Throws ProgramFault. */
+  aroundProg(trampoline: ProgTrampoline, r1: bigint, body: () => bigint): void {
+    const { progs, args } = trampoline;
+    trampoline.with(r1, (context) => {
+      for (const attached of [...progs.fentry]) this.#run(attached, context);
+      context.setResult(args, body());
+      for (const attached of [...progs.fexit]) this.#run(attached, context);
+    });
   }
 
   #with(name: string, args: readonly OpArg[], body: (context: TraceContext) => void): void {

@@ -33,7 +33,7 @@ describe('an object with every type of program', () => {
     const missing = object.programs.filter((program) => program.autoload && !program.loaded);
     expect(missing.map((program) => program.name)).toEqual([]);
     expect(object.program('a_replacement').loaded).toBe(false);
-    expect(object.messages.join('\n')).toContain('program "a_replacement": replacing a function');
+    expect(object.messages.join('\n')).toContain('program "a_replacement": replaces a function');
     expect(object.programs.filter((program) => program.loaded).length).toBe(49);
   });
 
