@@ -199,6 +199,9 @@ export const CALL_TAIL = 0x100;
 export const CALL_THROW = 0x101;
 /** The core's own function in CALL_FN (FN_*) does it, with the same arguments. */
 export const CALL_CORE = 0x102;
+/** The result, which is in CALL_RESULT, stands; compiled code goes on in the interpreter. */
+export const CALL_LEAVE = 0x103;
+export const CALL_RESULT = EXEC_RECORDS + 408;
 /** One past the last frame of the running context. */
 export const FRAMES_END = EXEC_RECORDS + 120;
 /** What the last resume or invoke gave: u64 r0. */
@@ -248,6 +251,10 @@ export const NO_BASE = 1;
 export const JIT_CODE = EXEC_RECORDS + 380;
 export const JIT_BYTES = EXEC_RECORDS + 384;
 export const JIT_REASON = EXEC_RECORDS + 388;
+/** Whose frozen values its code knows (jit/constants.ts): how many maps, and their ids, u32 each. */
+export const JIT_KNOWN = EXEC_RECORDS + 512;
+/** u32: a program under isolate checks was loaded once. It may have written anywhere: frozen values are not known any more. */
+export const ISOLATE_SEEN = EXEC_RECORDS + 416;
 /** Values of JIT_REASON. */
 export const JIT_NO_MEMORY = 1;
 export const JIT_TOO_LARGE = 2;
@@ -314,9 +321,13 @@ export const TARGET_CORE = 1; // FN_*
 export const TARGET_HOST = 2; // index of the host function
 export const TARGET_MISSING = 3;
 export const TARGET_HOST_WALKS = 4; // as TARGET_HOST; looks at the frames of its caller
-/** Of host functions: arguments that they take, above their index; in slots (SLOT_IMM), above whether they look at frames. */
+/** Of host functions: arguments that they take, above their index; in slots (SLOT_IMM), above whether they look at frames, and
+ *  whether they give no address in what they are handed. */
 export const TARGET_ARGS_SHIFT = 20;
+export const TARGET_ARGS_MASK = 7;
+export const TARGET_NO_ADDRESS = 0x800000;
 export const HOST_WALKS = 1;
+export const HOST_NO_ADDRESS = 2;
 export const HOST_ARGS_SHIFT = 8;
 
 // An execution context. Guest stack: MAX_CALL_FRAMES frames of STACK_BYTES, each between redzones of STACK_REDZONE.

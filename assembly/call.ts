@@ -149,6 +149,10 @@ function hostFunction(fn: u32): u32 {
 export function settle(status: u32): u32 {
   if (status == abi.CALL_TAIL) return tailCall(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
   if (status == abi.CALL_CORE) return callCore(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
+  if (status == abi.CALL_LEAVE) {
+    store<u64>(abi.REG_R0, load<u64>(abi.CALL_RESULT));
+    return afterCall(load<u32>(abi.RUN_PC), 0);
+  }
   if (status == abi.CALL_THROW) {
     store<u64>(abi.REG_R1, load<u64>(abi.THROW_COOKIE));
     return throwException();

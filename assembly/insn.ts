@@ -325,11 +325,13 @@ function call(slot: usize, at: usize, i: u32, slots: usize, insnSlot: usize): u3
       return ops.H_CALL_CORE;
     case abi.TARGET_HOST:
     case abi.TARGET_HOST_WALKS: {
-      const args = number >> abi.TARGET_ARGS_SHIFT;
+      const args = (number >> abi.TARGET_ARGS_SHIFT) & abi.TARGET_ARGS_MASK;
       store<u32>(slot, number & ((1 << abi.TARGET_ARGS_SHIFT) - 1), abi.SLOT_OFF);
       store<u64>(
         slot,
-        (args << abi.HOST_ARGS_SHIFT) | (kind == abi.TARGET_HOST_WALKS ? abi.HOST_WALKS : 0),
+        (args << abi.HOST_ARGS_SHIFT) |
+          (kind == abi.TARGET_HOST_WALKS ? abi.HOST_WALKS : 0) |
+          (number & abi.TARGET_NO_ADDRESS ? abi.HOST_NO_ADDRESS : 0),
         abi.SLOT_IMM,
       );
       return ops.H_CALL_HOST;

@@ -13,13 +13,24 @@ import { Emit, IMPORT_ITER_CHECK, IMPORT_ITER_NEXT } from './emit';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
-/** Functions that callx compares a code pointer with at most. */
+/** Functions that callx compares a code pointer with at most; which: u32 each. */
 const MAX_TARGETS: u32 = 16;
+const TARGETS: usize = memory.data(64);
 /** Slots that are looked at for what a register holds. */
 const MAX_BACK: u32 = 256;
 const MAX_LOOPS: u32 = 8388608; // kernel: BPF_MAX_LOOPS
 
 export class Callback {
+  private static targets: u32 = 0;
+
+  /** Finds the functions whose address the program takes. */
+  static program(): void {
+    Callback.targets = 0;
+    for (let f: u32 = 1; f < Cfg.functionCount && Callback.targets < MAX_TARGETS; f++) {
+      if (Cfg.isEntry(f)) store<u32>(TARGETS + Callback.targets++ * 4, f);
+    }
+  }
+
   /** Function whose code pointer a register holds at a slot, as far as the block tells; or NONE. */
   private static target(at: u32, register: u32): u32 {
     let r = register;
@@ -59,10 +70,8 @@ export class Callback {
     Call.frame();
     Emit.leaveIf(i);
     const done = Wasm.block();
-    let count: u32 = 0;
-    for (let f: u32 = 1; f < Cfg.functionCount && count < MAX_TARGETS; f++) {
-      if (!Cfg.isEntry(f)) continue;
-      count++;
+    for (let k: u32 = 0; k < Callback.targets; k++) {
+      const f = load<u32>(TARGETS + k * 4);
       Emit.get(r);
       Wasm.i64(Callback.pointer(f));
       Wasm.op(w.I64_EQ);

@@ -9,6 +9,7 @@ import * as ops from '../ops';
 import { Access } from './access';
 import { Alu } from './alu';
 import { Call } from './call';
+import { Callback } from './callback';
 import { Cfg, NONE } from './cfg';
 import { Checks } from './checks';
 import { Constants } from './constants';
@@ -71,6 +72,7 @@ export class Emit {
     Emit.shadow = load<u32>(abi.SHADOW_START);
     Emit.arena = load<u32>(prog, abi.PROG_ARENA);
     Constants.find(prog);
+    Callback.program();
     return Checks.program(prog);
   }
 

@@ -28,9 +28,10 @@ export class Lookup {
     if (key < -(<i32>isa.STACK_BYTES) || key > -size || size > <i32>isa.STACK_BYTES) return false;
     // A lock is held, or the map is gone: the interpreter finds out.
     Wasm.fixed(abi.CUR_LOCKS);
-    Wasm.fixed(recordAt(handle));
-    Wasm.i32(map);
-    Wasm.op(w.I32_NE);
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD, recordAt(handle));
+    Wasm.i64(map | ((<u64>load<u32>(map, abi.MAP_ID)) << 32));
+    Wasm.op(w.I64_NE);
     Wasm.op(w.I32_OR);
     Emit.leaveIf(i);
     if (array) Lookup.array(map, key, type == TYPE_PERCPU_ARRAY);

@@ -1,7 +1,8 @@
 // Parts of the stack frame that are locals: aligned units of 8 bytes that the function accesses by r10 alone, always the same
 // bytes of them, that no pointer reaches, and that nobody reads before they are written. Memory gets them when the function
 // is left. What pointers reach: those that the function keeps to itself, the bytes that it accesses by them; those that it
-// hands to a helper or kfunc that takes no callback, everything from there upwards; all others, the whole frame.
+// hands to a helper or kfunc that takes no callback, everything from there upwards; all others, the whole frame. What such a
+// function gives back may lead to where the pointer does, or above it (HostTraits.address).
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
@@ -16,6 +17,9 @@ import { FRAME_ROOT, Values } from './values';
 const UNITS: u32 = isa.STACK_BYTES / 8;
 /** Locals that a function has for them at most: engines copy all of them at each branch while they compile. */
 const MAX_LOCALS: u32 = 24;
+/** Roots of what functions of the host gave, when they were handed pointers into the frame: u32 each. */
+const MAX_GIVEN: u32 = 8;
+const GIVEN: usize = memory.data(32);
 /** Passes over a function after which its frame stays in memory. */
 const MAX_PASSES: u32 = 40;
 
@@ -37,6 +41,7 @@ export class Stack {
   /** What pointers reach: from this distance of r10 upwards; these units. */
   private static reached: i32 = 0;
   private static touched: u64 = 0;
+  private static given: u32 = 0;
 
   static free(): void {
     if (Stack.blocks) heapFree(Stack.blocks);
@@ -65,6 +70,7 @@ export class Stack {
     memory.fill(LOCAL, 0, UNITS);
     Stack.reached = 0;
     Stack.touched = 0;
+    Stack.given = 0;
     let accesses: u32 = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
@@ -72,8 +78,9 @@ export class Stack {
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
         const slot = Cfg.slot(s);
         if (Stack.isFrame(load<u8>(slot, abi.SLOT_BASE))) accesses++;
-        Stack.look(s, slot);
+        const gives = Stack.look(s, slot);
         Values.step(slot);
+        if (gives) Stack.give();
       }
       Stack.joins(Cfg.fall(b));
       Stack.joins(Cfg.taken(b));
@@ -106,7 +113,17 @@ export class Stack {
     Stack.reached = -(<i32>isa.STACK_BYTES);
   }
   private static escapesIf(r: u32): void {
-    if (Stack.isPointer(r)) Stack.escapes();
+    if (Stack.isPointer(r) || Stack.isGiven(r)) Stack.escapes();
+  }
+
+  /** r0 may be a pointer into the frame, no lower than one that was handed out. */
+  private static give(): void {
+    if (Stack.given == MAX_GIVEN) Stack.escapes();
+    else store<u32>(GIVEN + Stack.given++ * 4, Values.root(0));
+  }
+  private static isGiven(r: u32): bool {
+    for (let i: u32 = 0; i < Stack.given; i++) if (load<u32>(GIVEN + i * 4) == Values.root(r)) return true;
+    return false;
   }
 
   /** Pointers that become one value of several at the start of a block are no longer known there. */
@@ -118,11 +135,13 @@ export class Stack {
     }
   }
 
-  private static look(i: u32, slot: u32): void {
+  /** True: r0 may be a pointer into the frame behind this slot. */
+  private static look(i: u32, slot: u32): bool {
     const op: u32 = load<u8>(slot, abi.SLOT_BASE);
     const d = Effects.dst(slot);
     const s = Effects.src(slot);
-    if (op == ops.H_MOV_X || op == ops.H_ADD_K || Cfg.isJump(op)) return;
+    let gives = false;
+    if (op == ops.H_MOV_X || op == ops.H_ADD_K || Cfg.isJump(op)) return false;
     if (Stack.isFrame(op)) {
       if (op >= <u32>ops.H_STXF_B && op <= <u32>ops.H_STXF_DW) Stack.escapesIf(s);
       Stack.note(slot, (op - ops.H_LDF_B) & 3);
@@ -134,20 +153,31 @@ export class Stack {
     } else if ((op == ops.H_CALL_CORE && !callsBack(load<u32>(slot, abi.SLOT_OFF))) || op == ops.H_CALL_HOST) {
       // A callback may go below what it is given.
       const all = op == ops.H_CALL_HOST && Callback.isGiven(i);
+      const address = op == ops.H_CALL_HOST && !(load<u32>(slot, abi.SLOT_IMM) & abi.HOST_NO_ADDRESS);
       for (let r: u32 = 1; r <= 5; r++) {
         if (Stack.isPointer(r)) Stack.reached = all ? -(<i32>isa.STACK_BYTES) : min(Stack.reached, Values.distance(r));
+        else if (!Stack.isGiven(r)) continue;
+        else if (all || Values.distance(r) < 0) Stack.escapes();
+        gives = gives || address;
       }
     } else {
       Cfg.effectsOf(slot);
       if (Effects.frame) Stack.escapes();
       for (let r: u32 = 0; r < 10; r++) if ((Effects.reads >> r) & 1) Stack.escapesIf(r);
     }
+    return gives;
   }
 
   /** An access by a pointer. */
   private static touch(slot: u32, base: u32): void {
-    if (!Stack.isPointer(base)) return;
-    const start = <i64>Values.distance(base) + load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE + isa.STACK_BYTES;
+    const isGiven = Stack.isGiven(base);
+    if (!isGiven && !Stack.isPointer(base)) return;
+    const distance = <i64>Values.distance(base) + load<i64>(slot, abi.SLOT_IMM) + GUEST_BASE;
+    if (isGiven) {
+      if (distance < 0) Stack.escapes();
+      return;
+    }
+    const start = distance + isa.STACK_BYTES;
     for (let at = start >> 3; at <= (start + 7) >> 3; at++) {
       if (at >= 0 && at < <i64>UNITS) Stack.touched |= (<u64>1) << at;
     }

@@ -4,6 +4,7 @@
 import * as abi from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import { Cfg } from './cfg';
+import { Constants } from './constants';
 import { Emit, IMPORTS } from './emit';
 import { Groups } from './groups';
 import { Hosts } from './hosts';
@@ -47,6 +48,7 @@ export function analyse(prog: u32): u32 {
 export function translate(base: u32): bool {
   Out.begin();
   if (!takeEntries(base) || !build() || Out.full) return false;
+  Constants.tell();
   store<u32>(abi.JIT_CODE, Out.start);
   store<u32>(abi.JIT_BYTES, Out.at - Out.start);
   return true;

@@ -130,7 +130,7 @@ export function recordIn(slot: u32): u32 {
   return load<u32>(slots + (slot << SLOT_SHIFT), SLOT_RECORD);
 }
 
-/** Where the record of the map whose struct is at this window offset is found, as long as the map lives. */
+/** Where the record of the map whose struct is at this window offset is found, as long as the map lives; behind it the map's id. */
 export function recordAt(t: u32): u32 {
   return slots + (((t - MAP_REGION) >> MAP_SLOT_SHIFT) << SLOT_SHIFT) + SLOT_RECORD;
 }

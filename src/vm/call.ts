@@ -1,16 +1,19 @@
 import * as abi from '../../assembly/abi.js';
+import { STACK_BYTES } from '../../assembly/isa.js';
 import { VmtableError } from '../errors.js';
 import type { Core } from './core.js';
 import type { ExecExports } from './exports.js';
 import { callChain } from './fault.js';
 import type { CoreMemory } from './memory.js';
 import type { LoadedProg } from './prog.js';
-import type { ArenaPointer, GuestPtr, HostCall, VmFault, VmProg } from './types.js';
+import type { ArenaPointer, GuestPtr, HostCall, HostTraits, VmFault, VmProg } from './types.js';
 
 const TWO_32 = 2 ** 32;
 /** r0 and r1 among the u32 of linear memory. */
 const R0 = abi.REG_R0 >>> 2;
 const R1 = abi.REG_R1 >>> 2;
+const BASE_R10 = abi.BASE_R10 >>> 2;
+const RESULT = abi.CALL_RESULT >>> 2;
 
 /** Thrown through a host function to stop the program that called it; carries the fault it stops with. */
 export class Stop extends Error {
@@ -38,8 +41,8 @@ export interface CallSources {
   };
   memory: CoreMemory;
   progAt(handle: number): LoadedProg;
-  /** Whether the host function of this index was registered so. */
-  walksStack(index: number): boolean;
+  /** How the host function of this index was registered. */
+  traitsOf(index: number): HostTraits;
   /** Runs a code pointer on a context of its own; r0. Throws CallbackStopped. */
   runCallback(prog: LoadedProg, code: bigint, args: readonly bigint[], cpu: number): bigint;
 }
@@ -75,7 +78,8 @@ export class Call implements HostCall {
 
   get chain(): { prog: VmProg; insn: number }[] {
     const called = this.memory.u32At(this.memory.u32At(abi.RUN_PC) + abi.SLOT_OFF);
-    if (!this.vm.walksStack(called)) throw new VmtableError('a call chain is only for functions that walk the stack');
+    if (!this.vm.traitsOf(called).walksStack)
+      throw new VmtableError('a call chain is only for functions that walk the stack');
     return callChain(this.vm);
   }
 
@@ -156,16 +160,43 @@ export class Call implements HostCall {
     if (!Number.isSafeInteger(value)) throw new VmtableError(`${value} is no integer that a register can take`);
     u32[R0] = value >>> 0;
     u32[R0 + 1] = Math.floor(value / TWO_32) >>> 0;
+    this.given();
   }
 
   retU64(value: bigint): void {
     this.memory.setU64At(abi.REG_R0, BigInt.asUintN(64, value));
+    this.given();
   }
 
   retPtr(ptr: GuestPtr): void {
     const { u32 } = this.core;
     u32[R0] = ptr;
     u32[R0 + 1] = ptr === 0 ? 0 : abi.GUEST_BASE_HI;
+    if (this.frameOf(ptr) >= 0) this.given();
+  }
+
+  /** Which frame of the run an address lies in or behind, the outermost is 0; or -1. */
+  private frameOf(ptr: GuestPtr): number {
+    const at = ptr - (this.core.u32[BASE_R10] as number) + STACK_BYTES;
+    return at >= 0 && at < abi.CTX_STACK_BYTES ? Math.floor(at / abi.STACK_STRIDE) : -1;
+  }
+
+  /**
+   * r0 is set: an address in a frame that compiled code may not expect, because no argument leads there, ends compiled execution.
+   * Parts of frames that no pointer can reach are not in memory there (assembly/jit/stack.ts).
+   */
+  private given(): void {
+    const { u32 } = this.core;
+    const ptr = u32[R0] as number;
+    if (u32[R0 + 1] !== abi.GUEST_BASE_HI) return;
+    const frame = this.frameOf(ptr);
+    if (frame < 0 || this.status !== 0) return;
+    const called = this.memory.u32At(this.memory.u32At(abi.RUN_PC) + abi.SLOT_OFF);
+    const { args = 5, address = true } = this.vm.traitsOf(called);
+    for (let i = 0; address && i < args; i++) {
+      if (this.hi(i) === abi.GUEST_BASE_HI && this.lo(i) <= ptr && this.frameOf(this.lo(i)) === frame) return;
+    }
+    this.status = abi.CALL_LEAVE;
   }
 
   callback(code: bigint, args: readonly bigint[]): bigint {
@@ -185,14 +216,23 @@ export class Call implements HostCall {
   }
 
   get answered(): boolean {
-    return this.status === 0;
+    return this.status === 0 || this.status === abi.CALL_LEAVE;
   }
 
-  /** What the function asks of the core beside its result, once: 0, CALL_TAIL or CALL_CORE. */
+  /** What the function asks of the core beside its result, once: 0 or CALL_*. */
   asked(): number {
     const { status } = this;
-    if (status !== 0) this.status = 0;
-    return status;
+    if (status === 0) return 0;
+    this.status = 0;
+    return status === abi.CALL_LEAVE ? this.leave() : status;
+  }
+
+  /** The result stands, and compiled code is to be left. */
+  leave(): number {
+    const { u32 } = this.core;
+    u32[RESULT] = u32[R0] as number;
+    u32[RESULT + 1] = u32[R0 + 1] as number;
+    return abi.CALL_LEAVE;
   }
 
   fail(error: VmtableError): never {

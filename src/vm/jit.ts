@@ -8,6 +8,15 @@ const REASONS = new Map([
   [abi.JIT_TOO_LARGE, 'a function of it is larger than the engine takes'],
 ]);
 
+/** What a compiled program takes. */
+interface Place {
+  /** In the table. */
+  base: number;
+  count: number;
+  /** Ids of the maps whose frozen values its code knows. */
+  known: readonly number[];
+}
+
 /** The core makes no module of the program. */
 class Refused extends Error {}
 
@@ -21,7 +30,7 @@ export class Jit {
   private readonly hosts: Record<string, () => number> = {};
   /** Places in the table that were given back, by how many lie side by side. */
   private readonly spare = new Map<number, number[]>();
-  private readonly places = new Map<LoadedProg, { base: number; count: number }>();
+  private readonly places = new Map<LoadedProg, Place>();
 
   /** `hostEntry` gives what compiled code calls for a host function. */
   constructor(
@@ -56,10 +65,13 @@ export class Jit {
     const { exports } = core;
     const count = exports.analyse(prog.handle);
     let base = 0;
+    let known: number[] = [];
     try {
       if (count === 0) throw new Refused();
       base = this.take(count);
       if (!exports.translate(base)) throw new Refused();
+      const ids = (abi.JIT_KNOWN >> 2) + 1;
+      known = [...core.u32.subarray(ids, ids + (core.u32[abi.JIT_KNOWN >> 2] as number))];
       const start = core.u32[abi.JIT_CODE >> 2] as number;
       const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
       const module = new WebAssembly.Module(bytes);
@@ -82,7 +94,7 @@ export class Jit {
       exports.translated();
     }
     exports.setCode(prog.handle, true);
-    this.places.set(prog, { base, count });
+    this.places.set(prog, { base, count, known });
     prog.engine = 'jit';
     prog.notCompiled = undefined;
   }
@@ -96,6 +108,21 @@ export class Jit {
     this.places.delete(prog);
     prog.invoke = undefined;
     prog.engine = 'interp';
+  }
+
+  /**
+   * Compiles again the programs whose code knows frozen values of this map, or of any: they may be others from now on. True if
+   * there are such.
+   */
+  forget(map?: number): boolean {
+    const stale = [...this.places].filter(([, { known }]) =>
+      map === undefined ? known.length > 0 : known.includes(map),
+    );
+    for (const [prog] of stale) {
+      this.release(prog);
+      this.compile(prog);
+    }
+    return stale.length > 0;
   }
 
   private take(count: number): number {

@@ -77,6 +77,8 @@ export class Maps {
   private nextId = 1;
   /** Takes what a ForeignMap or a `gone` callback throws while a program runs, which stops with FAULT_HOST. */
   onError: ((error: unknown) => void) | undefined;
+  /** A frozen map was freed. */
+  onFrozenGone: ((id: number) => void) | undefined;
 
   constructor(
     private readonly core: Core,
@@ -96,6 +98,7 @@ export class Maps {
       this.byPtr.delete(ptr);
       this.byTag.delete(id);
       this.forget(id);
+      if (map.frozen) this.onFrozenGone?.(id);
     });
     this.byPtr.set(ptr, map);
     this.byTag.set(id, map);
@@ -204,6 +207,8 @@ export class CoreMap implements VmMap {
   private live = true;
   private hasFields = false;
   private hasLock = false;
+  /** The host writes no values any more. */
+  frozen = false;
 
   constructor(
     private readonly core: Core,
@@ -235,6 +240,7 @@ export class CoreMap implements VmMap {
   freeze(): void {
     this.alive();
     this.memory.setU32At(this.record + MAP_FROZEN, 1);
+    this.frozen = true;
   }
 
   /** Declares the special fields of values. Only before the first update of a hash. */

@@ -115,6 +115,7 @@ function encodeTarget(target: CallTarget, hostFunctions: readonly HostTraits[]):
     if (!traits) throw new InputError(`host function ${number} is not registered`);
     if (traits.walksStack) kind = abi.TARGET_HOST_WALKS;
     number |= (traits.args ?? 5) << abi.TARGET_ARGS_SHIFT;
+    if (traits.address === false) number |= abi.TARGET_NO_ADDRESS;
   }
   return ((kind << 24) | number) >>> 0;
 }

@@ -248,6 +248,8 @@ export interface HostTraits {
   walksStack?: boolean;
   /** Arguments that it takes; default 5, as many as there can be. It must ask for no others. */
   args?: number;
+  /** It may give an address in memory that an argument points to; default true. Compiled code looks closer at what it does with it. */
+  address?: boolean;
   /** Called before it, with the same call. */
   rule?: (call: HostCall) => void;
 }

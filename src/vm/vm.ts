@@ -71,12 +71,14 @@ export class Vm implements ContextOwner, CallSources {
   private thrownBy = '';
   private inner: VmFault | undefined;
   private disposed = false;
-  /** @internal Host functions that are running. */
+  /** @internal Host functions that are running; of them, those that compiled code which is no longer right called. */
   hostCalls = 0;
+  stale = 0;
   /** @internal The core's invoke, in a field of its own: property access on the exports object is slow. */
   readonly enter: ExecExports['invoke'];
-  /** @internal What a program's own `invoke` is given: compiled code needs no slices. */
+  /** @internal What a program's own `invoke` is given: compiled code needs no slices; and what the core's `invoke` is. */
   readonly quickFuel: number;
+  readonly slice: number;
 
   #pooled = 0;
 
@@ -91,10 +93,12 @@ export class Vm implements ContextOwner, CallSources {
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
     this.quickFuel = Math.min(this.fuel, MAX_FUEL);
+    this.slice = Math.min(this.fuel, SLICE);
     this.call = new Call(this);
     this.jit = new Jit(core, (index) => this.hostEntry(index));
     this.engines = new Engines(this.jit);
     dispatch.vm = this;
+    this.maps.onFrozenGone = (id) => this.forget(id);
     this.maps.onError = (error) => {
       if (this.memory.u32At(abi.CUR_CTX) === 0) throw error;
       this.thrown = error;
@@ -127,6 +131,10 @@ export class Vm implements ContextOwner, CallSources {
     if (spec.arena !== undefined && !this.arenas.has(spec.arena)) {
       throw new VmtableError(`program "${spec.name}": no arena ${spec.arena}`);
     }
+    if (spec.checks === 'isolate' && this.memory.u32At(abi.ISOLATE_SEEN) === 0) {
+      this.memory.setU32At(abi.ISOLATE_SEEN, 1);
+      this.forget();
+    }
     const prog = loadProg(this.core, this.memory, spec, this.engines.named(spec.engine), this.hostTraits, (gone) =>
       this.freeProg(gone),
     );
@@ -146,6 +154,11 @@ export class Vm implements ContextOwner, CallSources {
     });
     this.arenas.set(arena.handle, arena);
     return arena;
+  }
+
+  /** Frozen values of a map, or of all, are not what compiled code knows any more. */
+  private forget(map?: number): void {
+    if (this.jit.forget(map)) this.stale = this.hostCalls;
   }
 
   /** The core found a program hot. */
@@ -257,7 +270,7 @@ export class Vm implements ContextOwner, CallSources {
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
     let status = -1;
     try {
-      status = this.enter((prog as LoadedProg).handle, arg, cpu, SLICE);
+      status = this.enter((prog as LoadedProg).handle, arg, cpu, this.slice);
     } finally {
       if (status < 0 && this.hostCalls === 0) {
         const { u32 } = this.core;
@@ -265,7 +278,7 @@ export class Vm implements ContextOwner, CallSources {
         u32[NEST_DEPTH] = 0;
       }
     }
-    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu, SLICE);
+    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu, this.slice);
   }
 
   /** invoke, interpreted, which counts insns besides: as many as `insns` says. */
@@ -298,7 +311,7 @@ export class Vm implements ContextOwner, CallSources {
       this.core,
       this.enter,
       this.quickFuel,
-      SLICE,
+      this.slice,
       CUR_CTX,
       NEST_DEPTH,
     );
@@ -306,7 +319,7 @@ export class Vm implements ContextOwner, CallSources {
 
   /**
    * @internal What invoke does when the core's `enter`, or the program's own `invoke`, does not say RUN_DONE; `given` is the fuel
-   * that it got. Callers with a hot path of their own call `enter(handle, arg, cpu, SLICE)` from there, a call that V8 can then
+   * that it got. Callers with a hot path of their own call `enter(handle, arg, cpu, slice)` from there, a call that V8 can then
    * make straight to the core.
    */
   goOn(status: number, prog: VmProg, arg: GuestPtr, cpu: number, given: number): number {
@@ -392,7 +405,7 @@ export class Vm implements ContextOwner, CallSources {
     try {
       this.hostTraits[index]?.rule?.(call);
       (this.hostFns[index] as HostFn)(call);
-      return call.asked();
+      return this.stale === 0 ? call.asked() : this.askedOf();
     } catch (error) {
       return this.threw(ctx, index, error);
     } finally {
@@ -411,9 +424,18 @@ export class Vm implements ContextOwner, CallSources {
     return entry;
   }
 
+  /** @internal What a host function asks for where its caller may have to leave compiled code. */
+  askedOf(): number {
+    const status = this.call.asked();
+    if (this.hostCalls > this.stale) return status;
+    this.stale = this.hostCalls - 1;
+    return status === 0 ? this.call.leave() : status;
+  }
+
   /** @internal A host function threw: what the running program, which called it, is to stop with. */
   threw(ctx: number, index: number, error: unknown): number {
     const { memory } = this;
+    if (this.stale >= this.hostCalls) this.stale = this.hostCalls - 1;
     if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
     this.call.asked();
     this.thrownBy = this.nameOf(index);
@@ -433,8 +455,8 @@ export class Vm implements ContextOwner, CallSources {
     return abi.FAULT_HOST;
   }
 
-  walksStack(index: number): boolean {
-    return this.hostTraits[index]?.walksStack === true;
+  traitsOf(index: number): HostTraits {
+    return this.hostTraits[index] ?? {};
   }
 
   private nameOf(index: number): string {
@@ -537,7 +559,7 @@ function makeHostEntry(
     try {
       if (rule !== undefined) rule(call);
       fn(call);
-      return call.asked();
+      return vm.stale === 0 ? call.asked() : vm.askedOf();
     } catch (error) {
       return vm.threw(ctx, index, error);
     } finally {

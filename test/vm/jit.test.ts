@@ -126,3 +126,18 @@ test('control flow of any size is compiled: straight, wide and entangled', () =>
   const args = [1n, 2n, 3n, 4n, 5n];
   expect(vm.run(entangled, { args })).toEqual(vm.run(load(vm, `r0 = 0; ${blocks.join('\n')}\nexit`), { args }));
 });
+
+test('calls by register in very many functions are compiled to code that grows with their number alone', () => {
+  const compiled = (count: number, taken: boolean) => {
+    const body = (i: number) => `f${i}: r0 += 1; ${taken ? `r6 = func(f${i}) ll` : 'r6 = 0'}; callx r6; exit`;
+    const functions = Array.from({ length: count }, (_, i) => body(i)).join('\n');
+    const calls = Array.from({ length: count }, (_, i) => `call f${i}`).join('\n');
+    const prog = jit(`r0 = 0; if r1 != 0 goto out; ${calls}\nout: r0 += 3; exit\n${functions}`);
+    expect(prog.notCompiled).toBeUndefined();
+    expect(vm.run(prog, { args: [1n] }).r0).toBe(3n);
+    const bytes = vm.core.u32[abi.JIT_BYTES >> 2] as number;
+    prog.free();
+    return bytes / count;
+  };
+  for (const taken of [false, true]) expect(compiled(8000, taken)).toBeLessThan(1.2 * compiled(1000, taken));
+});

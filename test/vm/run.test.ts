@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import { InputError } from '../../src/errors.js';
-import type { Vm } from '../../src/vm/vm.js';
-import { RUNS } from '../engines.js';
+import { INVOKE_FAULT, type Vm } from '../../src/vm/vm.js';
+import { ENGINES, RUNS } from '../engines.js';
 import { core, load, newVm, type ProgOptions } from './programs.js';
 
 const fibonacci = `
@@ -296,4 +296,20 @@ test('programs and contexts give their memory back', async () => {
   for (let i = 0; i < 500; i++) round();
   expect(vm.memory.usage).toMatchObject({ heapBytes, liveObjects });
   vm.dispose();
+});
+
+test.each(ENGINES)('a fuel below what a slice is bounds every way into a program, engine %s', async (engine) => {
+  for (const fuel of [0, 1, 2, 7, 500]) {
+    const small = await newVm({ fuel });
+    const rounds = small.memory.alloc(8, { name: 'rounds' });
+    const prog = load(small, 'r2 = r1; r0 = 0; top: r0 += 1; *(u64 *)(r2 + 0) = r0; goto top; exit', { engine });
+    const seen = (status: number) => [status, small.lastFault?.kind, small.memory.u32(rounds)];
+    const expected = [INVOKE_FAULT, 'out_of_fuel', fuel + 1];
+    expect(seen(small.invoke(prog, rounds, 0))).toEqual(expected);
+    expect(seen(small.invoker(prog)(rounds, 0))).toEqual(expected);
+    expect(seen(small.invokeCounted(prog, rounds, 0))).toEqual(expected);
+    small.run(prog, { args: [small.memory.address(rounds)] });
+    expect(small.memory.u32(rounds)).toBe(fuel + 1);
+    small.dispose();
+  }
 });

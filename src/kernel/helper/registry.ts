@@ -48,7 +48,10 @@ export class HelperTable {
   register(name: string, target: HostFn | CallTarget, traits?: HostTraits): void {
     const key = name.replace(/^bpf_/, '');
     if (this.#targets.has(key)) throw new VmtableError(`helper bpf_${key}: registered already`);
-    const host = (fn: HostFn): CallTarget => ({ kind: 'host', index: this.addHost(`bpf_${key}`, fn, traits) });
+    const host = (fn: HostFn): CallTarget => ({
+      kind: 'host',
+      index: this.addHost(`bpf_${key}`, fn, { address: false, ...traits }),
+    });
     if (typeof target === 'function') this.#targets.set(key, host(target));
     else if (target.kind === 'core' && this.coreByHost)
       this.#targets.set(

@@ -37,7 +37,8 @@ export class KfuncTable {
     const proto = type?.kind === BTF_KIND.FUNC ? btf.type(type.type) : undefined;
     if (proto?.kind !== BTF_KIND.FUNC_PROTO || proto.params.length > 5) return {};
     const isOne = proto.params.every((param) => param.type !== 0 && btf.sizeOf(param.type) <= 8);
-    return isOne ? { args: proto.params.length } : {};
+    const address = btf.type(btf.resolve(proto.returns)).kind === BTF_KIND.PTR;
+    return isOne ? { args: proto.params.length, address } : { address };
   }
 
   target(name: string): CallTarget {

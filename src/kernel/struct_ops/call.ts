@@ -1,7 +1,6 @@
 import * as abi from '../../../assembly/abi.js';
 import { BTF_KIND, type BtfView } from '../../btf/types.js';
 import { InputError, located, VmtableError } from '../../errors.js';
-import { SLICE } from '../../vm/context.js';
 import { ownCopy } from '../../vm/own_copy.js';
 import type { LoadedProg } from '../../vm/prog.js';
 import type { GuestPtr, VmFault, VmProg } from '../../vm/types.js';
@@ -124,7 +123,7 @@ export class StructOpsCall implements QuickOp {
       vm,
       core: vm.core,
       enter: vm.enter,
-      slice: SLICE,
+      slice: vm.slice,
       fuel: vm.quickFuel,
       curCtx: abi.CUR_CTX >>> 2,
       nestDepth: abi.NEST_DEPTH >>> 2,
