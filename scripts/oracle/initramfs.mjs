@@ -15,7 +15,7 @@ function entry(inode, name, mode, data = Buffer.alloc(0), device = [0, 0]) {
   return Buffer.concat([Buffer.from(header), pad(header.length), data, pad(data.length)]);
 }
 
-/** `files`: path → Buffer; `init` and what lies in bin/ are executable. Empty directories come as names. */
+/** `files`: path → Buffer; `init` and what lies in bin, lib and lib64 is executable. Empty directories come as names. */
 export function initramfs(directories, files) {
   const parts = [];
   const add = (...rest) => parts.push(entry(parts.length + 1, ...rest));
@@ -23,7 +23,7 @@ export function initramfs(directories, files) {
   // The kernel opens /dev/console for init before init can mount anything.
   add('dev/console', CHARACTER_DEVICE, undefined, [5, 1]);
   for (const [path, data] of Object.entries(files)) {
-    add(path, path === 'init' || path.startsWith('bin/') ? EXECUTABLE : DATA, data);
+    add(path, path === 'init' || /^(?:bin|lib|lib64)\//.test(path) ? EXECUTABLE : DATA, data);
   }
   parts.push(entry(0, 'TRAILER!!!', 0));
   return gzipSync(Buffer.concat(parts), { level: 1 });

@@ -73,6 +73,8 @@ export class DumpWriter {
     const out = [
       '',
       `CPU ${cpu}: nr_run=${rq.nrRunning} flags=0x${rq.flags.toString(16)} cpu_rel=${rq.cpuReleased ? 1 : 0} ${sync}`,
+      // scx_rescue_dump: nobody is rescued where there are no sub-schedulers, nor is a budget ever funded.
+      ...(consts.enq.rescue !== 0 ? ['          rescue=0 budget=0us rescuing=none[-1]'] : []),
       `          curr=${curr.label} class=${CLASS_SYMBOLS[curr.cls]}_sched_class`,
     ];
     const masks: [string, ReadonlySet<number>][] = [

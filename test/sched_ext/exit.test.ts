@@ -90,8 +90,9 @@ describe('the debug dump', () => {
       '',
     ]);
     const from = lines.findIndex((line) => line.startsWith('CPU 0   : nr_run=2 '));
-    expect(lines[from + 1]).toBe('          curr=a[101] class=ext_sched_class');
-    expect(lines.slice(from + 2, from + 14)).toEqual([
+    expect(lines[from + 1]).toBe('          rescue=0 budget=0us rescuing=none[-1]');
+    expect(lines[from + 2]).toBe('          curr=a[101] class=ext_sched_class');
+    expect(lines.slice(from + 3, from + 15)).toEqual([
       '',
       ' *R a[101] *root -8ms',
       '      scx_state/flags=4/0x5 dsq_flags=0x0 ops_state/qseq=0/0',

@@ -5,6 +5,8 @@
 //   perf script       bash  1234 [002]  3854.085452:       sched:sched_wakeup: comm=cc pid=1101 prio=120 target_cpu=000
 //   ftrace            bash-1234    [002] d..2.  3854.085452: sched_wakeup: comm=cc pid=1101 prio=120 target_cpu=000
 //   trace-cmd         bash-1234  [002]  3854.085452: sched_wakeup:         cc:1101 [120] CPU:000
+//   trace-cmd -l      bash-1234    2d..2. 3854.085452: sched_wakeup:       cc:1101 [120] CPU:000
+//   trace-cmd -R      bash-1234  [002]  3854.085452: sched_wakeup:         comm=cc pid=1101 prio=120 target_cpu=000
 
 /** Who a line is about. */
 export interface Named {
@@ -36,6 +38,8 @@ export type TraceEvent = Where &
         readonly child: { readonly pid: number; readonly comm: string };
       }
     | { readonly type: 'exec' | 'exit'; readonly who: number }
+    /** An interrupt's handler begins or ends. */
+    | { readonly type: 'irq_entry' | 'irq_exit' }
     /** Anything else. */
     | { readonly type: 'other' }
   );
@@ -50,9 +54,9 @@ export type TraceLine =
 const NOTHING: TraceLine = { is: 'nothing' };
 const UNKNOWN: TraceLine = { is: 'unknown' };
 
-// comm-pid (tgid) [cpu] flags seconds.fraction: event: …
+// comm-pid (tgid) [cpu] flags seconds.fraction: event: … or, with latencies, comm-pid cpu and flags seconds.fraction: event: …
 const FTRACE =
-  /^(.{1,48}?)-(\d+)\s+(?:\(\s*[-\d]+\)\s+)?\[(\d+)\]\s+(?:([A-Za-z.#][^\s:]{3,6})\s+)?(\d+)\.(\d{1,9}):\s+(\w+):\s*(.*)$/;
+  /^(.{1,48}?)-(\d+)\s+(?:\(\s*[-\d]+\)\s+)?(?:\[(\d+)\]\s+(?:([A-Za-z.#][^\s:]{3,6})\s+)?|(\d+)([A-Za-z.#][^\s:]{3,6})\s+)(\d+)\.(\d{1,9}):\s+(\w+):\s*(.*)$/;
 // comm pid/tid [cpu] seconds.fraction: period system:event: …
 const PERF = /^(.{1,48}?)\s+(?:\d+\/)?(\d+)\s+\[(\d+)\]\s+(\d+)\.(\d{1,9}):\s+(?:\d+\s+)?(?:[\w-]+:)?(\w+):\s*(.*)$/;
 
@@ -68,10 +72,11 @@ export function parseLine(line: string): TraceLine {
   if (text === '' || HEAD.test(text)) return NOTHING;
   const ftrace = FTRACE.exec(text);
   if (ftrace) {
-    const flags = ftrace[4];
+    const flags = ftrace[4] ?? ftrace[6];
     const irq = flags === undefined ? undefined : flags[2] !== '.';
-    const timeNs = nanoseconds(ftrace[5]!, ftrace[6]!);
-    return eventOf(timeNs, Number(ftrace[3]), Number(ftrace[2]), ftrace[1]!, irq, ftrace[7]!, ftrace[8]!);
+    const timeNs = nanoseconds(ftrace[7]!, ftrace[8]!);
+    const cpu = Number(ftrace[3] ?? ftrace[5]);
+    return eventOf(timeNs, cpu, Number(ftrace[2]), ftrace[1]!, irq, ftrace[9]!, ftrace[10]!);
   }
   const perf = PERF.exec(text);
   if (perf) {
@@ -90,13 +95,17 @@ function nanoseconds(seconds: string, fraction: string): number {
 }
 
 const SWITCH =
-  /^prev_comm=(.*) prev_pid=(\d+) prev_prio=(-?\d+) prev_state=(\S+) ==> next_comm=(.*) next_pid=(\d+) next_prio=(-?\d+)/;
+  /^prev_comm=(.*) prev_pid=(\d+) prev_prio=(-?\d+) prev_state=(\S+) (?:==> )?next_comm=(.*) next_pid=(\d+) next_prio=(-?\d+)/;
 const SWITCH_SHORT = /^(.*):(\d+) \[(-?\d+)\] (\S+) ==> (.*):(\d+) \[(-?\d+)\]/;
 const WAKE = /^comm=(.*) pid=(\d+) prio=(-?\d+)(?: success=([01]))? target_cpu=\d+/;
 const WAKE_SHORT = /^(.*):(\d+) \[(-?\d+)\](?: success=([01]))? CPU:\d+/;
-const FORK = /^comm=.* pid=(\d+) child_comm=(.*) child_pid=(\d+)/;
+const FORK = /^(?:parent_)?comm=.* (?:parent_)?pid=(\d+) child_comm=(.*) child_pid=(\d+)/;
 const EXIT = /^comm=.* pid=(\d+) prio=-?\d+/;
 const EXEC = /^filename=.* pid=(\d+) old_pid=\d+/;
+
+/** Handlers whose begin and end are events of their own (include/trace/events/irq.h, timer.h, arch/x86's irq_vectors.h). */
+const IRQ =
+  /^(?:irq_handler|softirq|tasklet|ipi|local_timer|reschedule|call_function|call_function_single|irq_work|x86_platform_ipi|hrtimer_expire|timer_expire)_(entry|exit)$/;
 
 const WAKES = { sched_waking: 'waking', sched_wakeup: 'wakeup', sched_wakeup_new: 'wakeup_new' } as const;
 
@@ -119,7 +128,7 @@ function eventOf(
       if (!match) return UNKNOWN;
       const prev = named(match[1]!, match[2]!, match[3]!);
       const next = named(match[5]!, match[6]!, match[7]!);
-      const state = match[4]!;
+      const state = stateOf(match[4]!);
       return { is: 'event', event: { timeNs, cpu, pid, comm, irq, type: 'switch', prev, state, next } };
     }
     case 'sched_waking':
@@ -148,5 +157,18 @@ function eventOf(
       return { is: 'event', event: { timeNs, cpu, pid, comm, irq, type, who: Number(match[1]) } };
     }
   }
-  return { is: 'event', event: { timeNs, cpu, pid, comm, irq, type: 'other' } };
+  const handler = IRQ.exec(name);
+  const type = handler ? (handler[1] === 'entry' ? 'irq_entry' : 'irq_exit') : 'other';
+  return { is: 'event', event: { timeNs, cpu, pid, comm, irq, type } };
+}
+
+const TASK_REPORT = 0xff;
+/** EXIT_DEAD, EXIT_ZOMBIE (__trace_sched_switch_state). */
+const GONE = 0x30;
+
+/** A state as letters, also where it stands as a number. */
+function stateOf(text: string): string {
+  if (!/^\d+$/.test(text)) return text;
+  const state = Number(text) & TASK_REPORT;
+  return state === 0 ? 'R' : (state & GONE) !== 0 ? 'X' : 'S';
 }

@@ -22,7 +22,7 @@ export function importTrace(lines: Iterable<string>): TraceSpec {
 /**
  * Follows the events of a trace, line by line: each task's chain of running, sleeping and being woken. What a task ran is the time
  * between the switch to it and the switch away from it. Who woke it is on whose behalf sched_waking (or else sched_wakeup) came,
- * unless that was an interrupt. Time over which events are missing is given to nobody.
+ * unless that was an interrupt: flags say so, or events of its handler. Time over which events are missing is given to nobody.
  */
 class TraceImporter {
   readonly #tally = new Tally();
@@ -30,6 +30,8 @@ class TraceImporter {
   readonly #byPid = new Map<number, Tracked>();
   /** Who is on each CPU: 0 for its idle task, undefined if that is not known. */
   readonly #current = new Map<number, number | undefined>();
+  /** Handlers of interrupts that are running, by CPU; null until the trace tells of one. */
+  #handlers: Map<number, number> | null = null;
   #start = Number.NaN;
   #now = 0;
   #cpus = 0;
@@ -94,6 +96,13 @@ class TraceImporter {
         if (task?.state === 'running') this.#add(task, { type: 'exec' });
         return;
       }
+      case 'irq_entry':
+        this.#handlers ??= new Map();
+        this.#handlers.set(cpu, (this.#handlers.get(cpu) ?? 0) + 1);
+        return;
+      case 'irq_exit':
+        this.#handlers?.set(cpu, Math.max(0, (this.#handlers.get(cpu) ?? 0) - 1));
+        return;
       case 'exit':
         // Its last switch says so, too, and when.
         return;
@@ -174,6 +183,7 @@ class TraceImporter {
 
   #switch(cpu: number, prev: Named, state: string, next: Named): void {
     this.#switches++;
+    this.#handlers?.delete(cpu);
     const before = this.#task(prev, cpu);
     if (before) this.#off(before, state);
     const after = this.#task(next, cpu);
@@ -233,7 +243,8 @@ class TraceImporter {
   }
 
   #waker(event: TraceEvent, woken: Tracked): NonNullable<Tracked['wake']>['by'] {
-    if (event.irq || event.pid === 0 || event.pid === woken.pid) return null;
+    const irq = event.irq ?? (this.#handlers?.get(event.cpu) ?? 0) > 0;
+    if (irq || event.pid === 0 || event.pid === woken.pid) return null;
     const waker = this.#byPid.get(event.pid);
     if (waker?.state !== 'running') {
       this.#tally.count('waker');

@@ -90,8 +90,27 @@ describe('lines of traces', () => {
 
   it('say who is where when, with any other event, too', () => {
     const where = { timeNs: 1_000_000_000, cpu: 0, pid: 2, comm: 'a', irq: false, type: 'other' };
-    expect(event('  a-2 [000] d.... 1.0: irq_handler_exit: irq=86 ret=handled')).toEqual(where);
+    expect(event('  a-2 [000] d.... 1.0: sys_enter: NR 1')).toEqual(where);
+    expect(event('  a-2 [000] d.... 1.0: irq_handler_exit: irq=86 ret=handled')).toEqual({
+      ...where,
+      type: 'irq_exit',
+    });
+    expect(event('  a-2 [000] 1.0: local_timer_entry: vector=236')).toMatchObject({ type: 'irq_entry' });
+    expect(event('  a-2 0d.h1. 1.0: sched_waking: a:9 [120] CPU:001')).toMatchObject({
+      cpu: 0,
+      irq: true,
+      type: 'waking',
+    });
     expect(event('  a-2 [000] d.... 1.0: sched_wakeup: comm=a pid=9 prio=120 success=0 target_cpu=000')).toEqual(where);
+  });
+
+  it('tell the state of a switch by letters, also where it stands as a number', () => {
+    const stateOf = (state: string) =>
+      event(
+        `a-2 [0] 1.0: sched_switch: prev_comm=a prev_pid=2 prev_prio=120 prev_state=${state} next_comm=b next_pid=3 next_prio=120`,
+      );
+    const letters = { 0: 'R', 1: 'S', 2: 'S', 16: 'X', 32: 'X', 256: 'R' };
+    for (const [state, letter] of Object.entries(letters)) expect(stateOf(state)).toMatchObject({ state: letter });
   });
 
   it('are never more than that, whatever stands there', () => {
