@@ -1,6 +1,7 @@
 import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { InputError, UnsupportedError } from '../errors.js';
 import type { GuestMemory, GuestPtr } from '../vm/types.js';
+import { BitField, intField, PlainField, PointerField, TextField } from './field_access.js';
 import { fieldAt, typeName } from './field_name.js';
 
 /** What a field holds, after typedefs, qualifiers and type tags. */
@@ -141,31 +142,18 @@ interface Place {
   bitSize: number;
 }
 
-/** Field of kind `float` and `aggregate` have an address but no number. */
-function compileField(memory: FieldMemory, btf: BtfView, owner: string, path: string, place: Place): Field {
-  const offset = Math.floor(place.bitOffset / 8);
-  const resolved = btf.type(btf.resolve(place.type));
-  const shape = shapeOf(btf, place.type);
-  const size = place.bitSize > 0 ? Math.ceil(((place.bitOffset % 8) + place.bitSize) / 8) : btf.sizeOf(place.type);
-  const base = { path, kind: shape.kind, offset, size, signed: shape.signed, type: place.type };
-  const refuse = (): never => {
-    throw new InputError(
-      `${owner}: field ${path} (${typeName(btf, resolved.id)}) is no ${shape.kind === 'string' ? 'number' : 'scalar'}`,
-    );
-  };
-  const noText = (): never => {
-    throw new InputError(`${owner}: field ${path} (${typeName(btf, resolved.id)}) is no char array`);
-  };
-  if (shape.kind === 'string') return { ...base, ...textAccess(memory, offset, size, refuse) };
-  const numbers =
-    shape.kind === 'float' || shape.kind === 'aggregate'
-      ? { get: refuse, set: refuse, big: refuse, setBig: refuse }
-      : place.bitSize > 0
-        ? bitAccess(memory, place.bitOffset, place.bitSize, shape.signed)
-        : shape.kind === 'pointer'
-          ? pointerAccess(memory, offset)
-          : intAccess(memory, offset, size, shape.signed);
-  return { ...base, ...numbers, text: noText, setText: noText };
+/** Fields of kind `float` and `aggregate` have an address but no number. */
+function compileField(memory: FieldMemory, btf: BtfView, owner: string, path: string, found: Place): Field {
+  const { type, bitOffset, bitSize } = found;
+  const { kind, signed } = shapeOf(btf, type);
+  const offset = Math.floor(bitOffset / 8);
+  const size = bitSize > 0 ? Math.ceil(((bitOffset % 8) + bitSize) / 8) : btf.sizeOf(type);
+  const label = () => `${owner}: field ${path} (${typeName(btf, btf.resolve(type))})`;
+  const place = { path, kind, offset, size, signed, type, label };
+  if (kind === 'string') return new TextField(memory, place);
+  if (kind === 'float' || kind === 'aggregate') return new PlainField(memory, place);
+  if (bitSize > 0) return new BitField(memory, place, bitOffset, bitSize);
+  return kind === 'pointer' ? new PointerField(memory, place) : intField(memory, place);
 }
 
 function shapeOf(btf: BtfView, id: number): { kind: FieldKind; signed: boolean } {
@@ -188,104 +176,4 @@ function shapeOf(btf: BtfView, id: number): { kind: FieldKind; signed: boolean }
     default:
       return { kind: 'aggregate', signed: false };
   }
-}
-
-type NumberAccess = Pick<Field, 'get' | 'set' | 'big' | 'setBig'>;
-
-function intAccess(memory: FieldMemory, offset: number, size: number, signed: boolean): NumberAccess {
-  const narrow = (get: Field['get'], set: Field['set']): NumberAccess => ({
-    get,
-    set,
-    big: (ptr) => BigInt(get(ptr)),
-    setBig: (ptr, value) => set(ptr, Number(BigInt.asIntN(32, value))),
-  });
-  switch (size) {
-    case 1:
-      return narrow(
-        signed ? (ptr) => (memory.u8(ptr + offset) << 24) >> 24 : (ptr) => memory.u8(ptr + offset),
-        (ptr, value) => memory.setU8(ptr + offset, value & 0xff),
-      );
-    case 2:
-      return narrow(
-        signed ? (ptr) => (memory.u16(ptr + offset) << 16) >> 16 : (ptr) => memory.u16(ptr + offset),
-        (ptr, value) => memory.setU16(ptr + offset, value & 0xffff),
-      );
-    case 4:
-      return narrow(signed ? (ptr) => memory.s32(ptr + offset) : (ptr) => memory.u32(ptr + offset), (ptr, value) =>
-        memory.setU32(ptr + offset, value >>> 0),
-      );
-    case 8:
-      return {
-        get: signed
-          ? (ptr) => memory.s32(ptr + offset + 4) * 2 ** 32 + memory.u32(ptr + offset)
-          : (ptr) => memory.u64n(ptr + offset),
-        set: (ptr, value) => memory.setU64n(ptr + offset, value),
-        big: signed ? (ptr) => BigInt.asIntN(64, memory.u64(ptr + offset)) : (ptr) => memory.u64(ptr + offset),
-        setBig: (ptr, value) => memory.setU64(ptr + offset, BigInt.asUintN(64, value)),
-      };
-    default:
-      return wideAccess(memory, offset, size);
-  }
-}
-
-/** Integers of odd width (__int128): only as BigInt. */
-function wideAccess(memory: FieldMemory, offset: number, size: number): NumberAccess {
-  const big = (ptr: GuestPtr) => {
-    let value = 0n;
-    for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(memory.u8(ptr + offset + i));
-    return value;
-  };
-  const setBig = (ptr: GuestPtr, value: bigint) => {
-    for (let i = 0; i < size; i++) memory.setU8(ptr + offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
-  };
-  return { get: (ptr) => Number(big(ptr)), set: (ptr, value) => setBig(ptr, BigInt(value)), big, setBig };
-}
-
-function pointerAccess(memory: FieldMemory, offset: number): NumberAccess {
-  return {
-    get: (ptr) => memory.ptr(ptr + offset),
-    set: (ptr, value) => memory.setPtr(ptr + offset, value),
-    big: (ptr) => memory.u64(ptr + offset),
-    setBig: (ptr, value) => memory.setU64(ptr + offset, BigInt.asUintN(64, value)),
-  };
-}
-
-/** Little-endian bitfields of up to 64 bits, read and written byte by byte so that neighbours stay as they are. */
-function bitAccess(memory: FieldMemory, bitOffset: number, bitSize: number, signed: boolean): NumberAccess {
-  const first = Math.floor(bitOffset / 8);
-  const shift = BigInt(bitOffset % 8);
-  const bytes = Math.ceil(((bitOffset % 8) + bitSize) / 8);
-  const mask = ((1n << BigInt(bitSize)) - 1n) << shift;
-  const load = (ptr: GuestPtr) => {
-    let raw = 0n;
-    for (let i = bytes - 1; i >= 0; i--) raw = (raw << 8n) | BigInt(memory.u8(ptr + first + i));
-    return raw;
-  };
-  const big = (ptr: GuestPtr) => {
-    const value = (load(ptr) & mask) >> shift;
-    return signed ? BigInt.asIntN(bitSize, value) : value;
-  };
-  const setBig = (ptr: GuestPtr, value: bigint) => {
-    const raw = (load(ptr) & ~mask) | ((value << shift) & mask);
-    for (let i = 0; i < bytes; i++) memory.setU8(ptr + first + i, Number((raw >> BigInt(8 * i)) & 0xffn));
-  };
-  return { get: (ptr) => Number(big(ptr)), set: (ptr, value) => setBig(ptr, BigInt(value)), big, setBig };
-}
-
-const encoder = new TextEncoder();
-
-function textAccess(memory: FieldMemory, offset: number, size: number, refuse: () => never) {
-  return {
-    get: refuse,
-    set: refuse,
-    big: refuse,
-    setBig: refuse,
-    text: (ptr: GuestPtr) => memory.cstring(ptr + offset, size),
-    setText: (ptr: GuestPtr, value: string) => {
-      const bytes = encoder.encode(value).subarray(0, Math.max(size - 1, 0));
-      const target = memory.bytes(ptr + offset, size);
-      target.fill(0);
-      target.set(bytes);
-    },
-  };
 }
