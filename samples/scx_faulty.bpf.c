@@ -18,7 +18,16 @@ enum fault {
 	FAULT_KICK_SELF,	/* dispatch asks for the next scheduling cycle of its own CPU, always */
 	FAULT_KICK_ALL,		/* dispatch asks every CPU for a scheduling cycle */
 	FAULT_NULL,		/* running follows a null pointer */
+	FAULT_FIELD,		/* running reads a field that no simulated machine has */
 };
+
+struct sched_entity___fair {
+	u64 vruntime;
+} __attribute__((preserve_access_index));
+
+struct task_struct___fair {
+	struct sched_entity___fair se;
+} __attribute__((preserve_access_index));
 
 const volatile u32 fault = FAULT_NONE;
 const volatile u32 nr_cpus = 1;
@@ -77,6 +86,8 @@ void BPF_OPS(faulty_running, struct task_struct *p)
 {
 	if (fault == FAULT_NULL)
 		*(volatile u64 *)turns = 1;
+	if (fault == FAULT_FIELD)
+		turns += ((struct task_struct___fair *)p)->se.vruntime;
 }
 
 SEC("struct_ops.s/init")

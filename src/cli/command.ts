@@ -2,6 +2,9 @@ import type { Command } from 'commander';
 import { InputError, located, within } from '../errors.js';
 import type { Io } from './io.js';
 
+/** Status of a command that names something which is not there, or not modelled. */
+export const EXIT_UNSUPPORTED = 3;
+
 /** Adds one command to the program. `exit` sets the status of a command that ran to its end but has a failure to tell. */
 export type AddCommand = (program: Command, io: Io, exit: (status: number) => void) => void;
 

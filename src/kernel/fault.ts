@@ -1,4 +1,4 @@
-import { VmtableError } from '../errors.js';
+import { UnsupportedError, VmtableError } from '../errors.js';
 import type { VmFault } from '../vm/types.js';
 
 /** Where a fault happened, in the words of the program's source. */
@@ -22,7 +22,8 @@ export interface FaultPlace {
  * `place`. What a helper or kfunc threw is the `cause`.
  */
 export class ProgramFault extends VmtableError {
-  override readonly exitCode = 1;
+  /** 3 where the program needed what is not modelled, or a function that is not there. */
+  override readonly exitCode: number;
   override name = 'ProgramFault';
 
   constructor(
@@ -33,7 +34,12 @@ export class ProgramFault extends VmtableError {
     message: string,
   ) {
     super(message, fault.error === undefined ? undefined : { cause: fault.error });
+    this.exitCode = lacking(fault) ? 3 : 1;
   }
+}
+
+function lacking({ kind, error }: VmFault): boolean {
+  return kind === 'unmodelled' || kind === 'missing_function' || error instanceof UnsupportedError;
 }
 
 /** `insn 12 (file.bpf.c:34)` */

@@ -1,4 +1,3 @@
-import { InputError } from '../errors.js';
 import type { Timer } from '../kernel/clock.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
@@ -7,6 +6,7 @@ import type { SimMachine } from './machine.js';
 import type { FlatStep } from './script.js';
 import { BLOCK, type Program, SCHEDULE, type SimTask } from './sim_task.js';
 import type { Waitable } from './sync.js';
+import { WorkloadError } from './workload_error.js';
 
 /** What a task's steps work with besides the machine. */
 export interface Stage {
@@ -257,7 +257,7 @@ export class Actor implements Iterator<number, void, void> {
     const took = elapsed - this.#stepsSince;
     if (took < LITTLE_NS) {
       const what = took === 0 ? 'no time' : 'hardly any time';
-      throw new InputError(
+      throw new WorkloadError(
         `workload: task ${this.task.name}: ${MANY_STEPS} steps within ${took} ns, at ${elapsed} ns: a loop that takes ${what}`,
       );
     }

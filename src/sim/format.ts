@@ -158,12 +158,14 @@ function summary(report: SimReport): string[] {
   return lines;
 }
 
-function ending({ outcome, exit, fault, simulatedNs }: SimReport, colors: Colors): string {
+function ending({ outcome, exit, fault, unsupported, simulatedNs }: SimReport, colors: Colors): string {
   if (!exit) return `The scheduler is still there after ${ms(simulatedNs)} ms.`;
   const reason = `${exit.reason}${exit.message ? ` (${exit.message})` : ''}`;
   const text = outcome === 'clean' ? reason : colors.red(`${outcome}: ${reason}`);
   const code = exit.code === 0 ? '' : `, code ${exit.code}`;
-  return `Scheduler gone: ${text}, ${exit.kindName} ${exit.kind}${code}.${fault ? `\n${colors.red(fault)}` : ''}`;
+  const why = fault ? `\n${colors.red(fault)}` : '';
+  const more = unsupported ? '\n`vmtable doctor` names all that the object needs and is not there.' : '';
+  return `Scheduler gone: ${text}, ${exit.kindName} ${exit.kind}${code}.${why}${more}`;
 }
 
 /** The header is dimmed. */

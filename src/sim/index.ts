@@ -24,3 +24,4 @@ export type { Fairness } from './stats/fairness.js';
 export { Histogram, type Percentiles } from './stats/histogram.js';
 export { CostTiming, type Point, type Timing } from './timing.js';
 export { POLICIES, Workload } from './workload.js';
+export { WorkloadError } from './workload_error.js';

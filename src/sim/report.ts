@@ -1,3 +1,4 @@
+import { VmtableError } from '../errors.js';
 import type { ExitInfo } from '../sched_ext/exit.js';
 import { opOf } from '../sched_ext/forms.js';
 import type { OpName } from '../sched_ext/op_names.js';
@@ -81,6 +82,8 @@ export interface SimReport {
   exit: { kind: number; kindName: string; code: number | string; reason: string; message: string } | null;
   /** The program that was stopped, if one was, with the place in its source. */
   fault?: string;
+  /** It was stopped because it needed what is not modelled, or not there. */
+  unsupported?: true;
   simulatedNs: number;
   seed: number;
   /** Things that happened: timers, interrupts, ticks, steps of tasks. */
@@ -138,6 +141,7 @@ export function buildReport(machine: Machine): SimReport {
     outcome: exit ? outcomeOf(exit) : 'clean',
     exit: exit && exitReport(exit),
     ...(fault !== undefined && { fault: (fault as Error).message }),
+    ...(fault instanceof VmtableError && fault.exitCode === 3 && { unsupported: true }),
     simulatedNs: now,
     seed: machine.seed,
     events: kernel.clock.fired,

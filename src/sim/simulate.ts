@@ -79,13 +79,14 @@ export function runScheduler(machine: Machine, map: StructOpsMap, durationNs: nu
   machine.run(durationNs);
   const before = machine.report();
   link.destroy();
-  const { exit, outcome, callbacks, fault, output, log, dump } = machine.report();
+  const { exit, outcome, callbacks, fault, unsupported, output, log, dump } = machine.report();
   return {
     ...before,
     exit,
     outcome,
     callbacks,
     ...(fault !== undefined && { fault }),
+    ...(unsupported && { unsupported }),
     output,
     log,
     ...(dump && { dump }),

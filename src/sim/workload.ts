@@ -1,4 +1,3 @@
-import { InputError } from '../errors.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import { Random } from '../kernel/random.js';
@@ -12,6 +11,7 @@ import { checkScenario, MAX_TASKS } from './scenario_check.js';
 import { type FlatStep, flatten } from './script.js';
 import { BLOCK, type Program, type SimTask } from './sim_task.js';
 import { Futex, Gate, Mutex, Pipe, type Waitable } from './sync.js';
+import { WorkloadError } from './workload_error.js';
 
 export const POLICIES: Readonly<Record<PolicyName, number>> = {
   ext: SCHED_POLICY.EXT,
@@ -99,7 +99,7 @@ export class Workload implements Stage {
   /** Makes the first task, as a child of nobody; `launch` makes it runnable. -errno if ops.init_task refuses it. */
   root(options: Partial<TaskOptions> = {}): SimTask | number {
     const [name] = this.#roles.keys();
-    if (name === undefined) throw new InputError('scenario: no tasks');
+    if (name === undefined) throw new WorkloadError('scenario: no tasks');
     return this.#spawn(name, options);
   }
 
@@ -132,7 +132,7 @@ export class Workload implements Stage {
       const found = cgroups.byPath(path);
       const cgroup = found ?? cgroups.create(parent, part, { cpu: true });
       const err = found ? 0 : this.machine.scx.cgroups.online(cgroup);
-      if (err !== 0) throw new InputError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);
+      if (err !== 0) throw new WorkloadError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);
       parent = cgroup;
     }
     const cgroup = parent;
@@ -170,7 +170,7 @@ export class Workload implements Stage {
     this.tasks.set(name, task);
     if (typeof task === 'number') return task;
     if (++this.#alive > MAX_TASKS)
-      throw new InputError(`scenario: more than ${MAX_TASKS} tasks at a time (the last: ${name})`);
+      throw new WorkloadError(`scenario: more than ${MAX_TASKS} tasks at a time (the last: ${name})`);
     const births = role.births++;
     if (births > 0) task.seed = mix(role.seed, births);
     else task.seed = role.seed;
@@ -222,7 +222,7 @@ export class Workload implements Stage {
       case 'suspend':
         return this.#gate(`point ${step.point}`);
       default:
-        throw new InputError(`scenario: ${step.verb} waits for nothing`);
+        throw new WorkloadError(`scenario: ${step.verb} waits for nothing`);
     }
   }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from '../cli/run.js';
 
 const FIFO = 'samples/scx_fifo.bpf.o';
+const FAULTY = 'samples/scx_faulty.bpf.o';
 let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'sim-'));
@@ -158,7 +159,20 @@ describe('vmtable sim', () => {
     expect(await sim(FIFO, '--workload', bad)).toEqual({
       status: 2,
       out: '',
-      err: 'vmtable: scenario: tasks[0].steps[1]: no CPU 9\n',
+      err: `vmtable: ${bad}: scenario: tasks[0].steps[1]: no CPU 9\n`,
     });
+  });
+
+  it('names the workload where a task of it goes round in circles', async () => {
+    const bad = file('circle.json', { tasks: [{ name: 'w', repeat: 'forever', steps: [{ run: 0 }] }] });
+    const { status, err } = await sim(FIFO, '--workload', bad);
+    expect(status).toBe(2);
+    expect(err).toMatch(/^vmtable: \S+circle\.json: workload: task w: 1000000 steps within \d+ ns, [^\n]+\n$/);
+  });
+
+  it('tells what is not modelled by its status', async () => {
+    const { status, out } = await sim(FAULTY, '--set', 'fault=7');
+    expect(status).toBe(3);
+    expect(out).toMatch(/se\.vruntime of task \S+ is not modelled\n`vmtable doctor` names all/);
   });
 });

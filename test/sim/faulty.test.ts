@@ -20,7 +20,7 @@ const faulty = object('scx_faulty');
 const trace = object('scx_trace');
 
 const scenario: Scenario = { tasks: [{ name: 'a', copies: 6, steps: [forever(run(ms(1)), sleep(ms(1)))] }] };
-const FAULTS = { none: 0, starve: 1, loop: 2, leakLock: 3, kickSelf: 4, kickAll: 5, null: 6 };
+const FAULTS = { none: 0, starve: 1, loop: 2, leakLock: 3, kickSelf: 4, kickAll: 5, null: 6, field: 7 };
 
 async function withFault(fault: keyof typeof FAULTS, durationNs: number, profile = '7.3'): Promise<SimReport> {
   const kernel = { profile, windowBytes: 1 << 26 };
@@ -89,6 +89,13 @@ describe('what stops a program is told with its place', () => {
     expect(report.dump).toContain('runtime error (ops.');
     expect(report.simulatedNs).toBeLessThan(ms(50));
   });
+});
+
+it('a field that is not modelled is told from a mistake', async () => {
+  const report = await withFault('field', ms(100));
+  expect(report).toMatchObject({ outcome: 'error', unsupported: true });
+  expect(report.fault).toMatch(/task_struct\.se\.vruntime of task \S+ is not modelled$/);
+  expect(await withFault('null', ms(100))).not.toHaveProperty('unsupported');
 });
 
 describe('mistakes of which the kernel says what they are', () => {

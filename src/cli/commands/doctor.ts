@@ -1,14 +1,12 @@
 import { type Diagnosis, diagnose, type Finding } from '../../loader/index.js';
 import { table } from '../../table.js';
-import { type AddCommand, inFile, json } from '../command.js';
+import { type AddCommand, EXIT_UNSUPPORTED, inFile, json } from '../command.js';
 import { createKernel, type LoadOptions, openInput, prepareInput, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
 
 interface DoctorOptions extends LoadOptions {
   json?: boolean;
 }
-
-const EXIT_UNSUPPORTED = 3;
 
 export const addDoctor: AddCommand = (program, io, exit) => {
   const command = program

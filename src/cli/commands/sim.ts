@@ -1,4 +1,4 @@
-import { InputError } from '../../errors.js';
+import { InputError, located } from '../../errors.js';
 import { Kernel } from '../../kernel/index.js';
 import { chooseProfile } from '../../sched_ext/index.js';
 import {
@@ -15,6 +15,7 @@ import {
   type SimReport,
   schedulerMap,
   UPTIME_NS,
+  WorkloadError,
 } from '../../sim/index.js';
 import {
   describeLibrary,
@@ -24,7 +25,7 @@ import {
   loadWorkload,
   type WorkloadTarget,
 } from '../../workload/index.js';
-import { type AddCommand, fileName, inFile, json, readInput } from '../command.js';
+import { type AddCommand, EXIT_UNSUPPORTED, fileName, inFile, json, readInput } from '../command.js';
 import type { Io } from '../io.js';
 import { kernelOptions, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
@@ -68,7 +69,7 @@ export const addSim: AddCommand = (program, io, exit) => {
     const object = file.slice(file.lastIndexOf('/') + 1);
     if (options.json) io.out(json({ object, ...document, host: { wallMs, nsPerCall } }));
     else io.out(formatReport(document, { color: io.colour, width: io.width, object, spans, nsPerCall }));
-    if (document.outcome !== 'clean') exit(1);
+    if (document.outcome !== 'clean') exit(document.unsupported ? EXIT_UNSUPPORTED : 1);
   });
 };
 
@@ -110,17 +111,26 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     process?.runs(user?.agent?.(object));
     const workload = workloadOf(io, options.workload, { cpus: kernel.cpus, costs: machine.costs });
     for (const note of workload.notes) io.err(`vmtable: ${fileName(options.workload!)}: ${note}\n`);
-    machine.load(workload.scenario);
+    const named = fileName(options.workload ?? 'workload');
+    inFile(named, () => machine.load(workload.scenario));
     await hooks.beforeAttach?.(object, kernel);
-    const report = inFile(file, () =>
-      runScheduler(machine, map, wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS),
-    );
+    const durationNs = wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS;
+    const report = blaming(named, file, () => runScheduler(machine, map, durationNs));
     if (options.dumpMaps !== undefined) io.writeFile(options.dumpMaps, object.snapshot());
     return { ...report, spans: spansOf(machine), nsPerCall: nsPerCallOf(machine) };
   } finally {
     object.close();
     lines?.flush();
     kernel.dispose();
+  }
+}
+
+/** Errors of the run name the workload if they are its own, else the object. */
+function blaming<T>(workload: string, object: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw located(error instanceof WorkloadError ? workload : fileName(object), error);
   }
 }
 
