@@ -283,7 +283,7 @@ export const PROG_SLOT_COUNT = 8;
 export const PROG_SLOTS = 12; // core address
 export const PROG_SLOT_INSN = 16; // u32 a slot: its insn
 export const PROG_INSN_SLOT = 20; // u32 an insn: its slot | INSN_SUBPROG, or INSN_NO_SLOT
-export const PROG_ZEROED = 24; // u32 a slot: loads that read 0 because the address was bad
+export const PROG_ZEROED = 24; // u32 a slot: accesses to no memory, of which loads read 0 and stores are dropped
 export const PROG_FLAGS = 28;
 export const PROG_WRITE_CLASSES = 32;
 export const PROG_EXCEPTION = 36; // core address of the exception callback's first slot, or 0
@@ -306,7 +306,8 @@ export const HOT_RUNS = 2000;
 export const INSN_SUBPROG = 0x80000000;
 export const INSN_NO_SLOT = 0x7fffffff;
 export const PROG_OBJECT = 1; // object checks
-export const PROG_STRICT = 2; // every bad load faults
+export const PROG_STRICT = 2; // every bad access faults
+export const PROG_FETCH_ZEROES = 4; // an atomic that fetches from an arena page that is not there fetches 0
 
 /** A code pointer (PSEUDO_FUNC): CODE_BASE_HI:0 + prog id << 24 | insn << 4. No guest address. */
 export const CODE_BASE_HI = 0xffffff80;

@@ -1,10 +1,14 @@
 // What the handlers' quick checks leave over: precise verdicts on one access, partial granules, loads that read 0.
 
 import * as abi from './abi';
-import { castKern } from './arena';
+import { castKern, userAddress } from './arena';
+import { arenaViolation } from './env';
 import * as isa from './isa';
 import * as ops from './ops';
 import { checkSlow } from './shadow';
+
+/** How far the 16 bits of an insn's offset reach (kernel: GUARD_SZ / 2). */
+const HALF_GUARD: u64 = 32768;
 
 export const GUEST_BASE: u64 = (<u64>abi.GUEST_BASE_HI) << 32;
 
@@ -25,21 +29,28 @@ export function verdict(t: u64, width: u32, write: bool): u32 {
 }
 
 /**
- * Where an access to `t` goes: a user address of the program's arena needs no cast, its low half is what counts (kernel:
+ * Where an access to `t` goes: a user address of the 4 GiB of the program's arena needs no cast, its low half counts (kernel:
  * PTR_TO_ARENA and BPF_PROBE_MEM32; compilers leave casts out behind bpf_arena_alloc_pages).
  */
 function place(t: u64): u64 {
   const arena = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA);
   if (t <= load<u64>(abi.LIMIT_1) || !arena) return t;
   const address = t + GUEST_BASE;
-  const pages = load<u32>(arena, abi.ARENA_PAGES) as u64;
-  if (address - load<u64>(arena, abi.ARENA_USER) >= pages << abi.ARENA_PAGE_SHIFT) return t;
+  if (address >> 32 != load<u64>(arena, abi.ARENA_USER) >> 32) return t;
   return castKern(arena, address) - GUEST_BASE;
 }
 
 /** The kernel's exception handler makes such a load 0 (ex_handler_bpf, arch/x86/net/bpf_jit_comp.c; arena pages alike). */
 function zeroes(reason: u32): bool {
   return reason == abi.FAULT_NULL || reason == abi.FAULT_OUT_OF_WINDOW || reason == abi.FAULT_UNALLOCATED;
+}
+
+/** A page of the program's arena that is not allocated, or one of its 4 GiB and their guards that is not in the window. */
+function isArenaHole(reason: u32, t: u64): bool {
+  if (!load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA)) return false;
+  if (reason == abi.FAULT_UNALLOCATED) return true;
+  const hole = ((<u64>abi.ARENA_HOLE_HI) << 32) - HALF_GUARD;
+  return reason == abi.FAULT_OUT_OF_WINDOW && t + GUEST_BASE - hole < ((<u64>1) << 32) + 2 * HALF_GUARD;
 }
 
 /** Leaves the fault in the running context. */
@@ -56,15 +67,21 @@ function countZeroed(slot: usize): void {
   store<u32>(counter, load<u32>(counter) + 1);
 }
 
-/** Verdict of a load under the program's fault policy: FAULT_NONE to go on, ZEROED to take 0, else a recorded fault. */
-const ZEROED: u32 = 0xffffffff;
-function loadVerdict(slot: usize, t: u64, width: u32): u32 {
-  const reason = verdict(t, width, false);
+/** Verdict of an access under the program's fault policy: FAULT_NONE to go on, MISSED to do without memory, else a recorded fault. */
+const MISSED: u32 = 0xffffffff;
+function policyVerdict(slot: usize, t: u64, width: u32, write: bool): u32 {
+  const reason = verdict(t, width, write);
   if (!reason) return reason;
+  const hole = isArenaHole(reason, t);
   const strict = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_STRICT;
-  if (strict || !zeroes(reason)) return accessFault(reason, t, width, false);
+  if (strict || !(hole || (!write && zeroes(reason)))) return accessFault(reason, t, width, write);
   countZeroed(slot);
-  return ZEROED;
+  if (hole) {
+    const address = userAddress(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_ARENA), t + GUEST_BASE);
+    store<u64>(load<u32>(abi.CUR_CTX), address, abi.CTX_FAULT_ADDR);
+    arenaViolation(write);
+  }
+  return MISSED;
 }
 
 /** Bytes that a load or store accesses. */
@@ -119,14 +136,14 @@ export function accessSlow(slot: usize): u32 {
   const distance = load<u64>(slot, abi.SLOT_IMM);
   if (base >= <u32>ops.H_LDX_B && base <= <u32>ops.H_LDX_SW) {
     const t = place(load<u64>(src, abi.REGS) + distance);
-    const reason = loadVerdict(slot, t, width);
-    if (reason && reason != ZEROED) return reason;
+    const reason = policyVerdict(slot, t, width, false);
+    if (reason && reason != MISSED) return reason;
     store<u64>(dst, reason ? 0 : loadValue(base, <u32>t), abi.REGS);
     return abi.FAULT_NONE;
   }
   const t = place(load<u64>(dst, abi.REGS) + distance);
-  const reason = verdict(t, width, true);
-  if (reason) return accessFault(reason, t, width, true);
+  const reason = policyVerdict(slot, t, width, true);
+  if (reason) return reason == MISSED ? abi.FAULT_NONE : reason;
   const value: u64 = base >= <u32>ops.H_ST_B ? <u64>(<i64>load<i32>(slot, abi.SLOT_OFF)) : load<u64>(src, abi.REGS);
   put(<u32>t, width, value);
   return abi.FAULT_NONE;
@@ -161,6 +178,14 @@ function get(t: u32, width: u32): u64 {
   }
 }
 
+/** An atomic that has no memory: since 7.3 what it would fetch is 0, before that the register stays as it is (ex_handler_bpf). */
+function forgoFetch(op: u32, src: u32): void {
+  if (!(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_FETCH_ZEROES) || op == <u32>isa.ATOMIC_STORE_REL)
+    return;
+  if (op == <u32>isa.ATOMIC_CMPXCHG) store<u64>(abi.REG_R0, 0);
+  else if (op & isa.ATOMIC_FETCH) store<u64>(src, 0, abi.REGS);
+}
+
 /** An atomic insn (RFC 9669 section 5.3, load_acquire and store_release). One thread: plain accesses are atomic. */
 export function atomic(slot: usize): u32 {
   const what = load<u32>(slot, abi.SLOT_OFF);
@@ -171,14 +196,18 @@ export function atomic(slot: usize): u32 {
   const distance = load<u64>(slot, abi.SLOT_IMM);
   if (op == isa.ATOMIC_LOAD_ACQ) {
     const t = place(load<u64>(src, abi.REGS) + distance);
-    const reason = loadVerdict(slot, t, width);
-    if (reason && reason != ZEROED) return reason;
+    const reason = policyVerdict(slot, t, width, false);
+    if (reason && reason != MISSED) return reason;
     store<u64>(dst, reason ? 0 : get(<u32>t, width), abi.REGS);
     return abi.FAULT_NONE;
   }
   const t = place(load<u64>(dst, abi.REGS) + distance);
-  const reason = verdict(t, width, true);
-  if (reason) return accessFault(reason, t, width, true);
+  const reason = policyVerdict(slot, t, width, true);
+  if (reason == MISSED) {
+    forgoFetch(op, src);
+    return abi.FAULT_NONE;
+  }
+  if (reason) return reason;
   const operand = load<u64>(src, abi.REGS);
   const at = <u32>t;
   if (op == isa.ATOMIC_STORE_REL) {

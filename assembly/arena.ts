@@ -340,7 +340,12 @@ export function castKern(arena: u32, value: u64): u64 {
 
 /** Guest address to arena pointer: the arena's high half, and the low half unless that is 0, as the kernel's JIT has it. */
 export function castUser(arena: u32, value: u64): u64 {
+  const user = userAddress(arena, value);
+  return (user as u32) ? user : 0;
+}
+
+/** The same of an address that is no NULL, whatever its low half. */
+export function userAddress(arena: u32, value: u64): u64 {
   if (value >> 32 == (GUEST_BASE_HI as u64)) value -= load<u64>(arena, ARENA_BASE);
-  const low = value as u32 as u64;
-  return low ? (load<u64>(arena, ARENA_USER) & 0xffffffff00000000) | low : 0;
+  return (load<u64>(arena, ARENA_USER) & 0xffffffff00000000) | (value as u32 as u64);
 }

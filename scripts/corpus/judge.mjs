@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as asm from '../../dist/src/asm/index.js';
+import { BTF_KIND } from '../../dist/src/btf/types.js';
 import { cli } from '../../dist/src/cli/cli.js';
 import { createKernel, loadInput, openInput } from '../../dist/src/cli/kernel_input.js';
 import { addSubsystems } from '../../dist/src/cli/subsystems.js';
@@ -114,10 +115,19 @@ async function loadAndRun(result, path, options, diagnosis) {
     await loadInput(io, path, object, kernel, options);
     result.loaded = true;
     attachAll(result, object);
-    const runnable = object.programs.filter((program) => program.loaded && RUNNABLE.has(program.type));
+    const expected = expectations(object);
+    const refused = object.programs.filter(({ name }) => expected(name).refused).map(({ name }) => name);
+    if (refused.length > 0) result.refused = refused;
+    const runnable = object.programs.filter(
+      (program) => program.loaded && RUNNABLE.has(program.type) && !expected(program.name).refused,
+    );
     const live = runnable.length > 0 ? attachTogether(object) : [];
     const runs = runnable.map((program) => attempt(() => testRun(program)));
     for (const link of live) link.destroy();
+    for (const { name } of runnable) {
+      const { retval } = expected(name);
+      if (retval !== undefined) runs.push(await runAlone(path, options, name, retval));
+    }
     const bad = runs.filter((run) => run !== true);
     if (runs.length > 0) result.ran = bad.length === 0 || bad.join('; ');
   } catch (error) {
@@ -182,9 +192,49 @@ function attachTogether(object) {
   return links;
 }
 
+/** What the authors of a selftest say of a program in decl tags (progs/bpf_misc.h: __failure, __retval). */
+function expectations({ spec: { btf } }) {
+  const tags = new Map();
+  for (let id = 1; btf && id < btf.typeCount; id++) {
+    if (btf.kindOf(id) !== BTF_KIND.DECL_TAG) continue;
+    const { name, type, component } = btf.type(id);
+    const text = /^comment:(?:\d+:)?(.*)$/s.exec(name)?.[1];
+    if (text === undefined || component !== -1) continue;
+    const owner = btf.nameOf(type);
+    tags.set(owner, [...(tags.get(owner) ?? []), text]);
+  }
+  return (name) => {
+    const own = tags.get(name) ?? [];
+    const retval = own.find((tag) => tag.startsWith('test_retval='))?.slice('test_retval='.length);
+    return {
+      /** The verifier is to refuse it. */
+      refused: own.includes('test_expect_failure'),
+      ...(retval !== undefined && own.includes('test_expect_success') && { retval: Number(retval) }),
+    };
+  };
+}
+
 function testRun(program) {
   const packet = program.type !== BPF_PROG_TYPE.SYSCALL;
-  program.testRun(packet ? { data: new Uint8Array(64) } : {});
+  return program.testRun(packet ? { data: new Uint8Array(64) } : {}).retval | 0;
+}
+
+/** A program whose result its authors know, in a kernel and with maps that no other has touched. */
+async function runAlone(path, options, name, retval) {
+  const io = ioOf({ out: '', err: '' });
+  const object = openInput(io, path, options);
+  const kernel = await createKernel(io, options);
+  try {
+    addSubsystems(kernel);
+    await loadInput(io, path, object, kernel, options);
+    const result = testRun(object.program(name));
+    return result === (retval | 0) || `prog "${name}" returned ${result}, not ${retval}`;
+  } catch (error) {
+    return error instanceof VmtableError ? error.message : `unexpected ${error.stack}`;
+  } finally {
+    object.close();
+    kernel.dispose();
+  }
 }
 
 function attempt(body) {

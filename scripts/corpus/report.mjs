@@ -38,7 +38,9 @@ export function report(results, packages, all) {
     'each held against the profile of its kernel. A step counts the objects that have something for it: attached are struct_ops',
     'maps; run are schedulers and congestion control under their simulators, and programs that BPF_PROG_TEST_RUN takes. What fails as',
     "it was made to (last list) counts as got through. Programs of selftests/bpf are loaded beside the kernel's test module, whose types",
-    'and kfuncs scripts/corpus/testmod registers.',
+    'and kfuncs scripts/corpus/testmod registers. Programs that their authors tag with a result (__retval) run once more in a kernel of',
+    'their own and must return it. Those that they tag for the verifier to refuse (__failure) are loaded and not run:',
+    `${refused(results)}.`,
     '',
     table(results),
     '',
@@ -59,6 +61,16 @@ export function report(results, packages, all) {
   if (failed.length > 0) out.push('', '### not compiled', '', ...failed);
   out.push('', '## What is needed and not there', '', lacking(results), '');
   return out.join('\n');
+}
+
+/** `12 of arena_kfunc, 3 of iters`: how many programs of which object the verifier is to refuse. */
+function refused(results) {
+  const counts = new Map();
+  for (const { judged } of results) for (const { name, refused: names = [] } of judged) counts.set(name, names.length);
+  const texts = [...counts].filter(([, count]) => count > 0).map(([name, count]) => `${count} of ${name}`);
+  return texts.length === 0
+    ? 'none'
+    : texts.sort((a, b) => (a.slice(a.indexOf('of')) < b.slice(b.indexOf('of')) ? -1 : 1)).join(', ');
 }
 
 /** Reasons of a step, the most common first, with the objects. `doctor ok` has a table of its own. */

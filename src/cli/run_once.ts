@@ -3,6 +3,7 @@ import { InputError } from '../errors.js';
 import type { Kernel, ProgramFault } from '../kernel/index.js';
 import { isPacketType, PacketContext } from '../kernel/prog/packet.js';
 import type { BpfProg } from '../kernel/prog/prog.js';
+import { BPF_STDERR, BPF_STDOUT, BPF_STREAM_MAX_CAPACITY } from '../kernel/prog/stream.js';
 import { MAX_BPF_FUNC_ARGS, TraceContext } from '../kernel/trace/context.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import type { GuestPtr, RunOptions } from '../vm/types.js';
@@ -19,6 +20,10 @@ export interface OneRun {
   fault?: ProgramFault;
   /** Loads that read 0 because a kernel's exception handler would have said so: `prog "x": insn 3 (…): 2 times`. */
   zeroedLoads: string[];
+  /** The same of stores to arena pages that are not there. */
+  droppedStores: string[];
+  /** What the program printed to its streams. */
+  streams: { stdout: string; stderr: string };
 }
 
 /** What r1 points to. */
@@ -49,10 +54,19 @@ export function runOnce(kernel: Kernel, fd: number, bytes: Uint8Array, options: 
       context: context.contents(),
       ...(fault && { fault }),
       zeroedLoads: kernel.zeroedLoads(),
+      droppedStores: kernel.droppedStores(),
+      streams: { stdout: readStream(kernel, fd, BPF_STDOUT), stderr: readStream(kernel, fd, BPF_STDERR) },
     };
   } finally {
     context.free();
   }
+}
+
+/** Takes all that a program printed to a stream. */
+function readStream(kernel: Kernel, prog_fd: number, stream_id: number): string {
+  const stream_buf = new Uint8Array(BPF_STREAM_MAX_CAPACITY);
+  const bytes = kernel.bpf('PROG_STREAM_READ_BY_FD', { prog_fd, stream_id, stream_buf });
+  return new TextDecoder().decode(stream_buf.subarray(0, Math.max(bytes, 0)));
 }
 
 /** What r1 points to: memory with a copy of `bytes`, a packet, arguments. */

@@ -32,8 +32,8 @@ import { Vm } from '../vm/vm.js';
 import { BtfObject } from './btf.js';
 import { ruleOf } from './call_rules.js';
 import { Clock } from './clock.js';
-import { ProgramFault, placeText } from './fault.js';
-import { faultOf, heldFault, placeOf } from './fault_of.js';
+import { ProgramFault } from './fault.js';
+import { faultOf, heldFault } from './fault_of.js';
 import { FdTable, MODE_READ, MODE_WRITE } from './fd.js';
 import { fdInfo } from './fdinfo.js';
 import { Dtors } from './field/dtors.js';
@@ -63,7 +63,9 @@ import { Percpu } from './percpu.js';
 import { PerfEvent } from './perf_event.js';
 import { Pins } from './pin.js';
 import { loadProfile } from './profile.js';
+import { missedAccesses } from './prog/missed.js';
 import type { BpfProg } from './prog/prog.js';
+import { reportArenaViolation } from './prog/stream.js';
 import { Random } from './random.js';
 import { Rcu } from './rcu.js';
 import { StructOps } from './struct_ops/struct_ops.js';
@@ -167,6 +169,9 @@ export class Kernel {
     this.faults = options.faults ?? 'kernel';
     this.random = new Random(options.seed ?? 1);
     this.memory = vm.memory;
+    if (profile.behaviours.arenaReports) {
+      vm.onArenaViolation = (chain, address, write) => reportArenaViolation(this, chain, address, write);
+    }
     this.types = this.typesOf(profile.btf);
     this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
     const { wrapCall } = options;
@@ -525,10 +530,12 @@ export class Kernel {
 
   /** Loads of live programs that read 0 as the kernel's exception handler makes them: `prog "x": insn 3 (f.c:7): 2 times`. */
   zeroedLoads(): string[] {
-    return this.vm.zeroedLoads().map(({ prog, insn, count }) => {
-      const place = placeOf(prog.name, this.progOf(prog), insn);
-      return `prog "${place.prog}": ${placeText(place)}: ${count} time${count === 1 ? '' : 's'}`;
-    });
+    return missedAccesses(this, 'loads');
+  }
+
+  /** Stores and atomics of live programs to arena pages that are not there, in the same form. */
+  droppedStores(): string[] {
+    return missedAccesses(this, 'stores');
   }
 
   /** The kernel's own log (pr_info and friends). */

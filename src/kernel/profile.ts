@@ -38,6 +38,10 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   perCpuElemFlags: { since: kernelVersion(7, 0, 0), evidence: 'BPF_F_ALL_CPUS' },
   // 7.0, kernel/bpf/verifier.c specialize_kfunc(): bpf_arena_alloc_pages_non_sleepable(), bpf_arena_free_pages_non_sleepable().
   arenaNonSleepable: { since: kernelVersion(7, 0, 0), evidence: 'KF_bpf_arena_alloc_pages' },
+  // 6.18, kernel/bpf/arena.c bpf_prog_report_arena_violation().
+  arenaReports: { since: kernelVersion(6, 18, 0) },
+  // 7.3 at the latest, arch/x86/net/bpf_jit_comp.c do_jit(): bpf_atomic_load_reg() where the exception table is filled.
+  arenaFetchZeroes: { since: kernelVersion(7, 3, 0) },
   // 6.13, kernel/bpf/range_tree.c: range_tree_find() in place of mtree_alloc_range().
   arenaBestFit: { since: kernelVersion(6, 13, 0) },
   // 7.0, kernel/bpf/helpers.c bpf_async_update_prog_callback(): no lock, no test of map->usercnt.
@@ -83,6 +87,8 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     structOpsArenaArgs: has('structOpsArenaArgs'),
     perCpuElemFlags: has('perCpuElemFlags'),
     arenaNonSleepable: has('arenaNonSleepable'),
+    arenaReports: has('arenaReports'),
+    arenaFetchZeroes: has('arenaFetchZeroes'),
     arenaBestFit: has('arenaBestFit'),
     asyncLockless: has('asyncLockless'),
     hashOfMapsInPlace: has('hashOfMapsInPlace'),

@@ -32,6 +32,10 @@ export interface ProfileBehaviours {
   perCpuElemFlags: boolean;
   /** Programs that may not sleep allocate and free arena pages, too (7.0). */
   arenaNonSleepable: boolean;
+  /** Accesses to arena pages that are not there are reported in the program's BPF_STDERR (6.18). */
+  arenaReports: boolean;
+  /** What an atomic would fetch from such a page is 0; before, its register stays as it is (7.3). */
+  arenaFetchZeroes: boolean;
   /** Arena pages come from the smallest free range that holds them, not from the lowest (6.13). */
   arenaBestFit: boolean;
   /** Timers and workqueues need no lock: set_callback asks for no user reference, cancel not with interrupts off (7.0). */

@@ -8,8 +8,8 @@ import type { GuestPtr } from './types.js';
 const PAGE = 1 << ARENA_PAGE_SHIFT;
 const TWO_32 = 1n << 32n;
 /** Shares of the window that the two ends of an arena get which is too large to be mapped as a whole. */
-const LOW_SHARE = 4;
-const HIGH_SHARE = 8;
+const LOW_SHARE = 3 / 8;
+const HIGH_SHARE = 1 / 8;
 
 export interface ArenaSpec {
   name: string;
@@ -64,7 +64,7 @@ export class CoreArena {
     const window = this.core.windowBytes / PAGE;
     const tries: [low: number, high: number][] = [];
     if (this.pages <= window / 2) tries.push([this.pages, 0]);
-    for (let part = 1; part <= 16; part *= 2) tries.push([window / LOW_SHARE / part, window / HIGH_SHARE / part]);
+    for (let part = 1; part <= 16; part *= 2) tries.push([(window * LOW_SHARE) / part, (window * HIGH_SHARE) / part]);
     for (const [low, high] of tries) {
       const { userVmStart, pages, tag } = this;
       const handle = this.core.exports.arenaCreate(userVmStart, pages, Math.floor(low), Math.floor(high), tag) >>> 0;

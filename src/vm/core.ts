@@ -132,8 +132,8 @@ const MAX_CPUS = 4096;
 /** What the core heap starts with: address space, not memory. */
 const FIRST_HEAP = 16 * 2 ** 20;
 const MAX_PAGES = 65536;
-/** A core that nobody compiles for. */
-const NO_COMPILER: Record<string, unknown> = { hot() {} };
+/** A core that nobody compiles for, and whose arenas nobody watches. */
+const NOBODY: Record<string, unknown> = { hot() {}, arenaViolation() {} };
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 
@@ -162,7 +162,7 @@ export async function instantiateCore(options: CoreOptions = {}): Promise<Core> 
   };
   let core: Core | undefined;
   const imports: Imports = {
-    env: { ...NO_COMPILER, ...options.env, memory },
+    env: { ...NOBODY, ...options.env, memory },
     alloc: { grown: () => core?.refresh() },
     host: {
       valueGone: (map: number, value: number) => hooks.valueGone(map >>> 0, value >>> 0),

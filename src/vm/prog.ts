@@ -82,7 +82,10 @@ export function loadProg(
     for (const [insn, target] of spec.calls) {
       if (insn < count) memory.setU32At(calls + insn * 4, encodeTarget(target, hostFunctions));
     }
-    const flags = (spec.checks === 'object' ? abi.PROG_OBJECT : 0) | (spec.faults === 'strict' ? abi.PROG_STRICT : 0);
+    const flags =
+      (spec.checks === 'object' ? abi.PROG_OBJECT : 0) |
+      (spec.faults === 'strict' ? abi.PROG_STRICT : 0) |
+      (spec.arenaFetchZeroes ? abi.PROG_FETCH_ZEROES : 0);
     const handle =
       exports.loadProg(
         buffer,

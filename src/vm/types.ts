@@ -19,7 +19,10 @@ export const DEFAULT_ENGINE: EngineName = 'auto';
 export type CheckStrength = 'isolate' | 'object';
 export const CHECK_STRENGTHS: readonly CheckStrength[] = ['isolate', 'object'];
 
-/** kernel: bad loads that a kernel would satisfy with 0 read 0 and are counted. strict: they stop the program. */
+/**
+ * kernel: what a kernel's exception handler passes over goes on and is counted: bad loads read 0, stores to arena pages that are
+ * not there are dropped. strict: they stop the program.
+ */
 export type FaultPolicy = 'kernel' | 'strict';
 export const FAULT_POLICIES: readonly FaultPolicy[] = ['kernel', 'strict'];
 
@@ -100,6 +103,8 @@ export interface VmProgSpec {
   writeClasses?: number;
   /** Handle of the arena that addr_space_cast refers to. */
   arena?: number;
+  /** Under fault policy kernel, an atomic that fetches from an arena page that is not there gets 0; else its register stays. */
+  arenaFetchZeroes?: boolean;
   /** Insn of the subprogram that bpf_throw ends in; without one, the cookie is the result. */
   exceptionCallback?: number;
   /** Its r1 points to so many u64 slots, which whoever calls it fills each time (a struct_ops member's arguments). */
@@ -164,7 +169,7 @@ export interface RunResult {
 }
 
 /** A load that read 0 as the kernel's exception handler would make it (null, unmapped, unallocated arena page). */
-export interface ZeroedLoad {
+export interface MissedAccess {
   prog: VmProg;
   insn: number;
   count: number;

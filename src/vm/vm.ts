@@ -6,7 +6,7 @@ import { Context, type ContextOwner, MAX_FUEL, newContext, runContext, SLICE, st
 import { type Core, instantiateCore } from './core.js';
 import { Engines } from './engine.js';
 import type { ExecExports } from './exports.js';
-import { type FaultSources, faultOf, placeOf } from './fault.js';
+import { callChain, type FaultSources, type Frame, faultOf, placeOf } from './fault.js';
 import { Jit } from './jit.js';
 import { type CoreMap, type ForeignHandle, type ForeignMap, Maps } from './map.js';
 import { CoreMemory } from './memory.js';
@@ -17,13 +17,13 @@ import type {
   GuestPtr,
   HostFn,
   HostTraits,
+  MissedAccess,
   RunOptions,
   RunResult,
   VmFault,
   VmMapSpec,
   VmProg,
   VmProgSpec,
-  ZeroedLoad,
 } from './types.js';
 
 export interface VmOptions {
@@ -118,6 +118,7 @@ export class Vm implements ContextOwner, CallSources {
       env: {
         host: (fn: number) => (dispatch.vm as Vm).callHost(fn),
         hot: (prog: number) => (dispatch.vm as Vm).compile(prog >>> 0),
+        arenaViolation: (write: number) => (dispatch.vm as Vm).arenaViolation(write !== 0),
       },
     });
     return new Vm(core, dispatch, options);
@@ -159,6 +160,18 @@ export class Vm implements ContextOwner, CallSources {
   /** Frozen values of a map, or of all, are not what compiled code knows any more. */
   private forget(map?: number): void {
     if (this.jit.forget(map)) this.stale = this.hostCalls;
+  }
+
+  /**
+   * Told of each access to an arena page that is not there and that a program gets away with: the call chain, whose first level
+   * made it, and the user address. Must not throw.
+   */
+  onArenaViolation: ((chain: readonly Frame[], address: bigint, write: boolean) => void) | undefined;
+
+  private arenaViolation(write: boolean): void {
+    const { onArenaViolation, memory } = this;
+    if (!onArenaViolation) return;
+    onArenaViolation(callChain(this.sources()), memory.u64At(memory.u32At(abi.CUR_CTX) + abi.CTX_FAULT_ADDR), write);
   }
 
   /** The core found a program hot. */
@@ -484,9 +497,9 @@ export class Vm implements ContextOwner, CallSources {
 
   // ---- Accounts ------------------------------------------------------------------------------------------------------------
 
-  /** Loads of live programs that read 0 because their address was bad, by program and insn. */
-  zeroedLoads(): ZeroedLoad[] {
-    const loads: ZeroedLoad[] = [];
+  /** Accesses of live programs to no memory, by program and insn: loads that read 0, stores that were dropped. */
+  missedAccesses(): MissedAccess[] {
+    const loads: MissedAccess[] = [];
     for (const prog of this.progs.values()) {
       const slots = this.memory.u32At(prog.handle + abi.PROG_SLOT_COUNT);
       const counters = this.memory.u32At(prog.handle + abi.PROG_ZEROED);

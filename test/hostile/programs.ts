@@ -157,7 +157,7 @@ export class ProgramBench {
       if (changed) throw new Error(changed);
       const { fault } = result;
       if (fault) checkFault(fault);
-      return { ...result, zeroed: vm.zeroedLoads().reduce((sum, { count }) => sum + count, 0) };
+      return { ...result, zeroed: vm.missedAccesses().reduce((sum, { count }) => sum + count, 0) };
     } finally {
       prog.free();
     }

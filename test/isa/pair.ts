@@ -103,7 +103,7 @@ class Side {
       this.clearStacks();
       const args = [this.packet, this.value, this.map.ptr].map((at) => memory.address(at));
       const result = vm.run(prog, { args, fuel, countInsns });
-      const zeroed = vm.zeroedLoads().map(({ insn, count }) => `${insn}: ${count}`);
+      const zeroed = vm.missedAccesses().map(({ insn, count }) => `${insn}: ${count}`);
       return {
         engine: prog.engine,
         end: result.fault?.kind ?? 'result',

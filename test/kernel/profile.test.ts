@@ -21,6 +21,7 @@ test('the behaviours of each profile are those of its kernel', async () => {
   expect(switchedOn(newest!)).toEqual(Object.keys(all).sort());
   expect(switchedOn(middle!)).toEqual([
     'arenaBestFit',
+    'arenaReports',
     'hashOfMapsInPlace',
     'structOpsPointerReturn',
     'structOpsPrivateStack',

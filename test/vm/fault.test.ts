@@ -55,13 +55,13 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     const p = prog(text);
     expect(vm.run(p, { args: [address] })).toEqual({ r0: 0n, insns: 0 });
     vm.run(p, { args: [address] });
-    const counted = vm.zeroedLoads().filter((each) => each.prog === p);
+    const counted = vm.missedAccesses().filter((each) => each.prog === p);
     expect(counted.map(({ insn, count }) => [insn, count])).toEqual([
       [1, 2],
       [2, 2],
     ]);
     p.free();
-    expect(vm.zeroedLoads().filter((each) => each.prog === p)).toEqual([]);
+    expect(vm.missedAccesses().filter((each) => each.prog === p)).toEqual([]);
     expect(faultOf(text, [address], { faults: 'strict' })).toMatchObject({ insn: 1, address, write: false });
   });
 

@@ -55,7 +55,9 @@ export const addRun: AddCommand = (program, io, exit) => {
         },
         ...(options.maps && { maps: dumpMaps(object) }),
         output: kernel.trace,
+        streams: result.streams,
         zeroedLoads: result.zeroedLoads,
+        droppedStores: result.droppedStores,
         ...(result.fault && { fault: faultDocument(result.fault) }),
       };
       io.out(options.json ? json(document) : formatRun(prog.name, document));
@@ -120,14 +122,18 @@ function formatRun(
     insns: number;
     host: { ns: number };
     output: readonly string[];
+    streams: { stdout: string; stderr: string };
     zeroedLoads: readonly string[];
+    droppedStores: readonly string[];
     ctx: string;
     maps?: unknown;
     fault?: { message: string };
   },
 ): string {
-  const lines = [...run.output];
+  const { stdout, stderr } = run.streams;
+  const lines = [...run.output, ...[stdout, stderr].flatMap((text) => (text === '' ? [] : text.replace(/\n$/, '')))];
   for (const load of run.zeroedLoads) lines.push(`read as 0: ${load}`);
+  for (const store of run.droppedStores) lines.push(`store without memory: ${store}`);
   if (run.maps) lines.push(json(run.maps).trimEnd());
   if (run.fault) lines.push(`fault: ${run.fault.message}`);
   else lines.push(`${prog} returned ${run.r0} (0x${run.r0.toString(16)}) after ${run.insns} insns, ${run.host.ns} ns`);

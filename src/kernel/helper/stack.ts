@@ -64,7 +64,7 @@ function getStack(kernel: Kernel, call: HostCall, userStack: () => number, check
   }
   checkTask();
   const skip = Number(flags & BPF_F_SKIP_FIELD_MASK);
-  const levels = programStack(kernel, call);
+  const levels = programStack(kernel, call.chain);
   if (levels.length < skip) {
     fail(ERRNO.EFAULT);
     return;

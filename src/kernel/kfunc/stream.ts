@@ -1,10 +1,8 @@
 import { ERRNO } from '../../errno.js';
 import type { HostFn } from '../../vm/types.js';
-import { baseName } from '../fault_of.js';
 import { bprintf, varargs } from '../helper/bprintf.js';
 import type { Kernel } from '../kernel.js';
-import { streamsOf } from '../prog/stream.js';
-import { programStack, symbol } from '../prog/text.js';
+import { stackDump, streamsOf } from '../prog/stream.js';
 
 /** Longest format that is looked at. */
 const MAX_FORMAT = 4096;
@@ -33,12 +31,7 @@ export function registerStreamKfuncs(kernel: Kernel): void {
       call.ret(-ERRNO.ENOENT);
       return;
     }
-    const { pid, comm, uid } = kernel.current;
-    const levels = programStack(kernel, call).map((level) => {
-      const line = level.prog.line(level.insn);
-      return `${symbol(level)}\n${line ? `  ${line.text.trimStart()} @ ${baseName(line.file)}:${line.line}\n` : ''}`;
-    });
-    stream.pushAll([`CPU: ${call.cpu} UID: ${uid} PID: ${pid} Comm: ${comm}\n`, 'Call trace:\n', ...levels, '\n']);
+    stream.pushAll(stackDump(kernel, call.chain));
     call.ret(0);
   };
   kernel.registerKfunc('bpf_stream_print_stack', printStack, { walksStack: true });

@@ -30,7 +30,7 @@ const ELEM_BYTES = 128;
 
 /** What each kind hangs its values on. */
 interface Kind {
-  /** Structs that are an owner: the first member of the others is the first of these. */
+  /** Structs that are an owner: the first member of the others is the first of these, or stands for it. */
   structs: readonly string[];
   /** What the key of element commands is an fd of: guest address of the owner, or -errno. */
   ownerOf(kernel: Kernel, fd: number): GuestPtr;
@@ -51,6 +51,8 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
         'tcp6_sock',
         'udp_sock',
         'udp6_sock',
+        // As programs on packets see a socket.
+        'bpf_sock',
       ],
       // No socket of user space is modelled: an fd that is open is no socket's.
       ownerOf: (kernel, fd) => (kernel.fds.file(fd) ? -ERRNO.ENOTSOCK : -ERRNO.EBADF),

@@ -199,6 +199,7 @@ function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierL
       engine: kernel.engine,
       ...(resolver.exceptionCallback === null ? {} : { exceptionCallback: resolver.exceptionCallback }),
       ...(prog.aux.arena ? { arena: prog.aux.arena.handle } : {}),
+      arenaFetchZeroes: kernel.profile.behaviours.arenaFetchZeroes,
       writeClasses: writeClasses(prog),
       contextSlots: structOpsTarget(prog)?.member?.model?.slots ?? 0,
     });

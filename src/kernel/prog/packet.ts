@@ -9,13 +9,14 @@ import type { BpfProg } from './prog.js';
 
 // Programs over packets: a plain buffer and the context that describes it.
 //
-// struct xdp_md and struct __sk_buff show 64-bit pointers in 32-bit fields; the kernel rewrites such loads when it verifies a
-// program (convert_ctx_access). Here they are rewritten to 64-bit loads from slots behind the struct:
+// struct xdp_md and struct __sk_buff show pointers into the packet in 32-bit fields; the kernel rewrites such loads when it verifies
+// a program (convert_ctx_access). Here they are rewritten to 64-bit loads from slots behind the struct:
 //
 //   0                                 size of the struct      one slot a pointer field
 //   | scalar fields as in the struct  | pad | data | data_end | ... |
 //
-// The 32-bit pointer fields themselves are unmodelled: a load that was not recognised faults instead of reading half a pointer.
+// The 32-bit fields themselves are unmodelled: a load that was not recognised faults instead of reading half a pointer. A pointer
+// to a socket has 64 bits in the struct, too.
 
 const ETH_HLEN = 14;
 const LOOPBACK_IFINDEX = 1;
@@ -32,6 +33,8 @@ interface PacketType {
   writable: readonly string[];
   /** Bytes at the start of the input that the program does not see. */
   skip: number;
+  /** `sk` points to the socket that BPF_PROG_TEST_RUN makes for the packet (kernel: bpf_prog_test_run_skb). */
+  socket?: true;
 }
 
 function skbScalars(packet: Uint8Array): Record<string, number> {
@@ -56,6 +59,7 @@ const CLS: PacketType = {
   scalars: skbScalars,
   writable: ['mark', 'priority', 'tc_index', 'tc_classid', 'cb'],
   skip: 0,
+  socket: true,
 };
 
 const TYPES: ReadonlyMap<number, PacketType> = new Map<number, PacketType>([
@@ -80,6 +84,7 @@ const TYPES: ReadonlyMap<number, PacketType> = new Map<number, PacketType>([
       scalars: (packet) => ({ ...skbScalars(packet), len: packet.length - ETH_HLEN }),
       writable: ['cb'],
       skip: ETH_HLEN,
+      socket: true,
     },
   ],
 ]);
@@ -123,6 +128,7 @@ export class PacketContext {
   readonly context: GuestPtr;
   readonly #data: GuestPtr;
   readonly #length: number;
+  readonly #socket: GuestPtr = 0;
 
   constructor(
     private readonly kernel: Kernel,
@@ -150,6 +156,16 @@ export class PacketContext {
       if (field.kind === 'int') field.set(this.context, value);
       const access = type.writable.includes(path) ? ACCESS_RW : ACCESS_RO;
       memory.setAccess(this.context + field.offset, field.size, access);
+    }
+    if (type.socket) {
+      // Nothing of it is modelled: it owns storages.
+      this.#socket = kernel.newObject('bpf_sock', {
+        name: `socket of the packet of prog "${prog.name}"`,
+        modelled: [],
+      });
+      const { offset } = struct.field('sk');
+      memory.setPtr(this.context + offset, this.#socket);
+      memory.setAccess(this.context + offset, 8, ACCESS_RO);
     }
     for (const { slot, end } of places.values()) {
       memory.setPtr(this.context + slot, end ? this.#data + this.#length : this.#data);
@@ -179,6 +195,7 @@ export class PacketContext {
   free(): void {
     live.get(this.kernel)?.delete(this.context);
     this.kernel.freeObject(this.context);
+    if (this.#socket !== 0) this.kernel.freeObject(this.#socket);
     this.kernel.memory.free(this.#data);
   }
 }

@@ -1,13 +1,18 @@
 import { ERRNO } from '../../errno.js';
+import type { HostCall } from '../../vm/types.js';
+import { baseName } from '../fault_of.js';
 import { MAX_BPRINTF_BUF } from '../helper/bprintf.js';
 import type { Kernel } from '../kernel.js';
 import type { BpfProg } from './prog.js';
+import { programStack, symbol } from './text.js';
 
 // Streams of a program (kernel: kernel/bpf/stream.c, 6.17): what it prints for whoever holds its fd.
 
-const BPF_STREAM_MAX_CAPACITY = 100_000;
-/** BPF_STDOUT and BPF_STDERR. */
-const STREAM_IDS = [1, 2];
+export const BPF_STREAM_MAX_CAPACITY = 100_000;
+export const BPF_STDOUT = 1;
+export const BPF_STDERR = 2;
+/** No report is shorter than that. */
+const SHORTEST_REPORT = 100;
 
 const encoder = new TextEncoder();
 
@@ -33,6 +38,11 @@ class ProgStream {
     if (this.#bytes + bytes >= BPF_STREAM_MAX_CAPACITY) return;
     this.#bytes += bytes;
     this.#pieces.push(...pieces);
+  }
+
+  /** Bytes that it would still take. */
+  get room(): number {
+    return BPF_STREAM_MAX_CAPACITY - this.#bytes;
   }
 
   /** Takes the oldest bytes; how many. Room is free again when a piece has been read whole. */
@@ -63,10 +73,32 @@ const streams = new WeakMap<BpfProg, ReadonlyMap<number, ProgStream>>();
 export function streamsOf(prog: BpfProg): ReadonlyMap<number, ProgStream> {
   let own = streams.get(prog);
   if (!own) {
-    own = new Map(STREAM_IDS.map((id) => [id, new ProgStream()]));
+    own = new Map([BPF_STDOUT, BPF_STDERR].map((id) => [id, new ProgStream()]));
     streams.set(prog, own);
   }
   return own;
+}
+
+/** Who runs, and the programs on the kernel's stack (kernel: bpf_stream_dump_stack). */
+export function stackDump(kernel: Kernel, chain: HostCall['chain']): string[] {
+  const { pid, comm, uid } = kernel.current;
+  const levels = programStack(kernel, chain).map((level) => {
+    const line = level.prog.line(level.insn);
+    return `${symbol(level)}\n${line ? `  ${line.text.trimStart()} @ ${baseName(line.file)}:${line.line}\n` : ''}`;
+  });
+  return [`CPU: ${kernel.currentCpu} UID: ${uid} PID: ${pid} Comm: ${comm}\n`, 'Call trace:\n', ...levels, '\n'];
+}
+
+/**
+ * An arena page that a program accesses is not there: it goes on, and its BPF_STDERR says so (kernel:
+ * bpf_prog_report_arena_violation).
+ */
+export function reportArenaViolation(kernel: Kernel, chain: HostCall['chain'], address: bigint, write: boolean): void {
+  const prog = chain[0] && kernel.progOf(chain[0].prog);
+  const stream = prog && streamsOf(prog).get(BPF_STDERR);
+  if (!stream || stream.room < SHORTEST_REPORT) return;
+  const what = `ERROR: Arena ${write ? 'WRITE' : 'READ'} access at unmapped address 0x${address.toString(16)}\n`;
+  stream.pushAll([what, ...stackDump(kernel, chain)]);
 }
 
 /** BPF_PROG_STREAM_READ_BY_FD: bytes read (6.17). */

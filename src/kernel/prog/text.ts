@@ -23,8 +23,8 @@ export interface StackLevel {
  * The levels of the kernel stack that are programs, the caller of a helper or kfunc first. What the kernel's own functions below
  * them would add is not modelled: the stack ends there.
  */
-export function programStack(kernel: Kernel, call: HostCall): StackLevel[] {
-  return call.chain.flatMap(({ prog: vmProg, insn }) => {
+export function programStack(kernel: Kernel, chain: HostCall['chain']): StackLevel[] {
+  return chain.flatMap(({ prog: vmProg, insn }) => {
     const prog = kernel.progOf(vmProg);
     return prog ? [{ prog, insn, address: textAddress(prog, insn + 1) }] : [];
   });

@@ -1,10 +1,19 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { assemble } from '../../../src/asm/index.js';
+import { BtfBuilder } from '../../../src/btf/builder.js';
 import { ERRNO } from '../../../src/errno.js';
 import { UnsupportedError } from '../../../src/errors.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
 import type { BpfAttr } from '../../../src/kernel/types.js';
-import { BPF_PROG_TYPE } from '../../../src/uapi.js';
+import { BPF_MAP_TYPE, BPF_PROG_TYPE } from '../../../src/uapi.js';
+
+/** An int and a u64, the types of a storage's key and value. */
+function u64Btf(): Uint8Array {
+  const b = new BtfBuilder();
+  b.int('int', 4, { signed: true });
+  b.int('long long', 8);
+  return b.build();
+}
 
 let k: Kernel;
 beforeAll(async () => {
@@ -71,6 +80,24 @@ describe('packets', () => {
     expect(packet[0]).toBe(0);
     expect(run({ prog_fd, data_in: packet, data_out: new Uint8Array(8) })).toBe(-ERRNO.ENOSPC);
     expect(run({ prog_fd, data_in: packet.subarray(0, 13) })).toBe(-ERRNO.EINVAL);
+  });
+
+  test('an skb has a socket, of which nothing is modelled but that it owns storages', () => {
+    const btf = k.bpf('BTF_LOAD', { btf: u64Btf() });
+    const map = k.bpf('MAP_CREATE', {
+      ...{ map_type: BPF_MAP_TYPE.SK_STORAGE, key_size: 4, value_size: 8, max_entries: 0, map_flags: 1 },
+      ...{ btf_fd: btf, btf_key_type_id: 1, btf_value_type_id: 2 },
+    });
+    expect(map).toBeGreaterThan(0);
+    const get = `r2 = *(u64 *)(r1 + 168)\nr1 = map_fd(${map}) ll\nr3 = 0\nr4 = 1\ncall 107\n`;
+    const twice = 'r1 = *(u64 *)(r0 + 0)\nr2 = r1\nr2 += 1\n*(u64 *)(r0 + 0) = r2\nr0 = r1\nexit\n';
+    const prog_fd = load(BPF_PROG_TYPE.SCHED_CLS, `${get}${twice}`);
+    const attr: BpfAttr['PROG_TEST_RUN'] = { prog_fd, data_in: packet, repeat: 3 };
+    expect([run(attr), attr.retval]).toEqual([0, 2]);
+    // Another run has another socket.
+    expect([run(attr), attr.retval]).toEqual([0, 2]);
+    const look = load(BPF_PROG_TYPE.SCHED_CLS, 'r1 = *(u64 *)(r1 + 168)\nr0 = *(u32 *)(r1 + 4)\nexit\n');
+    expect(() => run({ prog_fd: look, data_in: packet })).toThrow('bpf_sock.family');
   });
 
   test('a packet ends where its bytes end', () => {
