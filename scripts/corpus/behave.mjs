@@ -69,6 +69,7 @@ async function observe(path, kernelVersion, scenario, set) {
     afterScxLoad(object, kernel, user);
     process?.runs(user?.agent?.(object));
     machine.load(scenario);
+    object.attachPrograms();
     const report = runScheduler(machine, map, DURATION_NS);
     object.close();
     return { ...report, spans: machine.stats.cpus.map(({ spans }) => spans) };

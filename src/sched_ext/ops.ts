@@ -33,6 +33,11 @@ const U32_MAX = 0xffff_ffff;
 /** struct_ops types sched_ext_ops and sched_ext_ops_cid (kernel: bpf_sched_ext_ops, bpf_sched_ext_ops_cid). */
 export function structOpsDef(host: SchedExt, form: ScxForm): StructOpsDef {
   const { consts } = host;
+  const { tracing } = host.kernel;
+  // Objects of the kernel's scx headers find out by a program there what a program's prologue does.
+  const registered = tracing.point(form === 'cid' ? 'bpf_scx_reg_cid' : 'bpf_scx_reg');
+  const register = (kdata: Kdata, link: LinkInfo | null) =>
+    form === 'cid' ? registerCid(host, kdata, link) : host.register(kdata, 'cpu', null);
   return {
     name: TYPE_NAME[form],
     check_member: (member, prog) => checkMember(host, opOf(member), prog),
@@ -41,7 +46,15 @@ export function structOpsDef(host: SchedExt, form: ScxForm): StructOpsDef {
     // Up to 6.18 kfuncs look themselves where they are called (KfEnv.allowed).
     ...(consts.kfMask ? {} : { kfunc_filter: (kfunc: string, member: string) => mayCall(form, kfunc, member) }),
     validate: () => 0,
-    reg: (kdata, link) => (form === 'cid' ? registerCid(host, kdata, link) : host.register(kdata, 'cpu', null)),
+    reg: (kdata, link) => {
+      if (!registered.used) return register(kdata, link);
+      return Number(
+        BigInt.asIntN(
+          32,
+          tracing.around(registered.name, [kdata, 0], () => register(kdata, link)),
+        ),
+      );
+    },
     unreg: (kdata) => host.unregister(kdata),
     update: () => -ERRNO.EOPNOTSUPP,
     stubs: stubsOf(host.kernel.profile.btf, form),

@@ -74,6 +74,7 @@ export class Lives {
     child.parent = parent;
     parent?.children.add(child);
     child.frames.push(program(child));
+    if (parent) machine.tracepoints.forked(parent.scx, child.scx);
     return child;
   }
 
@@ -134,6 +135,7 @@ export class Lives {
     machine.onExit?.(task);
     yield* this.sleepInKernel(task);
     yield machine.toward(task, 'exit-release', costs.exitRelease);
+    machine.tracepoints.exited(task.scx);
     // sched_autogroup_exit_task()
     if (machine.scx.consts.autogroup) machine.changes.regroup(task, () => {});
     yield machine.toward(task, 'exit-notify', costs.exitNotify);

@@ -18,6 +18,7 @@ import { Signals } from './signals.js';
 import { BLOCK, SCHEDULE, SimTask } from './sim_task.js';
 import { SystemSleep } from './system_sleep.js';
 import { CostTiming, type Point, type Timing } from './timing.js';
+import { Tracepoints } from './tracepoints.js';
 import { Wakeups } from './wakeup.js';
 
 export interface SimOptions {
@@ -63,6 +64,7 @@ export class SimMachine implements SchedCore {
   readonly hotplug: CpuHotplug;
   readonly systemSleep: SystemSleep;
   readonly kthreads: Kthreads;
+  readonly tracepoints: Tracepoints;
   /** Told of each task that has exited and has been waited for. */
   onGone: ((task: SimTask) => void) | null = null;
   /** Told of each switch, wake-up (a new task's first one included) and exit. */
@@ -112,6 +114,7 @@ export class SimMachine implements SchedCore {
     this.hotplug = new CpuHotplug(this);
     this.systemSleep = new SystemSleep(this);
     this.kthreads = new Kthreads(this);
+    this.tracepoints = new Tracepoints(kernel, this.scx);
     for (const { id } of this.cpus) this.cpuperfChanged(id);
   }
 

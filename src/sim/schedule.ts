@@ -41,25 +41,27 @@ export class Schedule {
     const prev = rq.curr;
     this.machine.progress(cpu);
     rq.kernelRq.clock = this.machine.now;
-    if (!preempt && cpu.task && prev.kernelTask.state !== TASK_STATE.RUNNING) this.#block(cpu, cpu.task);
+    const state = preempt || !cpu.task ? prev.kernelTask.state : this.#block(cpu, cpu.task);
     const next = this.#pick(cpu);
     cpu.needResched = false;
     if (next === prev) {
       rq.nextClass = next.cls;
       return;
     }
-    this.#switch(cpu, prev, next);
+    this.#switch(cpu, prev, next, preempt, state);
   }
 
-  /** try_to_block_task */
-  #block(cpu: SimCpu, task: SimTask): void {
+  /** try_to_block_task(): the state that the task leaves with. */
+  #block(cpu: SimCpu, task: SimTask): number {
     const { signals, flags } = this.machine;
     const { state } = task.kt;
+    if (state === TASK_STATE.RUNNING) return state;
     if (signals.interrupts(task, state)) {
       task.kt.state = TASK_STATE.RUNNING;
-      return;
+      return TASK_STATE.RUNNING;
     }
     this.dequeue(cpu, task, QUEUE.sleep | QUEUE.noclock | ((state & SPECIAL) !== 0 ? flags.special : 0));
+    return state;
   }
 
   enqueue(cpu: SimCpu, task: SimTask, flags: number): void {
@@ -117,7 +119,7 @@ export class Schedule {
     scx.pick.balance(rq);
   }
 
-  #switch(cpu: SimCpu, prev: ScxTask, next: ScxTask): void {
+  #switch(cpu: SimCpu, prev: ScxTask, next: ScxTask, preempt: boolean, state: number): void {
     const { machine } = this;
     const { scx, kernel } = machine;
     const { rq } = cpu;
@@ -131,6 +133,7 @@ export class Schedule {
     if (next === rq.idle) scx.idle.update(rq, true, true);
     else if (next.cls === CLASS.ext) scx.pick.setNextTask(rq, next);
     scx.pick.setCurr(rq, next);
+    machine.tracepoints.switched(preempt, prev, next, state);
     cpu.needResched = cpu.reschedNext;
     cpu.task = after;
     if ((before === null) !== (after === null)) machine.busyChanged(cpu.id);

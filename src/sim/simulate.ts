@@ -65,6 +65,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
     afterScxLoad(object, kernel, user);
     process?.runs(user?.agent?.(object));
     machine.load(scenario ?? defaultScenario(kernel.cpus));
+    object.attachPrograms();
     const report = runScheduler(machine, map, durationNs);
     object.close();
     return report;

@@ -17,9 +17,12 @@ export class Wakeups {
   wake(task: SimTask, flags = 0): boolean {
     const { kt, scx } = task;
     if (kt.state === TASK_STATE.RUNNING || task.dead || kt.state === TASK_STATE.DEAD) return false;
+    const { tracepoints } = this.machine;
     if (scx.onRq) {
       // It has not gone to sleep yet (ttwu_runnable).
+      tracepoints.waking(scx);
       kt.state = TASK_STATE.RUNNING;
+      tracepoints.wakeup(scx);
       return true;
     }
     if (task.freezing) {
@@ -28,6 +31,7 @@ export class Wakeups {
       return false;
     }
     const { machine } = this;
+    tracepoints.waking(scx);
     const wakeFlags = WF.ttwu | flags;
     let enqueue = QUEUE.wakeup | QUEUE.noclock;
     const prev = scx.cpu;
@@ -42,6 +46,7 @@ export class Wakeups {
     machine.schedule.enqueue(cpu, task, enqueue);
     this.preempt(cpu, task);
     kt.state = TASK_STATE.RUNNING;
+    tracepoints.wakeup(scx);
     if (task.ext) machine.scx.enqueue.woken(cpu.rq);
     machine.onWake?.(task);
     return true;
@@ -111,6 +116,7 @@ export class Wakeups {
     const cpu = machine.cpus[id]!;
     cpu.rq.kernelRq.clock = machine.now;
     machine.schedule.enqueue(cpu, task, QUEUE.noclock | machine.flags.initial);
+    machine.tracepoints.wakeupNew(task.scx);
     this.preempt(cpu, task);
     if (task.ext) machine.scx.enqueue.woken(cpu.rq);
     machine.onWake?.(task);

@@ -114,6 +114,9 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     const named = fileName(options.workload ?? 'workload');
     inFile(named, () => machine.load(workload.scenario));
     await hooks.beforeAttach?.(object, kernel);
+    const heard = object.messages.length;
+    object.attachPrograms();
+    for (const message of object.messages.slice(heard)) io.err(`vmtable: ${fileName(file)}: ${message}\n`);
     const durationNs = wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS;
     const report = blaming(named, file, () => runScheduler(machine, map, durationNs));
     if (options.dumpMaps !== undefined) io.writeFile(options.dumpMaps, object.snapshot());

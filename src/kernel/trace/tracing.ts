@@ -6,10 +6,27 @@ import { type Attached, AttachedProgs } from './attached.js';
 import { TraceContext } from './context.js';
 import { ProgTrampoline } from './trampoline.js';
 
+/** A tracepoint or function that a subsystem raises often: whether programs are there is known without a look-up. */
+export class TracePoint {
+  /** A program is attached. */
+  used = false;
+
+  constructor(
+    readonly name: string,
+    private readonly tracing: Tracing,
+  ) {}
+
+  /** As Tracing.raise. */
+  raise(args: readonly OpArg[], result: bigint | number = 0n): void {
+    this.tracing.raise(this.name, args, result);
+  }
+}
+
 /** Whatever a program may be attached to, other than a struct_ops member: by the name of a tracepoint or function. */
 export class Tracing {
   readonly #events = new Map<string, AttachedProgs>();
   readonly #raised = new Set<string>();
+  readonly #points = new Map<string, TracePoint>();
   /** CPUs on which a program is running because of an event (kernel: prog->active). */
   readonly #active = new Map<BpfProg, Set<number>>();
   readonly #contexts: TraceContext[] = [];
@@ -21,6 +38,15 @@ export class Tracing {
   /** A subsystem says which tracepoints and functions it raises. */
   declare(...names: string[]): void {
     for (const name of names) this.#raised.add(name);
+  }
+
+  /** Declares one, to be raised by the point that is returned. */
+  point(name: string): TracePoint {
+    this.declare(name);
+    const point = this.#points.get(name) ?? new TracePoint(name, this);
+    point.used = this.has(name);
+    this.#points.set(name, point);
+    return point;
   }
 
   /** Does any subsystem raise it? Programs at other events are attached and never run. */
@@ -44,6 +70,7 @@ export class Tracing {
     const result = event.add(attached);
     if (result < 0) return result;
     this.#events.set(name, event);
+    this.#noteUse(name);
     if (!this.raises(name)) {
       this.kernel.printk(
         `prog "${attached.prog.name}" is attached to ${name}, which nothing here raises: it will not run`,
@@ -56,6 +83,12 @@ export class Tracing {
     const event = this.#events.get(name);
     event?.remove(attached);
     if (event?.empty) this.#events.delete(name);
+    this.#noteUse(name);
+  }
+
+  #noteUse(name: string): void {
+    const point = this.#points.get(name);
+    if (point) point.used = this.has(name);
   }
 
   /** The same for a program that runs around the main function of another one. */
@@ -83,9 +116,10 @@ export class Tracing {
     const event = this.#events.get(name);
     if (!event) return;
     this.#with(name, args, (context) => {
-      for (const attached of [...event.tracepoint, ...event.fentry]) this.#run(attached, context);
+      for (const attached of [...event.tracepoint]) this.#run(attached, context);
+      for (const attached of [...event.fentry]) this.#runAround(attached, context);
       context.setResult(args.length, BigInt(result));
-      for (const attached of [...event.fexit]) this.#run(attached, context);
+      for (const attached of [...event.fexit]) this.#runAround(attached, context);
     });
   }
 
@@ -98,15 +132,15 @@ export class Tracing {
     if (!event) return BigInt(body());
     let result = 0n;
     this.#with(name, args, (context) => {
-      for (const attached of [...event.fentry]) this.#run(attached, context);
+      for (const attached of [...event.fentry]) this.#runAround(attached, context);
       for (const attached of [...event.modifyReturn]) {
         context.setResult(args.length, result);
-        result = BigInt.asIntN(32, this.#run(attached, context));
+        result = BigInt.asIntN(32, this.#runAround(attached, context));
         if (result !== 0n) break;
       }
       if (result === 0n) result = BigInt(body());
       context.setResult(args.length, result);
-      for (const attached of [...event.fexit]) this.#run(attached, context);
+      for (const attached of [...event.fexit]) this.#runAround(attached, context);
     });
     return result;
   }
@@ -115,9 +149,9 @@ export class Tracing {
   aroundProg(trampoline: ProgTrampoline, r1: bigint, body: () => bigint): void {
     const { progs, args } = trampoline;
     trampoline.with(r1, (context) => {
-      for (const attached of [...progs.fentry]) this.#run(attached, context);
+      for (const attached of [...progs.fentry]) this.#runAround(attached, context);
       context.setResult(args, body());
-      for (const attached of [...progs.fexit]) this.#run(attached, context);
+      for (const attached of [...progs.fexit]) this.#runAround(attached, context);
     });
   }
 
@@ -137,6 +171,19 @@ export class Tracing {
     const { btf } = this.kernel.profile;
     const id = btf.find(name, BTF_KIND.FUNC);
     return id === 0 ? 0n : this.kernel.memory.address(this.kernel.ksyms.address(btf, id));
+  }
+
+  /** A trampoline keeps its program on its CPU, with preemptible RCU at least: programs look at that (migrate_disable). */
+  #runAround(attached: Attached, context: TraceContext): bigint {
+    const { tasks, current } = this.kernel;
+    const depth = tasks.fields.migrationDisabled;
+    const before = depth?.get(current.ptr) ?? 0;
+    depth?.set(current.ptr, before + 1);
+    try {
+      return this.#run(attached, context);
+    } finally {
+      depth?.set(current.ptr, before);
+    }
   }
 
   /** Kernel: __bpf_prog_enter_recur, __bpf_trace_run: a program that runs on this CPU already is skipped and counted. */

@@ -24,12 +24,12 @@ export interface Replay {
 /** Wrong rules, for controls: what the machine does differently. */
 export type Mutation = (machine: SimMachine) => void;
 
-/** Runs a recording's workload under the same object on the simulated machine. */
-export async function replay(recording: Recording, mutate?: Mutation): Promise<Replay> {
+/** Runs a recording's workload under the same object on the simulated machine; `traced`: with its programs at tracepoints. */
+export async function replay(recording: Recording, mutate?: Mutation, traced = false): Promise<Replay> {
   const profile = recording.kernel.replace(/\.\d+$/, '');
   const kernel = await Kernel.create({ profile, cpus: recording.cpus, windowBytes: 1 << 26 });
   try {
-    return new Run(kernel, recording, mutate).run();
+    return new Run(kernel, recording, mutate).run(traced);
   } finally {
     kernel.dispose();
   }
@@ -66,13 +66,14 @@ class Run {
     mutate?.(this.#machine);
   }
 
-  run(): Replay {
+  run(traced: boolean): Replay {
     const { kernel, recording } = this;
     const machine = this.#machine;
     for (const [pid, comm] of otherTasks(recording)) this.#addOther(pid, comm);
     machine.kthreads.start();
     const object = openScheduler(recording.scheduler);
     object.load(kernel);
+    if (traced) object.attachPrograms();
     const workload = new Workload(machine, recording.tasks as unknown as SimTasks);
     workload.pids = Object.fromEntries(Object.entries(recording.pids).filter(([, pid]) => pid > 0));
     const mark = object.program('mark');
