@@ -1,8 +1,7 @@
 // What it costs to call a program from TypeScript, and TypeScript from a program.
 import { assemble } from '../dist/src/index.js';
-import { ownCopy } from '../dist/src/vm/own_copy.js';
 import { emptyOp } from './dispatch.mjs';
-import { kernelInsns, MEMORY_BYTES } from './kernels.mjs';
+import { callLoop, kernelInsns, MEMORY_BYTES } from './kernels.mjs';
 
 /** Calls of a host function in one run of the program that does nothing else. */
 const ROUND_TRIPS = 100;
@@ -21,13 +20,7 @@ export function timed(name, body) {
   };
 }
 
-/** Calls of one thing from a place of its own, as a subsystem calls each of its ops. */
-function timedCalls(name, call, a, b) {
-  const loop = ownCopy((call, a, b) => (n) => {
-    for (let i = 0; i < n; i++) call(a, b);
-  });
-  return timed(name, loop(call, a, b));
-}
+const timedCalls = (name, call, a, b) => timed(name, callLoop(call, a, b));
 
 /** An empty Wasm function with three numbers: the unit of the rest. */
 async function emptyExport() {

@@ -45,7 +45,8 @@ const F_LAST: u32 = 12;
 const F_LIVE: u32 = 16; // registers that live at its start
 const F_ENTRY: u32 = 20; // can be entered from outside: main, and what has its address taken
 const F_USED: u32 = 24; // registers that it names
-const FUNCTION_BYTES: u32 = 28;
+const F_LOUD: u32 = 28; // it may change what memory can be accessed
+const FUNCTION_BYTES: u32 = 32;
 
 export class Cfg {
   static prog: u32 = 0;
@@ -194,6 +195,10 @@ export class Cfg {
   @inline static isEntry(f: u32): bool {
     return load<u32>(Cfg.functionAt(f), F_ENTRY) != 0;
   }
+  /** Does a function, and all that it calls, change nothing about which memory can be accessed? */
+  @inline static isQuiet(f: u32): bool {
+    return !load<u32>(Cfg.functionAt(f), F_LOUD);
+  }
   @inline static used(f: u32): u32 {
     return load<u32>(Cfg.functionAt(f), F_USED);
   }
@@ -235,6 +240,7 @@ export class Cfg {
     if (!Cfg.blocks) return false;
     Cfg.cut();
     Cfg.findLive();
+    Cfg.findLoud();
     return true;
   }
 
@@ -322,6 +328,30 @@ export class Cfg {
       store<u32>(at, op == ops.H_JA || op == ops.H_EXIT || next == Cfg.endSlot(f) ? NONE : block + 1, B_FALL);
     }
     store<u32>(Cfg.functionAt(f), Cfg.blockCount, F_LAST);
+  }
+
+  /** Marks functions that call anything but quiet ones, until there are no more; if that takes long, all. */
+  private static findLoud(): void {
+    for (let round: u32 = 0; ; round++) {
+      let changed = false;
+      for (let f: u32 = Cfg.functionCount; f-- > 0; ) {
+        if (!Cfg.isQuiet(f) || (round < MAX_ROUNDS && !Cfg.isLoud(f))) continue;
+        store<u32>(Cfg.functionAt(f), 1, F_LOUD);
+        changed = true;
+      }
+      if (!changed) return;
+    }
+  }
+
+  private static isLoud(f: u32): bool {
+    for (let i = Cfg.firstSlot(f); i < Cfg.endSlot(f); i++) {
+      const slot = Cfg.slot(i);
+      const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+      if (op < <u32>ops.H_CALL || op > <u32>ops.H_CALLX) continue;
+      if (op == ops.H_CALL_CORE && load<u32>(slot, abi.SLOT_OFF) == abi.FN_GET_SMP_PROCESSOR_ID) continue;
+      if (op != ops.H_CALL || !Cfg.isQuiet(Cfg.functionOf(Cfg.target(slot)))) return true;
+    }
+    return false;
   }
 
   // ---- Liveness ----------------------------------------------------------------------------------------------------------

@@ -4,15 +4,17 @@
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
-import * as isa from '../isa';
 import { masksOf } from '../shadow';
 import { Cfg, NONE } from './cfg';
 import { Emit } from './emit';
 import {
+  A_BASE,
   A_FACT_BLOCK,
   A_FACT_NEXT,
   A_GROUP,
+  A_NEAR,
   A_NEXT,
+  A_SLACK,
   A_START,
   A_WIDTH,
   Accessed,
@@ -59,28 +61,29 @@ export class Checks {
     Checks.index = 0;
     if (Checks.isKnown(at)) return;
     const group = load<u32>(at, A_GROUP);
+    const near = load<u32>(at, A_NEAR) != 0;
     let by = Checks.checkOf(group);
     if (!by) {
-      Checks.emit(i, group, Accessed.base);
+      Checks.emit(i, group, near ? Values.holder(load<u32>(load<u32>(group, G_FAMILY), Y_ROOT), i) : Accessed.base);
       Checks.remember(Checks.at - 1);
       by = group;
     }
     const index = load<u32>(by, G_INDEX);
-    if (!index) return;
+    if (!index || near) return;
     Checks.index = Checks.firstIndex + index - 1;
     Checks.place = load<i32>(at, A_START) - load<i32>(by, G_REACH);
   }
 
   /** In the frame, or a constant inside of the window. */
   private static isKnown(at: u32): bool {
-    const root = Values.root(Accessed.base);
-    const start = load<i32>(at, A_START);
-    const width: i32 = load<u32>(at, A_WIDTH) & 15;
-    if (root == FRAME_ROOT) {
-      return min(start, Values.distance(Accessed.base)) >= -(<i32>isa.STACK_BYTES) && start + width <= 0;
-    }
-    if (root != WINDOW_ROOT || Emit.object) return false;
-    return min(start, Values.distance(Accessed.base)) >= 0 && <u64>(start + width) <= Emit.window;
+    const root = load<u32>(load<u32>(load<u32>(at, A_GROUP), G_FAMILY), Y_ROOT);
+    const base = load<i32>(at, A_BASE);
+    return Groups.isInside(
+      root,
+      base,
+      load<i32>(at, A_START) - base,
+      (load<u32>(at, A_WIDTH) & 15) + load<u32>(at, A_SLACK),
+    );
   }
 
   private static remember(access: u32): void {

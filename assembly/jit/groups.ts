@@ -10,7 +10,7 @@ import { Cfg, NONE } from './cfg';
 import { Constants } from './constants';
 import { Effects } from './effects';
 import { Emit } from './emit';
-import { MEMORY, Values } from './values';
+import { FRAME_ROOT, MEMORY, Values, WINDOW_ROOT } from './values';
 
 /** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
 const ISOLATE_SPAN: i32 = 32768;
@@ -25,7 +25,10 @@ export const A_START: u32 = 8; // first byte: distance from the root
 export const A_WIDTH: u32 = 12; // FAULT_WRITE_BIT set: a store
 export const A_FACT_BLOCK: u32 = 16; // the group was checked in this block, at this access; next of the family
 export const A_FACT_NEXT: u32 = 20;
-const ACCESS_BYTES: u32 = 24;
+export const A_SLACK: u32 = 24; // bytes that it may lie higher
+export const A_BASE: u32 = 28; // least distance of the base register
+export const A_NEAR: u32 = 32; // its root is not that of the base register, which is only near it
+const ACCESS_BYTES: u32 = 36;
 
 // A group: bytes that it accesses, and those together with what base registers point to.
 export const G_FAMILY: u32 = 0;
@@ -115,7 +118,7 @@ export class Groups {
       Values.enter(b);
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
         const slot = Cfg.slot(s);
-        if (Accessed.of(slot) && !Groups.isConstant(slot)) Groups.add(b);
+        if (Accessed.of(slot) && !Groups.isConstant(slot)) Groups.add(b, s);
         Values.step(slot);
       }
       store<u32>(Groups.firsts + b * 8, Groups.count, 4);
@@ -152,14 +155,20 @@ export class Groups {
     }
   }
 
-  /** The next access, in block b. */
-  private static add(b: u32): void {
-    const base = Values.distance(Accessed.base);
+  /** The next access, of a slot (index) in block b. */
+  private static add(b: u32, slot: u32): void {
+    const near = Groups.isNear(slot);
+    const root = near ? Values.near(Accessed.base) : Values.root(Accessed.base);
+    const base = near ? Values.nearest(Accessed.base) : Values.distance(Accessed.base);
+    const slack = near ? Values.slack(Accessed.base) : 0;
     const start = base + Accessed.offset;
-    const end = start + (Accessed.width & 15);
+    const end = start + (Accessed.width & 15) + <i32>slack;
     const reach = min(base, start);
     const at = Groups.access(Groups.count);
-    const family = Groups.familyOf(Values.root(Accessed.base), Emit.object ? Values.root(MEMORY) : 0);
+    store<u32>(at, slack, A_SLACK);
+    store<i32>(at, base, A_BASE);
+    store<u32>(at, near ? 1 : 0, A_NEAR);
+    const family = Groups.familyOf(root, Emit.object ? Values.root(MEMORY) : 0);
     let group = load<u32>(family, Y_GROUP);
     if (!group || !Groups.fits(group, b, start, end, reach)) {
       group = Groups.groups + Groups.groupCount++ * GROUP_BYTES;
@@ -173,7 +182,7 @@ export class Groups {
       store<i32>(group, base, G_BASE);
       store<u32>(group, 0, G_INDEX);
     } else {
-      if (load<i32>(group, G_BASE) != base && !load<u32>(group, G_INDEX) && Groups.indexes < MAX_INDEXES) {
+      if (!near && load<i32>(group, G_BASE) != base && !load<u32>(group, G_INDEX) && Groups.indexes < MAX_INDEXES) {
         store<u32>(group, ++Groups.indexes, G_INDEX);
       }
       store<u32>(Groups.access(load<u32>(group, G_LAST)), Groups.count, A_NEXT);
@@ -187,6 +196,26 @@ export class Groups {
     store<i32>(at, start, A_START);
     store<u32>(at, Accessed.width, A_WIDTH);
     Groups.count++;
+  }
+
+  /**
+   * Is the access one of a sum of what has a register of its own and an index, and does a check of all places that it may be at
+   * do? Under object checks only if none is needed.
+   */
+  private static isNear(slot: u32): bool {
+    const r = Accessed.base;
+    const root = Values.near(r);
+    if (!root) return false;
+    if (Groups.isInside(root, Values.nearest(r), Accessed.offset, (Accessed.width & 15) + Values.slack(r))) return true;
+    return !Emit.object && Values.holder(root, slot) != NONE;
+  }
+
+  /** Is an access of so many bytes in the frame, or a constant inside of the window, its base register, too? */
+  static isInside(root: u32, base: i32, offset: i32, width: u32): bool {
+    const start = base + offset;
+    if (root == FRAME_ROOT) return min(start, base) >= -(<i32>isa.STACK_BYTES) && start + <i32>width <= 0;
+    if (root != WINDOW_ROOT || Emit.object) return false;
+    return min(start, base) >= 0 && <u64>(start + <i32>width) <= Emit.window;
   }
 
   private static fits(group: u32, b: u32, start: i32, end: i32, reach: i32): bool {

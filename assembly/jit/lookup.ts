@@ -14,18 +14,28 @@ import * as w from './wasm';
 import { Wasm } from './wasm';
 
 export class Lookup {
-  /** False: this is another call. */
-  static emit(i: u32): bool {
-    if (Values.root(1) != WINDOW_ROOT || Values.root(2) != FRAME_ROOT) return false;
-    const handle = <u32>Values.distance(1);
-    const map = mapOf(GUEST_BASE + handle);
-    if (!map || holdsMaps(map)) return false;
-    const type = load<u32>(map, abi.MAP_TYPE);
-    const array = type == TYPE_ARRAY || type == TYPE_PERCPU_ARRAY;
-    if (!array && !isHash(map)) return false;
+  /** The map of a call like this, with the registers as they are; 0: this is another call. */
+  static find(): u32 {
+    if (Values.root(1) != WINDOW_ROOT || Values.root(2) != FRAME_ROOT) return 0;
+    const map = mapOf(GUEST_BASE + <u32>Values.distance(1));
+    if (!map || holdsMaps(map)) return 0;
+    if (!Lookup.isArray(map) && !isHash(map)) return 0;
     const key = Values.distance(2);
     const size = <i32>load<u32>(map, abi.MAP_KEY_SIZE);
-    if (key < -(<i32>isa.STACK_BYTES) || key > -size || size > <i32>isa.STACK_BYTES) return false;
+    return key < -(<i32>isa.STACK_BYTES) || key > -size || size > <i32>isa.STACK_BYTES ? 0 : map;
+  }
+
+  private static isArray(map: u32): bool {
+    const type = load<u32>(map, abi.MAP_TYPE);
+    return type == TYPE_ARRAY || type == TYPE_PERCPU_ARRAY;
+  }
+
+  /** False: this is another call. */
+  static emit(i: u32): bool {
+    const map = Lookup.find();
+    if (!map) return false;
+    const handle = <u32>Values.distance(1);
+    const key = Values.distance(2);
     // A lock is held, or the map is gone: the interpreter finds out.
     Wasm.fixed(abi.CUR_LOCKS);
     Wasm.i32(0);
@@ -34,7 +44,7 @@ export class Lookup {
     Wasm.op(w.I64_NE);
     Wasm.op(w.I32_OR);
     Emit.leaveIf(i);
-    if (array) Lookup.array(map, key, type == TYPE_PERCPU_ARRAY);
+    if (Lookup.isArray(map)) Lookup.array(map, key, load<u32>(map, abi.MAP_TYPE) == TYPE_PERCPU_ARRAY);
     else Lookup.hash(map, key);
     Call.clobber(i);
     return true;

@@ -2,20 +2,26 @@
 // with the same root hold values whose difference is known, wherever in the function they are looked at: a root is made where
 // a register is written, or at the start of a block that paths lead to with different values; sums of the same two roots are one.
 // Which blocks join different values is found by going over the function until no loop brings another one.
+//
+// A register may also be near a root: a sum of a pointer and an index, or of several, that is at least and at most so far away.
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
 import { heapAlloc, heapFree } from '../alloc';
 import * as isa from '../isa';
 import * as ops from '../ops';
+import { BOUNDS_BYTES, Bounds } from './bounds';
 import { Cfg, NONE } from './cfg';
 import { Effects, effects } from './effects';
+import { Lookup } from './lookup';
 
 /** Root of the frame's end, r10. */
 export const FRAME_ROOT: u32 = 1;
 /** Root of constants: distances are window offsets. */
 export const WINDOW_ROOT: u32 = 2;
 const FIRST_ROOT: u32 = 16;
+/** In place of the second root of a sum: the first one, shifted left by this less SHIFT. */
+const SHIFT: u32 = 0x3f000000;
 /** Roots of sums of two roots: this, and place in the table of sums. */
 const SUM: u32 = 0x40000000;
 /** Roots of blocks: this, and place of the block and register below it. */
@@ -25,12 +31,24 @@ const JOINED: u32 = 0x80000000;
 export const MEMORY: u32 = 11;
 const COUNT: u32 = 12;
 
+/** Registers that can be near something. */
+const NEAR_REGISTERS: u32 = 10;
+/** Bytes that what is near a root may be apart. */
+const MAX_SLACK: u64 = 16384;
+
 // Of a block of the function: what is held at its start (root, distance), and
 const E_JOINED: u32 = COUNT * 8; // of these: joined here
 const E_SEEN: u32 = E_JOINED + 4; // in this pass
 const E_NEXT: u32 = E_JOINED + 8; // first root that the block makes
-const ENTRY_BYTES: u32 = E_JOINED + 12;
+const E_APART: u32 = E_JOINED + 12; // registers that are near different things on different ways
+const E_NEAR: u32 = E_JOINED + 16; // what registers are near
+const E_BOUNDS: u32 = E_NEAR + NEAR_REGISTERS * 12;
+const E_LOOP: u32 = E_BOUNDS + BOUNDS_BYTES; // of a loop's start: bounds on all ways there, so far
+const E_WAYS: u32 = E_LOOP + BOUNDS_BYTES; // and on those of this pass
+const ENTRY_BYTES: u32 = E_WAYS + BOUNDS_BYTES;
 
+/** Passes after which bounds that a loop changes are given up. */
+const MAX_BOUND_PASSES: u32 = 3;
 /** Passes after which every block with more than one way to it joins everything. */
 const MAX_PASSES: u32 = 8;
 /** Distances stay below this: with the offsets of accesses, the difference of any two is an i32. */
@@ -38,6 +56,8 @@ const FAR: i64 = 1 << 29;
 
 /** What is held here. */
 const NOW: usize = memory.data(96);
+/** Root, least distance, and what may be added to it; root 0: nothing is known. */
+const NEAR: usize = memory.data(120);
 
 export class Values {
   private static entries: u32 = 0;
@@ -58,6 +78,32 @@ export class Values {
   }
   private static fresh(r: u32): void {
     Values.set(r, Values.next++, 0);
+    if (r < NEAR_REGISTERS) Values.setNear(r, 0, 0, 0);
+  }
+
+  /** Root that a register is near, or 0; it is `nearest` to `nearest + slack` away. */
+  static near(r: u32): u32 {
+    return r < NEAR_REGISTERS ? load<u32>(NEAR + r * 12) : 0;
+  }
+  static nearest(r: u32): i32 {
+    return load<i32>(NEAR + r * 12, 4);
+  }
+  static slack(r: u32): u32 {
+    return load<u32>(NEAR + r * 12, 8);
+  }
+  private static setNear(r: u32, root: u32, distance: i64, slack: u64): void {
+    const known = root != 0 && distance > -FAR && distance < FAR && slack <= MAX_SLACK;
+    store<u32>(NEAR + r * 12, known ? root : 0);
+    store<i32>(NEAR + r * 12, known ? <i32>distance : 0, 4);
+    store<u32>(NEAR + r * 12, known ? <u32>slack : 0, 8);
+  }
+
+  /** A register that lives before a slot (index) and holds a value of this root, or NONE. What is held by others is not joined. */
+  static holder(root: u32, slot: u32): u32 {
+    if (root == FRAME_ROOT) return isa.REG_FP;
+    const live = Cfg.liveAt(slot);
+    for (let r: u32 = 0; r < 10; r++) if ((live >> r) & 1 && Values.root(r) == root) return r;
+    return NONE;
   }
 
   @inline private static at(b: u32): u32 {
@@ -77,7 +123,10 @@ export class Values {
     let count: u32 = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
-      for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (load<u8>(Cfg.slot(s), abi.SLOT_BASE) == ops.H_ADD_X) count++;
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
+        const op = load<u8>(Cfg.slot(s), abi.SLOT_BASE);
+        if (op == ops.H_ADD_X || op == ops.H_LSH_K) count++;
+      }
     }
     let size: u32 = 16;
     while (size < 2 * count) size *= 2;
@@ -109,13 +158,17 @@ export class Values {
     const first = Cfg.ordered(0);
     Values.all = false;
     store<u32>(Values.at(first), (1 << COUNT) - 1, E_JOINED);
+    for (let b: u32 = 0; b < Cfg.count; b++) Bounds.none(Values.at(b) + E_LOOP);
     let again = true;
+    let narrowed = !Cfg.loops;
     for (let pass: u32 = 1; again; pass++) {
       Values.all = pass > MAX_PASSES;
       again = false;
       Values.next = FIRST_ROOT;
       memory.fill(Values.sums, 0, (Values.sumMask + 1) * 8);
-      Values.arrive(first, pass);
+      memory.fill(NEAR, 0, NEAR_REGISTERS * 12);
+      Bounds.forgetAll();
+      Values.arrive(first, pass, 0);
       for (let i: u32 = 0; i < Cfg.reached; i++) {
         const b = Cfg.ordered(i);
         store<u32>(Values.at(b), Values.next, E_NEXT);
@@ -123,24 +176,40 @@ export class Values {
         for (let s = Cfg.first(b); s < Cfg.end(b); s++) Values.step(Cfg.slot(s));
         const fall = Cfg.fall(b);
         const taken = Cfg.taken(b);
-        if (fall != NONE && Values.arrive(fall, pass) && Cfg.rpo(fall) <= i) again = true;
-        if (taken != NONE && Values.arrive(taken, pass) && Cfg.rpo(taken) <= i) again = true;
+        const choice = fall != NONE && taken != NONE;
+        if (choice) Bounds.keep();
+        if (fall != NONE) {
+          if (choice) Bounds.pass(Cfg.slot(Cfg.end(b) - 1), false);
+          if (Values.arrive(fall, pass, i) && Cfg.rpo(fall) <= i) again = true;
+        }
+        if (taken == NONE) continue;
+        if (choice) {
+          Bounds.back();
+          Bounds.pass(Cfg.slot(Cfg.end(b) - 1), true);
+        }
+        if (Values.arrive(taken, pass, i) && Cfg.rpo(taken) <= i) again = true;
       }
+      if (again || narrowed) continue;
+      // What was given up too early: all ways of this pass are still within what it was.
+      for (let b: u32 = 0; b < Cfg.count; b++) memory.copy(Values.at(b) + E_LOOP, Values.at(b) + E_WAYS, BOUNDS_BYTES);
+      narrowed = again = true;
     }
     return true;
   }
 
-  /** A way into a block, with what is held now. Is there something that the block did not yet join? */
-  private static arrive(b: u32, pass: u32): bool {
+  /** A way into a block, with what is held now, behind the block at place `from`. Is there something that the block did not yet join? */
+  private static arrive(b: u32, pass: u32, from: u32): bool {
     const at = Values.at(b);
     let joined = load<u32>(at, E_JOINED);
-    if (load<u32>(at, E_SEEN) != pass) {
+    const first = load<u32>(at, E_SEEN) != pass;
+    const changed = Values.arriveNear(b, at, pass, first, from);
+    if (first) {
       store<u32>(at, pass, E_SEEN);
       if (Values.all && (Cfg.isMerge(b) || Cfg.isHeader(b))) joined = (1 << COUNT) - 1;
       store<u32>(at, joined, E_JOINED);
       memory.copy(at, NOW, COUNT * 8);
       for (let r: u32 = 0; r < COUNT; r++) if ((joined >> r) & 1) Values.join(at, b, r);
-      return false;
+      return changed;
     }
     const before = joined;
     // A register that nobody reads before it is written has nothing to be joined for.
@@ -151,7 +220,36 @@ export class Values {
       if ((live >> r) & 1) joined |= 1 << r;
     }
     store<u32>(at, joined, E_JOINED);
-    return joined != before;
+    return changed || joined != before;
+  }
+
+  /** The same of bounds, and what registers are near. */
+  private static arriveNear(b: u32, at: u32, pass: u32, first: bool, from: u32): bool {
+    let changed = false;
+    const live = Cfg.liveIn(b);
+    if (Cfg.isHeader(b)) {
+      const back = !first || (Cfg.rpo(b) <= from && pass > 1);
+      changed = Bounds.join(at + E_LOOP, live, back && pass > MAX_BOUND_PASSES);
+      if (first) Bounds.none(at + E_WAYS);
+      Bounds.join(at + E_WAYS, live, false);
+      if (Values.all) Bounds.any(at + E_LOOP);
+      memory.copy(at + E_BOUNDS, at + E_LOOP, BOUNDS_BYTES);
+    } else if (first) {
+      Bounds.give(at + E_BOUNDS);
+    } else {
+      Bounds.join(at + E_BOUNDS, live, false);
+    }
+    const before = load<u32>(at, E_APART);
+    let apart = Values.all && (Cfg.isMerge(b) || Cfg.isHeader(b)) ? live : before;
+    for (let r: u32 = 0; r < NEAR_REGISTERS; r++) {
+      const near = at + E_NEAR + r * 12;
+      const here = NEAR + r * 12;
+      if (first) memory.copy(near, here, 12);
+      else if (load<u64>(near) != load<u64>(here) || load<u32>(near, 8) != load<u32>(here, 8)) apart |= (1 << r) & live;
+      if (((apart | ~live) >> r) & 1) memory.fill(near, 0, 12);
+    }
+    store<u32>(at, apart, E_APART);
+    return changed || apart != before;
   }
 
   private static join(at: u32, b: u32, r: u32): void {
@@ -162,6 +260,8 @@ export class Values {
   /** Goes to the start of a block. */
   static enter(b: u32): void {
     memory.copy(NOW, Values.at(b), COUNT * 8);
+    memory.copy(NEAR, Values.at(b) + E_NEAR, NEAR_REGISTERS * 12);
+    Bounds.take(Values.at(b) + E_BOUNDS);
     Values.next = load<u32>(Values.at(b), E_NEXT);
   }
 
@@ -173,37 +273,110 @@ export class Values {
   /** Goes over a slot. */
   static step(slot: u32): void {
     const op: u32 = load<u8>(slot, abi.SLOT_BASE);
-    const d = Effects.dst(slot);
-    if (op == ops.H_MOV_X) {
-      const s = Effects.src(slot);
-      Values.set(d, Values.root(s), Values.distance(s));
-      return;
-    }
-    if (op == ops.H_ADD_K) {
-      const distance = <i64>Values.distance(d) + load<i64>(slot, abi.SLOT_IMM);
-      if (distance > -FAR && distance < FAR) Values.set(d, Values.root(d), <i32>distance);
-      else Values.fresh(d);
-      return;
-    }
-    if (op == ops.H_ADD_X) {
-      const s = Effects.src(slot);
-      const distance = <i64>Values.distance(d) + Values.distance(s);
-      if (distance > -FAR && distance < FAR) Values.set(d, Values.sumOf(Values.root(d), Values.root(s)), <i32>distance);
-      else Values.fresh(d);
-      return;
-    }
-    if (op == ops.H_MOV_K) {
-      const offset = load<i64>(slot, abi.SLOT_IMM) - GUEST_BASE;
-      if (offset >= 0 && offset < FAR) Values.set(d, WINDOW_ROOT, <i32>offset);
-      else Values.fresh(d);
+    if (op <= <u32>ops.H_LDX_SW || (op >= <u32>ops.H_LDF_B && op <= <u32>ops.H_LDF_DW)) {
+      if (!Values.move(slot, op) && op != ops.H_NOP) Values.fresh(Effects.dst(slot));
+      Bounds.step(slot, op);
       return;
     }
     effects(slot);
     let writes = Effects.writes;
-    if (op >= <u32>ops.H_CALL && op <= <u32>ops.H_CALLX) writes |= 1 << MEMORY;
+    if (op >= <u32>ops.H_CALL && op <= <u32>ops.H_CALLX && !Values.leavesMemory(slot, op)) writes |= 1 << MEMORY;
     for (let r: u32 = 0; writes; r++) {
-      if (writes & 1) Values.fresh(r);
+      if (writes & 1) {
+        Values.fresh(r);
+        if (r < NEAR_REGISTERS) Bounds.forget(r);
+      }
       writes >>= 1;
     }
+  }
+
+  /** Does a call change nothing about which memory can be accessed? */
+  private static leavesMemory(slot: u32, op: u32): bool {
+    if (op == ops.H_CALL) return Cfg.isQuiet(Cfg.functionOf(Cfg.target(slot)));
+    if (op != ops.H_CALL_CORE) return false;
+    const fn = load<u32>(slot, abi.SLOT_OFF);
+    return fn == abi.FN_GET_SMP_PROCESSOR_ID || (fn == abi.FN_MAP_LOOKUP_ELEM && Lookup.find() != 0);
+  }
+
+  /** A slot whose result has a root that is known: true, and that is held now. */
+  private static move(slot: u32, op: u32): bool {
+    const d = Effects.dst(slot);
+    const s = Effects.src(slot);
+    const imm = load<i64>(slot, abi.SLOT_IMM);
+    switch (op) {
+      case ops.H_MOV_X:
+        if (s < NEAR_REGISTERS) Values.setNear(d, Values.near(s), Values.nearest(s), Values.slack(s));
+        else Values.setNear(d, 0, 0, 0);
+        Values.set(d, Values.root(s), Values.distance(s));
+        return true;
+      case ops.H_ADD_K:
+        return Values.add(d, Values.root(d), imm);
+      case ops.H_ADD_X:
+        return Values.addRegister(d, s);
+      case ops.H_LSH_K: {
+        const by = <u32>imm & 63;
+        if (by > 31) return false;
+        const distance = (<i64>Values.distance(d)) << by;
+        if (distance <= -FAR || distance >= FAR) return false;
+        Values.set(d, Values.sumOf(Values.root(d), SHIFT + by), <i32>distance);
+        Values.setNear(d, 0, 0, 0);
+        return true;
+      }
+      case ops.H_OR_K:
+        // Bits that are all 0 before.
+        if (imm < 0 || imm >= FAR || imm >> Values.zeros(Values.root(d)) || <i64>Values.distance(d) & imm) return false;
+        return Values.add(d, Values.root(d), imm);
+      case ops.H_MOV_K: {
+        const offset = imm - GUEST_BASE;
+        if (offset < 0 || offset >= FAR) return false;
+        Values.set(d, WINDOW_ROOT, <i32>offset);
+        Values.setNear(d, 0, 0, 0);
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** Adds a constant to a register, which becomes a sum of this root. */
+  private static add(d: u32, root: u32, more: i64): bool {
+    const distance = <i64>Values.distance(d) + more;
+    if (distance <= -FAR || distance >= FAR) return false;
+    Values.set(d, root, <i32>distance);
+    Values.setNear(d, Values.near(d), <i64>Values.nearest(d) + more, Values.slack(d));
+    return true;
+  }
+
+  private static addRegister(d: u32, s: u32): bool {
+    const root = Values.sumOf(Values.root(d), Values.root(s));
+    const distance = <i64>Values.distance(d) + Values.distance(s);
+    // One of them is an index, whose bounds are near each other, the other is none.
+    const indexD = Bounds.high(d) - Bounds.low(d) <= MAX_SLACK;
+    const indexS = Bounds.high(s) - Bounds.low(s) <= MAX_SLACK;
+    if (indexD == indexS) {
+      Values.setNear(d, 0, 0, 0);
+    } else {
+      const index = indexD ? d : s;
+      const base = indexD ? s : d;
+      const near = Values.near(base);
+      const from = near ? Values.nearest(base) : Values.distance(base);
+      const slack = near ? <u64>Values.slack(base) : 0;
+      const low = Bounds.low(index);
+      const more = Bounds.high(index) - low;
+      if (low < <u64>FAR) Values.setNear(d, near ? near : Values.root(base), <i64>from + <i64>low, slack + more);
+      else Values.setNear(d, 0, 0, 0);
+    }
+    if (distance <= -FAR || distance >= FAR) return false;
+    Values.set(d, root, <i32>distance);
+    return true;
+  }
+
+  /** Low bits of a root that are 0. */
+  private static zeros(root: u32): u32 {
+    if (root < SUM || root >= JOINED) return 0;
+    const sum = Values.sums + (root - SUM) * 8;
+    const low = load<u32>(sum) - SHIFT;
+    const high = load<u32>(sum, 4) - SHIFT;
+    return low < 32 ? low : high < 32 ? high : 0;
   }
 }

@@ -320,6 +320,59 @@ const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> 
     args: [100, 104, O],
     fuel: [0, 1, 7, 8, 9, 15, 16, 3000],
   },
+  'an index that a mask bounds': {
+    text: 'r3 = 0; r0 = 0; top: r4 = r3; r4 &= 7; r2 = r1; r2 += r4; r5 = *(u8 *)(r2 + 8); r0 += r5; *(u8 *)(r2 + 0) = 1; r3 += 1; if r3 < 20 goto top; exit',
+    args: [O, WINDOW - 16, WINDOW - 15, WINDOW - 12, -8, -4, 2 ** 32 - 4],
+  },
+  'an index that a mask bounds, alone': {
+    text: 'r3 = 6; r3 += r1; r3 -= r1; r3 &= 7; r3 += r1; r0 = *(u8 *)(r3 + 0); *(u8 *)(r3 - 6) = 1; exit',
+    args: [O, WINDOW - 8, WINDOW - 7, WINDOW - 6, WINDOW - 5, -6, -7],
+  },
+  'an index below its base': {
+    text: 'r3 = *(u8 *)(r1 + 0); r3 &= 3; r4 = r3; r4 += r1; r4 += -8; r0 = *(u8 *)(r4 + 8); *(u8 *)(r4 + 7) = 1; exit',
+    args: [O, 0, 4096, 7, WINDOW - 3, WINDOW - 4],
+  },
+  'indexes that comparisons bound': {
+    text: 'r3 = 0; r0 = 0; top: if r3 > 15 goto out; r4 = r3; r4 <<= 2; r2 = r1; r2 += r4; *(u32 *)(r2 + 0) = 7; r3 += 3; goto top; out: exit',
+    args: [O, WINDOW - 64, WINDOW - 63, WINDOW - 61, WINDOW - 60, WINDOW - 48],
+  },
+  'an index that is 0 less 1': {
+    text: 'r3 = 9; r0 = 0; top: r3 += -1; r2 = r1; r2 += r3; *(u8 *)(r2 + 0) = 7; if r3 != 0 goto top; r3 += -1; r2 = r1; r2 += r3; *(u8 *)(r2 + 1) = 7; exit',
+    args: [O, WINDOW - 9, WINDOW - 8, 4096, 0],
+  },
+  'an index of an old round': {
+    text: 'r3 = 0; r8 = r1; r9 = r1; r0 = 0; top: *(u8 *)(r8 + 0) = 1; r4 = r3; r4 &= 3; r8 = r9; r8 += r4; r9 += 16; r3 += 1; if r3 < 12 goto top; exit',
+    args: [O, WINDOW - 100, WINDOW - 180],
+  },
+  'an index on one of two ways': {
+    text: 'r3 = *(u8 *)(r1 + 0); r2 = r1; if r3 == 3 goto one; r2 += r3; goto both; one: r2 += 64; both: r0 = *(u8 *)(r2 + 0); exit',
+    args: [O, WINDOW - 64, WINDOW - 65, WINDOW - 255],
+  },
+  'an index into the frame': {
+    text: '*(u64 *)(r10 - 16) = 5; *(u64 *)(r10 - 8) = 6; r3 = *(u8 *)(r1 + 0); r3 &= 15; r2 = r10; r2 += r3; r0 = *(u8 *)(r2 - 16); *(u8 *)(r2 - 16) = 9; r4 = *(u64 *)(r10 - 16); r0 += r4; exit',
+    args: [O, WINDOW - 1, WINDOW],
+  },
+  'an index out of the frame': {
+    text: 'r3 = *(u8 *)(r1 + 0); r3 &= 3; r2 = r10; r2 += r3; *(u8 *)(r2 - 3) = 9; r2 += -512; *(u8 *)(r2 - 1) = 9; r0 = 0; exit',
+    args: [O],
+  },
+  'an object that goes while its index is bounded': {
+    text: `r6 = r1; r7 = 0; top: r8 = r7; r8 &= 7; r9 = r6; r9 += r8; *(u8 *)(r9 + 0) = 1; if r7 != 5 goto over; call ${HOST.free}; over: r7 += 1; if r7 < 20 goto top; r0 = 0; exit`,
+  },
+  'shifted sums, and bits that are 0': {
+    text: 'r3 = 0; top: r4 = r3; r4 <<= 3; r5 = r4; r5 |= 4; r4 += r1; r5 += r1; *(u32 *)(r5 + 0) = 1; *(u32 *)(r4 + 0) = 2; r3 += 1; if r3 < 8 goto top; r0 = 0; exit',
+    args: [O, WINDOW - 64, WINDOW - 60, WINDOW - 63, -8, -4],
+  },
+  'bits that are not 0': {
+    text: 'r3 = *(u8 *)(r1 + 0); r3 <<= 1; r5 = r3; r5 |= 3; r3 += r1; r5 += r1; *(u32 *)(r5 - 3) = 1; *(u32 *)(r3 + 0) = 2; r0 = 0; exit',
+    args: [O, WINDOW - 11, WINDOW - 10, WINDOW - 9],
+  },
+  'a quiet callee, and one that is not': {
+    text: `r6 = r1; r2 = *(u64 *)(r6 + 0); call quiet; *(u64 *)(r6 + 0) = 1; call loud; *(u64 *)(r6 + 0) = 2; r0 = 0; exit; quiet: r0 = 1; exit; loud: call more; exit; more: call ${HOST.free}; r0 = 0; exit`,
+  },
+  'a loop whose callee frees in the end': {
+    text: `r6 = r1; r7 = 0; top: *(u64 *)(r6 + 0) = 1; r1 = r7; call f; r7 += 1; if r7 < 9 goto top; r0 = 0; exit; f: if r1 != 5 goto out; call ${HOST.free}; out: r0 = 0; exit`,
+  },
   'steps that wrap': {
     text: 'r0 = 0; top: r2 = *(u8 *)(r1 + 0); r0 += 1; r1 += 0x20000000; if r0 < 100 goto top; exit',
     args: [100, O],

@@ -164,7 +164,7 @@ class Builder {
     const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
     const reg = random.pick(SCALARS);
     const bits = random.pick(WIDTHS);
-    switch (random.below(23)) {
+    switch (random.below(27)) {
       case 0: {
         // An address that is bad, or bad only now and then.
         const base = random.pick(['r8', 'r9', 'r10', `r${reg}`]);
@@ -353,6 +353,11 @@ class Builder {
             random.pick([`r${random.pick(SCALARS)} = r${reg}`, `w${reg} = w${random.pick(SCALARS)}`, this.alu()]),
           ),
         };
+      case 22:
+      case 23:
+      case 24:
+      case 25:
+        return this.indexed(reg, bits, level);
       default:
         // The low half of a pointer, and back.
         return lines(
@@ -364,6 +369,88 @@ class Builder {
           `r${reg} = *(u${bits} *)(r5 + ${AREA})`,
         );
     }
+  }
+
+  /** An element whose index is bounded somehow, or nearly: up to the last byte of what holds the array, or past it. */
+  private indexed(reg: number, bits: number, level: number): Step {
+    const { random } = this;
+    const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
+    const size = bits / 8;
+    const w = random.pick(['r', 'w']);
+    const k = random.pick([1, 7, 8, 31, 40, 255]);
+    const index = random.pick([3, 4, 6]);
+    const source = random.pick([
+      `r${index} = *(u8 *)(r9 + ${AREA + random.below(AREA_BYTES)})`,
+      `r${index} = *(u16 *)(r9 + ${AREA + 2 * random.below(AREA_BYTES / 2)})`,
+      `r${index} = *(u64 *)(r9 + ${AREA + 8 * random.below(AREA_BYTES / 8)})`,
+      `w${index} = w${reg}`,
+      `r${index} = r${reg}`,
+      `r${index} = ${random.below(2 * k)}`,
+      `r${index} = r7`,
+    ]);
+    const bend = () =>
+      random
+        .pick([
+          `${w}${index} += ${random.pick([1, -1, k, -k])}`,
+          `${w}${index} <<= ${random.pick([1, 2, 3])}`,
+          `${w}${index} >>= ${random.pick([1, 3, 58])}`,
+          `${w}${index} |= ${random.pick([1, 4, k])}`,
+          `${w}${index} ^= ${k}`,
+          `${w}${index} *= ${random.pick([2, 3, 24])}`,
+          `${w}${index} += ${w}${random.pick(SCALARS)}`,
+          `w${index} = w${index}`,
+          `r${index} = (s8)r${index}`,
+          `${w}${index} = -${w}${index}`,
+        ])
+        .replace(/w(\d) >>= 58/, 'w$1 >>= 26');
+    const bends = () => Array.from({ length: random.below(3) }, bend);
+    const bound = random.pick([
+      [`${w}${index} &= ${k}`],
+      [`if ${w}${index} > ${k} goto +1`],
+      [`if ${w}${index} >= ${k} goto +1`],
+      [`if ${w}${index} s> ${k} goto +1`],
+      [`r5 = ${k}`, `if r5 < ${w === 'r' ? `r${index}` : `r${index}`} goto +1`],
+      [`r5 = ${k}`, `if ${w}${index} >= ${w}5 goto +1`],
+      [`if ${w}${index} == 0 goto +2`, `${w}${index} += -1`, `if ${w}${index} > ${k} goto +0`],
+      [`if ${w}${index} != ${k} goto +1`],
+    ]);
+    // Where the array starts: its last elements are in the object, the packet, the frame or the window, or just outside.
+    const edge = k + size - random.below(3) + random.pick([0, 0, 1, 8, 16]);
+    const start = random.pick([
+      ['r5 = r9', `r5 += ${AREA + random.below(300)}`],
+      ['r5 = r9', `r5 += ${VALUE_BYTES - edge}`],
+      ['r5 = r8', `r5 += ${PACKET_BYTES - Math.min(edge, PACKET_BYTES)}`],
+      ['r5 = r9', 'r5 >>= 20', 'r5 <<= 20', `r5 += ${2 ** 20 - edge}`],
+      ['r5 = r9', 'r5 >>= 20', 'r5 <<= 20', `r5 += ${4096 - random.below(32)}`],
+      ...(k <= 40 ? [['r5 = r10', `r5 += ${-STACK_BYTES}`]] : []),
+    ]);
+    const off = random.pick([0, 0, size, -size, 3]);
+    const place = `r5 ${off < 0 ? '-' : '+'} ${Math.abs(off)}`;
+    const onStack = start[0] === 'r5 = r10';
+    const accesses = Array.from({ length: 1 + random.below(2) }, () =>
+      random.pick([`r${reg === 5 ? 6 : reg} = *(u${bits} *)(${place})`, `*(u${bits} *)(${place}) = r6`]),
+    );
+    // Nothing that earlier functions have left above the frame, or below what was written, is read.
+    const limits = onStack ? [`r${index} &= 31`, ...(off < 0 ? [`r${index} |= ${size}`] : [])] : [];
+    const skipped = bound.at(-1)?.startsWith('if') ? [`r${index} = ${random.below(3)}`] : [];
+    const element = [
+      ...bound,
+      ...skipped,
+      ...limits,
+      ...start,
+      ...(random.chance(50) ? [`r5 += r${index}`] : [`r${index} += r5`, `r5 = r${index}`]),
+      ...accesses,
+    ];
+    const all = lines(source, ...bends(), ...element);
+    if (random.chance(60)) return all;
+    // In a loop: an index that goes on, tested before or behind the access.
+    const step = random.pick([1, size, -1]);
+    const body = [lines(...element), lines(`r${index === 6 ? 4 : index} += ${step}`)];
+    return branch(
+      'r9 == 0',
+      [],
+      [lines(source), { kind: 'loop', count: 1 + random.below(20), mayGoto: false, depth: level, body }],
+    );
   }
 
   private alu(): string {
