@@ -1,11 +1,14 @@
-/** ns of a slot of the wheel: of what waits, only the earliest slot is kept in order. */
-const SLOT_NS = 2 ** 18;
+/** ns of a fine slot: of what waits, only the earliest one's is kept in order. */
+const FINE_NS = 2 ** 12;
+/** Slots of each wheel. A turn of the fine one is a slot of the coarse one. */
 const SLOTS = 4096;
+const COARSE_NS = FINE_NS * SLOTS;
 
 const NOWHERE = 0;
 const NEAR = 1;
-const WHEEL = 2;
-const FAR = 3;
+const FINE = 2;
+const COARSE = 3;
+const FAR = 4;
 
 /** Something that happens at a time. It may be armed again and again; while it waits that moves it. */
 export class QueuedEvent {
@@ -14,10 +17,10 @@ export class QueuedEvent {
   /** @internal Order among events of one time. */
   sequence = 0;
   /** @internal Where it waits. */
-  place: typeof NOWHERE | typeof NEAR | typeof WHEEL | typeof FAR = NOWHERE;
-  /** @internal In a heap. */
+  place: typeof NOWHERE | typeof NEAR | typeof FINE | typeof COARSE | typeof FAR = NOWHERE;
+  /** @internal In a heap, or its slot of a wheel. */
   index = 0;
-  /** @internal Neighbours in its slot of the wheel. */
+  /** @internal Neighbours in its slot of a wheel. */
   next: QueuedEvent | null = null;
   previous: QueuedEvent | null = null;
 
@@ -29,19 +32,23 @@ export class QueuedEvent {
 }
 
 /**
- * Events in the order of their times, of equal ones in that of their arming. Those of the earliest stretch of time lie in a binary
- * heap. Later ones lie unordered in the slots of a wheel, one for each stretch, until theirs is the earliest; what is beyond the
- * wheel, in a second heap. So the cost of an event hangs on how many happen at about its time, not on how many wait.
+ * Events in the order of their times, of equal ones in that of their arming. Those of the earliest few microseconds lie in a binary
+ * heap. Later ones lie unordered in the slots of two wheels, one for each stretch of time, the coarse one's stretches as long as the
+ * whole fine one; what is beyond both, in a second heap. An event goes from the far heap to the coarse wheel, to the fine one, to the
+ * near heap, or comes in on the way. So its cost hangs on how many happen at about its time, not on how many wait, and the
+ * heap's few are those that are next anyway.
  */
 export class EventQueue {
   readonly #near = new EventHeap();
+  readonly #fine = new Wheel(FINE);
+  readonly #coarse = new Wheel(COARSE);
   readonly #far = new EventHeap();
-  readonly #wheel = new Array<QueuedEvent | null>(SLOTS).fill(null);
-  /** A bit for each slot that is not empty. */
-  readonly #filled = new Uint32Array(SLOTS / 32);
-  #onWheel = 0;
-  /** Number of the stretch that the wheel begins with; what is before it is in the near heap, what is SLOTS after it in the far. */
-  #begin = 0;
+  /** Where the fine wheel begins, and how far it has turned: what is before `#nearEnd` is in the near heap. */
+  #fineBase = 0;
+  #nearEnd = 0;
+  /** What is from here on is no more in the fine wheel, and no more in the coarse one. */
+  #fineEnd = 0;
+  #coarseEnd = COARSE_NS * SLOTS;
   #sequence = 0;
 
   /** The earliest event, undefined if none waits. */
@@ -50,7 +57,7 @@ export class EventQueue {
   }
 
   get size(): number {
-    return this.#near.size + this.#onWheel + this.#far.size;
+    return this.#near.size + this.#fine.size + this.#coarse.size + this.#far.size;
   }
 
   /** Puts an event to its time, wherever it is now. */
@@ -58,19 +65,20 @@ export class EventQueue {
     if (event.place !== NOWHERE) this.remove(event);
     event.time = time;
     event.sequence = this.#sequence++;
-    this.#put(event);
+    this.#put(event, time);
   }
 
-  #put(event: QueuedEvent): void {
-    const slot = Math.floor(event.time / SLOT_NS);
-    if (slot < this.#begin) {
+  #put(event: QueuedEvent, time: number): void {
+    if (time < this.#nearEnd) {
       event.place = NEAR;
-      this.#near.push(event);
-    } else if (slot < this.#begin + SLOTS) {
-      this.#link(event, slot % SLOTS);
+      this.#near.push(event, time);
+    } else if (time < this.#fineEnd) {
+      this.#fine.link(event, Math.floor((time - this.#fineBase) / FINE_NS));
+    } else if (time < this.#coarseEnd) {
+      this.#coarse.link(event, Math.floor(time / COARSE_NS) % SLOTS);
     } else {
       event.place = FAR;
-      this.#far.push(event);
+      this.#far.push(event, time);
     }
   }
 
@@ -78,78 +86,107 @@ export class EventQueue {
   remove(event: QueuedEvent): boolean {
     const { place } = event;
     if (place === NOWHERE) return false;
-    event.place = NOWHERE;
     if (place === NEAR) this.#near.remove(event);
-    else if (place === FAR) this.#far.remove(event);
-    else this.#unlink(event);
+    else if (place === FINE) this.#fine.unlink(event);
+    else if (place === COARSE) this.#coarse.unlink(event);
+    else this.#far.remove(event);
+    event.place = NOWHERE;
     return true;
   }
 
-  // ---- The wheel
-
-  #link(event: QueuedEvent, at: number): void {
-    const head = this.#wheel[at] as QueuedEvent | null;
-    event.place = WHEEL;
-    event.next = head;
-    if (head) head.previous = event;
-    else this.#filled[at >>> 5]! |= 1 << (at & 31);
-    this.#wheel[at] = event;
-    this.#onWheel++;
+  /** Nothing is near: the next fine slot with something in it is. */
+  #turn(): QueuedEvent | undefined {
+    while (this.#fine.size === 0) if (!this.#turnCoarse()) return undefined;
+    const at = this.#fine.nextFilled(Math.floor((this.#nearEnd - this.#fineBase) / FINE_NS));
+    this.#nearEnd = this.#fineBase + (at + 1) * FINE_NS;
+    for (let event = this.#fine.take(at); event; ) {
+      const { next } = event;
+      event.next = null;
+      event.previous = null;
+      event.place = NEAR;
+      this.#near.push(event, event.time);
+      event = next;
+    }
+    return this.#near.first;
   }
 
-  #unlink(event: QueuedEvent): void {
-    const { next, previous } = event;
-    this.#onWheel--;
+  /** The fine wheel is empty: the next coarse slot with something in it becomes it. False if nothing waits. */
+  #turnCoarse(): boolean {
+    let slot = Math.floor(this.#fineEnd / COARSE_NS);
+    if (this.#coarse.size > 0) slot += (this.#coarse.nextFilled(slot % SLOTS) - (slot % SLOTS) + SLOTS) % SLOTS;
+    else if (this.#far.size > 0) slot = Math.floor(this.#far.first.time / COARSE_NS);
+    else return false;
+    this.#fineBase = slot * COARSE_NS;
+    this.#nearEnd = this.#fineBase;
+    this.#fineEnd = this.#fineBase + COARSE_NS;
+    this.#coarseEnd = this.#fineEnd + (SLOTS - 1) * COARSE_NS;
+    for (let event = this.#coarse.take(slot % SLOTS); event; ) {
+      const { next } = event;
+      this.#fine.link(event, Math.floor((event.time - this.#fineBase) / FINE_NS));
+      event = next;
+    }
+    while (this.#far.size > 0 && this.#far.first.time < this.#coarseEnd) {
+      const event = this.#far.first;
+      this.#far.remove(event);
+      this.#put(event, event.time);
+    }
+    return true;
+  }
+}
+
+/** Slots of unordered events. */
+class Wheel {
+  size = 0;
+  readonly #heads = new Array<QueuedEvent | null>(SLOTS).fill(null);
+  /** A bit for each slot that is not empty. */
+  readonly #filled = new Int32Array(SLOTS / 32);
+
+  constructor(private readonly place: typeof FINE | typeof COARSE) {}
+
+  link(event: QueuedEvent, at: number): void {
+    const head = this.#heads[at] as QueuedEvent | null;
+    event.place = this.place;
+    event.index = at;
+    event.next = head;
+    event.previous = null;
+    if (head) head.previous = event;
+    else this.#filled[at >>> 5]! |= 1 << (at & 31);
+    this.#heads[at] = event;
+    this.size++;
+  }
+
+  unlink(event: QueuedEvent): void {
+    const { next, previous, index } = event;
+    this.size--;
     if (next) next.previous = previous;
     if (previous) previous.next = next;
     else {
-      const at = Math.floor(event.time / SLOT_NS) % SLOTS;
-      this.#wheel[at] = next;
-      if (!next) this.#filled[at >>> 5]! &= ~(1 << (at & 31));
+      this.#heads[index] = next;
+      if (!next) this.#filled[index >>> 5]! &= ~(1 << (index & 31));
     }
     event.next = null;
     event.previous = null;
   }
 
-  /** Nothing is near: the next slot with something in it is, and the wheel begins behind it. */
-  #turn(): QueuedEvent | undefined {
-    if (this.#onWheel > 0) this.#begin = this.#nextFilled();
-    else if (this.#far.size > 0) this.#begin = Math.floor(this.#far.first.time / SLOT_NS);
-    else return undefined;
-    this.#begin++;
-    const at = (this.#begin - 1) % SLOTS;
-    for (let event = this.#wheel[at] as QueuedEvent | null; event; ) {
-      const { next } = event;
-      event.next = null;
-      event.previous = null;
-      event.place = NEAR;
-      this.#near.push(event);
-      this.#onWheel--;
-      event = next;
-    }
-    this.#wheel[at] = null;
+  /** Empties a slot; its first event, with the others behind it. */
+  take(at: number): QueuedEvent | null {
+    const head = this.#heads[at] as QueuedEvent | null;
+    this.#heads[at] = null;
     this.#filled[at >>> 5]! &= ~(1 << (at & 31));
-    const end = (this.#begin + SLOTS) * SLOT_NS;
-    while (this.#far.size > 0 && this.#far.first.time < end) {
-      const event = this.#far.first;
-      this.#far.remove(event);
-      this.#put(event);
-    }
-    return this.#near.first;
+    for (let event = head; event; event = event.next) this.size--;
+    return head;
   }
 
-  /** The number of the first stretch from the wheel's begin on that has events. */
-  #nextFilled(): number {
+  /** The first slot with events from this one on, past the last one from the first again; of a wheel that is not empty. */
+  nextFilled(from: number): number {
     const filled = this.#filled;
-    const start = this.#begin % SLOTS;
-    let word = start >>> 5;
-    let bits = filled[word]! & (0xffffffff << (start & 31));
+    let word = from >>> 5;
+    let bits = filled[word]! & (-1 << (from & 31));
     while (bits === 0) {
       word = (word + 1) % filled.length;
       bits = filled[word]!;
     }
-    const at = 32 * word + 31 - Math.clz32(bits & -bits);
-    return this.#begin + ((at - start + SLOTS) % SLOTS);
+    return 32 * word + 31 - Math.clz32(bits & -bits);
   }
 }
 
@@ -165,7 +202,7 @@ class EventHeap {
     return this.#events[0] as QueuedEvent;
   }
 
-  push(event: QueuedEvent): void {
+  push(event: QueuedEvent, time: number): void {
     const index = this.size++;
     if (index === this.#times.length) {
       const grown = new Float64Array(2 * index);
@@ -173,7 +210,7 @@ class EventHeap {
       this.#times = grown;
     }
     this.#events.push(event);
-    this.#up(event, index);
+    this.#up(event, time, index);
   }
 
   remove(event: QueuedEvent): void {
@@ -183,8 +220,9 @@ class EventHeap {
     if (index === size) return;
     // The last one belongs below, or above in another branch.
     const parent = (index - 1) >> 1;
-    if (index > 0 && this.#before(last.time, last, parent)) this.#up(last, index);
-    else this.#down(last, index, size);
+    const time = this.#times[size]!;
+    if (index > 0 && this.#before(time, last, parent)) this.#up(last, time, index);
+    else this.#down(last, time, index, size);
   }
 
   /** Is an event before the one at this place? */
@@ -193,10 +231,9 @@ class EventHeap {
     return time < other || (time === other && event.sequence < this.#events[index]!.sequence);
   }
 
-  #up(event: QueuedEvent, from: number): void {
+  #up(event: QueuedEvent, time: number, from: number): void {
     const events = this.#events;
     const times = this.#times;
-    const { time } = event;
     let index = from;
     while (index > 0) {
       const parent = (index - 1) >> 1;
@@ -212,10 +249,9 @@ class EventHeap {
     event.index = index;
   }
 
-  #down(event: QueuedEvent, from: number, size: number): void {
+  #down(event: QueuedEvent, time: number, from: number, size: number): void {
     const events = this.#events;
     const times = this.#times;
-    const { time } = event;
     let index = from;
     for (;;) {
       let child = 2 * index + 1;
