@@ -47,6 +47,8 @@ export class Deferred {
 
   /** run_deferred */
   run(rq: ScxRq): void {
+    if (!rq.hasDeferred) return;
+    rq.hasDeferred = false;
     if (rq.deferredLocals.length > 0) this.scx.dispatch.runDeferredLocals(rq);
     while (rq.deferredReenq !== 0) {
       const flags = rq.deferredReenq;
@@ -74,9 +76,11 @@ export class Deferred {
       if (!core.active(dsq.cpu)) return;
       const rq = this.scx.rq(dsq.cpu);
       rq.deferredReenq |= reenqFlags || PLAIN;
+      rq.hasDeferred = true;
       this.schedule(rq, locked);
     } else if (dsq.kind === DSQ_USER) {
       const rq = this.scx.rq(kernel.currentCpu);
+      rq.hasDeferred = true;
       rq.deferredReenqUsers.set(dsq, (rq.deferredReenqUsers.get(dsq) ?? 0) | reenqFlags);
       this.schedule(rq, this.scx.calls.lockedRq === rq);
     } else {

@@ -119,6 +119,7 @@ export class Dispatch {
       task.opsState = OPSS_NONE;
       task.deferred = true;
       rq.deferredLocals.push(task);
+      rq.hasDeferred = true;
       this.scx.deferred.schedule(rq, true);
       return;
     }

@@ -20,6 +20,8 @@ export class ScxRq {
   inSelectCpu = false;
   /** Advances whenever the CPU goes through a scheduling cycle: what SCX_KICK_WAIT waits for (kick_sync, pnt_seq). */
   kickSync = 0;
+  /** There may be some of the following. */
+  hasDeferred = false;
   /** Tasks with verdicts for local queues of other CPUs, in the order of their enqueue. */
   readonly deferredLocals: ScxTask[] = [];
   /** SCX_REENQ_* that scx_bpf_dsq_reenq asked of the local queue; 0 for none. */

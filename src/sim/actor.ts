@@ -3,7 +3,7 @@ import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
 import { draw } from './duration.js';
 import type { SimMachine } from './machine.js';
-import type { FlatStep } from './script.js';
+import type { FlatStep, LoopStep } from './script.js';
 import { BLOCK, type Program, SCHEDULE, type SimTask } from './sim_task.js';
 import type { Waitable } from './sync.js';
 import { WorkloadError } from './workload_error.js';
@@ -34,6 +34,8 @@ const YIELD = 7;
 const SPIN = 8;
 const STEP_DONE = 9;
 
+const FOREVER = Number.POSITIVE_INFINITY;
+
 /** A task that spins looks at the clock so often, ns. */
 const LOOK = 32_000;
 
@@ -53,14 +55,15 @@ export class Actor implements Iterator<number, void, void> {
   #waitable: Waitable | null = null;
   /** CPU time on the way to the next step. */
   #cost: number;
-  /** Rounds left of the loops around the step, innermost last. */
+  /** Rounds left of the loops around the step that end, innermost last. */
   #rounds: number[] | null = null;
   #over = false;
   /** Until when it spins. */
   #until = 0;
   #steps = 0;
   #stepsSince = 0;
-  readonly #result: { done: false; value: number } = { done: false, value: 0 };
+  /** Of all actors: whoever calls `next` looks at its result at once. */
+  static readonly #result: { done: false; value: number } = { done: false, value: 0 };
   #timer: Timer | null = null;
   readonly #fire = () => this.stage.machine.interrupt(this.stage.machine.cpuOf(this.task), this.#expired);
   readonly #expired = () => {
@@ -86,8 +89,8 @@ export class Actor implements Iterator<number, void, void> {
       }
       const value = this.#advance();
       if (value === undefined) continue;
-      this.#result.value = value;
-      return this.#result;
+      Actor.#result.value = value;
+      return Actor.#result;
     }
   }
 
@@ -234,11 +237,17 @@ export class Actor implements Iterator<number, void, void> {
       const step = this.script[++this.#pc];
       if (step?.verb === 'loop') {
         if (step.times === 0) this.#pc = step.end - 1;
-        else {
+        else if (step.times !== FOREVER) {
           this.#rounds ??= [];
           this.#rounds.push(step.times);
         }
       } else if (step?.verb === 'again') {
+        const { times } = this.script[step.begin - 1] as LoopStep;
+        if (times === FOREVER) {
+          this.#pc = step.begin - 1;
+          this.#count();
+          continue;
+        }
         const rounds = this.#rounds!;
         const left = rounds[rounds.length - 1]! - 1;
         if (left > 0) {

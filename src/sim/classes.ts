@@ -28,6 +28,7 @@ export class OtherClasses {
   }
 
   enqueue(cpu: SimCpu, task: SimTask): void {
+    cpu.mixed = true;
     if (task.scx.cls === CLASS.dl) {
       this.#deadlines.enqueue(cpu, task);
       return;
@@ -53,6 +54,19 @@ export class OtherClasses {
   #queue(cpu: SimCpu, task: SimTask): SimTask[] {
     if (task.scx.cls === CLASS.stop) return cpu.stopQueue;
     return task.scx.cls === CLASS.rt ? cpu.rtQueue : cpu.fairQueue;
+  }
+
+  /** pick_task of all these classes, fair last. */
+  pick(cpu: SimCpu): SimTask | null {
+    if (!cpu.mixed) return null;
+    const task = this.pickHigh(cpu) ?? this.pickFair(cpu);
+    cpu.mixed = task !== null || OtherClasses.queued(cpu);
+    return task;
+  }
+
+  /** Has the CPU runnable tasks of these classes? */
+  static queued({ stopQueue, dlQueue, rtQueue, fairQueue }: SimCpu): boolean {
+    return stopQueue.length + dlQueue.length + rtQueue.length + fairQueue.length > 0;
   }
 
   /** pick_task of stop, deadline and RT. */

@@ -12,10 +12,10 @@ export class SimCpu {
   needResched = false;
   /** …of what a switch in progress has settled on. */
   reschedNext = false;
-  /** Work that waits for interrupts to be on. */
-  readonly irqWork: (() => void)[] = [];
-  /** It spins until these hold (SCX_KICK_WAIT). */
-  waits: (() => boolean)[] = [];
+  /** Work that waits for interrupts to be on, if any. */
+  irqWork: (() => void)[] | null = null;
+  /** It spins until these hold (SCX_KICK_WAIT), if there are some. */
+  waits: (() => boolean)[] | null = null;
   /** Time at which it gets round to a choice that it owes. */
   heldUntil = 0;
   /** When its task comes to its next point, or it gets round to a choice. */
@@ -33,6 +33,8 @@ export class SimCpu {
   /** …and its run time: rq->curr->se.exec_start. */
   execStart = 0;
 
+  /** The queues below may have tasks: most CPUs hardly ever have some. */
+  mixed = false;
   /** Runnable tasks of the other classes, the running one among them. */
   readonly stopQueue: SimTask[] = [];
   readonly dlQueue: SimTask[] = [];
@@ -52,5 +54,12 @@ export class SimCpu {
     this.look = look;
     this.ipi = ipi;
     this.tick = tick;
+  }
+
+  /** The first of its irqWork, which waits no longer. */
+  nextIrqWork(): () => void {
+    const [first, ...others] = this.irqWork!;
+    this.irqWork = others.length > 0 ? others : null;
+    return first!;
   }
 }

@@ -45,6 +45,7 @@ export class Deadlines {
     if (entity.throttled || cpu.dlQueue.includes(task)) return;
     const { now } = this.machine;
     if (entity.due <= now || entity.overflows(now)) entity.begin(now);
+    cpu.mixed = true;
     cpu.dlQueue.push(task);
   }
 

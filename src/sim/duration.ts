@@ -20,8 +20,8 @@ export function draw(duration: Duration, random: Random): number {
 
 function drawn(duration: Exclude<Duration, number>, random: Random): number {
   if ('uniform' in duration) {
-    const [low, high] = duration.uniform;
-    return low + unit(random) * (high - low);
+    const { uniform } = duration;
+    return uniform[0] + unit(random) * (uniform[1] - uniform[0]);
   }
   if ('exponential' in duration) return -duration.exponential * Math.log(1 - unit(random));
   const [mean, deviation] = duration.normal;

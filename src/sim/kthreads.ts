@@ -54,7 +54,7 @@ export class Kthreads {
     if (!worker) {
       const task = this.make(`migration/${cpu.id}`, CLASS.stop, SCHED_POLICY.FIFO, STOP_PRIORITY, [cpu.id], pid);
       worker = new Worker(task);
-      task.frames.push(this.#work(worker));
+      task.begin(this.#work(worker));
       this.#stoppers.set(cpu, worker);
     }
     return worker.task;
@@ -78,7 +78,7 @@ export class Kthreads {
     if (!worker) {
       const task = this.make(`cpuhp/${cpu.id}`, CLASS.fair, SCHED_POLICY.NORMAL, 0, [cpu.id], pid);
       worker = new Worker(task);
-      task.frames.push(this.#work(worker));
+      task.begin(this.#work(worker));
       this.#hotpluggers.set(cpu, worker);
     }
     return worker.task;
@@ -103,7 +103,7 @@ export class Kthreads {
     if (!this.#helper) {
       const task = this.make('sched_ext_helpe', CLASS.rt, SCHED_POLICY.FIFO, HELPER_PRIORITY, undefined, pid);
       this.#helper = new Worker(task);
-      task.frames.push(this.#work(this.#helper));
+      task.begin(this.#work(this.#helper));
     }
     return this.#helper.task;
   }

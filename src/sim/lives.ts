@@ -73,7 +73,7 @@ export class Lives {
     states.postFork(child.scx);
     child.parent = parent;
     parent?.children.add(child);
-    child.frames.push(program(child));
+    child.begin(program(child));
     if (parent) machine.tracepoints.forked(parent.scx, child.scx);
     return child;
   }

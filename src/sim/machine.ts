@@ -210,7 +210,7 @@ export class SimMachine implements SchedCore {
     const { task } = cpu;
     if (task) {
       const used = now - cpu.since;
-      if (cpu.waits.length === 0) {
+      if (!cpu.waits) {
         const left = task.remaining - used * cpu.speed;
         task.remaining = left < LEAST_WORK ? 0 : left;
       }
@@ -222,13 +222,14 @@ export class SimMachine implements SchedCore {
   /** Interrupts that were held back, then the choice of a task, then its program, until it wants time to pass. */
   #goOn(cpu: SimCpu): void {
     for (;;) {
-      if (cpu.irqWork.length > 0) {
-        cpu.irqWork.shift()!();
+      if (cpu.irqWork) {
+        cpu.nextIrqWork()();
         continue;
       }
-      if (cpu.waits.length > 0) {
-        cpu.waits = cpu.waits.filter((done) => !done());
-        if (cpu.waits.length > 0) break;
+      if (cpu.waits) {
+        const left: typeof cpu.waits = cpu.waits.filter((done) => !done());
+        cpu.waits = left.length > 0 ? left : null;
+        if (cpu.waits) break;
         this.waiting.delete(cpu);
       }
       if (cpu.needResched) {
@@ -265,12 +266,9 @@ export class SimMachine implements SchedCore {
 
   #step(cpu: SimCpu, task: SimTask): void {
     cpu.cycles = 0;
-    const { done, value } = task.frames[task.frames.length - 1]!.next();
-    if (done) {
-      task.frames.pop();
-      const below = task.interrupted.pop();
-      if (below) Object.assign(task, below);
-    } else if (value === BLOCK || value === SCHEDULE) {
+    const { done, value } = task.program!.next();
+    if (done) task.end();
+    else if (value === BLOCK || value === SCHEDULE) {
       this.schedule.run(cpu, false);
     } else {
       task.remaining = Math.max(0, Math.round(this.timing.until(task, task.point, value)));
@@ -287,7 +285,7 @@ export class SimMachine implements SchedCore {
   #arm(cpu: SimCpu): void {
     const { task } = cpu;
     const { now } = this;
-    let time = task && cpu.waits.length === 0 ? now + Math.ceil(task.remaining / cpu.speed) : -1;
+    let time = task && !cpu.waits ? now + Math.ceil(task.remaining / cpu.speed) : -1;
     if (cpu.heldUntil > now) time = cpu.heldUntil;
     const { look } = cpu;
     if (time < 0) look.cancel();
@@ -349,6 +347,7 @@ export class SimMachine implements SchedCore {
 
   irqWork(id: number, work: () => void): void {
     const cpu = this.cpus[id]!;
+    cpu.irqWork ??= [];
     cpu.irqWork.push(work);
     if (id !== this.#inside) this.sendIpi(cpu);
   }
@@ -409,6 +408,7 @@ export class SimMachine implements SchedCore {
 
   waitFor(caller: number, _cpu: number, done: () => boolean): void {
     const cpu = this.cpus[caller]!;
+    cpu.waits ??= [];
     cpu.waits.push(done);
     this.waiting.add(cpu);
   }

@@ -90,7 +90,7 @@ export class Schedule {
     const { rq } = cpu;
     if (scx.enabled && !scx.consts.dispatchInPick) this.#balance(cpu, rq);
     if (cpu.task && !cpu.task.ext) this.updateCurr(cpu);
-    const other = classes.pickHigh(cpu) ?? classes.pickFair(cpu);
+    const other = classes.pick(cpu);
     if (other) return other.scx;
     const task = scx.enabled ? scx.pick.pickTask(rq) : null;
     if (task) return task;

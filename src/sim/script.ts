@@ -2,10 +2,13 @@ import { InputError } from '../errors.js';
 import type { RepeatStep, SimStep } from './scenario.js';
 
 /** A step without steps of its own, and the ends of a loop: `again` goes back while rounds are left. */
-export type FlatStep =
-  | Exclude<SimStep, RepeatStep>
-  | { verb: 'loop'; times: number; end: number }
-  | { verb: 'again'; begin: number };
+export type FlatStep = Exclude<SimStep, RepeatStep> | LoopStep | { verb: 'again'; begin: number };
+
+export interface LoopStep {
+  verb: 'loop';
+  times: number;
+  end: number;
+}
 
 const MAX_DEPTH = 64;
 

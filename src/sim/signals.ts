@@ -50,11 +50,11 @@ export class Signals {
     task.user = false;
     if (task.fatal) {
       task.fatal = false;
-      task.frames.push(lives.exit(task, SIGNAL.KILL));
+      task.begin(lives.exit(task, SIGNAL.KILL));
     } else if (task.freezing) {
-      task.frames.push(this.machine.systemSleep.refrigerator(task));
+      task.begin(this.machine.systemSleep.refrigerator(task));
     } else {
-      task.frames.push(this.#stop(task));
+      task.begin(this.#stop(task));
     }
   }
 

@@ -19,8 +19,10 @@ export const SIGNAL = { KILL: 9, CONT: 18, STOP: 19 } as const;
 
 /** A task of the machine, and where it stands. What programs can see of it is in its task_struct. */
 export class SimTask {
-  /** Innermost last: a signal interrupts what the task was at. */
-  readonly frames: Iterator<number, void, void>[] = [];
+  /** What it is at, null when that is over. */
+  program: Iterator<number, void, void> | null = null;
+  /** What signals interrupted, innermost last. */
+  readonly #outer: Iterator<number, void, void>[] = [];
   /** CPU time until the next point of the innermost program. */
   remaining = 0;
   point: Point = 'step';
@@ -76,6 +78,19 @@ export class SimTask {
     readonly kt: KernelTask,
     readonly scx: ScxTask,
   ) {}
+
+  /** Does this first, then goes on with what it is at. */
+  begin(program: Iterator<number, void, void>): void {
+    if (this.program) this.#outer.push(this.program);
+    this.program = program;
+  }
+
+  /** What it is at is over: back to what that interrupted, where it was. */
+  end(): void {
+    this.program = this.#outer.pop() ?? null;
+    const below = this.interrupted.pop();
+    if (below) Object.assign(this, below);
+  }
 
   get ext(): boolean {
     return this.scx.cls === CLASS.ext;

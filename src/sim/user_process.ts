@@ -28,7 +28,7 @@ export class UserProcess {
     const err = scx.states.fork(this.task.scx);
     if (err !== 0) throw new ErrnoError(-err, `fork of ${comm}`);
     scx.states.postFork(this.task.scx);
-    this.task.frames.push(this.#loop());
+    this.task.begin(this.#loop());
     machine.at(machine.now, () => machine.interrupt(machine.firstCpu, () => machine.wakeups.wake(this.task)));
   }
 

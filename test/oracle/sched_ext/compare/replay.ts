@@ -207,7 +207,7 @@ class Run {
       ? machine.kthreads.make(comm, CLASS.rt, SCHED_POLICY.FIFO, 1, cpus, pid)
       : machine.kthreads.make(comm, CLASS.fair, 0, 0, cpus, pid);
     task.noise = true;
-    task.frames.push(this.#noise(task));
+    task.begin(this.#noise(task));
     this.#others.set(pid, task);
   }
 
