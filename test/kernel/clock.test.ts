@@ -58,7 +58,13 @@ test('no time: not an integer, before now', () => {
 });
 
 test('timers are armed, moved and stopped from events, near and far, like a list that is sorted each time', () => {
-  const at = fc.oneof(fc.nat(40), fc.nat(2 ** 21), fc.nat(2 ** 27), fc.maxSafeNat().map((n) => n % 2 ** 38), fc.constantFrom(2 ** 12 - 1, 2 ** 12, 2 ** 24, 2 ** 36));
+  const at = fc.oneof(
+    fc.nat(40),
+    fc.nat(2 ** 21),
+    fc.nat(2 ** 27),
+    fc.maxSafeNat().map((n) => n % 2 ** 38),
+    fc.constantFrom(2 ** 12 - 1, 2 ** 12, 2 ** 24, 2 ** 36),
+  );
   const move = fc.record({ timer: fc.nat(7), after: fc.option(at) });
   fc.assert(
     fc.property(fc.array(move, { maxLength: 80 }), fc.array(at, { minLength: 1, maxLength: 8 }), (moves, begin) => {
