@@ -10,13 +10,10 @@ export interface ClockEvent {
   cancel(): boolean;
 }
 
-/** Something that happens again and again; see Clock.timer. */
-export class Timer extends QueuedEvent implements ClockEvent {
-  constructor(
-    private readonly clock: Clock,
-    action: () => void,
-  ) {
-    super(action);
+/** Something that happens again and again. What happens is a method of a class for each sort of timer; see also Clock.timer. */
+export abstract class Timer extends QueuedEvent implements ClockEvent {
+  constructor(private readonly clock: Clock) {
+    super();
   }
 
   get pending(): boolean {
@@ -30,6 +27,19 @@ export class Timer extends QueuedEvent implements ClockEvent {
 
   cancel(): boolean {
     return this.clock.drop(this);
+  }
+}
+
+class ActionTimer extends Timer {
+  constructor(
+    clock: Clock,
+    private readonly action: () => void,
+  ) {
+    super(clock);
+  }
+
+  happen(): void {
+    this.action();
   }
 }
 
@@ -66,14 +76,14 @@ export class Clock {
 
   /** Has `action` done at `time`, at once on the next advance if that is past. Throws RangeError for what is no time. */
   schedule(time: number, action: () => void): ClockEvent {
-    const timer = new Timer(this, action);
+    const timer = new ActionTimer(this, action);
     this.arm(timer, time);
     return timer;
   }
 
-  /** For what happens often: an event that waits for nothing yet. */
+  /** An event that waits for nothing yet. */
   timer(action: () => void): Timer {
-    return new Timer(this, action);
+    return new ActionTimer(this, action);
   }
 
   advance(ns: number): void {
@@ -107,7 +117,7 @@ export class Clock {
       queue.remove(first);
       if (first.time > this.#now) this.#now = first.time;
       this.fired++;
-      first.action();
+      first.happen();
     }
   }
 

@@ -11,7 +11,7 @@ const COARSE = 3;
 const FAR = 4;
 
 /** Something that happens at a time. It may be armed again and again; while it waits that moves it. */
-export class QueuedEvent {
+export abstract class QueuedEvent {
   /** ns since boot; of what does not wait, when it happened or would have. */
   time = 0;
   /** @internal Order among events of one time. */
@@ -24,7 +24,8 @@ export class QueuedEvent {
   next: QueuedEvent | null = null;
   previous: QueuedEvent | null = null;
 
-  constructor(readonly action: () => void) {}
+  /** Its time has come. */
+  abstract happen(): void;
 
   get waits(): boolean {
     return this.place !== NOWHERE;

@@ -100,11 +100,13 @@ export function cpuKfuncs(env: KfEnv): KfuncTable {
     }),
     scx_bpf_cpu_rq: env.of(0, (sched, call) => {
       const cpu = ofCpu(sched, call);
+      kernel.rqs.show();
       call.retPtr(cpu >= 0 ? scx.rq(cpu).kernelRq.ptr : 0);
     }),
     scx_bpf_locked_rq: env.of(0, (sched, call) => {
       const { lockedRq } = scx.calls;
       if (!lockedRq) sched.error('accessing rq without holding rq lock');
+      kernel.rqs.show();
       call.retPtr(lockedRq ? lockedRq.kernelRq.ptr : 0);
     }),
     scx_bpf_cpu_curr: curr(ofCpu),

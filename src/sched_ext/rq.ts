@@ -70,7 +70,7 @@ export class ScxRq {
   set flags(flags: number) {
     if (flags === this.#flags) return;
     this.#flags = flags;
-    this.table.fields.scxFlags?.set(this.kernelRq.ptr, flags);
+    if (this.table.shown) this.table.fields.scxFlags?.set(this.kernelRq.ptr, flags);
   }
 
   get nrRunning(): number {
@@ -79,7 +79,7 @@ export class ScxRq {
 
   set nrRunning(count: number) {
     this.#nrRunning = count;
-    this.table.fields.scxNrRunning?.set(this.kernelRq.ptr, count);
+    if (this.table.shown) this.table.fields.scxNrRunning?.set(this.kernelRq.ptr, count);
   }
 
   get cpuReleased(): boolean {
@@ -88,7 +88,7 @@ export class ScxRq {
 
   set cpuReleased(released: boolean) {
     this.#cpuReleased = released;
-    this.table.fields.scxCpuReleased?.set(this.kernelRq.ptr, released ? 1 : 0);
+    if (this.table.shown) this.table.fields.scxCpuReleased?.set(this.kernelRq.ptr, released ? 1 : 0);
   }
 
   get cpuperfTarget(): number {
@@ -97,12 +97,23 @@ export class ScxRq {
 
   set cpuperfTarget(target: number) {
     this.#cpuperfTarget = target;
-    this.table.fields.scxCpuperfTarget?.set(this.kernelRq.ptr, target);
+    if (this.table.shown) this.table.fields.scxCpuperfTarget?.set(this.kernelRq.ptr, target);
   }
 
   /** After every change of the local queue: its nr is visible to programs. */
   publishLocalNr(): void {
-    this.table.fields.scxLocalNr?.set(this.kernelRq.ptr, this.local.nr);
+    if (this.table.shown) this.table.fields.scxLocalNr?.set(this.kernelRq.ptr, this.local.nr);
+  }
+
+  /** Programs may look at the struct rq from now on (RunQueues.show). */
+  show(): void {
+    const { fields } = this.table;
+    const { ptr } = this.kernelRq;
+    fields.scxFlags?.set(ptr, this.#flags);
+    fields.scxNrRunning?.set(ptr, this.#nrRunning);
+    fields.scxCpuReleased?.set(ptr, this.#cpuReleased ? 1 : 0);
+    fields.scxCpuperfTarget?.set(ptr, this.#cpuperfTarget);
+    fields.scxLocalNr?.set(ptr, this.local.nr);
   }
 
   // ---- runnable_list: waiting tasks, in the order in which they began to wait

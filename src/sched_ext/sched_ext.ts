@@ -112,6 +112,9 @@ export class SchedExt {
       scxRq.flags = this.consts.rq.online;
       return scxRq;
     });
+    kernel.rqs.onShow.add(() => {
+      for (const rq of this.rqs) rq.show();
+    });
     this.enqueue = new Enqueue(this);
     this.dispatch = new Dispatch(this);
     this.pick = new Pick(this);

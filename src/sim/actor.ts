@@ -1,4 +1,4 @@
-import type { Timer } from '../kernel/clock.js';
+import { type Clock, Timer } from '../kernel/clock.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
 import { draw } from './duration.js';
@@ -43,6 +43,21 @@ const LOOK = 32_000;
 const MANY_STEPS = 1_000_000;
 const LITTLE_NS = 100_000_000;
 
+const EXPIRE = (actor: Actor) => actor.expire();
+
+class SleepTimer extends Timer {
+  constructor(
+    clock: Clock,
+    private readonly actor: Actor,
+  ) {
+    super(clock);
+  }
+
+  happen(): void {
+    this.actor.fire();
+  }
+}
+
 /**
  * A task that does its steps, one after the other, then exits. Usual steps are states of this object, so that a step allocates
  * nothing; the others are generators that it goes through.
@@ -65,11 +80,6 @@ export class Actor implements Iterator<number, void, void> {
   /** Of all actors: whoever calls `next` looks at its result at once. */
   static readonly #result: { done: false; value: number } = { done: false, value: 0 };
   #timer: Timer | null = null;
-  readonly #fire = () => this.stage.machine.interrupt(this.stage.machine.cpuOf(this.task), this.#expired);
-  readonly #expired = () => {
-    this.#over = true;
-    this.stage.machine.wakeups.wake(this.task);
-  };
 
   constructor(
     private readonly stage: Stage,
@@ -78,6 +88,18 @@ export class Actor implements Iterator<number, void, void> {
     private readonly comm: string,
   ) {
     this.#cost = stage.machine.costs.start;
+  }
+
+  /** An interrupt on its CPU ends its sleep. */
+  fire(): void {
+    const { machine } = this.stage;
+    machine.interrupt(machine.cpuOf(this.task), EXPIRE, this);
+  }
+
+  /** That interrupt. */
+  expire(): void {
+    this.#over = true;
+    this.stage.machine.wakeups.wake(this.task);
   }
 
   next(): IteratorResult<number, void> {
@@ -224,7 +246,7 @@ export class Actor implements Iterator<number, void, void> {
   #sleepUntil(time: number): number {
     const { machine } = this.stage;
     this.#over = false;
-    this.#timer ??= machine.kernel.clock.timer(this.#fire);
+    this.#timer ??= new SleepTimer(machine.kernel.clock, this);
     this.task.timer = this.#timer;
     machine.armAt(this.#timer, time);
     this.#state = SLEEP;

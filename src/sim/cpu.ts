@@ -49,8 +49,9 @@ export class SimCpu {
   constructor(
     readonly id: number,
     readonly rq: ScxRq,
-    { look, ipi, tick }: { look: Timer; ipi: Timer; tick: Timer },
+    timers: (cpu: SimCpu) => { look: Timer; ipi: Timer; tick: Timer },
   ) {
+    const { look, ipi, tick } = timers(this);
     this.look = look;
     this.ipi = ipi;
     this.tick = tick;

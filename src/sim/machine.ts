@@ -1,4 +1,4 @@
-import type { ClockEvent, Timer } from '../kernel/clock.js';
+import { type Clock, type ClockEvent, Timer } from '../kernel/clock.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import type { SchedCore } from '../sched_ext/core.js';
@@ -37,11 +37,34 @@ export interface SimOptions {
 const FULL = 1024;
 /** Two threads of a core that are both busy get 1.25 times as much done as one. */
 export const DEFAULT_SMT = 640;
-const NOTHING = () => {};
 /** Scheduling cycles of a CPU at one time that take none. */
 const FREE_CYCLES = 4;
 /** ns of work that rounding leaves over. */
 const LEAST_WORK = 1e-3;
+
+const NOTHING = () => {};
+const TICK = ({ machine, cpu }: CpuTimer) => machine.tick(cpu);
+
+/** An interrupt that makes a CPU look what there is to do. */
+class CpuTimer extends Timer {
+  constructor(
+    clock: Clock,
+    readonly machine: SimMachine,
+    readonly cpu: SimCpu,
+  ) {
+    super(clock);
+  }
+
+  happen(): void {
+    this.machine.interrupt(this.cpu, NOTHING);
+  }
+}
+
+class TickTimer extends CpuTimer {
+  override happen(): void {
+    this.machine.interrupt(this.cpu, TICK, this);
+  }
+}
 
 /**
  * A machine: CPUs with ticks and interrupts, and the scheduler core of the kernel above sched_ext (kernel/sched/core.c). It
@@ -97,13 +120,12 @@ export class SimMachine implements SchedCore {
     this.scx = new SchedExt(kernel, this);
     this.flags = queueFlags(this.scx.consts);
     this.cpus = this.scx.rqs.map((rq) => {
-      const cpu: SimCpu = new SimCpu(rq.cpu, rq, {
-        look: kernel.clock.timer(() => this.interrupt(cpu, NOTHING)),
-        ipi: kernel.clock.timer(() => this.interrupt(cpu, NOTHING)),
-        tick: kernel.clock.timer(() => this.interrupt(cpu, tick)),
-      });
-      const tick = () => this.#tick(cpu);
-      return cpu;
+      const { clock } = kernel;
+      return new SimCpu(rq.cpu, rq, (cpu) => ({
+        look: new CpuTimer(clock, this, cpu),
+        ipi: new CpuTimer(clock, this, cpu),
+        tick: new TickTimer(clock, this, cpu),
+      }));
     });
     this.timing = options.timing?.(this) ?? new CostTiming(kernel.clock, this.costs, this.scx.consts.jiffyNs);
     this.schedule = new Schedule(this);
@@ -188,8 +210,8 @@ export class SimMachine implements SchedCore {
     return this.cpus[this.kernel.currentCpu]!;
   }
 
-  /** An interrupt of a CPU, and what its task goes on to do. */
-  interrupt(cpu: SimCpu, body: () => void): void {
+  /** An interrupt of a CPU, and what its task goes on to do. `about` is what the interrupt's body is given. */
+  interrupt<T = void>(cpu: SimCpu, body: (about: T) => void, about?: T): void {
     const { kernel } = this;
     const { currentCpu, currentTask } = kernel;
     const outside = this.#inside;
@@ -197,7 +219,7 @@ export class SimMachine implements SchedCore {
     kernel.currentCpu = cpu.id;
     kernel.currentTask = cpu.rq.curr.ptr;
     this.progress(cpu);
-    body();
+    body(about as T);
     this.#goOn(cpu);
     this.#inside = outside;
     kernel.currentCpu = currentCpu;
@@ -303,7 +325,7 @@ export class SimMachine implements SchedCore {
   }
 
   /** sched_tick() */
-  #tick(cpu: SimCpu): void {
+  tick(cpu: SimCpu): void {
     const { task, rq } = cpu;
     if (!this.timing.ticks(cpu.id)) {
       if (task) this.startTick(cpu);

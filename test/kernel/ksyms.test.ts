@@ -41,6 +41,25 @@ describe('runqueues', () => {
     );
   });
 
+  test('holds what its driver kept before the first program had its address', () => {
+    const queue = k.rqs.of(1);
+    queue.curr = k.tasks.create({ comm: 'worker', pid: 77 });
+    queue.nrRunning = 2;
+    queue.nrSwitches = 9;
+    queue.clock = 4711;
+    queue.capacity = 512;
+    queue.online = false;
+    const at = (path: string, size: number) =>
+      run(`r1 = &runqueues\nr2 = 1\ncall per_cpu_ptr\nr0 = *(u${size} *)(r0 + ${rq(path)})\nexit`);
+    expect([at('nr_running', 32), at('nr_switches', 64), at('clock', 64), at('clock_task', 64)]).toEqual([
+      2, 9, 4711, 4711,
+    ]);
+    expect([at('cpu_capacity', 64), at('online', 32)]).toEqual([512, 0]);
+    const pid = k.types.struct('task_struct').field('pid').offset;
+    const curr = `r0 = *(u64 *)(r0 + ${rq('curr')})`;
+    expect(run(`r1 = &runqueues\nr2 = 1\ncall per_cpu_ptr\n${curr}\nr0 = *(u32 *)(r0 + ${pid})\nexit`)).toBe(77);
+  });
+
   test('is no address that can be looked at itself', () => {
     expect(() => run(`r1 = &runqueues\nr0 = *(u32 *)(r1 + ${rq('cpu')})\nexit`)).toThrow(
       'inside per-CPU variable runqueues',

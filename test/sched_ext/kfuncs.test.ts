@@ -426,6 +426,27 @@ describe('questions', () => {
     expect(answers).toEqual([1n, 3n, busy, 1n, 3n, 1n, busy]);
   });
 
+  it('about a run queue, which shows what was kept before anybody had its address', async () => {
+    const bench = await Bench.create();
+    const { machine, kernel } = bench;
+    for (const name of ['first', 'second']) machine.spawn({ name, steps: [{ run: 3 * MS }], cpus: [0] });
+    const seen: number[][] = [];
+    const look = () => {
+      const at = Number(bench.kf('scx_bpf_cpu_rq', 0) & 0xffffffffn);
+      const read = (path: string) => kernel.types.struct('rq').field(path).get(at);
+      const flags = machine.scx.rq(0).flags;
+      seen.push([read('scx.nr_running'), read('scx.local_dsq.nr'), read('scx.flags') - flags, flags === 0 ? 0 : 1]);
+    };
+    bench.attach(bench.kdata({ stopping: look, quiescent: look }));
+    machine.run(10 * MS);
+    expect(kernel.rqs.shown).toBe(true);
+    expect(seen.slice(0, 3)).toEqual([
+      [2, 0, 0, 1],
+      [2, 0, 0, 1],
+      [1, 0, 0, 1],
+    ]);
+  });
+
   it('about a task that has exited stop the program', async () => {
     const bench = await Bench.create();
     const { task } = bench.machine.spawn({ name: 'gone', steps: [{ run: 1 * MS }] });

@@ -7,9 +7,11 @@ const SCHED_CLASSES = ['stop', 'dl', 'rt', 'fair', 'ext', 'idle'] as const;
 /** Kernel variables that the model keeps, by their names in kallsyms; made when a program names one. */
 export function provideModelKsyms(kernel: Kernel): void {
   const { ksyms, memory, percpu } = kernel;
-  ksyms.provide('runqueues', () =>
-    percpu.define('variable runqueues', kernel.rqs.layout.struct.size, (cpu) => kernel.rqs.of(cpu).ptr),
-  );
+  ksyms.provide('runqueues', () => {
+    const { rqs } = kernel;
+    rqs.show();
+    return percpu.define('variable runqueues', rqs.layout.struct.size, (cpu) => rqs.of(cpu).ptr);
+  });
   for (const name of Object.keys(PERCPU_VARS) as (keyof typeof PERCPU_VARS)[]) {
     ksyms.provide(name, () => kernel.model.percpu.of(name).define());
   }

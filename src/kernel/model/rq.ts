@@ -46,19 +46,26 @@ class RqFields {
   }
 }
 
-/** A CPU's run queue: its struct rq in guest memory. */
+/**
+ * A CPU's run queue. Its struct rq in guest memory holds what is kept here from the time on when a program may have its address
+ * (RunQueues.show): switches and wake-ups change a dozen fields each, and hardly any scheduler looks.
+ */
 export class RunQueue implements TypedObject {
-  /** What `clock` was set to last. */
-  #clock = -1;
+  #curr: KernelTask;
+  #clock = 0;
   #nrRunning = 0;
   #nrSwitches = 0;
+  #online = true;
+  #capacity = FULL_CAPACITY;
 
   constructor(
     private readonly table: RunQueues,
     readonly cpu: number,
     readonly ptr: GuestPtr,
     readonly idle: KernelTask,
-  ) {}
+  ) {
+    this.#curr = idle;
+  }
 
   get struct(): StructType {
     return this.table.layout.struct;
@@ -74,13 +81,12 @@ export class RunQueue implements TypedObject {
 
   /** Who runs; the idle task when nobody does. */
   get curr(): KernelTask {
-    return this.table.tasks.at(this.table.fields.curr.get(this.ptr)) ?? this.idle;
+    return this.#curr;
   }
 
   set curr(task: KernelTask) {
-    const { fields } = this.table;
-    fields.curr.set(this.ptr, task.ptr);
-    fields.donor?.set(this.ptr, task.ptr);
+    this.#curr = task;
+    if (this.table.shown) this.#showCurr();
   }
 
   get nrRunning(): number {
@@ -89,7 +95,7 @@ export class RunQueue implements TypedObject {
 
   set nrRunning(count: number) {
     this.#nrRunning = count;
-    this.table.fields.nrRunning.set(this.ptr, count);
+    if (this.table.shown) this.table.fields.nrRunning.set(this.ptr, count);
   }
 
   get nrSwitches(): number {
@@ -98,37 +104,60 @@ export class RunQueue implements TypedObject {
 
   set nrSwitches(count: number) {
     this.#nrSwitches = count;
-    this.table.fields.nrSwitches.set(this.ptr, count);
+    if (this.table.shown) this.table.fields.nrSwitches.set(this.ptr, count);
   }
 
   get clock(): number {
-    return this.table.fields.clock.get(this.ptr);
+    return this.#clock;
   }
 
   /** update_rq_clock(): all three clocks; no time goes to interrupts. */
   set clock(ns: number) {
     if (ns === this.#clock) return;
     this.#clock = ns;
-    const { fields } = this.table;
-    fields.clock.set(this.ptr, ns);
-    fields.clockTask.set(this.ptr, ns);
-    fields.clockPelt.set(this.ptr, ns);
+    if (this.table.shown) this.#showClock();
   }
 
   get online(): boolean {
-    return this.table.fields.online.get(this.ptr) !== 0;
+    return this.#online;
   }
 
   set online(online: boolean) {
-    this.table.fields.online.set(this.ptr, online ? 1 : 0);
+    this.#online = online;
+    if (this.table.shown) this.table.fields.online.set(this.ptr, online ? 1 : 0);
   }
 
   get capacity(): number {
-    return this.table.fields.capacity.get(this.ptr);
+    return this.#capacity;
   }
 
   set capacity(capacity: number) {
-    this.table.fields.capacity.set(this.ptr, capacity);
+    this.#capacity = capacity;
+    if (this.table.shown) this.table.fields.capacity.set(this.ptr, capacity);
+  }
+
+  /** @internal All of it into guest memory. */
+  show(): void {
+    const { fields } = this.table;
+    this.#showCurr();
+    this.#showClock();
+    fields.nrRunning.set(this.ptr, this.#nrRunning);
+    fields.nrSwitches.set(this.ptr, this.#nrSwitches);
+    fields.online.set(this.ptr, this.#online ? 1 : 0);
+    fields.capacity.set(this.ptr, this.#capacity);
+  }
+
+  #showCurr(): void {
+    const { fields } = this.table;
+    fields.curr.set(this.ptr, this.#curr.ptr);
+    fields.donor?.set(this.ptr, this.#curr.ptr);
+  }
+
+  #showClock(): void {
+    const { fields } = this.table;
+    fields.clock.set(this.ptr, this.#clock);
+    fields.clockTask.set(this.ptr, this.#clock);
+    fields.clockPelt.set(this.ptr, this.#clock);
   }
 }
 
@@ -137,6 +166,10 @@ export class RunQueues {
   readonly layout: Layout<keyof typeof RQ_FIELDS>;
   readonly fields: RqFields;
   readonly list: readonly RunQueue[];
+  /** Programs may have the address of a struct rq: guest memory follows what changes. */
+  shown = false;
+  /** Subsystems that keep fields of struct rq; each writes those of all CPUs. */
+  readonly onShow = new Set<() => void>();
 
   constructor(
     readonly kernel: Kernel,
@@ -151,11 +184,16 @@ export class RunQueues {
       this.layout.field('cpu').set(rq.ptr, cpu);
       this.fields.idle.set(rq.ptr, idle.ptr);
       this.layout.tryField('scx.local_dsq.id')?.setBig(rq.ptr, localId);
-      rq.curr = idle;
-      rq.online = true;
-      rq.capacity = FULL_CAPACITY;
       return rq;
     });
+  }
+
+  /** To be called before a program gets the address of a struct rq, in any way. */
+  show(): void {
+    if (this.shown) return;
+    this.shown = true;
+    for (const rq of this.list) rq.show();
+    for (const part of this.onShow) part();
   }
 
   /** Throws RangeError for a CPU that is not possible. */

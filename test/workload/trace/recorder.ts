@@ -7,10 +7,10 @@ export function recordTrace(machine: Machine): { lines: string[]; end: () => voi
   const born = new Set<SimTask>();
   let interrupts = 0;
   const interrupt = machine.interrupt.bind(machine);
-  machine.interrupt = (cpu, body) => {
+  machine.interrupt = <T>(cpu: SimCpu, body: (about: T) => void, about?: T) => {
     interrupt(cpu, () => {
       interrupts++;
-      body();
+      body(about as T);
       interrupts--;
     });
   };
