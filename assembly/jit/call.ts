@@ -104,6 +104,8 @@ export class Call {
   /** The slot that the function that was left returns to is on the stack. */
   static unwind(): void {
     Wasm.set(Emit.pc);
+    Wasm.i32(0);
+    Wasm.set(Emit.state);
     Access.forget();
     Wasm.br(Emit.unwound);
     Wasm.end();

@@ -44,7 +44,7 @@ export class Emit {
   static address: u32 = 0; // i64
   static bias: u32 = 0; // i64: BIAS, in functions with loops, or 0
   static pc: u32 = 0;
-  static state: u32 = 0; // block to go on at, in irreducible functions; a condition, in others
+  static state: u32 = 0; // block to go on at, in irreducible functions; a condition, in others; where code ends, whether it left
   static loops: u32 = 0; // may_goto
   // Labels.
   static left: u32 = 0;
@@ -124,9 +124,48 @@ export class Emit {
     return true;
   }
 
-  /** The ways out that are no return: of this frame, and of those around a frame that was left. */
+  /**
+   * The ways out that are no return: of this frame, and of those around a frame that was left. Both end in the same block: what
+   * only they need, engines would otherwise compute where a function begins, for both.
+   */
   static finish(): void {
     Wasm.end();
+    Wasm.i32(1);
+    Wasm.set(Emit.state);
+    Wasm.end();
+    Access.spill();
+    Emit.frameRecord();
+    if (Emit.mayGoto) Wasm.get(Emit.loops);
+    else Wasm.i32(0);
+    Wasm.access(w.I32_STORE, abi.FRAME_MAY_GOTO);
+    Wasm.get(Emit.state);
+    Wasm.if_();
+    Emit.leaveFrame();
+    Wasm.else_();
+    // The frame of the function that was called: what this one gets back.
+    Emit.frameRecord();
+    Wasm.get(Emit.pc);
+    Wasm.access(w.I32_STORE, abi.FRAME_BYTES + abi.FRAME_RET);
+    for (let r: u32 = 6; r < 10; r++) {
+      if (!((Emit.used >> r) & 1)) continue;
+      Emit.frameRecord();
+      Emit.get(r);
+      Wasm.access(w.I64_STORE, abi.FRAME_BYTES + abi.FRAME_R6 + (r - 6) * 8);
+    }
+    Wasm.end();
+    if (Emit.entered) {
+      Invoke.left();
+      Invoke.end();
+    } else {
+      Wasm.i64(0);
+      Wasm.i32(-1);
+      Wasm.return_();
+    }
+    Wasm.endFunction();
+  }
+
+  /** This frame is where the interpreter goes on. */
+  private static leaveFrame(): void {
     for (let r: u32 = 0; r < 10; r++) {
       if (!((Emit.used >> r) & 1)) continue;
       Wasm.i32(0);
@@ -145,37 +184,6 @@ export class Emit {
     Wasm.i32(0);
     Emit.frameRecord();
     Wasm.access(w.I32_STORE, abi.CUR_FRAME);
-    Emit.ownFrame();
-    Wasm.end();
-    // The frame of the function that was called: what this one gets back.
-    Emit.frameRecord();
-    Wasm.get(Emit.pc);
-    Wasm.access(w.I32_STORE, abi.FRAME_BYTES + abi.FRAME_RET);
-    for (let r: u32 = 6; r < 10; r++) {
-      if (!((Emit.used >> r) & 1)) continue;
-      Emit.frameRecord();
-      Emit.get(r);
-      Wasm.access(w.I64_STORE, abi.FRAME_BYTES + abi.FRAME_R6 + (r - 6) * 8);
-    }
-    Emit.ownFrame();
-    if (Emit.entered) Invoke.end();
-    Wasm.endFunction();
-  }
-
-  /** What a frame knows of itself; and the result of a function that was left. */
-  private static ownFrame(): void {
-    Access.spill();
-    Emit.frameRecord();
-    if (Emit.mayGoto) Wasm.get(Emit.loops);
-    else Wasm.i32(0);
-    Wasm.access(w.I32_STORE, abi.FRAME_MAY_GOTO);
-    if (Emit.entered) {
-      Invoke.left();
-      return;
-    }
-    Wasm.i64(0);
-    Wasm.i32(-1);
-    Wasm.return_();
   }
 
   /** Core address of this frame's record. */
