@@ -71,7 +71,7 @@ export class Bounds {
     }
   }
 
-  /** Makes what is at `at` true of what is known now, too; nothing is said of what does not live. Has it changed? `widen`: what changes is given up. */
+  /** Makes what is at `at` true of what is known now, too; nothing is said of what does not live. Has it changed? `widen`: what changes is, in one step or two, given up. */
   static join(at: u32, live: u32, widen: bool): bool {
     let changed = false;
     for (let r: u32 = 0; r < REGISTERS * 8; r += 8) {
@@ -86,7 +86,7 @@ export class Bounds {
         changed = true;
       }
       if (high > load<u32>(at + r, 4)) {
-        store<u32>(at + r, widen ? ANY : high, 4);
+        store<u32>(at + r, !widen ? high : high == ANY ? ANY : WORD, 4);
         changed = true;
       }
     }

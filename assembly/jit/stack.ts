@@ -20,10 +20,12 @@ const MAX_LOCALS: u32 = 24;
 /** Roots of what functions of the host gave, when they were handed pointers into the frame: u32 each. */
 const MAX_GIVEN: u32 = 8;
 const GIVEN: usize = memory.data(32);
+/** Of them, whole ones, those whose values are followed (values.ts). */
+export const TRACKED: u32 = 16;
 /** Passes over a function after which its frame stays in memory. */
 const MAX_PASSES: u32 = 40;
 
-// A unit: what is accessed of it, (first byte + 1) << 4 | log of the width, or 0; and its local, or 0.
+// A unit: what is accessed of it, (first byte + 1) << 4 | log of the width, or 0; and its local, counted from 1, or 0.
 const WHAT: usize = memory.data(64);
 const LOCAL: usize = memory.data(64);
 
@@ -38,6 +40,9 @@ export class Stack {
   /** Units that are locals; of them, those that may matter here. */
   private static units: u64 = 0;
   private static live: u64 = 0;
+  /** How many there are, and the first local. */
+  static count: u32 = 0;
+  static first: u32 = 0;
   /** What pointers reach: from this distance of r10 upwards; these units. */
   private static reached: i32 = 0;
   private static touched: u64 = 0;
@@ -62,8 +67,10 @@ export class Stack {
     return <u32>(load<i32>(slot, abi.SLOT_IMM) + isa.STACK_BYTES) >> 3;
   }
 
-  /** Chooses the units of the current function that become locals, from `local` on; gives how many. NONE: the heap has no room. */
-  static plan(local: u32): u32 {
+  /** Chooses the units of the current function that become locals. False: the heap has no room. */
+  static plan(): bool {
+    Stack.free();
+    Stack.count = 0;
     Stack.units = 0;
     Stack.live = ~(<u64>0);
     memory.fill(WHAT, 0, UNITS);
@@ -84,24 +91,23 @@ export class Stack {
       }
       Stack.joins(Cfg.fall(b));
       Stack.joins(Cfg.taken(b));
-      if (Stack.reached <= -(<i32>isa.STACK_BYTES)) return 0;
+      if (Stack.reached <= -(<i32>isa.STACK_BYTES)) return true;
     }
-    if (!accesses) return 0;
+    if (!accesses) return true;
     for (let u: u32 = 0; u < UNITS; u++) {
       const end = <i32>(u * 8 + 8) - <i32>isa.STACK_BYTES;
       if (load<u8>(WHAT + u) && !((Stack.touched >> u) & 1) && end <= Stack.reached) Stack.units |= (<u64>1) << u;
     }
-    if (!Stack.units) return 0;
+    if (!Stack.units) return true;
     Stack.blocks = heapAlloc(Cfg.count * BLOCK_BYTES);
-    if (!Stack.blocks) return NONE;
+    if (!Stack.blocks) return false;
     Stack.units = Stack.findLive() ? Stack.units & ~load<u64>(Stack.at(Cfg.ordered(0)), L_LIVE) : 0;
-    let count: u32 = 0;
     for (let u: u32 = 0; u < UNITS; u++) {
       if (!((Stack.units >> u) & 1)) continue;
-      if (count == MAX_LOCALS) Stack.units &= ~((<u64>1) << u);
-      else store<u8>(LOCAL + u, local + count++);
+      if (Stack.count == MAX_LOCALS) Stack.units &= ~((<u64>1) << u);
+      else store<u8>(LOCAL + u, ++Stack.count);
     }
-    return count;
+    return true;
   }
 
   // ---- Pointers into the frame -----------------------------------------------------------------------------------------------
@@ -249,12 +255,21 @@ export class Stack {
   static local(slot: u32, writes: bool): u32 {
     const unit = Stack.unitOf(slot);
     if (writes) Stack.live |= ((<u64>1) << unit) & Stack.units;
-    return load<u8>(LOCAL + unit);
+    return Stack.isLocal(unit);
   }
 
   static isLocal(unit: u32): u32 {
-    return load<u8>(LOCAL + unit);
+    const local: u32 = load<u8>(LOCAL + unit);
+    return local ? Stack.first + local - 1 : 0;
   }
+
+  /** Number of the unit whose eight bytes a slot accesses, if it is a local and its value is followed; or NONE. */
+  static tracked(slot: u32): u32 {
+    const unit = Stack.unitOf(slot);
+    const local: u32 = load<u8>(LOCAL + unit);
+    return local && local <= TRACKED && Stack.size(unit) == 3 ? local - 1 : NONE;
+  }
+
   static isDead(unit: u32): bool {
     return !((Stack.live >> unit) & 1);
   }

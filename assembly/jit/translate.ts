@@ -81,9 +81,13 @@ function takeEntries(base: u32): bool {
   return true;
 }
 
+/** What registers hold, and then what units of the frame hold whose addresses no register has. */
+function findValues(): bool {
+  return Values.analyse(false) && Stack.plan() && (!Stack.count || Values.analyse(true));
+}
+
 function emit(f: u32): bool {
-  const done =
-    Cfg.analyse(f) && Unroll.apply() && Values.analyse() && Groups.plan() && Emit.begin(f) && Structure.emit();
+  const done = Cfg.analyse(f) && Unroll.apply() && findValues() && Groups.plan() && Emit.begin(f) && Structure.emit();
   if (done) Emit.finish();
   Values.free();
   Groups.free();

@@ -14,6 +14,7 @@ import { BOUNDS_BYTES, Bounds } from './bounds';
 import { Cfg, NONE } from './cfg';
 import { Effects, effects } from './effects';
 import { Lookup } from './lookup';
+import { Stack, TRACKED } from './stack';
 
 /** Root of the frame's end, r10. */
 export const FRAME_ROOT: u32 = 1;
@@ -24,12 +25,15 @@ const FIRST_ROOT: u32 = 16;
 const SHIFT: u32 = 0x3f000000;
 /** Roots of sums of two roots: this, and place in the table of sums. */
 const SUM: u32 = 0x40000000;
-/** Roots of blocks: this, and place of the block and register below it. */
+/** Roots of blocks: this, and number of the block and the register below it. */
 const JOINED: u32 = 0x80000000;
 
 /** Beside the registers: what a call may have changed about which memory can be accessed. */
 export const MEMORY: u32 = 11;
-const COUNT: u32 = 12;
+/** Behind it, units of the frame that are locals (stack.ts), as far as they are known. */
+const UNIT: u32 = 12;
+const COUNT: u32 = UNIT + TRACKED;
+const UNIT_MASK: u32 = ((1 << TRACKED) - 1) << UNIT;
 
 /** Registers that can be near something. */
 const NEAR_REGISTERS: u32 = 10;
@@ -50,12 +54,12 @@ const ENTRY_BYTES: u32 = E_WAYS + BOUNDS_BYTES;
 /** Passes after which bounds that a loop changes are given up. */
 const MAX_BOUND_PASSES: u32 = 3;
 /** Passes after which every block with more than one way to it joins everything. */
-const MAX_PASSES: u32 = 8;
+const MAX_PASSES: u32 = 16;
 /** Distances stay below this: with the offsets of accesses, the difference of any two is an i32. */
 const FAR: i64 = 1 << 29;
 
 /** What is held here. */
-const NOW: usize = memory.data(96);
+const NOW: usize = memory.data(224);
 /** Root, least distance, and what may be added to it; root 0: nothing is known. */
 const NEAR: usize = memory.data(120);
 
@@ -65,6 +69,7 @@ export class Values {
   private static sumMask: u32 = 0;
   private static next: u32 = 0;
   private static all: bool = false;
+  private static units: bool = false;
 
   static root(r: u32): u32 {
     return r == isa.REG_FP ? FRAME_ROOT : load<u32>(NOW + r * 8);
@@ -110,7 +115,7 @@ export class Values {
     return Values.entries + b * ENTRY_BYTES;
   }
   @inline private static joinedRoot(b: u32, r: u32): u32 {
-    return JOINED | (b << 4) | r;
+    return JOINED | (b << 5) | r;
   }
 
   static free(): void {
@@ -148,8 +153,13 @@ export class Values {
     }
   }
 
-  /** What the current function's registers hold at the start of each block. False: the heap has no room. */
-  static analyse(): bool {
+  /**
+   * What the current function's registers hold at the start of each block; with `units`, those of its frame, too, which Stack has
+   * chosen. False: the heap has no room.
+   */
+  static analyse(units: bool): bool {
+    Values.free();
+    Values.units = units;
     const bytes = Cfg.count * ENTRY_BYTES;
     Values.entries = heapAlloc(bytes);
     if (!Values.entries) return false;
@@ -213,7 +223,7 @@ export class Values {
     }
     const before = joined;
     // A register that nobody reads before it is written has nothing to be joined for.
-    const live = Cfg.liveIn(b) | (1 << MEMORY);
+    const live = Cfg.liveIn(b) | (1 << MEMORY) | UNIT_MASK;
     for (let r: u32 = 0; r < COUNT; r++) {
       if ((joined >> r) & 1 || load<u64>(at + r * 8) == load<u64>(NOW + r * 8)) continue;
       Values.join(at, b, r);
@@ -274,8 +284,17 @@ export class Values {
   static step(slot: u32): void {
     const op: u32 = load<u8>(slot, abi.SLOT_BASE);
     if (op <= <u32>ops.H_LDX_SW || (op >= <u32>ops.H_LDF_B && op <= <u32>ops.H_LDF_DW)) {
-      if (!Values.move(slot, op) && op != ops.H_NOP) Values.fresh(Effects.dst(slot));
+      const unit = op == ops.H_LDF_DW ? Values.unitOf(slot) : NONE;
+      if (unit != NONE) Values.copy(Effects.dst(slot), unit);
+      else if (!Values.move(slot, op) && op != ops.H_NOP) Values.fresh(Effects.dst(slot));
       Bounds.step(slot, op);
+      return;
+    }
+    if (op == ops.H_STXF_DW || op == ops.H_STF_DW) {
+      const unit = Values.unitOf(slot);
+      if (unit == NONE) return;
+      if (op == ops.H_STXF_DW) Values.set(unit, Values.root(Effects.src(slot)), Values.distance(Effects.src(slot)));
+      else Values.fresh(unit);
       return;
     }
     effects(slot);
@@ -288,6 +307,18 @@ export class Values {
       }
       writes >>= 1;
     }
+  }
+
+  /** Where a unit of the frame is held that a slot accesses, or NONE. */
+  private static unitOf(slot: u32): u32 {
+    const unit = Values.units ? Stack.tracked(slot) : NONE;
+    return unit == NONE ? NONE : UNIT + unit;
+  }
+
+  /** A register gets what a unit of the frame holds. */
+  private static copy(d: u32, unit: u32): void {
+    Values.set(d, Values.root(unit), Values.distance(unit));
+    Values.setNear(d, 0, 0, 0);
   }
 
   /** Does a call change nothing about which memory can be accessed? */

@@ -367,6 +367,21 @@ const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> 
     text: 'r3 = *(u8 *)(r1 + 0); r3 <<= 1; r5 = r3; r5 |= 3; r3 += r1; r5 += r1; *(u32 *)(r5 - 3) = 1; *(u32 *)(r3 + 0) = 2; r0 = 0; exit',
     args: [O, WINDOW - 11, WINDOW - 10, WINDOW - 9],
   },
+  'a pointer that goes on in the frame': {
+    text: '*(u64 *)(r10 - 8) = r1; r3 = 0; top: r2 = *(u64 *)(r10 - 8); r4 = *(u64 *)(r2 + 0); r2 += 8; *(u64 *)(r10 - 8) = r2; r5 = *(u64 *)(r10 - 8); *(u8 *)(r5 + 0) = 1; r3 += 1; if r3 < 7 goto top; r0 = r4; exit',
+    args: [O, WINDOW - 16, WINDOW - 15, WINDOW - 40, -8],
+  },
+  'a pointer in the frame that one of two ways changes': {
+    text: '*(u64 *)(r10 - 8) = r1; *(u64 *)(r10 - 16) = r1; r2 = *(u64 *)(r1 + 0); if r2 == 3 goto over; r1 += 40; *(u64 *)(r10 - 8) = r1; over: r3 = *(u64 *)(r10 - 8); *(u64 *)(r3 + 0) = 1; r3 = *(u64 *)(r10 - 16); *(u64 *)(r3 + 0) = 2; r0 = 0; exit',
+    args: [O, WINDOW - 8, WINDOW - 47, WINDOW - 48],
+  },
+  'a pointer of an old round in the frame': {
+    text: '*(u64 *)(r10 - 8) = r1; r7 = r1; r3 = 0; top: r2 = *(u64 *)(r10 - 8); *(u8 *)(r2 + 0) = 1; *(u64 *)(r10 - 8) = r7; *(u8 *)(r7 + 0) = 2; r7 += 32; r3 += 1; if r3 < 9 goto top; r0 = 0; exit',
+    args: [O, WINDOW - 100, WINDOW - 1],
+  },
+  'a pointer in the frame whose object goes': {
+    text: `*(u64 *)(r10 - 8) = r1; r2 = *(u64 *)(r1 + 0); call ${HOST.free}; r3 = *(u64 *)(r10 - 8); r0 = *(u64 *)(r3 + 0); *(u64 *)(r3 + 0) = 1; exit`,
+  },
   'a quiet callee, and one that is not': {
     text: `r6 = r1; r2 = *(u64 *)(r6 + 0); call quiet; *(u64 *)(r6 + 0) = 1; call loud; *(u64 *)(r6 + 0) = 2; r0 = 0; exit; quiet: r0 = 1; exit; loud: call more; exit; more: call ${HOST.free}; r0 = 0; exit`,
   },

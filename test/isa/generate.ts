@@ -164,7 +164,7 @@ class Builder {
     const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
     const reg = random.pick(SCALARS);
     const bits = random.pick(WIDTHS);
-    switch (random.below(27)) {
+    switch (random.below(29)) {
       case 0: {
         // An address that is bad, or bad only now and then.
         const base = random.pick(['r8', 'r9', 'r10', `r${reg}`]);
@@ -358,6 +358,9 @@ class Builder {
       case 24:
       case 25:
         return this.indexed(reg, bits, level);
+      case 26:
+      case 27:
+        return this.spilled(reg, bits, level);
       default:
         // The low half of a pointer, and back.
         return lines(
@@ -369,6 +372,39 @@ class Builder {
           `r${reg} = *(u${bits} *)(r5 + ${AREA})`,
         );
     }
+  }
+
+  /** Pointers that wait in the frame, are changed there on some ways, and go on from round to round. */
+  private spilled(reg: number, bits: number, level: number): Step {
+    const { random } = this;
+    const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
+    const slot = `*(u64 *)(r10 - ${200 + 8 * random.below(3)})`;
+    const start = random.pick([
+      ['r5 = r9', `r5 += ${AREA + random.below(AREA_BYTES)}`],
+      ['r5 = r9', `r5 += ${VALUE_BYTES - random.below(40)}`],
+      ['r5 = r8', `r5 += ${random.below(PACKET_BYTES)}`],
+      ['r5 = r9', 'r5 >>= 20', 'r5 <<= 20', `r5 += ${2 ** 20 - random.below(60)}`],
+    ]);
+    const access = () =>
+      lines(
+        `r5 = ${slot}`,
+        random.pick([
+          `r${reg === 5 ? 6 : reg} = *(u${bits} *)(r5 + ${random.below(24)})`,
+          `*(u${bits} *)(r5 + ${random.below(24)}) = r6`,
+        ]),
+      );
+    const change = () =>
+      random.pick([
+        lines(`r5 = ${slot}`, `r5 += ${random.pick([1, 8, -8, 40])}`, `${slot} = r5`),
+        branch(this.condition(), [lines(`r5 = ${slot}`, `r5 += ${random.pick([8, 64])}`, `${slot} = r5`)]),
+        branch(this.condition(), [lines(`${slot} = r${random.pick([8, 9])}`)]),
+        lines('r4 = r6', 'r4 &= 15', `r5 = ${slot}`, 'r5 += r4', `${slot} = r5`),
+        branch(this.condition(), [lines(`${slot} = ${imm32(random)}`)]),
+      ]);
+    const some = (): Step[] => [access(), ...(random.chance(60) ? [change()] : []), access()];
+    if (random.chance(50)) return branch('r9 == 0', [], [lines(...start, `${slot} = r5`), ...some()]);
+    const loop: Step = { kind: 'loop', count: 1 + random.below(16), mayGoto: false, depth: level, body: some() };
+    return branch('r9 == 0', [], [lines(...start, `${slot} = r5`), loop, access()]);
   }
 
   /** An element whose index is bounded somehow, or nearly: up to the last byte of what holds the array, or past it. */
