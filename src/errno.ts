@@ -1,3 +1,4 @@
+import { checkArgument } from './argument.js';
 import { VmtableError } from './errors.js';
 
 /** Error numbers of Linux (include/uapi/asm-generic/errno*.h) that this package returns; 524 is kernel-internal and leaks. */
@@ -45,6 +46,7 @@ export type ErrnoName = keyof typeof ERRNO;
 const NAMES = new Map<number, ErrnoName>(Object.entries(ERRNO).map(([name, value]) => [value, name as ErrnoName]));
 
 export function errnoName(errno: number): string {
+  checkArgument('errnoName: errno', errno, 'number');
   return NAMES.get(Math.abs(errno)) ?? `errno ${Math.abs(errno)}`;
 }
 

@@ -1,3 +1,4 @@
+export { type ArgumentKind, checkArgument, checkOptions } from './argument.js';
 export { assemble, disassemble } from './asm/index.js';
 export { BTF_KIND, Btf, BtfBuilder, type BtfMember, type BtfType, type BtfView, moduleBtf } from './btf/index.js';
 export { findObjects } from './elf/index.js';

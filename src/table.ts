@@ -1,3 +1,4 @@
+import { checkArgument } from './argument.js';
 /**
  * Lines of columns, each padded to its widest cell, the header first. The first `left` columns stand left, the others right;
  * without `left`, columns of nothing but numbers stand right.
@@ -7,6 +8,8 @@ export function tableLines(
   rows: readonly (readonly (string | number)[])[],
   left?: number,
 ): string[] {
+  checkArgument('tableLines: header', header, 'list');
+  checkArgument('tableLines: rows', rows, 'list');
   const widths = header.map((title, column) =>
     rows.reduce((most, row) => Math.max(most, String(row[column] ?? '').length), title.length),
   );
@@ -36,6 +39,7 @@ export function callbackLines(
   callbacks: Readonly<Record<string, CallbackRow>>,
   more: { header: readonly string[]; cells: (op: string) => readonly string[] } = { header: [], cells: () => [] },
 ): string[] {
+  checkArgument('callbackLines: callbacks', callbacks, 'options');
   const rows = Object.entries(callbacks).map(([op, { program, count, insns }]) => [
     op,
     program,

@@ -9,7 +9,7 @@ const src = fileURLToPath(new URL('../src/', import.meta.url));
 const index = readFileSync(join(src, 'index.ts'), 'utf8');
 /** Modules of which the index exports everything, and those of which it names what it exports. */
 const whole = ['kernel/index.js', 'loader/index.js', 'uapi.js'];
-const named = ['btf/index.js', 'errno.js', 'errors.js', 'table.js', 'vm/types.js'];
+const named = ['argument.js', 'btf/index.js', 'errno.js', 'errors.js', 'table.js', 'vm/types.js'];
 
 test.each(['tcp', 'qdisc'].filter((name) => existsSync(join(src, name))))('src/%s', (folder) => {
   for (const module of whole) expect(index).toContain(`export * from './${module}';`);

@@ -1,4 +1,5 @@
 import { INSN_BYTES } from '../../assembly/isa.js';
+import { checkArgument } from '../argument.js';
 import { InputError, within } from '../errors.js';
 import { ALIASES, type Field, FORMS, type Form, fieldsOf } from './forms.js';
 import { encodeInsn, isWide } from './insn.js';
@@ -214,6 +215,7 @@ function narrow(value: bigint, bits: number, orUnsigned: boolean): bigint {
  * `.byte`. InputError names the line.
  */
 export function assemble(text: string): Uint8Array {
+  checkArgument('assemble: text', text, 'text');
   const assembler = new Assembler();
   const source = text.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' '));
   source.split('\n').forEach((raw, i) => {

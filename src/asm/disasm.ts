@@ -1,4 +1,5 @@
 import { INSN_BYTES, REG_COUNT } from '../../assembly/isa.js';
+import { checkArgument } from '../argument.js';
 import { FIELDS, type Field, FORMS, type Form } from './forms.js';
 import { decodeInsn, type Insn, isWide } from './insn.js';
 import type { Token } from './tokens.js';
@@ -33,6 +34,8 @@ for (const form of FORMS) BY_OP.set(form.op, [...(BY_OP.get(form.op) ?? []), for
  * not 0, half an LD_IMM64) becomes `.quad`, so that assembling the lines gives the same bytes, always.
  */
 export function disassemble(insns: Uint8Array, options: DisasmOptions = {}): DisasmLine[] {
+  checkArgument('disassemble: insns', insns, 'bytes');
+  checkArgument('disassemble: options', options, 'options');
   const lines: DisasmLine[] = [];
   const symbols = [...(options.symbols ?? [])].sort((a, b) => a.pc - b.pc);
   const whole = insns.length - (insns.length % INSN_BYTES);

@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { InputError } from '../errors.js';
 import type { Btf } from './btf.js';
 import { BtfBuilder } from './builder.js';
@@ -23,6 +24,8 @@ const BY_NAME: ReadonlySet<number> = new Set([
  * @param own BTF of that object; sections and variables of it are left out
  */
 export function moduleBtf(base: Btf, own: BtfView): Btf {
+  checkArgument('moduleBtf: base', base, 'btf');
+  checkArgument('moduleBtf: own', own, 'btf');
   const copier = new Copier(base, own);
   for (let id = 1; id < own.typeCount; id++) {
     const kind = own.kindOf(id);

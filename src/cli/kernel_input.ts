@@ -89,7 +89,7 @@ export async function createKernel(io: Io, options: LoadOptions): Promise<Kernel
 }
 
 /** The assignments of `--set`; text may stand in quotes, as in C. */
-export function settings(options: LoadOptions): [variable: string, value: string][] {
+function settings(options: LoadOptions): [variable: string, value: string][] {
   return (options.set ?? []).map((assignment) => {
     const equals = assignment.indexOf('=');
     if (equals < 1) throw new InputError(`--set wants variable=value, not "${assignment}"`);
@@ -113,29 +113,46 @@ export function openInput(io: Io, file: string, options: LoadOptions): BpfObject
 }
 
 /**
- * What user space does between open and load: the part that subsystems know, then the hook file's, then `--set`. Returns the
- * hooks that are still to come.
+ * All that the options say user space does, as the hooks of whoever loads the object. Before load: the part that subsystems know,
+ * the hook file's, `--set`. After it: what subsystems know, the `--init-prog` programs, the snapshot of `--load-maps`, the hook
+ * file's. `within` puts the file's name before errors of what is not the hook file's.
  */
-export async function prepareInput(
+export async function userSpace(
   io: Io,
   file: string,
-  object: BpfObject,
-  kernel: Kernel,
   options: LoadOptions,
-  loaderPid?: number,
-): Promise<Hooks> {
+  {
+    loaderPid,
+    within = (body) => inFile(file, body),
+  }: { loaderPid?: number; within?: (body: () => void) => void } = {},
+): Promise<Required<Hooks>> {
   const hooks = options.hooks === undefined ? {} : await importHooks(io, options.hooks);
-  const { userSpace = 'auto' } = options;
-  for (const message of inFile(file, () => beforeLoad(object, kernel, userSpace, loaderPid)))
-    io.err(`vmtable: ${file}: ${message}\n`);
-  await hooks.beforeLoad?.(object, kernel);
-  inFile(file, () => {
-    for (const [variable, value] of settings(options)) object.variable(variable).set(value);
-  });
-  return hooks;
+  const { userSpace: known = 'auto' } = options;
+  return {
+    async beforeLoad(object, kernel) {
+      within(() => {
+        for (const message of beforeLoad(object, kernel, known, loaderPid)) io.err(`vmtable: ${file}: ${message}\n`);
+      });
+      await hooks.beforeLoad?.(object, kernel);
+      within(() => {
+        for (const [variable, value] of settings(options)) object.variable(variable).set(value);
+      });
+    },
+    async afterLoad(object, kernel) {
+      within(() => {
+        afterLoad(object, kernel, known);
+        for (const text of options.initProg ?? []) runInitProg(io, object, text);
+      });
+      if (options.loadMaps !== undefined) restoreMaps(io, options.loadMaps, object);
+      await hooks.afterLoad?.(object, kernel);
+    },
+    async beforeAttach(object, kernel) {
+      await hooks.beforeAttach?.(object, kernel);
+    },
+  };
 }
 
-/** Prepares, loads, runs the `--init-prog` programs, stores the snapshot of `--load-maps`. */
+/** Does what user space does, and loads the object. Returns the hooks that are still to come. */
 export async function loadInput(
   io: Io,
   file: string,
@@ -144,14 +161,10 @@ export async function loadInput(
   options: LoadOptions,
   loaderPid?: number,
 ): Promise<Hooks> {
-  const hooks = await prepareInput(io, file, object, kernel, options, loaderPid);
-  inFile(file, () => {
-    object.load(kernel);
-    afterLoad(object, kernel, options.userSpace ?? 'auto');
-    for (const text of options.initProg ?? []) runInitProg(io, object, text);
-  });
-  if (options.loadMaps !== undefined) restoreMaps(io, options.loadMaps, object);
-  await hooks.afterLoad?.(object, kernel);
+  const hooks = await userSpace(io, file, options, loaderPid === undefined ? {} : { loaderPid });
+  await hooks.beforeLoad(object, kernel);
+  inFile(file, () => object.load(kernel));
+  await hooks.afterLoad(object, kernel);
   return hooks;
 }
 

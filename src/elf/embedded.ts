@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { EM_BPF, ET_REL } from './elf.js';
 
 const EHDR_BYTES = 64;
@@ -24,6 +25,7 @@ export interface EmbeddedObject {
  * object itself embeds none. Never throws: what does not look sound is not listed.
  */
 export function findObjects(bytes: Uint8Array): EmbeddedObject[] {
+  checkArgument('findObjects: bytes', bytes, 'bytes');
   const file = new Image(bytes);
   if (file.isObjectAt(0)) return [];
   const found: EmbeddedObject[] = [];

@@ -1,3 +1,4 @@
+import { shown } from '../argument.js';
 import { InputError } from '../errors.js';
 import type { BpfAttr } from './types.js';
 
@@ -151,14 +152,4 @@ function fits(kind: Kind, value: unknown): boolean {
     case 'log':
       return typeof value === 'object' && value !== null && typeof (value as { text?: unknown }).text === 'string';
   }
-}
-
-/** A wrong value in a message: itself where that is short and safe to print, otherwise what it is. */
-function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  if (typeof value === 'bigint') return `${value}n`;
-  if (Array.isArray(value)) return 'an array';
-  return typeof value === 'number' || value === null || typeof value === 'boolean'
-    ? String(value)
-    : `a ${typeof value}`;
 }

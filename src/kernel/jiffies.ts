@@ -1,7 +1,9 @@
+import { checkArgument } from '../argument.js';
 import type { Kernel } from './kernel.js';
 
 /** Ticks a second of this kernel (CONFIG_HZ). */
 export function hzOf(kernel: Kernel): number {
+  checkArgument('kernel', kernel, 'kernel');
   return Number(kernel.profile.behaviours.config.CONFIG_HZ ?? 250);
 }
 

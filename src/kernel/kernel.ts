@@ -6,6 +6,7 @@ import {
   CUR_LOCKS,
   FIRST_OWN_CLASS,
 } from '../../assembly/abi.js';
+import { checkArgument, checkOptions } from '../argument.js';
 import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError, VmtableError } from '../errors.js';
@@ -192,8 +193,9 @@ export class Kernel {
 
   /** Throws InputError for an option that is none, ErrnoError(ENOMEM) if the host refuses the memory. */
   static async create(options: KernelOptions = {}): Promise<Kernel> {
-    checkOptions(options);
-    const profile = typeof options.profile === 'object' ? options.profile : await loadProfile(options.profile);
+    checkKernelOptions(options);
+    const { profile: wanted } = options;
+    const profile = wanted === undefined || typeof wanted === 'string' ? await loadProfile(wanted) : wanted;
     const vm = await Vm.create({
       ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
       cpus: options.cpus ?? DEFAULT_CPUS,
@@ -349,16 +351,21 @@ export class Kernel {
 
   /** Makes `bpf_<name>` do something. Throws VmtableError if it does already. */
   registerHelper(name: string, fn: HostFn, traits?: HostTraits): void {
+    checkArgument('registerHelper: name', name, 'text');
+    checkArgument(`registerHelper: fn of ${name}`, fn, 'function');
     this.helpers.register(name, fn, traits);
   }
 
   /** Makes a kfunc do something. Throws VmtableError if it does already. */
   registerKfunc(name: string, fn: HostFn, traits?: HostTraits): void {
+    checkArgument('registerKfunc: name', name, 'text');
+    checkArgument(`registerKfunc: fn of ${name}`, fn, 'function');
     this.kfuncs.register(name, fn, traits);
   }
 
   /** Registers a subsystem's struct_ops type. Throws ErrnoError; see StructOps.register. */
   registerStructOps(def: StructOpsDef): void {
+    checkArgument('registerStructOps: def', def, 'options');
     this.structOps.register(def);
   }
 
@@ -420,6 +427,9 @@ export class Kernel {
    * name when a program touches it. Free it with freeObject.
    */
   newObject(struct: string | StructType, options: ObjectOptions): GuestPtr {
+    if (typeof struct !== 'string') checkArgument('newObject: struct', struct, 'options');
+    checkArgument('newObject: options', options, 'options');
+    checkArgument('newObject: modelled', options.modelled, 'list');
     const type = typeof struct === 'string' ? this.types.struct(struct) : struct;
     const ptr = this.memory.alloc(type.size, { align: 64, access: ACCESS_UNMODELLED, name: options.name });
     for (const path of options.modelled) {
@@ -447,6 +457,8 @@ export class Kernel {
 
   /** Memory that every program may read and write. */
   alloc(bytes: number, name: string): GuestPtr {
+    checkArgument('alloc: bytes', bytes, 'count');
+    checkArgument('alloc: name', name, 'text');
     return this.memory.alloc(bytes, { access: ACCESS_RW, name });
   }
 
@@ -481,6 +493,8 @@ export class Kernel {
 
   /** The same, on the current CPU, with what stopped the program beside its result. */
   tryProg(prog: BpfProg, options: RunOptions): ProgRun {
+    checkArgument('tryProg: prog', prog, 'prog');
+    checkArgument('tryProg: options', options, 'options');
     const { trampoline } = prog;
     if (trampoline === null) return this.#tryAlone(prog, options);
     let run: ProgRun = { r0: 0n, insns: 0 };
@@ -576,9 +590,13 @@ export class Kernel {
 }
 
 /** What the types promise and plain JavaScript may not keep; profile, CPUs and window are checked where they are used. */
-function checkOptions(options: KernelOptions): void {
-  const { seed } = options;
-  if (seed !== undefined && !Number.isFinite(seed)) throw new InputError(`seed ${seed}: not a number`);
+function checkKernelOptions(options: KernelOptions): void {
+  const { profile } = options ?? {};
+  checkOptions('Kernel.create:', options, {
+    ...{ cpus: 'number', seed: 'number', windowBytes: 'number', wrapCall: 'function' },
+    ...(typeof profile !== 'string' && { profile: 'profile' }),
+    ...{ engine: 'text', checks: 'text', faults: 'text' },
+  });
   oneOf('engine', options.engine, ENGINE_NAMES);
   oneOf('checks', options.checks, CHECK_STRENGTHS);
   oneOf('faults', options.faults, FAULT_POLICIES);

@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { ERRNO } from '../errno.js';
 import { BPF_OBJ_NAME_LEN } from '../uapi.js';
 
@@ -19,6 +20,7 @@ const NAME_BYTES = /^[A-Za-z0-9_.\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]+$/;
  * if it is empty, has no end or holds a character that names may not have (kernel: bpf_obj_name_cpy).
  */
 export function objNameCopy(field: Uint8Array): Uint8Array | undefined {
+  checkArgument('objNameCopy: field', field, 'bytes');
   const end = field.indexOf(0);
   if (end <= 0 || !NAME_BYTES.test(String.fromCharCode(...field.subarray(0, end)))) return undefined;
   const copy = new Uint8Array(field.length);

@@ -1,4 +1,5 @@
 import { gunzip, readAsset } from '#platform';
+import { checkArgument, checkOptions } from '../argument.js';
 import { Btf } from '../btf/btf.js';
 import { type NameOrder, parseNameOrder } from '../btf/name_order.js';
 import type { BtfView } from '../btf/types.js';
@@ -64,11 +65,13 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
 
 /** KERNEL_VERSION(a, b, c) of include/uapi/linux/version.h: a sublevel above 255 counts as 255. */
 export function kernelVersion(major: number, minor: number, sublevel: number): number {
+  for (const part of [major, minor, sublevel]) checkArgument('kernelVersion: a part', part, 'count');
   return major * 65536 + minor * 256 + Math.min(sublevel, 255);
 }
 
 /** Version number of a release string such as `6.18.15+deb13-cloud-amd64`. Throws InputError. */
 export function parseRelease(release: string): number {
+  checkArgument('parseRelease: release', release, 'text');
   const match = /^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,5}))?/.exec(release);
   if (!match) throw new InputError(`kernel release "${release}": not of the form 6.18 or 6.18.15`);
   return kernelVersion(Number(match[1]), Number(match[2]), Number(match[3] ?? 0));
@@ -106,6 +109,7 @@ const loaded = new Map<ProfileName, Promise<Profile>>();
 
 /** A profile of this package: `7.3` (default), `6.18` or `6.12`; read once per process. Throws InputError for other names. */
 export function loadProfile(name: string = PROFILE_NAMES[0]): Promise<Profile> {
+  checkArgument('loadProfile: name', name, 'text');
   if (!isProfileName(name)) {
     throw new InputError(`kernel "${name}": there is no such profile (${PROFILE_NAMES.join(', ')})`);
   }
@@ -167,6 +171,8 @@ export interface OwnProfileOptions {
  * A profile from raw kernel BTF, such as /sys/kernel/btf/vmlinux. Throws InputError naming the offset or type that is wrong.
  */
 export async function profileFromBtf(bytes: Uint8Array, options: OwnProfileOptions = {}): Promise<Profile> {
+  checkArgument('profileFromBtf: bytes', bytes, 'bytes');
+  checkOptions('profileFromBtf:', options, { release: 'text', name: 'text', config: 'options' });
   const release = options.release ?? RELEASES[PROFILE_NAMES[0]];
   const config = options.config ?? (await readConfig(nearestProfile(parseRelease(release))));
   return makeProfile(options.name ?? release, release, Btf.parse(bytes), config);

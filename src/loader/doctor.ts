@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { VmtableError } from '../errors.js';
@@ -57,6 +58,8 @@ export interface Diagnosis {
  * a load. The object is loaded afterwards, or closed if it could not be.
  */
 export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
+  checkArgument('diagnose: object', object, 'object');
+  checkArgument('diagnose: kernel', kernel, 'kernel');
   // Parts of the model that are made when something first asks for them.
   void kernel.tasks;
   void kernel.cgroups;

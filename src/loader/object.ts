@@ -1,7 +1,8 @@
+import { checkArgument, checkOptions } from '../argument.js';
 import type { Btf } from '../btf/btf.js';
 import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
-import { InputError, located, VmtableError, within } from '../errors.js';
+import { InputError, located, within } from '../errors.js';
 import type { Profile } from '../kernel/types.js';
 import { parseObject } from '../object/parse.js';
 import type { ObjectSpec } from '../object/spec.js';
@@ -35,6 +36,7 @@ export function openObject(source: Uint8Array | ObjectSpec, options: OpenOptions
   if (!(source instanceof Uint8Array) && !Array.isArray(source?.programs)) {
     throw new InputError('openObject: neither the bytes of an object, a Uint8Array, nor what parseObject made of one');
   }
+  checkOptions('openObject:', options, { name: 'text', targetBtf: 'btf', config: 'options' });
   const spec = source instanceof Uint8Array ? parseObject(source, { name: options.name ?? 'object' }) : source;
   return new BpfObject(options.name ? { ...spec, name: options.name } : spec, options);
 }
@@ -73,7 +75,7 @@ export class BpfObject {
     return state === 'loading' ? 'open' : state;
   }
 
-  /** Throws VmtableError if there is none. */
+  /** Throws InputError if there is none. */
   program(name: string): BpfProgram {
     return this.#named('program', this.programs, name);
   }
@@ -88,14 +90,16 @@ export class BpfObject {
   }
 
   #named<T extends { name: string }>(what: string, items: readonly T[], name: string): T {
+    checkArgument(`${what}: name`, name, 'text');
     const found = items.find((item) => item.name === name);
     if (found) return found;
     const names = items.map((item) => item.name).join(', ');
-    throw new VmtableError(`no ${what} "${name}" in object "${this.name}"${names ? ` (it has ${names})` : ''}`);
+    throw new InputError(`no ${what} "${name}" in object "${this.name}"${names ? ` (it has ${names})` : ''}`);
   }
 
   /** A global variable or a part of one by C path: `slice_ns`, `cfg.slice_ns`, `weights[3]`. Throws InputError. */
   variable(path: string): Variable {
+    checkArgument('variable: path', path, 'text');
     const found = findVariable(this.maps, path);
     if (!found) throw new InputError(`no variable "${path}" in object "${this.name}"`);
     return makeVariable(requireBtf(this.#context, `variable "${path}"`), found.map, found.variable, found.rest);
@@ -122,6 +126,7 @@ export class BpfObject {
    * not modelled, InputError for a malformed object; the message tells the program, map or struct_ops member.
    */
   load(kernel: KernelDoor): this {
+    checkArgument(`object "${this.name}": load: kernel`, kernel, 'kernel');
     if (this.#context.state !== 'open') {
       throw new ErrnoError(ERRNO.EINVAL, `object "${this.name}": load can't be attempted twice`);
     }
@@ -191,6 +196,7 @@ export class BpfObject {
 
   /** Stores a snapshot, of this object here or of bpftool elsewhere. Throws InputError, ErrnoError. */
   restore(json: string): Restored {
+    checkArgument('restore: json', json, 'text');
     return loadMaps(requireLoaded(this.#context, 'restore'), this.#dumpable(), json);
   }
 
@@ -203,6 +209,8 @@ export class BpfObject {
    * (libbpf: bpf_program__assoc_struct_ops).
    */
   associateStructOps(program: BpfProgram, map: BpfMap): void {
+    checkArgument('associateStructOps: program', program, 'program');
+    checkArgument('associateStructOps: map', map, 'map');
     const kernel = requireLoaded(this.#context, 'associate');
     within(`program "${program.name}"`, () => {
       const refuse = (why: string) => new ErrnoError(ERRNO.EINVAL, why);

@@ -1,3 +1,4 @@
+import { checkArgument, checkOptions } from '../argument.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import type { ProgramSpec } from '../object/spec.js';
 import { BPF_PROG_TYPE } from '../uapi.js';
@@ -21,6 +22,8 @@ export interface TestRunResult {
   /** Mean nanoseconds of host time a run. */
   duration: number;
 }
+
+const TEST_RUN = { ctx: 'bytes', data: 'bytes', repeat: 'integer', flags: 'integer', cpu: 'integer' } as const;
 
 /** A program of an object: load switches until load, then an fd. */
 export class BpfProgram {
@@ -85,6 +88,7 @@ export class BpfProgram {
 
   /** Attaches the program by its section or target. Throws ErrnoError as the kernel answers, UnsupportedError. */
   attach(options: { cookie?: bigint } = {}): ProgLink {
+    checkOptions(`program "${this.name}": attach:`, options, { cookie: 'bigint' });
     return attachProgram(this, requireLoaded(this.context, `program "${this.name}"`), options.cookie);
   }
 
@@ -94,6 +98,7 @@ export class BpfProgram {
   }
 
   set attachTarget(name: string) {
+    checkArgument(`program "${this.name}": attachTarget`, name, 'text');
     requireOpen(this.context, `program "${this.name}"`, ERRNO.EINVAL);
     this.#attachTarget = name;
   }
@@ -108,6 +113,9 @@ export class BpfProgram {
    * the function of that name there, by default the one that its section names (libbpf: bpf_program__set_attach_target).
    */
   setAttachTarget(target: BpfProgram | number, functionName = this.#attachTarget): void {
+    const where = `program "${this.name}": setAttachTarget:`;
+    checkArgument(`${where} target`, target, typeof target === 'number' ? 'count' : 'program');
+    checkArgument(`${where} functionName`, functionName, 'text');
     requireOpen(this.context, `program "${this.name}"`, ERRNO.EINVAL);
     this.#attachProgFd = typeof target === 'number' ? target : target.fd;
     this.#attachTarget = functionName;
@@ -115,6 +123,7 @@ export class BpfProgram {
 
   /** BPF_PROG_TEST_RUN. Throws ErrnoError as the kernel refuses, ProgramFault if the program is stopped. */
   testRun(options: TestRunOptions = {}): TestRunResult {
+    checkOptions(`program "${this.name}": testRun:`, options, TEST_RUN);
     const kernel = requireLoaded(this.context, `program "${this.name}"`);
     const { data, repeat, flags, cpu } = options;
     // bpf_prog_test_run_syscall refuses ctx_out and stores the context back where it came from.

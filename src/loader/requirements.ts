@@ -1,4 +1,5 @@
 import { CALL_HELPER, INSN_BYTES, OP_CALL, OP_LD_IMM64 } from '../../assembly/isa.js';
+import { checkArgument } from '../argument.js';
 import { CO_RE, CoReResolver, coReKindName } from '../btf/core.js';
 import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
@@ -36,6 +37,9 @@ export interface Requirement {
  * the BTF of modules (split on the profile's), such as those of subsystems. Pure.
  */
 export function requirements(spec: ObjectSpec, profile: Profile, modules: readonly BtfView[] = []): Requirement[] {
+  checkArgument('requirements: spec', spec, 'spec');
+  checkArgument('requirements: profile', profile, 'profile');
+  checkArgument('requirements: modules', modules, 'list');
   const users = usersOf(spec);
   const types = new KernelTypes(profile.btf, () =>
     modules.map((btf, i) => ({ btf, fd: i + 1, name: `module ${i + 1}` })),

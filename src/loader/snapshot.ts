@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { Btf } from '../btf/btf.js';
 import { btfJson } from '../btf/json.js';
 import type { BtfView } from '../btf/types.js';
@@ -116,11 +117,15 @@ function hexArray(bytes: Uint8Array): string {
  * whose keys cannot be walked, as bpftool fails.
  */
 export function dumpMap(kernel: KernelDoor, map: MapLike): string {
+  checkArgument('dumpMap: kernel', kernel, 'kernel');
+  checkArgument('dumpMap: map', map, 'map');
   return `${elements(kernel, describe(kernel, map))}\n`;
 }
 
 /** The same of several maps, as `bpftool map dump -j name N` prints where several have the name. */
 export function dumpMaps(kernel: KernelDoor, maps: readonly MapLike[]): string {
+  checkArgument('dumpMaps: kernel', kernel, 'kernel');
+  checkArgument('dumpMaps: maps', maps, 'list');
   const parts = maps.map((map) => {
     const info = describe(kernel, map);
     const name = info.name === '' ? '' : `"name":${JSON.stringify(info.name)},`;
@@ -209,6 +214,9 @@ function hexBytes(value: unknown, size: number, what: string): Uint8Array {
  * not fit the map, ErrnoError as the kernel refuses an element.
  */
 export function loadMap(kernel: KernelDoor, map: MapLike, text: string): number {
+  checkArgument('loadMap: kernel', kernel, 'kernel');
+  checkArgument('loadMap: map', map, 'map');
+  checkArgument('loadMap: text', text, 'text');
   return store(kernel, describe(kernel, map), parse(text));
 }
 
@@ -251,6 +259,9 @@ function decode(kernel: KernelDoor, info: MapInfo, item: unknown): { key: Uint8A
  * that of global data begins with the object's name, whatever it was called on the other machine.
  */
 export function loadMaps(kernel: KernelDoor, maps: readonly MapLike[], text: string): Restored {
+  checkArgument('loadMaps: kernel', kernel, 'kernel');
+  checkArgument('loadMaps: maps', maps, 'list');
+  checkArgument('loadMaps: text', text, 'text');
   const dump = parse(text);
   if (!Array.isArray(dump)) throw new InputError('snapshot: an array of maps expected');
   const known = maps.map((map) => describe(kernel, map));

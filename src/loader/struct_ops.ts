@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { BTF_KIND, type BtfMember, type BtfType, type BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError, VmtableError, within } from '../errors.js';
@@ -89,6 +90,7 @@ export class StructOpsMap extends BpfMap {
 
   /** The value of a scalar member by C path: `timeout_ms`, `name`, `flags`. */
   get(path: string): BtfValue {
+    checkArgument(`struct_ops "${this.name}": get: path`, path, 'text');
     return this.#within(path, () => {
       const { place } = this.#scalar(path);
       return decodeValue(this.#btf, place, this.#data);
@@ -97,6 +99,7 @@ export class StructOpsMap extends BpfMap {
 
   /** Changes a scalar member. Throws ErrnoError(EBUSY) once the object is loaded. */
   set(path: string, value: BtfInput): void {
+    checkArgument(`struct_ops "${this.name}": set: path`, path, 'text');
     this.requireOpen();
     this.#within(path, () => {
       const { place } = this.#scalar(path);
@@ -106,11 +109,15 @@ export class StructOpsMap extends BpfMap {
 
   /** The program of a function member, or undefined. */
   program(member: string): BpfProgram | undefined {
+    checkArgument(`struct_ops "${this.name}": program: member`, member, 'text');
     return this.#within(member, () => this.#programs.get(this.#slot(member)));
   }
 
   /** Puts another program into a function member, or none (null). Throws ErrnoError(EBUSY) once the object is loaded. */
   setProgram(member: string, program: BpfProgram | null): void {
+    const where = `struct_ops "${this.name}": setProgram:`;
+    checkArgument(`${where} member`, member, 'text');
+    if (program !== null) checkArgument(`${where} program`, program, 'program');
     this.requireOpen();
     this.#within(member, () => {
       const index = this.#slot(member);

@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { BTF_KIND, type BtfType, type BtfView } from '../btf/types.js';
 import { InputError, within } from '../errors.js';
 
@@ -199,6 +200,9 @@ export function encodeValue(btf: BtfView, place: Place, value: BtfInput, bytes: 
 
 /** Stores a value of this type at the beginning of `bytes`, see encodeValue. */
 export function encodeBtf(btf: BtfView, type: number, value: BtfInput, bytes: Uint8Array): void {
+  checkArgument('encodeBtf: btf', btf, 'btf');
+  checkArgument('encodeBtf: type', type, 'count');
+  checkArgument('encodeBtf: bytes', bytes, 'bytes');
   encodeValue(btf, { type, bitOffset: 0, bitSize: 0 }, value, bytes);
 }
 

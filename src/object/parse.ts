@@ -1,3 +1,4 @@
+import { checkArgument, checkOptions } from '../argument.js';
 import { ElfFile } from '../elf/elf.js';
 import { InputError, UnsupportedError } from '../errors.js';
 import { globalDataMaps } from './data.js';
@@ -20,6 +21,8 @@ const MAX_LICENSE = 63;
  * @throws InputError naming the section, offset or symbol that is wrong; UnsupportedError for what libbpf refuses as well
  */
 export function parseObject(bytes: Uint8Array, options: { name?: string } = {}): ObjectSpec {
+  checkArgument('parseObject: bytes', bytes, 'bytes');
+  checkOptions('parseObject:', options, { name: 'text' });
   const source = new ObjectSource(new ElfFile(bytes));
   const { elf } = source;
   if (!elf.sections.some((section) => section.type === 'symtab')) {

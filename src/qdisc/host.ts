@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { ERRNO } from '../errno.js';
 import { VmtableError } from '../errors.js';
 import type { Kdata, Kernel } from '../kernel/index.js';
@@ -112,5 +113,6 @@ function notA(struct: string, call: HostCall, index: number, ptr: GuestPtr): str
 
 /** Adds queueing disciplines to a kernel. */
 export function addQdisc(kernel: Kernel): QdiscHost {
+  checkArgument('addQdisc: kernel', kernel, 'kernel');
   return new QdiscHost(kernel);
 }

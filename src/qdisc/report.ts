@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { callbackLines, tableLines } from '../table.js';
 import type { QdiscRunResult } from './run.js';
 
@@ -8,6 +9,8 @@ export interface QdiscReportOptions {
 
 /** A run as text: what became of each flow, and the queue over time. */
 export function formatQdisc(result: QdiscRunResult, options: QdiscReportOptions = {}): string {
+  checkArgument('formatQdisc: result', result, 'options');
+  checkArgument('formatQdisc: queue', result.queue, 'options');
   const { queue } = result;
   const flows = tableLines(
     ['flow', 'offered', 'carried Mbit/s', 'packets', 'sent', 'dropped', 'queued', 'mean ms', 'max ms'],

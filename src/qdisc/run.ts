@@ -1,6 +1,7 @@
+import { checkOptions } from '../argument.js';
 import { InputError, UnsupportedError } from '../errors.js';
 import { Kernel, type KernelOptions, ProgramFault } from '../kernel/index.js';
-import { type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
+import { type BpfObject, type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
 import { Device, type PacketFlow } from './device.js';
 import { addQdisc } from './host.js';
 import { Qdisc, type QdiscOptions } from './qdisc.js';
@@ -13,6 +14,13 @@ export interface QdiscRunOptions extends QdiscOptions {
   map?: string;
   /** Values of global variables, set before load. */
   set?: Readonly<Record<string, BtfInput>>;
+  /**
+   * What the object's user space does: once the object is open (`set` comes later), once it is loaded, and before the discipline is
+   * attached. May return a promise.
+   */
+  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
+  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
+  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
   /** Bits a second of the link; default 10 Mbit/s. */
   rate?: number;
   /** Default packetFlows. */
@@ -85,9 +93,10 @@ export function packetFlows(): PacketFlow[] {
  * for what is not modelled.
  */
 export async function runQdisc(bytes: Uint8Array, options: QdiscRunOptions = {}): Promise<QdiscRunResult> {
+  checkOptions('runQdisc:', options, { name: 'text', map: 'text', set: 'options', flows: 'list' });
   const kernel = await Kernel.create(options.kernel);
   try {
-    return run(kernel, bytes, options);
+    return await run(kernel, bytes, options);
   } finally {
     kernel.dispose();
   }
@@ -97,7 +106,7 @@ function check(what: string, value: number): void {
   if (!(Number.isFinite(value) && value > 0)) throw new InputError(`qdisc: ${what} ${value} is not above 0`);
 }
 
-function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions): QdiscRunResult {
+async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions): Promise<QdiscRunResult> {
   const began = performance.now();
   const { rate = 10 * MBIT, flows = packetFlows(), durationNs = 1e9, sampleNs = 1e7 } = options;
   check('rate', rate);
@@ -112,9 +121,12 @@ function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions): Qdisc
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
   const map = disciplineMap(object.structOps, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
+  await options.beforeLoad?.(object, kernel);
   for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
   object.load(kernel);
+  await options.afterLoad?.(object, kernel);
   kernel.statsHolders++;
+  await options.beforeAttach?.(object, kernel);
   const link = map.attach();
   const id = String(map.get('id'));
   const kdata = host.find(id);

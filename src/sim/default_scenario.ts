@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { forever, fork, ms, read, repeat, run, type Scenario, sleep, us, wait, write } from './scenario.js';
 
 /**
@@ -5,6 +6,7 @@ import { forever, fork, ms, read, repeat, run, type Scenario, sleep, us, wait, w
  * pipes, a backup of low weight, threads that want the CPU all the time, a daemon on one CPU.
  */
 export function defaultScenario(cpus: number): Scenario {
+  checkArgument('defaultScenario: cpus', cpus, 'count');
   return {
     name: 'default',
     tasks: [

@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { InputError, within } from '../errors.js';
 import { type CpuPlace, Topology } from '../sched_ext/topology.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
@@ -23,6 +24,7 @@ const FULL = 1024;
  * JSON (docs/sim.md). Throws InputError.
  */
 export function parseTopology(text: string): MachineDescription {
+  checkArgument('parseTopology: text', text, 'text');
   return within('topology', () => {
     const trimmed = text.trim();
     return trimmed.startsWith('{') ? parseDescription(trimmed) : { topology: parseShape(trimmed) };

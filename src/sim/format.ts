@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { checkArgument } from '../argument.js';
 import { callbackLines, tableLines } from '../table.js';
 import type { SimReport } from './report.js';
 import type { Span } from './stats/collector.js';
@@ -25,6 +26,8 @@ const MAX_CPUS = 32;
 
 /** A report as text for a terminal. */
 export function formatReport(report: SimReport, options: FormatOptions = {}): string {
+  checkArgument('formatReport: report', report, 'options');
+  checkArgument('formatReport: groups', report.groups, 'list');
   const colors = pc.createColors(options.color ?? false);
   const letters = new Map(report.groups.map(({ name }, i) => [name, LETTERS[i] ?? '*']));
   const groupOf = new Map(report.tasks.map((task) => [task.pid, letters.get(task.group)!]));

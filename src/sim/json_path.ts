@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { InputError } from '../errors.js';
 
 /** Of lists and objects in each other; loops may be nested 64 deep. */
@@ -112,6 +113,7 @@ const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e
 
 /** `3ms`, `1.5s`, `200us`, `10ns`: whole ns, or undefined. */
 export function parseTime(text: string): number | undefined {
+  checkArgument('parseTime: text', text, 'text');
   const match = /^(\d+(?:\.\d+)?)(ns|us|ms|s)$/.exec(text.trim());
   const ns = match ? Math.round(Number(match[1]) * UNITS[match[2]!]!) : Number.NaN;
   return Number.isSafeInteger(ns) ? ns : undefined;

@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { type Clock, type ClockEvent, Timer } from '../kernel/clock.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
@@ -195,6 +196,7 @@ export class SimMachine implements SchedCore {
 
   /** Lets simulated time pass until then, or until `done` says so after an event. */
   runUntil(time: number, done?: () => boolean): void {
+    checkArgument('runUntil: time', time, 'count');
     const { clock } = this.kernel;
     while (clock.advanceToNext(time)) if (done?.()) return;
     clock.advanceTo(time);

@@ -1,3 +1,4 @@
+import { checkArgument, checkOptions } from '../argument.js';
 import { InputError } from '../errors.js';
 import { Kernel } from '../kernel/kernel.js';
 import type { KernelOptions } from '../kernel/types.js';
@@ -38,6 +39,7 @@ export const UPTIME_NS = 60_000_000_000;
  * object, UnsupportedError for what is not modelled.
  */
 export async function simulate(bytes: Uint8Array, options: SimulateOptions = {}): Promise<SimReport> {
+  checkOptions('simulate:', options, { name: 'text' });
   const {
     name = 'object',
     map: wanted,
@@ -76,6 +78,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
 
 /** Attaches a loaded scheduler, lets the machine run, detaches. The report is of the time until then, and of the detaching. */
 export function runScheduler(machine: Machine, map: StructOpsMap, durationNs: number): SimReport {
+  checkArgument('runScheduler: map', map, 'structOpsMap');
   const link = map.attach();
   machine.run(durationNs);
   const before = machine.report();
@@ -96,6 +99,7 @@ export function runScheduler(machine: Machine, map: StructOpsMap, durationNs: nu
 
 /** The scheduler of an object, or the one that is wanted. Throws InputError. */
 export function schedulerMap(maps: readonly StructOpsMap[], object: string, wanted?: string): StructOpsMap {
+  checkArgument('schedulerMap: maps', maps, 'list');
   const schedulers = maps.filter((map) => /^sched_ext_ops(_cid)?(___|$)/.test(map.structName));
   const names = schedulers.map((map) => map.name).join(', ');
   const found = wanted === undefined ? schedulers[0] : schedulers.find((map) => map.name === wanted);

@@ -1,3 +1,4 @@
+import { checkArgument, checkOptions } from '../argument.js';
 import { InputError } from '../errors.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { Topology } from '../sched_ext/topology.js';
@@ -29,6 +30,8 @@ export class Machine extends SimMachine {
 
   /** Throws InputError for a topology that is none, or has not as many CPUs as the kernel. */
   constructor(kernel: Kernel, options: MachineOptions = {}) {
+    checkArgument('Machine: kernel', kernel, 'kernel');
+    checkOptions('Machine:', options, { seed: 'number' });
     const { topology, seed = 1, ...rest } = options;
     const description = describe(topology);
     const cpus = description?.topology.cpus ?? kernel.cpus;
@@ -42,11 +45,14 @@ export class Machine extends SimMachine {
 
   /** Adds a task, which is forked when it is due: with the next `run`, unless `startNs` says later. Throws InputError. */
   spawn(task: TaskSpec): void {
+    checkArgument('spawn: task', task, 'options');
+    checkArgument('spawn: name', task.name, 'text');
     this.#specs.push(task);
   }
 
   /** Adds the process that loads a scheduler and takes part in the run; it is counted as a group of its own. */
   process(comm: string): UserProcess {
+    checkArgument('process: comm', comm, 'text');
     const process = new UserProcess(this, comm);
     this.stats.add(process.task, comm);
     return process;
@@ -54,6 +60,8 @@ export class Machine extends SimMachine {
 
   /** Adds the tasks, cgroups and events of a scenario; its times count from now. Throws InputError with the path of a mistake. */
   load(scenario: Scenario): Workload {
+    checkArgument('load: scenario', scenario, 'options');
+    checkArgument('load: tasks', scenario.tasks, 'list');
     const workload = new Workload(this, scenario, this.seed + this.#workloads.length);
     workload.onBorn = (task, spec) => this.stats.add(task, spec.group ?? spec.name);
     workload.start();
@@ -69,6 +77,7 @@ export class Machine extends SimMachine {
 
   /** Lets so many ns pass; less if every task has exited, or the scheduler that was attached has gone. */
   run(durationNs: number): void {
+    checkArgument('run: durationNs', durationNs, 'count');
     if (this.#specs.length > 0) this.load({ tasks: this.#specs.splice(0) });
     const { scx } = this;
     const { root } = scx;
@@ -93,5 +102,6 @@ function describe(topology: MachineOptions['topology']): MachineDescription | un
 
 /** Adds sched_ext to a kernel, on a machine that has no tasks, for programs that are loaded and not run. */
 export function addSchedExt(kernel: Kernel): SimMachine {
+  checkArgument('addSchedExt: kernel', kernel, 'kernel');
   return new SimMachine(kernel);
 }

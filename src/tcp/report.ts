@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { callbackLines } from '../table.js';
 import { CA_STATES } from './consts.js';
 import type { CurvePoint } from './flow.js';
@@ -12,6 +13,8 @@ export interface TcpReportOptions {
 
 /** A run as text: what the path was, what came of it, and the window over time. */
 export function formatTcp(result: TcpRunResult, options: TcpReportOptions = {}): string {
+  checkArgument('formatTcp: result', result, 'options');
+  checkArgument('formatTcp: path', result.path, 'options');
   const { path, segments, queue } = result;
   const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
   const marks = path.markPackets === null ? '' : `, marks from ${path.markPackets} on`;

@@ -1,3 +1,4 @@
+import { checkOptions } from '../argument.js';
 import { InputError } from '../errors.js';
 import { Kernel, type KernelOptions, ProgramFault, type StructOpsCallable } from '../kernel/index.js';
 import { type BpfObject, type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
@@ -70,6 +71,7 @@ const HEADER_BYTES = 66;
  * what is not modelled.
  */
 export async function runTcp(bytes: Uint8Array, options: TcpRunOptions = {}): Promise<TcpRunResult> {
+  checkOptions('runTcp:', options, { name: 'text', map: 'text', set: 'options' });
   const kernel = await Kernel.create(options.kernel);
   try {
     return await run(kernel, bytes, options);

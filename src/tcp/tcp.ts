@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { BTF_KIND } from '../btf/index.js';
 import { VmtableError } from '../errors.js';
 import { hzOf, type Kernel } from '../kernel/index.js';
@@ -64,5 +65,6 @@ export class Tcp {
 
 /** Adds TCP congestion control to a kernel. */
 export function addTcp(kernel: Kernel): Tcp {
+  checkArgument('addTcp: kernel', kernel, 'kernel');
   return new Tcp(kernel);
 }

@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { parseScenario } from '../sim/index.js';
 import { compileRtApp } from './rt_app/compile.js';
 import { parseRtApp } from './rt_app/parse.js';
@@ -11,6 +12,7 @@ export type WorkloadFormat = 'scenario' | 'rt-app' | 'trace';
 
 /** A file that begins like JSON is a scenario or rt-app's, which has an object of tasks; others are traces. */
 export function workloadFormat(bytes: Uint8Array): WorkloadFormat {
+  checkArgument('workloadFormat: bytes', bytes, 'bytes');
   const head = new TextDecoder().decode(bytes.subarray(0, HEAD)).replace(/^\uFEFF?\s+/, '');
   if (!/^(?:\{|\[|\/[*/])/.test(head) || /^\[\d+\]/.test(head)) return 'trace';
   if (/^\//.test(head)) return 'rt-app';

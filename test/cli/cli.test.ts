@@ -58,6 +58,15 @@ it('reads an object from standard input', async () => {
 });
 
 describe('inspect', () => {
+  it('tells which struct_ops maps are created only when asked for', async () => {
+    const { out } = await run(['inspect', 'test/loader/fixtures/optional.bpf.o']);
+    const titles = out.split('\n').filter((line) => line.startsWith('struct_ops '));
+    expect(titles.filter((line) => line.endsWith(', autocreate off')).length).toBeGreaterThan(0);
+    const { json } = await run(['inspect', 'test/loader/fixtures/optional.bpf.o', '--json']);
+    const off = json().structOps.filter(({ autocreate }: { autocreate: boolean }) => !autocreate);
+    expect(off.length).toBe(titles.filter((line) => line.endsWith(', autocreate off')).length);
+  });
+
   it('gives every part of an object as JSON', async () => {
     const { json } = await run(['inspect', FIFO, '--json']);
     const document = json();
@@ -86,6 +95,7 @@ describe('inspect', () => {
         name: 'fifo_ops',
         type: 'sched_ext_ops',
         link: true,
+        autocreate: true,
         members: expect.arrayContaining([
           { name: 'enqueue', program: 'fifo_enqueue' },
           { name: 'name', value: 'fifo' },

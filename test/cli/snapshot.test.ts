@@ -57,6 +57,18 @@ test('maps that the object lacks are told, what is no snapshot is bad input', as
   const { status, err } = await run('--load-maps', file);
   expect(status).toBe(0);
   expect(err).toContain('map "gone" is not stored: the object has no such map');
+  for (const argv of [
+    ['tcp', 'samples/tcp_aimd.bpf.o', '--seconds', '0.1'],
+    ['qdisc', 'samples/qdisc_fifo.bpf.o', '--seconds', '0.1'],
+    ['struct_ops', 'samples/tcp_aimd.bpf.o'],
+  ]) {
+    const other = await runCli([...argv, '--load-maps', file]);
+    expect([argv[0], other.status, other.err]).toEqual([
+      argv[0],
+      0,
+      expect.stringContaining('map "gone" is not stored'),
+    ]);
+  }
   writeFileSync(file, '{}');
   const bad = await run('--load-maps', file);
   expect(bad.status).toBe(2);

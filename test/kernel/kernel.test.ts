@@ -25,7 +25,7 @@ test.each([
   [{ engine: 'gpu' }, 'engine "gpu": not one of interp, jit, auto'],
   [{ checks: 'none' }, 'checks "none": not one of isolate, object'],
   [{ faults: 'loud' }, 'faults "loud": not one of kernel, strict'],
-  [{ seed: Number.NaN }, 'seed NaN: not a number'],
+  [{ seed: Number.NaN }, 'Kernel.create: seed is NaN, not a number'],
 ])('%j is no option', async (options, text) => {
   await expect(create(options as unknown as KernelOptions)).rejects.toThrow(new InputError(text));
 });

@@ -41,6 +41,15 @@ describe('vmtable qdisc', () => {
     expect([status, err]).toEqual([2, expect.stringContaining(text)]);
   });
 
+  it('does what the options say that user space does', async () => {
+    const unknown = await run('qdisc', FIFO, '--seconds', '0.01', '--init-prog', 'nothing');
+    expect([unknown.status, unknown.err]).toEqual([2, expect.stringContaining('no program "nothing"')]);
+    const notSyscall = await run('qdisc', FIFO, '--seconds', '0.01', '--init-prog', 'fifo_init');
+    expect([notSyscall.status, notSyscall.err]).toEqual([1, expect.stringContaining('--init-prog fifo_init: ')]);
+    const userSpace = await run('qdisc', FIFO, '--seconds', '0.01', '--user-space', 'nobody');
+    expect([userSpace.status, userSpace.err]).toEqual([2, expect.stringContaining('nobody')]);
+  });
+
   it('says what the 6.12 kernel lacks', async () => {
     const { status, err } = await run('qdisc', FIFO, '--kernel', '6.12');
     expect([status, err]).toEqual([3, expect.stringContaining('bpf_sched_data')]);

@@ -1,7 +1,7 @@
 import { type Diagnosis, diagnose, type Finding } from '../../loader/index.js';
 import { table } from '../../table.js';
 import { type AddCommand, EXIT_UNSUPPORTED, inFile, json } from '../command.js';
-import { createKernel, type LoadOptions, openInput, prepareInput, withLoadOptions } from '../kernel_input.js';
+import { createKernel, type LoadOptions, openInput, userSpace, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
 
 interface DoctorOptions extends LoadOptions {
@@ -19,7 +19,7 @@ export const addDoctor: AddCommand = (program, io, exit) => {
     const kernel = await createKernel(io, options);
     try {
       addSubsystems(kernel);
-      await prepareInput(io, file, object, kernel, options);
+      await (await userSpace(io, file, options)).beforeLoad(object, kernel);
       const diagnosis = inFile(file, () => diagnose(object, kernel));
       io.out(options.json ? json(diagnosis) : format(diagnosis));
       if (!diagnosis.ok) exit(EXIT_UNSUPPORTED);

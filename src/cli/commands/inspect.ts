@@ -56,6 +56,7 @@ export function inspect(spec: ObjectSpec) {
       name: ops.name,
       type: ops.structName,
       link: ops.isLink,
+      autocreate: ops.autocreate,
       members: structOpsMembers(spec, ops),
     })),
     externs: spec.externs.map(({ name, kind, weak }) => ({ name, kind, weak })),
@@ -107,7 +108,7 @@ function formatInspection(of: Inspection): string {
   for (const ops of of.structOps) {
     const rows = ops.members.map((m) => [`.${m.name}`, 'program' in m ? m.program : String(m.value)]);
     section(
-      `struct_ops ${ops.name}: ${ops.type}${ops.link ? ', attached by link' : ''}`,
+      `struct_ops ${ops.name}: ${ops.type}${ops.link ? ', attached by link' : ''}${ops.autocreate ? '' : ', autocreate off'}`,
       table(['member', 'program or value'], rows, '  '),
     );
   }

@@ -1,7 +1,7 @@
 import { InputError } from '../../errors.js';
 import { formatQdisc, type PacketFlow, runQdisc } from '../../qdisc/index.js';
 import { type AddCommand, inFileAsync, json } from '../command.js';
-import { kernelOptions, type LoadOptions, settings, withLoadOptions } from '../kernel_input.js';
+import { kernelOptions, type LoadOptions, userSpace, withLoadOptions } from '../kernel_input.js';
 import { chooseObject } from '../object_input.js';
 
 interface QdiscCommandOptions extends LoadOptions {
@@ -37,7 +37,7 @@ export const addQdiscCommand: AddCommand = (program, io, exit) => {
       runQdisc(bytes, {
         name: file.slice(file.lastIndexOf('/') + 1),
         kernel: await kernelOptions(io, options),
-        set: Object.fromEntries(settings(options)),
+        ...(await userSpace(io, file, options, { within: (body) => body() })),
         rate,
         durationNs,
         ...(flows && { flows }),

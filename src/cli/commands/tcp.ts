@@ -1,8 +1,7 @@
 import { InputError } from '../../errors.js';
 import { formatTcp, runTcp, type TcpRunOptions } from '../../tcp/index.js';
 import { type AddCommand, inFileAsync, json } from '../command.js';
-import { importHooks } from '../hooks.js';
-import { kernelOptions, type LoadOptions, settings, withLoadOptions } from '../kernel_input.js';
+import { kernelOptions, type LoadOptions, userSpace, withLoadOptions } from '../kernel_input.js';
 import { chooseObject } from '../object_input.js';
 
 interface TcpOptions extends LoadOptions {
@@ -44,10 +43,9 @@ export const addTcpCommand: AddCommand = (program, io, exit) => {
     const result = await inFileAsync(file, async () =>
       runTcp(bytes, {
         ...runOptions,
-        ...(options.hooks !== undefined && (await importHooks(io, options.hooks))),
+        ...(await userSpace(io, file, options, { within: (body) => body() })),
         name: file.slice(file.lastIndexOf('/') + 1),
         kernel: await kernelOptions(io, options),
-        set: Object.fromEntries(settings(options)),
         ...(options.map !== undefined && { map: options.map }),
       }),
     );

@@ -122,7 +122,6 @@ const OPTIONAL_CALLBACKS = ['init', 'check_member', 'validate', 'update'] as con
 
 /** What the types promise and plain JavaScript may not keep. Missing stubs are the kernel's to refuse (EINVAL). */
 function checkDef(def: StructOpsDef): void {
-  if (typeof def !== 'object' || def === null) throw new InputError(`registerStructOps: ${def} is no definition`);
   const missing = CALLBACKS.filter((name) => def[name] === undefined).map((name) => `${name}()`);
   if (def.name === undefined) missing.unshift('name');
   const who = typeof def.name === 'string' ? `struct_ops "${def.name}"` : 'registerStructOps';

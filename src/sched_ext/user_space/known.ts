@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import { InputError } from '../../errors.js';
 import type { BpfObject } from '../../loader/index.js';
 import { isScheduler } from './common.js';
@@ -25,6 +26,7 @@ export const KNOWN_SCHEDULERS: readonly SchedulerProfile[] = [
 
 /** The profile of an open object's scheduler, by the name of its ops and by what it has; null for one that nobody knows. */
 export function schedulerProfile(object: BpfObject): SchedulerProfile | null {
+  checkArgument('schedulerProfile: object', object, 'object');
   const names = new Set(object.structOps.filter(isScheduler).map(opsName));
   if (names.size === 0) return null;
   const has = new Set([...object.maps.map(({ name }) => name), ...object.variables.map(({ name }) => name)]);

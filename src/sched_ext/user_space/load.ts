@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import type { KernelDoor } from '../../loader/door.js';
 import type { BpfObject } from '../../loader/index.js';
 import { associateProgs, prepareCommon, type ScxHost } from './common.js';
@@ -15,6 +16,7 @@ export function beforeScxLoad(
   host: ScxHost,
   profile: SchedulerProfile | null = schedulerProfile(object),
 ): string[] {
+  checkArgument('beforeScxLoad: object', object, 'object');
   const messages = prepareCommon(object, host);
   if (!profile) return messages;
   const half = new UserHalf(object, host);
@@ -29,6 +31,7 @@ export function afterScxLoad(
   kernel: KernelDoor,
   profile: SchedulerProfile | null = schedulerProfile(object),
 ): void {
+  checkArgument('afterScxLoad: object', object, 'object');
   associateProgs(object, kernel);
   profile?.afterLoad?.(object, kernel);
 }

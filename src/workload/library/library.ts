@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import { InputError } from '../../errors.js';
 import type { Scenario } from '../../sim/index.js';
 import { audio } from './audio.js';
@@ -20,11 +21,13 @@ export const LIBRARY: Readonly<Record<string, LibraryEntry>> = {
 
 /** Does the text name a ready workload, as `NAME` or `NAME:key=value,…`? */
 export function isLibraryName(text: string): boolean {
+  checkArgument('isLibraryName: text', text, 'text');
   return Object.hasOwn(LIBRARY, text.split(':', 1)[0]!);
 }
 
 /** The scenario of `NAME[:key=value,…]`. Throws InputError for a name or a parameter that is not there. */
 export function libraryWorkload(text: string): Scenario {
+  checkArgument('libraryWorkload: text', text, 'text');
   const colon = text.indexOf(':');
   const name = colon < 0 ? text : text.slice(0, colon);
   if (!isLibraryName(name)) {

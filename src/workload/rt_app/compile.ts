@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import { InputError } from '../../errors.js';
 import type { PolicyName, Scenario, SimStep, TaskSpec } from '../../sim/index.js';
 import type { LoadedWorkload, WorkloadTarget } from '../target.js';
@@ -9,6 +10,8 @@ const DEFAULT_RT_PRIORITY = 10;
 
 /** Makes tasks of threads. Throws InputError with the place of what the machine cannot do. */
 export function compileRtApp(spec: RtAppSpec, target: WorkloadTarget): LoadedWorkload {
+  checkArgument('compileRtApp: spec', spec, 'options');
+  checkArgument('compileRtApp: tasks', spec.tasks, 'list');
   const compiler = new Compiler(spec, target);
   const { seconds } = spec;
   return {

@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import { within } from '../../errors.js';
 import { JsonNode } from '../json_node.js';
 import { EVENT_NAMES, eventReader, MAX_INT } from './events.js';
@@ -5,6 +6,7 @@ import type { RtAppAttributes, RtAppEvent, RtAppPhase, RtAppPolicy, RtAppSched, 
 
 /** Throws InputError: one line with the JSON path and the line of what is wrong. */
 export function parseRtApp(text: string): RtAppSpec {
+  checkArgument('parseRtApp: text', text, 'text');
   return within('rt-app', () => new Parser().document(JsonNode.parse(text)));
 }
 

@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import type { Costs, SimStep, TaskSpec } from '../../sim/index.js';
 import type { LoadedWorkload, WorkloadTarget } from '../target.js';
 import type { TracedStep, TracedTask, TraceSpec } from './spec.js';
@@ -15,6 +16,8 @@ const MAX_RT = 100;
  * step or a switch is taken off what the task ran, which had its kernel's own costs in it.
  */
 export function compileTrace(trace: TraceSpec, target: WorkloadTarget): LoadedWorkload {
+  checkArgument('compileTrace: trace', trace, 'options');
+  checkArgument('compileTrace: tasks', trace.tasks, 'list');
   const notes = [...trace.notes];
   if (trace.cpus > target.cpus) notes.push(`the trace has ${trace.cpus} CPUs, the machine ${target.cpus}`);
   if (trace.tasks.some(({ prio }) => prio !== undefined && prio < 0)) {

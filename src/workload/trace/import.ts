@@ -1,3 +1,4 @@
+import { checkArgument } from '../../argument.js';
 import { InputError } from '../../errors.js';
 import { type Named, parseLine, type TraceEvent } from './event.js';
 import type { TraceSpec } from './spec.js';
@@ -14,6 +15,7 @@ const OF_THE_MACHINE = /^(?:migration\/\d+|swapper(?:\/\d+)?|<idle>)$/;
 
 /** What the tasks of a trace did. Throws InputError for a text in which nobody is switched. */
 export function importTrace(lines: Iterable<string>): TraceSpec {
+  checkArgument('importTrace: lines', lines, 'iterable');
   const importer = new TraceImporter();
   for (const line of lines) importer.line(line);
   return importer.finish();

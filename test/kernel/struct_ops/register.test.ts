@@ -20,7 +20,7 @@ test('what is no definition is one clear error that names what is missing', () =
   expect(give({})).toThrow(
     new InputError('registerStructOps: the definition lacks name, init_member(), reg(), unreg()'),
   );
-  expect(give(undefined)).toThrow('registerStructOps: undefined is no definition');
+  expect(give(undefined)).toThrow('registerStructOps: def is undefined, not an object');
   expect(give({ name: 'x_ops', init_member: () => 0 })).toThrow(
     'struct_ops "x_ops": the definition lacks reg(), unreg()',
   );
