@@ -19,6 +19,7 @@ enum fault {
 	FAULT_KICK_ALL,		/* dispatch asks every CPU for a scheduling cycle */
 	FAULT_NULL,		/* running follows a null pointer */
 	FAULT_FIELD,		/* running reads a field that no simulated machine has */
+	FAULT_EXIT,		/* exit follows a null pointer */
 };
 
 struct sched_entity___fair {
@@ -102,6 +103,8 @@ SEC("struct_ops.s/exit")
 void BPF_OPS(faulty_exit, struct scx_exit_info *info)
 {
 	record_exit(&exit_record, info);
+	if (fault == FAULT_EXIT)
+		*(volatile u64 *)turns = 1;
 }
 
 SEC(".struct_ops.link")

@@ -1,4 +1,5 @@
 import { VmtableError } from '../errors.js';
+import { placeOf } from '../kernel/fault_of.js';
 import { BpfProg } from '../kernel/prog/prog.js';
 import { ASSOC_POISON } from '../kernel/struct_ops/assoc.js';
 import type { Kdata, OpArg, OpResult, StructOpsCallable } from '../kernel/types.js';
@@ -55,11 +56,19 @@ export class LiveOp {
   readonly #prog: BpfProg | undefined;
 
   constructor(
+    readonly name: OpName,
     readonly call: StructOpsCallable,
     private readonly kdata: Kdata,
   ) {
     this.stats = call.stats;
     if (call.prog instanceof BpfProg) this.#prog = call.prog;
+  }
+
+  /** `ops.enqueue(), prog "x" (file.bpf.c:34)`: where its program begins. */
+  get place(): string {
+    const prog = this.#prog;
+    const { file, line } = prog ? placeOf(prog.fullName, prog, 0) : {};
+    return `ops.${this.name}(), prog "${this.call.prog.fullName}"${file === undefined ? '' : ` (${file}:${line})`}`;
   }
 
   /** Is the caller this op's own program, which is associated with this op's vtable alone? */
@@ -78,6 +87,8 @@ export class OpCalls {
   readonly #frames: OpFrame[] = [this.frame];
   #depth = 0;
   readonly tracers: OpTracer[] = [];
+  /** The op that was called last. */
+  last: LiveOp | null = null;
   meter: OpMeter | null = null;
 
   get running(): boolean {
@@ -111,6 +122,7 @@ export class OpCalls {
     this.frame = frame;
     frame.op = op;
     frame.live = live;
+    this.last = live;
     frame.sched = sched;
     frame.mask = outer.mask | (MASKS[op] as number);
     frame.rq = rq ?? outer.rq;

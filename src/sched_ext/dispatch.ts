@@ -1,5 +1,6 @@
 import { hasFlag, hex64, orFlags } from './bits.js';
 import { DSQ_BYPASS, DSQ_LOCAL, DSQ_USER, type Dsq } from './dsq.js';
+import type { ExitInfo } from './exit.js';
 import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
@@ -95,8 +96,15 @@ export class Dispatch {
     }
     task.verdict.copy(insert);
     task.verdict.set = true;
+    task.insertedBy = this.scx.calls.frame.live;
     task.publishVerdict();
     return true;
+  }
+
+  /** What is wrong with a verdict shows when it is carried out: the op that gave it is to blame. */
+  #blame(sched: ScxSched, task: ScxTask, before: ExitInfo | null): void {
+    const { exit } = sched;
+    if (exit !== before && exit && task.insertedBy) exit.place = `after ${task.insertedBy.place}`;
   }
 
   clearVerdict(task: ScxTask): void {
@@ -111,6 +119,12 @@ export class Dispatch {
    * run queue can be unlocked.
    */
   direct(sched: ScxSched, task: ScxTask, enqFlags: number): void {
+    const before = sched.exit;
+    this.#direct(sched, task, enqFlags);
+    if (sched.exit !== before) this.#blame(sched, task, before);
+  }
+
+  #direct(sched: ScxSched, task: ScxTask, enqFlags: number): void {
     const rq = this.scx.rq(task.cpu);
     const { verdict } = task;
     const dsq = this.find(sched, rq, verdict.dsqHi, verdict.dsqLo, task, task.cpu);
@@ -138,9 +152,11 @@ export class Dispatch {
       const values = this.#scratch;
       values.copy(task.verdict);
       this.clearVerdict(task);
+      const before = sched.exit;
       const dsq = this.find(sched, rq, values.dsqHi, values.dsqLo, task, task.cpu);
       if (dsq.kind === DSQ_LOCAL) this.#toLocal(sched, rq, dsq, task, values.enqFlags, values.byVtime, values);
       else this.put(sched, rq, dsq, task, values.enqFlags, values.byVtime, values, false);
+      if (sched.exit !== before) this.#blame(sched, task, before);
     }
   }
 

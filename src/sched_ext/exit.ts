@@ -12,6 +12,8 @@ export interface ExitInfo {
   message: string;
   /** The debug dump of an error, '' before it is made. */
   dump: string;
+  /** Where in its source the scheduler made the mistake, or after which op the kernel found it; what a backtrace would tell. */
+  place?: string;
 }
 
 const MESSAGE_LEN = 1024;

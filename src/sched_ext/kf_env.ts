@@ -1,5 +1,7 @@
 import { ERRNO } from '../errno.js';
 import { VmtableError } from '../errors.js';
+import { placeText } from '../kernel/fault.js';
+import { placeOf } from '../kernel/fault_of.js';
 import type { GuestPtr, HostCall, HostFn } from '../vm/types.js';
 import { KF, KF_RQ_LOCKED } from './kf_groups.js';
 import { OP_NAMES } from './op_names.js';
@@ -23,9 +25,23 @@ export class KfEnv {
   of(none: number, body: (sched: ScxSched, call: HostCall) => void): HostFn {
     return (call) => {
       const sched = this.schedOf(call);
-      if (sched) body(sched, call);
-      else call.ret(none);
+      if (!sched) {
+        call.ret(none);
+        return;
+      }
+      const before = sched.exit;
+      body(sched, call);
+      if (sched.exit !== before) this.#placeExit(sched, call);
     };
+  }
+
+  /** A call that ended its scheduler: where it stands. */
+  #placeExit({ exit }: ScxSched, call: HostCall): void {
+    // Whoever drives sched_ext may call a kfunc without a program.
+    const prog = call.prog && this.scx.kernel.progOf(call.prog);
+    if (!exit || !prog) return;
+    const place = placeOf(prog.fullName, prog, call.insn);
+    exit.place = `prog "${place.prog}": ${placeText(place)}`;
   }
 
   /** The run queue that an op works on, else that of this CPU. */

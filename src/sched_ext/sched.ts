@@ -123,7 +123,7 @@ export class ScxSched {
   /** An op may be called from now on. */
   setLive(op: OpName): void {
     const callable = this.ops[op];
-    if (callable) this.live[OP[op]] = new LiveOp(callable, this.kdata);
+    if (callable) this.live[OP[op]] = new LiveOp(op, callable, this.kdata);
   }
 
   has(op: Op): boolean {
@@ -147,6 +147,8 @@ export class ScxSched {
   claimExit(kind: number, code: bigint, message: string, cpu = -1): boolean {
     if (this.exit) return false;
     this.exit = exitInfo(this.consts, kind, code, message, this.consts.exitCpu ? cpu : -1);
+    const place = kind === this.consts.exit.error ? this.errorPlace() : undefined;
+    if (place !== undefined) this.exit.place = place;
     this.onClaim?.(this);
     return true;
   }
@@ -158,6 +160,8 @@ export class ScxSched {
 
   /** raw_smp_processor_id() of whoever claims. */
   errorCpu: () => number = () => -1;
+  /** What the kernel is about, for errors that it finds. */
+  errorPlace: () => string | undefined = () => undefined;
 
   /** False and an error for a CPU number that does not exist (ops_cpu_valid). */
   validCpu(cpu: number, where?: string): boolean {

@@ -225,6 +225,7 @@ export class SchedExt {
     const dsqs = consts.globalDsqHash ? this.kernelDsqs : new DsqTable();
     const sched = new ScxSched(kdata, consts, this.core.topology, dsqs, form, arena instanceof ArenaMap ? arena : null);
     sched.errorCpu = () => this.kernel.currentCpu;
+    sched.errorPlace = () => (this.calls.running || !this.calls.last ? undefined : `after ${this.calls.last.place}`);
     this.#bound.set(kdata.ptr, sched);
     return this.enabling.run(sched);
   }

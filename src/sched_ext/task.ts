@@ -1,6 +1,7 @@
 import type { KernelTask } from '../kernel/model/task.js';
 import type { ScxEntityFields, TaskFields } from '../kernel/model/task_fields.js';
 import type { GuestMemory, GuestPtr } from '../vm/types.js';
+import type { LiveOp } from './call.js';
 import { type Dsq, DsqLink } from './dsq.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
@@ -91,6 +92,8 @@ export class ScxTask {
   /** Counts enqueues: an insert that was recorded for an earlier one is void. */
   qseq = 0;
   readonly verdict = new Verdict();
+  /** The op that gave it. */
+  insertedBy: LiveOp | null = null;
   /** Waits on its run queue's list of verdicts for other CPUs' local queues. */
   deferred = false;
 

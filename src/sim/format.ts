@@ -166,7 +166,8 @@ function ending({ outcome, exit, fault, unsupported, simulatedNs }: SimReport, c
   const reason = `${exit.reason}${exit.message ? ` (${exit.message})` : ''}`;
   const text = outcome === 'clean' ? reason : colors.red(`${outcome}: ${reason}`);
   const code = exit.code === 0 ? '' : `, code ${exit.code}`;
-  const why = fault ? `\n${colors.red(fault)}` : '';
+  const where = fault ?? exit.place;
+  const why = where ? `\n${colors.red(where)}` : '';
   const more = unsupported ? '\n`vmtable doctor` names all that the object needs and is not there.' : '';
   return `Scheduler gone: ${text}, ${exit.kindName} ${exit.kind}${code}.${why}${more}`;
 }

@@ -1,5 +1,6 @@
 import { checkArgument } from '../argument.js';
 import { type Clock, type ClockEvent, Timer } from '../kernel/clock.js';
+import { ProgramFault } from '../kernel/fault.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
 import type { SchedCore } from '../sched_ext/core.js';
@@ -198,8 +199,23 @@ export class SimMachine implements SchedCore {
   runUntil(time: number, done?: () => boolean): void {
     checkArgument('runUntil: time', time, 'count');
     const { clock } = this.kernel;
-    while (clock.advanceToNext(time)) if (done?.()) return;
+    for (;;) {
+      try {
+        if (!clock.advanceToNext(time)) break;
+      } catch (error) {
+        this.#stopped(error);
+      }
+      if (done?.()) return;
+    }
     clock.advanceTo(time);
+  }
+
+  /** A program was stopped outside of any op, in a timer: that ends the scheduler that it works for, as one of its ops does. */
+  #stopped(error: unknown): void {
+    const { root } = this.scx;
+    if (!(error instanceof ProgramFault) || !root) throw error;
+    root.fault ??= error;
+    root.error(error.message);
   }
 
   /** The lowest CPU that is online. */

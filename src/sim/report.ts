@@ -9,7 +9,7 @@ import { type Fairness, fairness } from './stats/fairness.js';
 import type { Percentiles } from './stats/histogram.js';
 import type { GroupStats, Migrations, TaskStats } from './stats/task_stats.js';
 
-/** How a run ended for its scheduler: `clean` in any way that is no error; a stall is the watchdog's verdict. */
+/** How a run ended for its scheduler: `clean` in any way that is no error, nor had a program stopped; a stall is the watchdog's verdict. */
 export type Outcome = 'clean' | 'error' | 'stall';
 
 export interface CallbackReport {
@@ -79,7 +79,15 @@ export interface SimReport {
   scheduler: string | null;
   outcome: Outcome;
   /** Null while the scheduler is there; `code` is a string where a Number would round it. */
-  exit: { kind: number; kindName: string; code: number | string; reason: string; message: string } | null;
+  exit: {
+    kind: number;
+    kindName: string;
+    code: number | string;
+    reason: string;
+    message: string;
+    /** Where the scheduler made the mistake: program, insn, line; or after which op the kernel found it. */
+    place?: string;
+  } | null;
   /** The program that was stopped, if one was, with the place in its source. */
   fault?: string;
   /** It was stopped because it needed what is not modelled, or not there. */
@@ -138,7 +146,7 @@ export function buildReport(machine: Machine): SimReport {
   return {
     kernel: kernel.profile.release,
     scheduler: sched?.name ?? null,
-    outcome: exit ? outcomeOf(exit) : 'clean',
+    outcome: fault !== undefined ? 'error' : exit ? outcomeOf(exit) : 'clean',
     exit: exit && exitReport(exit),
     ...(fault !== undefined && { fault: (fault as Error).message }),
     ...(fault instanceof VmtableError && fault.exitCode === 3 && { unsupported: true }),
@@ -165,9 +173,10 @@ export function buildReport(machine: Machine): SimReport {
   };
 }
 
-function exitReport({ kind, kindName, code, reason, message }: ExitInfo): NonNullable<SimReport['exit']> {
+function exitReport({ kind, kindName, code, reason, message, place }: ExitInfo): NonNullable<SimReport['exit']> {
   const number = Number(code);
-  return { kind, kindName, code: Number.isSafeInteger(number) ? number : String(code), reason, message };
+  const shown = Number.isSafeInteger(number) ? number : String(code);
+  return { kind, kindName, code: shown, reason, message, ...(place !== undefined && { place }) };
 }
 
 function callbacks(sched: ScxSched, calls: CallStats): Record<string, CallbackReport> {

@@ -20,7 +20,7 @@ const faulty = object('scx_faulty');
 const trace = object('scx_trace');
 
 const scenario: Scenario = { tasks: [{ name: 'a', copies: 6, steps: [forever(run(ms(1)), sleep(ms(1)))] }] };
-const FAULTS = { none: 0, starve: 1, loop: 2, leakLock: 3, kickSelf: 4, kickAll: 5, null: 6, field: 7 };
+const FAULTS = { none: 0, starve: 1, loop: 2, leakLock: 3, kickSelf: 4, kickAll: 5, null: 6, field: 7, exit: 8 };
 
 async function withFault(fault: keyof typeof FAULTS, durationNs: number, profile = '7.3'): Promise<SimReport> {
   const kernel = { profile, windowBytes: 1 << 26 };
@@ -91,6 +91,12 @@ describe('what stops a program is told with its place', () => {
   });
 });
 
+it('a program that is stopped after the scheduler was told to go is an error all the same', async () => {
+  const report = await withFault('exit', ms(20));
+  expect(report).toMatchObject({ outcome: 'error', exit: { kindName: 'UNREG' } });
+  expect(report.fault).toMatch(/^member "exit": prog "faulty_exit": insn \d+ \(scx_faulty\.bpf\.c:\d+\): null: /);
+});
+
 it('a field that is not modelled is told from a mistake', async () => {
   const report = await withFault('field', ms(100));
   expect(report).toMatchObject({ outcome: 'error', unsupported: true });
@@ -112,6 +118,11 @@ describe('mistakes of which the kernel says what they are', () => {
   ])('%s', async (name, outcome, message) => {
     const report = await withMistake(name);
     expect([report.outcome, report.exit?.message]).toEqual([outcome, expect.stringMatching(message)]);
+    // …and we, where: at the call, or after which op.
+
+    expect(report.exit!.place).toMatch(
+      /^(prog "trace_\w+": insn \d+|after ops\.\w+\(\), prog "trace_\w+") \(\w+\.(bpf\.c|h):\d+\)$/,
+    );
     const { kindName, reason } = report.exit!;
     if (outcome === 'clean') {
       expect([kindName, reason]).toEqual(['UNREG_BPF', 'unregistered from BPF']);
