@@ -1,4 +1,4 @@
-import { BTF_KIND, type BtfView } from '../btf/types.js';
+import { BTF_KIND, type BtfMember, type BtfView } from '../btf/types.js';
 
 /** A type as C writes it: `struct task_struct`, `u64`, `char[16]`, `struct cgroup *`. */
 export function typeName(btf: BtfView, id: number): string {
@@ -32,7 +32,7 @@ export function typeName(btf: BtfView, id: number): string {
 }
 
 /**
- * Path of the innermost field that covers a byte of a type: `se.vruntime`, `cpus[3].id`, `` for the type itself if it is no
+ * Path of the innermost field that covers a byte of a type: `se.vruntime`, `cpus[3].id`, `{a,b}` for bit fields, `` for the type itself if it is no
  * aggregate, `padding` where no field lies.
  */
 export function fieldAt(btf: BtfView, id: number, offset: number): string {
@@ -48,10 +48,20 @@ export function fieldAt(btf: BtfView, id: number, offset: number): string {
     const end =
       member.bitSize > 0 ? Math.ceil((member.bitOffset + member.bitSize) / 8) : start + btf.sizeOf(member.type);
     if (offset < start || offset >= end) continue;
-    const inner = member.bitSize > 0 ? '' : fieldAt(btf, member.type, offset - start);
+    if (member.bitSize > 0) return bitFieldsAt(type.members, offset);
+    const inner = fieldAt(btf, member.type, offset - start);
     return member.name === '' ? inner : join(member.name, inner);
   }
   return 'padding';
+}
+
+/** Bit fields share bytes: `in_iowait`, `{in_execve,in_iowait}`. */
+function bitFieldsAt(members: readonly BtfMember[], offset: number): string {
+  const names = members.filter(
+    ({ bitOffset, bitSize, name }) =>
+      bitSize > 0 && name !== '' && bitOffset < offset * 8 + 8 && bitOffset + bitSize > offset * 8,
+  );
+  return names.length === 1 ? names[0]!.name : `{${names.map(({ name }) => name).join(',')}}`;
 }
 
 function join(outer: string, inner: string): string {

@@ -140,6 +140,11 @@ function hex(address: bigint): string {
   return `0x${address.toString(16).padStart(16, '0')}`;
 }
 
+/** A call target that is missing has a name, or words of whoever put the call there that say why. */
+function missing(what = 'an unknown function'): string {
+  return /^(?:\w+ )?\S+$/.test(what) || what === 'an unknown function' ? `call of ${what}, which is not there` : what;
+}
+
 function describe(code: number, fault: VmFault, place: Place, { error, thrownBy }: FaultSources): string {
   switch (code) {
     case abi.FAULT_OUT_OF_FUEL:
@@ -149,7 +154,7 @@ function describe(code: number, fault: VmFault, place: Place, { error, thrownBy 
     case abi.FAULT_BAD_CODE_POINTER:
       return 'the called pointer is no function of this program';
     case abi.FAULT_MISSING_FUNCTION:
-      return `call of ${place.prog.missing.get(place.insn) ?? 'an unknown function'}, which is not there`;
+      return missing(place.prog.missing.get(place.insn));
     case abi.FAULT_HOST:
       return `${thrownBy}: ${error instanceof Error ? error.message : String(error)}`;
     case abi.FAULT_EXCEPTION:

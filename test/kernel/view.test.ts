@@ -98,6 +98,7 @@ test('paths reach nested members and array elements; a byte knows the path of it
     'list[1].b',
     'next',
   ]);
+  expect([32, 33].map((offset) => fieldAt(btf, id, offset))).toEqual(['{low,wide}', 'wide']);
   expect(typeName(btf, struct.field('next').type)).toBe('struct inner *');
   expect(typeName(btf, struct.field('list').type)).toBe('struct inner[2]');
 });

@@ -394,7 +394,7 @@ export class Resolver {
 
   #kfunc(i: number): CallTarget {
     const kfunc = this.#kfuncs.get(i);
-    if (!kfunc) return { kind: 'missing', name: 'kfunc that this kernel lacks' };
+    if (!kfunc) return { kind: 'missing', name: 'call of a kfunc that this kernel lacks' };
     return this.kernel.kfuncs.target(kfunc.name);
   }
 }

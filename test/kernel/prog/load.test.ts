@@ -3,11 +3,11 @@ import { assemble } from '../../../src/asm/index.js';
 import { BtfBuilder } from '../../../src/btf/builder.js';
 import { BTF_KIND } from '../../../src/btf/types.js';
 import { ERRNO } from '../../../src/errno.js';
-import { UnsupportedError, VmtableError } from '../../../src/errors.js';
+import { VmtableError } from '../../../src/errors.js';
 import { ProgramFault } from '../../../src/kernel/fault.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
 import type { BpfAttr } from '../../../src/kernel/types.js';
-import { BPF_MAP_FLAG, BPF_PROG_TYPE } from '../../../src/uapi.js';
+import { BPF_ATTACH_TYPE, BPF_MAP_FLAG, BPF_PROG_TYPE } from '../../../src/uapi.js';
 
 const RETURN_0 = assemble('r0 = 0\nexit\n');
 const NO_INSNS = 'processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n';
@@ -71,10 +71,17 @@ describe('attributes are refused in order', () => {
     expect(load({ attach_btf_obj_fd: fd, attach_btf_id: id, prog_type: BPF_PROG_TYPE.TRACING })).toBe(-ERRNO.ENOTSUPP);
   });
 
-  test('programs that attach to programs are named', () => {
-    const fd = load();
-    expect(() => load({ attach_btf_obj_fd: fd, prog_type: BPF_PROG_TYPE.EXT })).toThrow(UnsupportedError);
-    k.close(fd);
+  test('a program to attach to needs BTF', () => {
+    const target = load();
+    const type = { prog_type: BPF_PROG_TYPE.TRACING, expected_attach_type: BPF_ATTACH_TYPE.TRACE_FENTRY };
+    const log = { text: '' };
+    for (const name of ['attach_btf_obj_fd', 'attach_prog_fd']) {
+      expect(load({ [name]: target, attach_btf_id: 1, ...type, log })).toBe(-ERRNO.EINVAL);
+      expect(log.text).toContain('Tracing program can only be attached to another program annotated with BTF\n');
+      expect(load({ [name]: target, ...type })).toBe(-ERRNO.EINVAL);
+      expect(load({ [name]: target, attach_btf_id: 1 })).toBe(-ERRNO.EINVAL);
+    }
+    k.close(target);
   });
 });
 
