@@ -7,6 +7,7 @@ import {
 } from '../../assembly/abi.js';
 import { OP_LD_IMM64, PSEUDO_MAP_VALUE } from '../../assembly/isa.js';
 import { assemble } from '../../src/asm/index.js';
+import { goneStep, SPARE } from './generate_gone.js';
 
 // Random programs: such as the kernel's verifier accepts (XDP), for comparing its execution with ours (kernel.test.ts), and with
 // `wild` also such as it refuses, for comparing our engines with each other (pair.ts).
@@ -26,8 +27,8 @@ export const VALUE_BYTES = 1024;
 /** The value: results, copy of the stack, area for loads and stores, inputs. */
 const RESULTS = 0;
 const STACK_COPY = 64;
-const AREA = 256;
-const AREA_BYTES = 640;
+export const AREA = 256;
+export const AREA_BYTES = 640;
 const INPUTS = 960;
 const STACK_BYTES = 96;
 const CALLER_POINTER = STACK_BYTES + 8;
@@ -35,9 +36,24 @@ const CALLER_POINTER = STACK_BYTES + 8;
 const COUNTERS = CALLER_POINTER + 8;
 const PACKET_SLOT = 160;
 const MAP_SLOT = 168;
+/** Where the value holds an object that may be freed, and the arena's user address. */
+export const OBJECT_SLOT = 176;
+export const ARENA_SLOT = 184;
+export const OBJECT_BYTES = 64;
 
 /** What calls of wild programs reach, by their number: host functions, and core functions behind CORE_CALL. */
-export const HOST_CALLS = { sum: 1, nothing: 2, error: 3, increment: 4, fail: 5, callback: 6 } as const;
+export const HOST_CALLS = {
+  sum: 1,
+  nothing: 2,
+  error: 3,
+  increment: 4,
+  fail: 5,
+  callback: 6,
+  free: 7,
+  drop: 8,
+  tail: 9,
+  back: 10,
+} as const;
 export const CORE_CALL = 100;
 
 export type Step =
@@ -164,6 +180,7 @@ class Builder {
     const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
     const reg = random.pick(SCALARS);
     const bits = random.pick(WIDTHS);
+    if (random.chance(25)) return goneStep(random, inLoop ? 0 : this.functions, level, inLoop);
     switch (random.below(29)) {
       case 0: {
         // An address that is bad, or bad only now and then.
@@ -663,10 +680,13 @@ export function render(program: Program): string {
   ]);
 }
 
-/** A wild program: r1 is the packet, r2 the value, r3 an array map of 20-byte values, whose addresses the value keeps. */
-export function renderWild(program: Program): string {
+/**
+ * A wild program: r1 is the packet, r2 the value, r3 an array map of 20-byte values, whose addresses the value keeps; `spare` is
+ * the address of another map.
+ */
+export function renderWild(program: Program, spare: bigint): string {
   const keep = [`*(u64 *)(r9 + ${PACKET_SLOT}) = r1`, `*(u64 *)(r9 + ${MAP_SLOT}) = r3`];
-  return renderWith(program, ['r8 = r1', 'r9 = r2', ...keep]);
+  return renderWith(program, ['r8 = r1', 'r9 = r2', ...keep]).replaceAll(SPARE, `${spare}`);
 }
 
 function renderWith(program: Program, prologue: readonly string[]): string {
