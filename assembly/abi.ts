@@ -255,6 +255,10 @@ export const JIT_REASON = EXEC_RECORDS + 388;
 export const JIT_KNOWN = EXEC_RECORDS + 512;
 /** u32: a program under isolate checks was loaded once. It may have written anywhere: frozen values are not known any more. */
 export const ISOLATE_SEEN = EXEC_RECORDS + 416;
+/** u32: after so many misses a program gets a ramp. */
+export const RAMP_AFTER = EXEC_RECORDS + 420;
+/** In PROG_RAMP_MISSES: there will be no more ramps. */
+export const NO_RAMPS = 0xffffffff;
 /** Values of JIT_REASON. */
 export const JIT_NO_MEMORY = 1;
 export const JIT_TOO_LARGE = 2;
@@ -288,7 +292,7 @@ export const PROG_FLAGS = 28;
 export const PROG_WRITE_CLASSES = 32;
 export const PROG_EXCEPTION = 36; // core address of the exception callback's first slot, or 0
 export const PROG_ARENA = 40; // record of the arena that addr_space_cast refers to, or 0
-/** Functions of the program that can be entered from outside, main first: (slot, index in the table) u32 each. */
+/** Where compiled code can be entered, its functions by their place and then ramps: (slot, index in the table) u32 each. */
 export const PROG_ENTRIES = 44;
 export const PROG_ENTRY_COUNT = 48;
 /** Index in the table of compiled main, or 0. */
@@ -300,7 +304,13 @@ export const PROG_HEAT = 60;
 /** u64 slots of the context at r1 that the host gives compiled code as parameters; at most MAX_CONTEXT_SLOTS. */
 export const PROG_CONTEXT = 64;
 export const MAX_CONTEXT_SLOTS = 3;
-export const PROG_BYTES = 72;
+/** Ramps (jit/ramp.ts): how many, and slot of each; how often a run found no way in since the last one; of PROG_ENTRIES, how many
+ *  are functions. */
+export const PROG_RAMPS = 72;
+export const MAX_RAMPS = 15;
+export const PROG_RAMP_MISSES = 136;
+export const PROG_FUNCTIONS = 140;
+export const PROG_BYTES = 144;
 /** Runs after which a program of engine `auto` is compiled; or one that uses up a slice of fuel. */
 export const HOT_RUNS = 2000;
 export const INSN_SUBPROG = 0x80000000;
@@ -362,6 +372,7 @@ export const FAULT_WRITE_BIT = 0x80000000;
 // CTX_FLAGS
 export const CTX_COUNT_INSNS = 1;
 export const CTX_CALLBACK = 2; // runs a callback for a host function that another run called
+export const CTX_STAY = 4; // compiled code is not entered any more, until this run is over
 
 export const CTX_IDLE = 0;
 export const CTX_READY = 1; // started or paused

@@ -150,6 +150,10 @@ export function settle(status: u32): u32 {
   if (status == abi.CALL_TAIL) return tailCall(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
   if (status == abi.CALL_CORE) return callCore(load<u32>(abi.RUN_PC), load<u32>(abi.CALL_FN));
   if (status == abi.CALL_LEAVE) {
+    const ctx = load<u32>(abi.CUR_CTX);
+    if (load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_CODE)) {
+      store<u32>(ctx, load<u32>(ctx, abi.CTX_FLAGS) | abi.CTX_STAY, abi.CTX_FLAGS);
+    }
     store<u64>(abi.REG_R0, load<u64>(abi.CALL_RESULT));
     return afterCall(load<u32>(abi.RUN_PC), 0);
   }
@@ -341,7 +345,8 @@ function throwException(): u32 {
   const callback = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_EXCEPTION);
   if (!callback) store<u64>(abi.REG_R0, load<u64>(abi.REG_R1));
   leaveFor(callback ? callback : abi.RETURN_SLOT);
-  return 0;
+  // It may be compiled.
+  return callback ? abi.RUN_SWITCH : 0;
 }
 
 // ---- Tail calls (bpf_tail_call): another program takes over this frame -----------------------------------------------------

@@ -7,13 +7,15 @@ import { heapAllocZeroed, heapFree } from './alloc';
 import { hot } from './env';
 import { interpret } from './interp';
 import * as isa from './isa';
-import { enter, left } from './jit/enter';
+import { enter, enterAt, entryAt, left } from './jit/enter';
+import { wantRamp } from './jit/ramp';
 import * as ops from './ops';
 import { codeTarget } from './prog';
 
 /** Slots that belong to no program. */
 export function ctxInit(): void {
   store<u32>(abi.BASE_CTX, abi.NO_BASE);
+  store<u32>(abi.RAMP_AFTER, 16);
   fixedSlot(abi.RETURN_SLOT, ops.H_RETURN);
   fixedSlot(abi.LOOP_SLOT, ops.H_LOOP_NEXT);
   fixedSlot(abi.FOR_EACH_SLOT, ops.H_FOR_EACH_NEXT);
@@ -219,16 +221,65 @@ function mixed(ctx: u32, flags: u32): u32 {
 function goOn(ctx: u32, flags: u32, how: u32): u32 {
   const counting = flags & abi.CTX_COUNT_INSNS;
   let status = how;
+  Stretch.fuel = 0;
   while (true) {
-    if (status == abi.RUN_INTERPRET) {
-      const prog = load<u32>(abi.CUR_PROG);
-      status = interpret(load<u32>(prog, abi.PROG_FLAGS), counting, load<u32>(abi.RUN_PC), load<i32>(abi.RUN_FUEL));
-    }
-    if (status != abi.RUN_SWITCH) break;
-    status = counting ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG));
+    if (status == abi.RUN_INTERPRET) status = counting ? all(counting) : Stretch.run(ctx);
+    else if (status == abi.RUN_SWITCH) status = counting ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG));
+    else break;
   }
-  if (status == abi.RUN_DONE) store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
+  if (status == abi.RUN_DONE) {
+    store<u32>(ctx, 0, abi.CTX_TAIL_CALLS);
+    store<u32>(ctx, load<u32>(ctx, abi.CTX_FLAGS) & ~abi.CTX_STAY, abi.CTX_FLAGS);
+  }
   return status;
+}
+
+/** The interpreter goes on, as long as there is fuel. */
+function all(counting: u32): u32 {
+  const flags = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS);
+  return interpret(flags, counting, load<u32>(abi.RUN_PC), load<i32>(abi.RUN_FUEL));
+}
+
+/**
+ * A run of a compiled program that the interpreter goes on with: until the next jump back or call, where compiled code may be
+ * entered again. Where there is no way in, or it leads back at once, later and later.
+ */
+class Stretch {
+  /** Back-edges and calls until the next look. */
+  static fuel: i32 = 0;
+  private static readonly MOST: i32 = 1024;
+  /** What is left before it was worth to be entered: fuel that it used. */
+  private static readonly LITTLE: i32 = 4;
+
+  private static longer(by: i32): void {
+    Stretch.fuel = min(Stretch.fuel * 2 + by, Stretch.MOST);
+  }
+
+  static run(ctx: u32): u32 {
+    const prog = load<u32>(abi.CUR_PROG);
+    const rest = load<i32>(abi.RUN_FUEL) - Stretch.fuel;
+    if (rest <= 0 || !load<u32>(prog, abi.PROG_CODE) || load<u32>(ctx, abi.CTX_FLAGS) & abi.CTX_STAY) return all(0);
+    const status = interpret(load<u32>(prog, abi.PROG_FLAGS), 0, load<u32>(abi.RUN_PC), Stretch.fuel);
+    const fuel = load<i32>(abi.RUN_FUEL) + rest;
+    store<i32>(abi.RUN_FUEL, fuel);
+    if (status != abi.RUN_PAUSED) return status;
+    const now = load<u32>(abi.CUR_PROG);
+    const pc = load<u32>(abi.RUN_PC);
+    const code = entryAt(now, pc);
+    if (!code) {
+      Stretch.longer(1);
+      if (load<u32>(now, abi.PROG_CODE) && wantRamp(now, pc)) hot(now);
+      return abi.RUN_INTERPRET;
+    }
+    const how = enterAt(code);
+    // A function that returned has done what it was entered for.
+    if (how == abi.RUN_INTERPRET && load<u32>(abi.RUN_PC) == pc && fuel - load<i32>(abi.RUN_FUEL) < Stretch.LITTLE) {
+      Stretch.longer(16);
+    } else {
+      Stretch.fuel = 0;
+    }
+    return how;
+  }
 }
 
 /** So many runs of a program that is interpreted: the last one that it takes makes it hot. */

@@ -69,6 +69,8 @@ export class Cfg {
   /** Blocks of the current function, all that `blocks` means from analyse to release; those of the program. */
   static count: u32 = 0;
   private static all: u32 = 0;
+  /** Block that the current function begins with. */
+  private static root: u32 = 0;
   private static scratch: u32 = 0;
 
   @inline static slot(i: u32): u32 {
@@ -432,8 +434,9 @@ export class Cfg {
 
   // ---- Order and dominators of one function ------------------------------------------------------------------------------
 
-  /** Makes a function the current one: its blocks, numbered from 0, can be added to. False: the heap has no room. */
-  static analyse(f: u32): bool {
+  /** Makes a function, from one of its blocks on, the current one: its blocks, numbered from 0, can be added to. False: the heap has no room. */
+  static analyse(f: u32, root: u32): bool {
+    Cfg.root = root;
     const from = Cfg.firstBlock(f);
     const n = Cfg.lastBlock(f) - from;
     const blocks = heapAlloc(n * BLOCK_BYTES);
@@ -481,7 +484,7 @@ export class Cfg {
       store<u32>(at, 0, B_EDGES);
       store<u32>(at, 0, B_HEADER);
     }
-    Order.walk(Cfg.scratch, 0, Cfg.count);
+    Order.walk(Cfg.scratch, Cfg.root, Cfg.count);
     Cfg.order = Order.order;
     Cfg.reached = Order.reached;
     Order.dominators();

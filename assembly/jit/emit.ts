@@ -10,11 +10,12 @@ import { Access } from './access';
 import { Alu } from './alu';
 import { Call } from './call';
 import { Callback } from './callback';
-import { Cfg } from './cfg';
+import { Cfg, NONE } from './cfg';
 import { Checks } from './checks';
 import { Constants } from './constants';
 import { Groups } from './groups';
 import { Invoke } from './invoke';
+import { Ramp } from './ramp';
 import { Stack } from './stack';
 import { Values } from './values';
 import * as w from './wasm';
@@ -76,10 +77,10 @@ export class Emit {
     return Checks.program(prog);
   }
 
-  /** Locals, and the blocks that leaving branches out of. False: the heap has no room. */
-  static begin(f: u32): bool {
-    Emit.used = Cfg.used(f) | Cfg.params(f);
-    const params = Emit.entered ? 0 : Cfg.params(f);
+  /** Locals, and the blocks that leaving branches out of. `own`: registers that it takes. False: the heap has no room. */
+  static begin(f: u32, own: u32): bool {
+    Emit.used = Cfg.used(f) | own;
+    const params = Emit.entered ? 0 : own;
     let next = Emit.entered ? Invoke.first : Emit.FIRST;
     for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) store<u8>(LOCALS + r, next++);
     const first = next;
@@ -115,11 +116,16 @@ export class Emit {
       Wasm.set(Emit.bias);
     }
     if (Emit.entered) return true;
+    if (Emit.mayGoto && Ramp.at != NONE) {
+      Emit.frameRecord();
+      Wasm.access(w.I32_LOAD, abi.FRAME_MAY_GOTO);
+      Wasm.set(Emit.loops);
+    }
     // A call that is one too many stops the run behind it.
     Wasm.get(Emit.FUEL);
     Wasm.i32(0);
     Wasm.op(w.I32_LT_S);
-    Emit.leaveIf(Cfg.firstSlot(f));
+    Emit.leaveIf(Ramp.first(f));
     return true;
   }
 

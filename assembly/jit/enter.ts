@@ -8,11 +8,15 @@ import { hashLookup } from '../map/hash';
 
 /**
  * Runs the compiled function that starts at RUN_PC to its end, or as far as it gets: RUN_*, RUN_INTERPRET when the interpreter
- * has to go on. It takes the window offset of its r10 and fuel, and gives fuel, below 0 when it was left.
+ * has to go on.
  */
 export function enter(prog: u32): u32 {
   const code = entryAt(prog, load<u32>(abi.RUN_PC));
-  if (!code) return abi.RUN_INTERPRET;
+  return code ? enterAt(code) : <u32>abi.RUN_INTERPRET;
+}
+
+/** The same with its index in the table. It takes the window offset of its r10 and fuel, and gives fuel, below 0 when it was left. */
+export function enterAt(code: u32): u32 {
   const fuel = call_indirect<i32>(code, load<u32>(abi.REG_R10), load<i32>(abi.RUN_FUEL));
   if (fuel < 0) return left();
   store<i32>(abi.RUN_FUEL, fuel);
@@ -41,15 +45,26 @@ function returned(): u32 {
   return abi.RUN_INTERPRET;
 }
 
-/** Index in the table of the compiled function that starts at a slot, or 0. */
+/** Index in the table of the compiled function or ramp that starts at a slot, for the current frame to go on in; or 0. */
 export function entryAt(prog: u32, slot: u32): u32 {
-  if (slot == load<u32>(prog, abi.PROG_SLOTS)) return load<u32>(prog, abi.PROG_CODE);
   if (!load<u32>(prog, abi.PROG_CODE)) return 0;
-  let entry = load<u32>(prog, abi.PROG_ENTRIES);
-  const end = entry + load<u32>(prog, abi.PROG_ENTRY_COUNT) * 8;
-  while (entry != end) {
-    if (load<u32>(entry) == slot) return load<u32>(entry, 4);
-    entry += 8;
+  const entries = load<u32>(prog, abi.PROG_ENTRIES);
+  const functions = load<u32>(prog, abi.PROG_FUNCTIONS);
+  const count = load<u32>(prog, abi.PROG_ENTRY_COUNT);
+  // A function counts its may_gotos from 0: at its first insn for the first time only. Ramps go on with what the frame counted.
+  if (!load<u32>(load<u32>(abi.CUR_FRAME), abi.FRAME_MAY_GOTO)) {
+    let low: u32 = 0;
+    let high = functions;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const at = load<u32>(entries + middle * 8);
+      if (at == slot) return load<u32>(entries + middle * 8, 4);
+      if (at < slot) low = middle + 1;
+      else high = middle;
+    }
+  }
+  for (let i = functions; i < count; i++) {
+    if (load<u32>(entries + i * 8) == slot) return load<u32>(entries + i * 8, 4);
   }
   return 0;
 }

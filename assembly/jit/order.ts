@@ -6,11 +6,11 @@ import { Cfg, NONE } from './cfg';
 /** Bytes of scratch that a block needs: the tables of Order. */
 export const SCRATCH_BYTES: u32 = 13 * 4;
 
-/** Depth-first search from a function's first block, and dominators; vertices are numbered in preorder. */
+/** Depth-first search from one block of a function, and dominators; vertices are numbered in preorder. */
 export class Order {
   static order: u32 = 0;
   static reached: u32 = 0;
-  private static from: u32 = 0;
+  private static root: u32 = 0;
   private static vertex: u32 = 0; // block of a vertex
   private static number: u32 = 0; // vertex of a block
   private static parent: u32 = 0;
@@ -37,10 +37,9 @@ export class Order {
   }
   private static next_: u32 = 0;
 
-  static walk(scratch: u32, from: u32, n: u32): void {
+  static walk(scratch: u32, root: u32, n: u32): void {
     Order.next_ = scratch;
-    Order.from = from;
-
+    Order.root = root;
     Order.order = Order.table(n);
     Order.vertex = Order.table(n);
     Order.number = Order.table(n);
@@ -59,8 +58,8 @@ export class Order {
     let reached: u32 = 0;
     let last = n;
     Order.put(Order.semi, 0, 0);
-    Order.put(Order.number, 0, 0);
-    Order.put(Order.vertex, 0, from);
+    Order.put(Order.number, root, 0);
+    Order.put(Order.vertex, 0, root);
     Order.put(Order.parent, 0, 0);
     Order.put(Order.label, 0, 0);
     reached = 1;
@@ -77,9 +76,9 @@ export class Order {
       Order.put(Order.label, v, step + 1);
       // The jump first: what falls through then comes first in reverse postorder.
       const to = step == 0 ? Cfg.taken(b) : Cfg.fall(b);
-      if (to == NONE || Order.get(Order.number, to - from) != NONE) continue;
+      if (to == NONE || Order.get(Order.number, to) != NONE) continue;
       const w = reached++;
-      Order.put(Order.number, to - from, w);
+      Order.put(Order.number, to, w);
       Order.put(Order.vertex, w, to);
       Order.put(Order.parent, w, v);
       Order.put(Order.label, w, 0);
@@ -98,7 +97,7 @@ export class Order {
         const to = k ? Cfg.taken(b) : Cfg.fall(b);
         const edge = 2 * v + k;
         if (to == NONE) continue;
-        const w = Order.get(Order.number, to - Order.from);
+        const w = Order.get(Order.number, to);
         Order.put(Order.edges, edge, Order.get(Order.incoming, w));
         Order.put(Order.incoming, w, edge);
       }
@@ -139,7 +138,7 @@ export class Order {
       }
       Cfg.setIdom(Order.get(Order.vertex, w), Order.get(Order.vertex, d));
     }
-    Cfg.setIdom(Order.from, Order.from);
+    Cfg.setIdom(Order.root, Order.root);
   }
 
   /** Vertex of the least semidominator between v and the root of its tree; the path is compressed. */

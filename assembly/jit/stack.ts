@@ -12,6 +12,7 @@ import * as ops from '../ops';
 import { Callback } from './callback';
 import { Cfg, NONE } from './cfg';
 import { callsBack, Effects } from './effects';
+import { Ramp } from './ramp';
 import { FRAME_ROOT, Values } from './values';
 
 const UNITS: u32 = isa.STACK_BYTES / 8;
@@ -75,6 +76,7 @@ export class Stack {
     Stack.live = ~(<u64>0);
     memory.fill(WHAT, 0, UNITS);
     memory.fill(LOCAL, 0, UNITS);
+    if (Ramp.at != NONE) return true;
     Stack.reached = 0;
     Stack.touched = 0;
     Stack.given = 0;

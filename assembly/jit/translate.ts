@@ -3,12 +3,13 @@
 
 import * as abi from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
-import { Cfg } from './cfg';
+import { Cfg, NONE } from './cfg';
 import { Constants } from './constants';
 import { Emit, IMPORTS } from './emit';
 import { Groups } from './groups';
 import { Hosts } from './hosts';
 import { Invoke } from './invoke';
+import { Ramp } from './ramp';
 import { Stack } from './stack';
 import { Structure } from './structure';
 import { Unroll } from './unroll';
@@ -35,13 +36,10 @@ const TYPES: u32 = TYPE_FUNCTION + 11;
 const LETTER_A: u32 = 97;
 const LETTER_M: u32 = 109;
 
-/** Functions of a program that go to the table: the first step of its translation. 0: JIT_REASON says why there are none. */
+/** Functions that go to the table: the first step of a program's translation. 0: JIT_REASON says why there are none. */
 export function analyse(prog: u32): u32 {
   store<u32>(abi.JIT_REASON, abi.JIT_NO_MEMORY);
-  if (!Cfg.build(prog)) return 0;
-  let count: u32 = 0;
-  for (let f: u32 = 0; f < Cfg.functionCount; f++) if (Cfg.isEntry(f)) count++;
-  return count;
+  return Cfg.build(prog) ? Cfg.functionCount + Ramp.count() : 0;
 }
 
 /** Makes the module, whose exports are for the table from `base` on: JIT_CODE, JIT_BYTES. False: JIT_REASON says why there is none. */
@@ -63,20 +61,18 @@ export function translated(): void {
 
 function takeEntries(base: u32): bool {
   const prog = Cfg.prog;
-  let count: u32 = 0;
-  for (let f: u32 = 0; f < Cfg.functionCount; f++) if (Cfg.isEntry(f)) count++;
+  const functions = Cfg.functionCount;
+  const count = functions + Ramp.count();
   const old = load<u32>(prog, abi.PROG_ENTRIES);
   if (old) heapFree(old);
   const entries = heapAlloc(count * 8);
   store<u32>(prog, entries, abi.PROG_ENTRIES);
   store<u32>(prog, entries ? count : 0, abi.PROG_ENTRY_COUNT);
+  store<u32>(prog, entries ? functions : 0, abi.PROG_FUNCTIONS);
   if (!entries) return false;
-  let at = entries;
-  for (let f: u32 = 0; f < Cfg.functionCount; f++) {
-    if (!Cfg.isEntry(f)) continue;
-    store<u32>(at, Cfg.slot(Cfg.firstSlot(f)));
-    store<u32>(at, base + ((at - entries) >> 3), 4);
-    at += 8;
+  for (let i: u32 = 0; i < count; i++) {
+    store<u32>(entries + i * 8, Cfg.slot(i < functions ? Cfg.firstSlot(i) : Ramp.slot(i - functions)));
+    store<u32>(entries + i * 8, base + i, 4);
   }
   return true;
 }
@@ -86,8 +82,14 @@ function findValues(): bool {
   return Values.analyse(false) && Stack.plan() && (!Stack.count || Values.analyse(true));
 }
 
-function emit(f: u32): bool {
-  const done = Cfg.analyse(f) && Unroll.apply() && findValues() && Groups.plan() && Emit.begin(f) && Structure.emit();
+function emit(f: u32, params: u32): bool {
+  const done =
+    Cfg.analyse(f, Ramp.block(f)) &&
+    Unroll.apply() &&
+    findValues() &&
+    Groups.plan() &&
+    Emit.begin(f, params) &&
+    Structure.emit();
   if (done) Emit.finish();
   Values.free();
   Groups.free();
@@ -96,11 +98,22 @@ function emit(f: u32): bool {
   return done;
 }
 
+/** A function of the module, at the end of it. */
+function emitFunction(f: u32, params: u32): bool {
+  const body = Out.openSize();
+  if (!emit(f, params)) return false;
+  Out.closeSize(body);
+  if (Out.at - Out.start - body <= MAX_FUNCTION_BYTES) return true;
+  store<u32>(abi.JIT_REASON, abi.JIT_TOO_LARGE);
+  return false;
+}
+
 function build(): bool {
   const functions = Cfg.functionCount;
+  const ramps = Ramp.count();
   if (!Hosts.find()) return false;
   Emit.functions = IMPORTS + Hosts.count;
-  const entries = load<u32>(Cfg.prog, abi.PROG_ENTRY_COUNT);
+  const entries = functions + ramps;
   Invoke.prepare();
   Module.header();
   let size = Module.types(TYPES);
@@ -131,37 +144,35 @@ function build(): bool {
   Module.importMemory(LETTER_M);
   Out.closeSize(size);
 
-  size = Module.functions(functions + entries + 1);
+  size = Module.functions(entries * 2 + 1);
   for (let f: u32 = 0; f < functions; f++) Out.unsigned(TYPE_FUNCTION + popcnt(Cfg.params(f)));
+  for (let i: u32 = 0; i < ramps; i++) Out.unsigned(TYPE_FUNCTION + popcnt(Ramp.params(i)));
   for (let e: u32 = 0; e < entries; e++) Out.unsigned(TYPE_ENTRY);
   Out.unsigned(TYPE_INVOKE);
   Out.closeSize(size);
 
   size = Module.exports(entries + 1);
-  for (let e: u32 = 0; e <= entries; e++) Module.exportFunction(e, Emit.functions + functions + e);
+  for (let e: u32 = 0; e <= entries; e++) Module.exportFunction(e, Emit.functions + entries + e);
   Out.closeSize(size);
 
-  size = Module.codes(functions + entries + 1);
+  size = Module.codes(entries * 2 + 1);
   if (!Emit.program(Cfg.prog)) return false;
-  for (let f: u32 = 0; f < functions; f++) {
-    const body = Out.openSize();
-    if (!emit(f)) return false;
-    Out.closeSize(body);
-    if (Out.at - Out.start - body > MAX_FUNCTION_BYTES) {
-      store<u32>(abi.JIT_REASON, abi.JIT_TOO_LARGE);
-      return false;
-    }
+  for (let f: u32 = 0; f < functions; f++) if (!emitFunction(f, Cfg.params(f))) return false;
+  for (let i: u32 = 0; i < ramps; i++) {
+    Ramp.at = Ramp.slot(i);
+    const done = emitFunction(Ramp.functionOf(i), Ramp.params(i));
+    Ramp.at = NONE;
+    if (!done) return false;
   }
-  for (let f: u32 = 0; f < functions; f++) {
-    if (!Cfg.isEntry(f)) continue;
+  for (let e: u32 = 0; e < entries; e++) {
     const body = Out.openSize();
-    Emit.entry(Emit.functions + f, Cfg.params(f));
+    Emit.entry(Emit.functions + e, e < functions ? Cfg.params(e) : Ramp.params(e - functions));
     Out.closeSize(body);
   }
   const body = Out.openSize();
   if (Invoke.inline()) {
     Emit.entered = true;
-    const done = emit(0);
+    const done = emit(0, Cfg.params(0));
     Emit.entered = false;
     if (!done) return false;
   } else {

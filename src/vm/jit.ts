@@ -58,6 +58,22 @@ export class Jit {
     this.core.view.setUint32(prog.handle + abi.PROG_HEAT, abi.HOT_RUNS, true);
   }
 
+  /** The core found a program hot: it is to be compiled, or compiled again with more ways into its code. */
+  hot(prog: LoadedProg): void {
+    if (prog.engine === 'interp') this.compile(prog);
+    else this.again(prog);
+  }
+
+  private again(prog: LoadedProg): void {
+    this.release(prog);
+    this.compile(prog);
+    if (prog.engine === 'jit') return;
+    // The ways in were too many.
+    this.core.view.setUint32(prog.handle + abi.PROG_RAMPS, 0, true);
+    this.core.view.setUint32(prog.handle + abi.PROG_RAMP_MISSES, abi.NO_RAMPS, true);
+    this.compile(prog);
+  }
+
   /** Compiles a loaded program, unless it is compiled; its next run is the first that notices. */
   compile(prog: LoadedProg): void {
     if (prog.engine === 'jit') return;
@@ -118,10 +134,7 @@ export class Jit {
     const stale = [...this.places].filter(([, { known }]) =>
       map === undefined ? known.length > 0 : known.includes(map),
     );
-    for (const [prog] of stale) {
-      this.release(prog);
-      this.compile(prog);
-    }
+    for (const [prog] of stale) this.again(prog);
     return stale.length > 0;
   }
 

@@ -249,7 +249,7 @@ export type HostFn = (call: HostCall) => void;
 
 /** What a host function does beside reading arguments and giving a result. */
 export interface HostTraits {
-  /** It asks for HostCall.chain. Such a call ends compiled execution for the rest of the run: only the interpreter keeps frames. */
+  /** It asks for HostCall.chain. The interpreter, which alone keeps frames, makes such a call and goes on from there. */
   walksStack?: boolean;
   /** Arguments that it takes; default 5, as many as there can be. It must ask for no others. */
   args?: number;

@@ -176,7 +176,7 @@ export class Vm implements ContextOwner, CallSources {
 
   /** The core found a program hot. */
   private compile(handle: number): void {
-    this.jit.compile(this.progAt(handle));
+    this.jit.hot(this.progAt(handle));
   }
 
   private freeProg(prog: LoadedProg): void {

@@ -6,7 +6,7 @@ import type { CheckStrength, EngineName, FaultPolicy, HostCall } from '../../src
 import { Vm } from '../../src/vm/vm.js';
 import { CHECKS, ENGINES, record } from '../engines.js';
 import { core, load } from '../vm/programs.js';
-import { CoreImage, usedTop } from './core_image.js';
+import { CoreImage, setRamps, usedTop } from './core_image.js';
 
 // Programs that no verifier would let pass, each made to break one thing that compiled code takes for granted: both engines
 // show the same, and neither touches the core's own memory.
@@ -92,7 +92,7 @@ class Bench {
   }
 
   /** What a run shows. */
-  show(text: string, arg: number, faults: FaultPolicy, fuel: number): string {
+  show(text: string, arg: number, faults: FaultPolicy, fuel: number, ramps: boolean): string {
     const { vm, engine, checks } = this;
     const prog = load(
       vm,
@@ -104,6 +104,17 @@ class Bench {
     vm.memory.bytes(this.object, 64).fill(3);
     vm.memory.bytes(this.other, 24).fill(5);
     const args = [vm.memory.address(1) - 1n + BigInt(arg)];
+    setRamps(vm, ramps);
+    for (let i = 0; ramps && i < 4; i++) {
+      try {
+        vm.run(prog, { args, fuel });
+      } catch {
+        // Shown below.
+      }
+      vm.memory.bytes(this.object, 64).fill(3);
+      vm.memory.bytes(this.other, 24).fill(5);
+    }
+    setRamps(vm, false);
     const image = new CoreImage(vm, this.top);
     let shown: string;
     try {
@@ -406,14 +417,19 @@ const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> 
 };
 
 describe.each(CHECKS)('%s checks', (checks) => {
-  it.each(Object.entries(PROGRAMS))('%s', async (_, { text, args = [O], fuel = [3000] }) => {
+  const cases = Object.entries(PROGRAMS).flatMap(([name, program]) =>
+    (/goto|call/.test(program.text) ? [false, true] : [false]).map(
+      (ramps) => [ramps ? `${name}, with ways into its loops` : name, ramps, program] as const,
+    ),
+  );
+  it.each(cases)('%s', async (_, ramps, { text, args = [O], fuel = [3000] }) => {
     for (const faults of args.length > 1 ? (['kernel'] as const) : (['strict', 'kernel'] as const)) {
       const shown: string[][] = [];
       for (const engine of ENGINES) {
         const bench = await Bench.create(engine, checks);
         shown.push(
           args.flatMap((arg) =>
-            fuel.map((f) => `${arg} ${f}: ${bench.show(text, arg === O ? bench.object : arg, faults, f)}`),
+            fuel.map((f) => `${arg} ${f}: ${bench.show(text, arg === O ? bench.object : arg, faults, f, ramps)}`),
           ),
         );
         bench.vm.dispose();

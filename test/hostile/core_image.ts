@@ -96,8 +96,14 @@ function changing({ core, memory }: Vm): Range[] {
     if (prog === 0) continue;
     const counters = memory.u32At(prog + abi.PROG_ZEROED);
     ranges.push([counters, counters + memory.u32At(prog + abi.PROG_SLOT_COUNT) * 4]);
+    ranges.push([prog + abi.PROG_RAMP_MISSES, prog + abi.PROG_RAMP_MISSES + 4]);
   }
   return ranges.filter(([start, end]) => start < end && end <= core.u8.length);
+}
+
+/** Runs make ways into compiled code where they miss them (assembly/jit/ramp.ts), at once or never: that is translation, not a run. */
+export function setRamps(vm: Vm, on: boolean): void {
+  vm.memory.setU32At(abi.RAMP_AFTER, on ? 1 : 0xffffffff);
 }
 
 /** What of [0, end) is in none of the ranges. */

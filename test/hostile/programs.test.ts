@@ -144,7 +144,7 @@ describe.each(RUNS)('$engine, $checks checks', ({ engine, checks }) => {
     ],
   ])('an endless loop by %s runs out of fuel', (_, text) => {
     for (const fuel of [1, 2, 100, 50_000, 250_000]) {
-      expect(bench.run(text, { fuel, keepWindow: true }).fault?.kind, String(fuel)).toBe('out_of_fuel');
+      expect(bench.run(text, { fuel, keepWindow: true, ramps: true }).fault?.kind, String(fuel)).toBe('out_of_fuel');
     }
   });
 

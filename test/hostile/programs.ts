@@ -18,7 +18,7 @@ import type {
 } from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
 import { ENCODINGS, type Encoding } from '../isa/encodings.js';
-import { CoreImage, usedBehind, usedTop } from './core_image.js';
+import { CoreImage, setRamps, usedBehind, usedTop } from './core_image.js';
 
 const WINDOW = 1 << 20;
 const U64 = (1n << 64n) - 1n;
@@ -111,6 +111,7 @@ export class ProgramBench {
     vm.run(prog);
     prog.free();
     bench.top = usedTop(vm);
+    setRamps(vm, false);
     return bench;
   }
 
@@ -136,16 +137,23 @@ export class ProgramBench {
 
   /**
    * Runs a program and throws if anything but the window changed, or if it ended otherwise than with a result or a fault.
-   * `keepWindow`: the window must not change either.
+   * `keepWindow`: the window must not change either. `ramps`: compiled with all ways into its loops that its runs want.
    */
   run(
     program: Uint8Array | string,
-    options: { faults?: FaultPolicy; args?: readonly bigint[]; fuel?: number; keepWindow?: boolean } = {},
+    options: {
+      faults?: FaultPolicy;
+      args?: readonly bigint[];
+      fuel?: number;
+      keepWindow?: boolean;
+      ramps?: boolean;
+    } = {},
   ): HostileRun {
     const { vm } = this;
     const prog = this.load(typeof program === 'string' ? assemble(program) : program, options.faults ?? 'strict');
     this.current = prog;
     try {
+      if (this.engine === 'jit' && options.ramps) this.makeRamps(prog, options);
       // Runs that count insns are interpreted.
       const image = new CoreImage(vm, this.top, options.keepWindow);
       const result = vm.run(prog, {
@@ -161,6 +169,13 @@ export class ProgramBench {
     } finally {
       prog.free();
     }
+  }
+
+  /** Compiles a program again with every way in that its runs want. */
+  private makeRamps(prog: VmProg, { args = [], fuel = FUEL }: { args?: readonly bigint[]; fuel?: number }): void {
+    setRamps(this.vm, true);
+    for (let i = 0; i < 3; i++) this.vm.run(prog, { args, fuel: Math.min(fuel, 10_000) });
+    setRamps(this.vm, false);
   }
 
   /** Throws if memory of the core that no program should need was used after all. */

@@ -29,6 +29,8 @@ export interface Variant {
   checks: CheckStrength;
   faults: FaultPolicy;
   countInsns: boolean;
+  /** Loops get ways into compiled code the first time that a run misses one. */
+  ramps?: boolean;
   /** Fuel, where a program is to run out of it: both engines stop at the same place. */
   fuel?: number;
 }
@@ -139,7 +141,8 @@ class Side {
   run(insns: Uint8Array, { packet, value }: ReturnType<typeof memoryOf>, variant: Variant): Ran {
     const { vm, engine } = this;
     const { memory } = vm;
-    const { checks, faults, countInsns, fuel = FUEL } = variant;
+    const { checks, faults, countInsns, fuel = FUEL, ramps = false } = variant;
+    memory.setU32At(abi.RAMP_AFTER, ramps ? 1 : 16);
     this.checks = checks;
     const calls = this.targets(insns);
     const prog = vm.loadProg({ name: 'generated', insns, calls, checks, faults, engine, arena: this.arena.handle });
@@ -286,6 +289,6 @@ const WILD = { ordered: true, mayGoto: true, wild: true } as const;
 
 /** The program of a seed, and the variant that it takes. */
 export function wildOf(seed: number): { program: Program; variant: Variant } {
-  const variant = VARIANTS[seed % VARIANTS.length]!;
+  const variant = { ...VARIANTS[seed % VARIANTS.length]!, ramps: seed % 3 === 0 };
   return { program: generate(seed, WILD), variant: seed % 5 === 0 ? { ...variant, fuel: (seed * 7) % 48 } : variant };
 }
