@@ -28,23 +28,31 @@ export function callLoop(call, a, b) {
   return loop(call, a, b);
 }
 
+/** r2 = MEMORY_BYTES: in front of a kernel, which so has both its arguments when it is called with a pointer alone. */
+function withLength(insns) {
+  const bytes = new Uint8Array(8 + insns.length);
+  bytes[0] = 0xb7;
+  bytes[1] = 2;
+  new DataView(bytes.buffer).setInt32(4, MEMORY_BYTES, true);
+  bytes.set(insns, 8);
+  return bytes;
+}
+
 /** Loads a kernel and gives what runs it: `result` and `insns` of a counted run, `time(n)` in ns for n runs; of one that the JIT refuses, why. */
 export function loadKernel(vm, name, { engine, checks }) {
   const { memory } = vm;
-  const insns = kernelInsns(name);
+  const insns = withLength(kernelInsns(name));
   const prog = vm.loadProg({ name, insns, calls: new Map(), checks, faults: 'kernel', engine });
   if (engine === 'jit' && prog.engine !== 'jit') return { name, engine, checks, notCompiled: prog.notCompiled };
   const mem = memory.alloc(MEMORY_BYTES, { name: 'kernel memory', align: 64 });
   const bytes = memory.bytes(mem, MEMORY_BYTES);
   for (let i = 0; i < MEMORY_BYTES; i++) bytes[i] = FILL.js(i);
-  const args = [memory.address(mem), BigInt(MEMORY_BYTES)];
-  const first = vm.run(prog, { args, countInsns: true });
+  const first = vm.run(prog, { args: [memory.address(mem)], countInsns: true });
   if (first.fault) throw new Error(`${name}: ${first.fault.message}`);
-  const tiny = name === 'tiny' ? callLoop(vm.invoker(prog), mem, 0) : undefined;
+  const loop = callLoop(vm.invoker(prog), mem, 0);
   const time = (n) => {
     const start = process.hrtime.bigint();
-    if (tiny) tiny(n);
-    else for (let i = 0; i < n; i++) vm.run(prog, { args });
+    loop(n);
     return Number(process.hrtime.bigint() - start);
   };
   return { name, engine, checks, result: first.r0, insns: first.insns, time };

@@ -34,6 +34,8 @@ export const IMPORT_HASH_LOOKUP: u32 = 8;
 /** Then the host functions that the program calls. */
 export const IMPORTS: u32 = 9;
 
+/** Blocks of a loop that are searched for calls. */
+const MAX_LOOK: u32 = 64;
 /** Local of each register. */
 const LOCALS: usize = memory.data(16);
 
@@ -43,7 +45,7 @@ export class Emit {
   static readonly FRAME: u32 = 1; // window offset of r10
   static readonly FIRST: u32 = 2;
   static address: u32 = 0; // i64
-  static bias: u32 = 0; // i64: BIAS, in functions with loops, or 0
+  static bias: u32 = 0; // i64: BIAS, in functions with loops that call no others, or 0
   static pc: u32 = 0;
   static state: u32 = 0; // block to go on at, in irreducible functions; a condition, in others; where code ends, whether it left
   static loops: u32 = 0; // may_goto
@@ -88,7 +90,7 @@ export class Emit {
     Emit.address = next++;
     Stack.first = next;
     next += Stack.count;
-    Emit.bias = Cfg.loops ? next++ : 0;
+    Emit.bias = Emit.loopsAlone() ? next++ : 0;
     const i64s = next - first;
     Emit.pc = next++;
     Emit.state = next++;
@@ -127,6 +129,24 @@ export class Emit {
     Wasm.op(w.I32_LT_S);
     Emit.leaveIf(Ramp.first(f));
     return true;
+  }
+
+  /** Is there a loop without calls of other functions, or at least none soon? A local would be put away over each of them. */
+  private static loopsAlone(): bool {
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      if (!Cfg.isHeader(b)) continue;
+      const last = min(Cfg.latch(b), i + MAX_LOOK);
+      let place = i;
+      while (place <= last && !Emit.calls(Cfg.ordered(place))) place++;
+      if (place > last) return true;
+    }
+    return false;
+  }
+
+  private static calls(b: u32): bool {
+    for (let i = Cfg.first(b); i < Cfg.end(b); i++) if (load<u8>(Cfg.slot(i), abi.SLOT_BASE) == ops.H_CALL) return true;
+    return false;
   }
 
   /**

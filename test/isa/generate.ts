@@ -486,13 +486,17 @@ class Builder {
     // Nothing that earlier functions have left above the frame, or below what was written, is read.
     const limits = onStack ? [`r${index} &= 31`, ...(off < 0 ? [`r${index} |= ${size}`] : [])] : [];
     const skipped = bound.at(-1)?.startsWith('if') ? [`r${index} = ${random.below(3)}`] : [];
+    // The base of the array stays in a register, or not.
+    const kept = random.chance(60);
     const element = [
       ...bound,
       ...skipped,
       ...limits,
       ...start,
+      ...(kept ? ['r2 = r5'] : []),
       ...(random.chance(50) ? [`r5 += r${index}`] : [`r${index} += r5`, `r5 = r${index}`]),
       ...accesses,
+      ...(kept ? ['w0 ^= w2'] : []),
     ];
     const all = lines(source, ...bends(), ...element);
     if (random.chance(60)) return all;
