@@ -1,12 +1,13 @@
 import { TASK_STATE } from '../kernel/model/task.js';
 import { CLASS } from '../sched_ext/task.js';
+import { FairBandwidth } from './bandwidth.js';
 import type { SimCpu } from './cpu.js';
 import { Deadlines } from './deadline.js';
 import type { SimMachine } from './machine.js';
 import type { SimTask } from './sim_task.js';
 
 // The classes beside sched_ext, as far as they take the CPU from it and give it back: stop, deadline, RT by priority, fair by weighted
-// virtual run time, without groups, load balancing and priority inheritance.
+// virtual run time and cpu.max, without shares of groups, load balancing and priority inheritance.
 
 const MS = 1_000_000;
 /** RR_TIMESLICE and sysctl_sched_base_slice. */
@@ -22,9 +23,11 @@ function remove(queue: SimTask[], task: SimTask): void {
 
 export class OtherClasses {
   readonly #deadlines: Deadlines;
+  readonly #bandwidth: FairBandwidth;
 
   constructor(machine: SimMachine) {
     this.#deadlines = new Deadlines(machine);
+    this.#bandwidth = new FairBandwidth(machine);
   }
 
   enqueue(cpu: SimCpu, task: SimTask): void {
@@ -84,6 +87,7 @@ export class OtherClasses {
     if (cpu.fairQueue.length === 0) return null;
     let best: SimTask | null = null;
     for (const task of cpu.fairQueue) {
+      if (this.#bandwidth.throttled(task)) continue;
       if (!best || (task.noise && !best.noise) || (task.noise === best.noise && task.vruntime < best.vruntime))
         best = task;
     }
@@ -93,14 +97,19 @@ export class OtherClasses {
   /** update_curr of these classes. */
   charge(task: SimTask, ns: number): void {
     task.stint += ns;
-    if (task.scx.cls === CLASS.fair) task.vruntime += (ns * NICE_0) / task.kt.weight;
-    else if (task.scx.cls === CLASS.dl) task.deadline!.budgetNs -= ns;
+    if (task.scx.cls === CLASS.fair) {
+      task.vruntime += (ns * NICE_0) / task.kt.weight;
+      this.#bandwidth.charge(task, ns);
+    } else if (task.scx.cls === CLASS.dl) task.deadline!.budgetNs -= ns;
     else task.turn -= ns;
   }
 
   /** task_tick: true if the CPU should choose anew. */
   tick(cpu: SimCpu, task: SimTask): boolean {
-    if (task.scx.cls === CLASS.fair) return cpu.fairQueue.length > 1 && task.stint >= FAIR_SLICE && !task.noise;
+    if (task.scx.cls === CLASS.fair) {
+      if (this.#bandwidth.throttled(task)) return true;
+      return cpu.fairQueue.length > 1 && task.stint >= FAIR_SLICE && !task.noise;
+    }
     if (task.scx.cls === CLASS.dl) return this.#deadlines.tick(cpu, task);
     if (task.kt.policy !== SCHED_RR || task.turn > 0) return false;
     task.turn = RR_TURN;
@@ -128,6 +137,7 @@ export class OtherClasses {
   /** wakeup_preempt within one class. */
   preempts(cpu: SimCpu, task: SimTask): boolean {
     const curr = cpu.task;
+    if (this.#bandwidth.throttled(task)) return false;
     if (!curr) return true;
     if (task.scx.cls === CLASS.dl) return task.deadline!.due < curr.deadline!.due;
     if (task.scx.cls === CLASS.rt) return task.kt.prio < curr.kt.prio;

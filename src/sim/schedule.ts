@@ -103,7 +103,7 @@ export class Schedule {
    * sched_ext is always asked, unless a class from there on down to it has some.
    */
   #balance(cpu: SimCpu, rq: ScxRq): void {
-    const { scx } = this.machine;
+    const { scx, classes } = this.machine;
     scx.pick.balancePending(rq);
     const { cls } = rq.curr;
     const start: SchedClass = cls > CLASS.ext ? CLASS.ext : cls;
@@ -112,7 +112,7 @@ export class Schedule {
     if (start <= CLASS.stop && stop) return;
     if (start <= CLASS.rt && high) return;
     if (start <= CLASS.fair) {
-      if (cpu.fairQueue.length > 0) return;
+      if (classes.pickFair(cpu)) return;
       // sched_balance_newidle() answers -1 for tasks of any other class, which counts as having some.
       if (rq.kernelRq.nrRunning > 0 && this.machine.timing.searches(cpu.id, cpu.task)) return;
     }

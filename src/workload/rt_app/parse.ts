@@ -81,6 +81,8 @@ class Parser {
     if (members.get('pi_enabled')?.boolean()) this.#notes.add('global.pi_enabled: mutexes lend no priority here');
     for (const key of ['logdir', 'log_basename', 'io_device']) members.get(key)?.text();
     members.get('mem_buffer_size')?.whole(1, MAX_INT);
+    const quiet = [...members.keys()].filter((key) => QUIET.includes(key));
+    if (quiet.length > 0) this.#notes.add(`global: ${quiet.join(', ')}: without effect here`);
     const seconds = members.get('duration')?.whole(-1, MAX_INT) ?? -1;
     return seconds > 0 ? seconds : null;
   }

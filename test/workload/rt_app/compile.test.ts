@@ -17,7 +17,7 @@ describe("threads of rt-app's files as tasks", () => {
   it('repeat phases and threads as often as the file says', () => {
     expect(compile(readFileSync(sampleFile('video.json'), 'utf8'))).toMatchObject({
       durationNs: 2_000_000_000,
-      notes: [],
+      notes: ['global: calibration, lock_pages, logdir: without effect here'],
       scenario: {
         cgroups: [{ name: 'background/logs' }],
         tasks: [

@@ -11,7 +11,7 @@ const events = (text: string) =>
 describe("rt-app's files", () => {
   it('are read whole: tasks, phases, events of equal names, attributes', () => {
     const { seconds, tasks, notes } = parseRtApp(fixture('video.json'));
-    expect([seconds, notes]).toEqual([2, []]);
+    expect([seconds, notes]).toEqual([2, ['global: calibration, lock_pages, logdir: without effect here']]);
     const [decoder, renderer, logger] = tasks;
     expect(decoder).toMatchObject({ name: 'decoder', instances: 1, loop: Infinity, sched: { policy: 'fifo' } });
     expect(decoder!.phases.map(({ loop }) => loop)).toEqual([1, 10]);
@@ -73,6 +73,7 @@ describe("rt-app's files", () => {
       "tasks": {"t": {"run": 1, "util_min": 100, "membind_nodes": [0], "dl-runtime": 5}}}`;
     expect(parseRtApp(text).notes).toEqual([
       'global.pi_enabled: mutexes lend no priority here',
+      'global: ftrace: without effect here',
       'util_min: clamps of utilization have no effect here',
       'dl-runtime: a slice of a thread that is not SCHED_DEADLINE has no effect here',
       'membind_nodes: memory has no nodes here',
