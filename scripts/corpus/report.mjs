@@ -54,6 +54,7 @@ export function report(results, packages, all) {
     out.push('', `### ${step}`, '');
     for (const [reason, objects] of reasons) out.push(`- ${reason.replace(/\s*\n\s*/g, ' ')}: ${objects}`);
   }
+  if (out.at(-1) === 'By reason, with the objects it is true of.') out.splice(-1, 1, 'Nothing.');
   out.push('', '## What fails as it was made to', '', asMeant(results));
   const failed = results.flatMap(({ set, failed: list }) =>
     list.map(({ name, message }) => `- ${set.id}/${name}: ${message}`),
