@@ -297,14 +297,36 @@ const refused: [string, Partial<Shape>][] = [
   ['value above 2 GiB', { valueSize: 0x80000000 }],
 ];
 /** Types that ask for more than these shapes have, or that are not modelled. */
-const OTHER: readonly number[] = [
-  BPF_MAP_TYPE.UNSPEC,
-  BPF_MAP_TYPE.STRUCT_OPS,
-  BPF_MAP_TYPE.ARENA,
-  BPF_MAP_TYPE.INSN_ARRAY,
-  BPF_MAP_TYPE.RHASH,
-];
+const OTHER: readonly number[] = [BPF_MAP_TYPE.UNSPEC, BPF_MAP_TYPE.INSN_ARRAY, BPF_MAP_TYPE.RHASH];
 const types = Object.values(BPF_MAP_TYPE).filter((type) => !OTHER.includes(type));
+
+const { MMAPABLE, SEGV_ON_FAULT, NO_USER_CONV, NUMA_NODE, RDONLY } = BPF_MAP_FLAG;
+const GIB4 = 2 ** 32;
+/** Of arenas: flags that go together, sizes, places of user space that are aligned, lie in one stretch of 4 GiB, exist. */
+const arenas: readonly [string, Partial<Shape>][] = [
+  ['a good one', {}],
+  ['as large as they get', { maxEntries: 2 ** 20 }],
+  ['larger', { maxEntries: 2 ** 20 + 1 }],
+  ['without pages', { maxEntries: 0 }],
+  ['with keys', { keySize: 4 }],
+  ['with values', { valueSize: 8 }],
+  ['not to be mapped', { flags: 0 }],
+  ['with faults', { flags: MMAPABLE | SEGV_ON_FAULT }],
+  ['without conversion', { flags: MMAPABLE | NO_USER_CONV }],
+  ['with both', { flags: MMAPABLE | SEGV_ON_FAULT | NO_USER_CONV }],
+  ['on a node', { flags: MMAPABLE | NUMA_NODE }],
+  ['read-only', { flags: MMAPABLE | RDONLY }],
+  ['without preallocation', { flags: MMAPABLE | NO_PREALLOC }],
+  ['at a place', { extra: 2 ** 44 }],
+  ['at a page in it', { extra: 2 ** 44 + 4096 }],
+  ['between pages', { extra: 2 ** 44 + 8 }],
+  ['below 4 GiB', { extra: 4096 }],
+  ['up to the end of 4 GiB', { extra: 5 * GIB4 - 3 * 4096, maxEntries: 3 }],
+  ['across 4 GiB', { extra: 5 * GIB4 - 2 * 4096, maxEntries: 3 }],
+  ['as large as 4 GiB, at a page', { extra: 2 ** 44 + 4096, maxEntries: 2 ** 20 }],
+  ['beyond user space', { extra: 2 ** 47 }],
+  ['far beyond', { extra: 2 ** 52 }],
+];
 
 describe.skipIf(missing)('creation agrees with the kernel of this machine', () => {
   let kernel: Kernel;
@@ -323,5 +345,18 @@ describe.skipIf(missing)('creation agrees with the kernel of this machine', () =
       expect(ours.fd < 0 ? -ours.fd : 0, refused[i]![0]).toBe(verdicts[i]);
     });
     expect(kernel.maps.size).toBe(0);
+  });
+
+  test('arenas', () => {
+    const shapes = arenas.map(([, change]) => {
+      return { type: ARENA, keySize: 0, valueSize: 0, maxEntries: 4, flags: MMAPABLE, ...change };
+    });
+    const verdicts = judgeCreation(shapes);
+    const got = shapes.map((shape, i) => {
+      const ours = new Ours(kernel, shape);
+      ours.close();
+      return [arenas[i]![0], ours.fd < 0 ? -ours.fd : 0];
+    });
+    expect(got).toEqual(arenas.map(([what], i) => [what, verdicts[i]]));
   });
 });
