@@ -1,6 +1,7 @@
 // npm run bench: both engines against the same C compiled natively, calls between TypeScript and programs, maps against the
 // machine's own kernel, and loading. Samples of all sides are interleaved; a figure is the best of its samples, because what
-// disturbs a sample only ever makes it longer. `-- --json` gives one JSON document, `-- --peers` compares with others, too.
+// disturbs a sample only ever makes it longer. `-- --json` gives one JSON document, `-- --peers` compares with others, too;
+// `-- --table` gives nothing but the kernels, as a Markdown table.
 import { warmUp } from '../dist/src/bench/sampler.js';
 import { Vm } from '../dist/src/vm/vm.js';
 import { callSubjects, formatCalls } from './calls.mjs';
@@ -10,6 +11,7 @@ import { benchMaps, formatMaps } from './maps.mjs';
 import { buildNative, runNative } from './native.mjs';
 import { formatPeers, Peers } from './peers.mjs';
 import { benchSim, formatSim } from './sim.mjs';
+import { peersTable } from './table.mjs';
 import { benchTranslate, formatTranslate } from './translate.mjs';
 
 const ROUNDS = 40;
@@ -66,8 +68,9 @@ async function main() {
     }
     peers?.run((name) => kernels.find((kernel) => kernel.name === name).result);
   }
-  progress('maps');
-  const maps = await benchMaps();
+  const table = process.argv.includes('--table');
+  progress(table ? '' : 'maps');
+  const maps = table ? undefined : await benchMaps();
   progress('loading');
   const rows = kernels.map((kernel) => {
     const ns = best(kernel);
@@ -95,6 +98,16 @@ async function main() {
       nsPerInsn: own.length > 0 ? geomean(own.map((row) => row.nsPerInsn)) : null,
     };
   });
+  if (table) {
+    progress('');
+    dispose();
+    vm.dispose();
+    if (!native) throw new Error('--table needs clang');
+    const setups = ['jit', 'interp'].flatMap((engine) => SETUPS.filter((setup) => setup.engine === engine));
+    const lines = peersTable({ rows, setups, peers: peers?.report() ?? [], kernels: KERNELS, nativeNs: nativeBest });
+    console.log(lines.join('\n'));
+    return;
+  }
   const unit = best(calls[0]);
   const call = calls.map((each) => {
     const ns = best(each) / (each.per ?? 1);
