@@ -12,6 +12,7 @@ import { mapTypeName, progTypeName } from '../uapi_names.js';
 import { attachSymbol } from './attach_target.js';
 import { type OpenCall, openCalls } from './guards.js';
 import type { BpfObject } from './object.js';
+import type { BpfProgram } from './program.js';
 import type { Requirement } from './requirements.js';
 
 /** Something that an object needs and does not get. */
@@ -66,7 +67,9 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
   const modules = kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : []));
   const required = object.requirements(kernel.profile, modules);
   const open = openCalls(object, kernel.profile, modules);
-  const missing = required.filter(({ found }) => !found).map((requirement) => toFinding(requirement, object, open));
+  const missing = required
+    .filter((requirement) => !requirement.found && !isRetargeted(requirement, object))
+    .map((requirement) => toFinding(requirement, object, open));
   const present = required.filter(({ found }) => found);
   const handed = structsHandedOut(kernel, present);
   const unsupported = [
@@ -102,6 +105,13 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
 
 function kernelBtfs({ btfs }: Kernel) {
   return [...btfs.values()].filter((btf) => btf.isKernel);
+}
+
+/** Of an attach target: user space has given another one to each of its programs; the load tells whether that exists. */
+function isRetargeted({ kind, usedBy }: Requirement, { programs }: BpfObject): boolean {
+  const changed = ({ name, attachTarget, attachProgFd, spec }: BpfProgram) =>
+    usedBy.includes(name) && (attachProgFd !== 0 || attachTarget !== spec.attachTo);
+  return kind === 'attach' && programs.filter(changed).length === usedBy.length;
 }
 
 function toFinding(requirement: Requirement, object: BpfObject, open: readonly OpenCall[]): Finding {

@@ -64,6 +64,21 @@ describe('diagnose', () => {
     expect(names(unsupported, true)).not.toContain('program iter/task');
   });
 
+  it('takes the target that user space gave a tracing program', async () => {
+    const kernel = await Kernel.create({ profile: '7.3' });
+    kernels.push(kernel);
+    const opened = () => {
+      const object = openObject(fixture('attach'));
+      for (const program of object.programs) program.autoload = program.name === 'unset';
+      return object;
+    };
+    expect(names(diagnose(opened(), kernel).missing, true)).toContain('attach fentry');
+    const set = opened();
+    set.program('unset').attachTarget = 'vfs_read';
+    const { missing, loadError } = diagnose(set, kernel);
+    expect([names(missing, true), names(missing, false), loadError]).toEqual([[], [], undefined]);
+  });
+
   it('asks the registries: what somebody registers is no longer missing', async () => {
     const { unsupported } = await examine((kernel) => {
       addSchedExt(kernel);
