@@ -1,4 +1,4 @@
-import { EventQueue, QueuedEvent } from './event_queue.js';
+import { EventQueue, QueuedEvent, TIME } from './event_queue.js';
 
 /** Something that happens at a time; see Clock.schedule. */
 export interface ClockEvent {
@@ -48,7 +48,7 @@ class ActionTimer extends Timer {
  * it; events that become due on the way happen in order of their times, and of their scheduling where these are equal.
  */
 export class Clock {
-  #now: number;
+  #now = TIME;
   readonly #queue = new EventQueue();
   /** For how long the machine has slept in all: `now` stands still meanwhile, CLOCK_BOOTTIME does not. */
   asleepNs = 0;

@@ -10,10 +10,16 @@ const FINE = 2;
 const COARSE = 3;
 const FAR = 4;
 
+/**
+ * Fields of times begin with this and get their 0 in the constructor. So V8 keeps them as floating-point numbers from the start; if they
+ * began as small integers, all code that it has compiled would be void when a simulation passes 2^31 ns.
+ */
+export const TIME = 0.5;
+
 /** Something that happens at a time. It may be armed again and again; while it waits that moves it. */
 export abstract class QueuedEvent {
   /** ns since boot; of what does not wait, when it happened or would have. */
-  time = 0;
+  time = TIME;
   /** @internal Order among events of one time. */
   sequence = 0;
   /** @internal Where it waits. */
@@ -23,6 +29,10 @@ export abstract class QueuedEvent {
   /** @internal Neighbours in its slot of a wheel. */
   next: QueuedEvent | null = null;
   previous: QueuedEvent | null = null;
+
+  constructor() {
+    this.time = 0;
+  }
 
   /** Its time has come. */
   abstract happen(): void;
@@ -45,12 +55,18 @@ export class EventQueue {
   readonly #coarse = new Wheel(COARSE);
   readonly #far = new EventHeap();
   /** Where the fine wheel begins, and how far it has turned: what is before `#nearEnd` is in the near heap. */
-  #fineBase = 0;
-  #nearEnd = 0;
+  #fineBase = TIME;
+  #nearEnd = TIME;
   /** What is from here on is no more in the fine wheel, and no more in the coarse one. */
-  #fineEnd = 0;
+  #fineEnd = TIME;
   #coarseEnd = COARSE_NS * SLOTS;
   #sequence = 0;
+
+  constructor() {
+    this.#fineBase = 0;
+    this.#nearEnd = 0;
+    this.#fineEnd = 0;
+  }
 
   /** The earliest event, undefined if none waits. */
   get first(): QueuedEvent | undefined {

@@ -1,3 +1,4 @@
+import { TIME } from '../kernel/event_queue.js';
 import type { KernelTask } from '../kernel/model/task.js';
 import type { ScxEntityFields, TaskFields } from '../kernel/model/task_fields.js';
 import type { GuestMemory, GuestPtr } from '../vm/types.js';
@@ -85,7 +86,7 @@ export class ScxTask {
   dsq: Dsq | null = null;
   dsqSeq = 0;
   /** When it came to that queue; kept by a DsqObserver. */
-  dsqSince = 0;
+  dsqSince = TIME;
   onPriq = false;
 
   opsState = OPSS_NONE;
@@ -124,6 +125,7 @@ export class ScxTask {
     cls: SchedClass,
   ) {
     this.ptr = kernelTask.ptr;
+    this.dsqSince = 0;
     this.pid = kernelTask.pid;
     this.cls = cls;
     this.#flags = fields.flags.get(this.ptr);

@@ -1,4 +1,5 @@
 import { type Clock, Timer } from '../kernel/clock.js';
+import { TIME } from '../kernel/event_queue.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
 import { draw } from './duration.js';
@@ -74,9 +75,9 @@ export class Actor implements Iterator<number, void, void> {
   #rounds: number[] | null = null;
   #over = false;
   /** Until when it spins. */
-  #until = 0;
+  #until = TIME;
   #steps = 0;
-  #stepsSince = 0;
+  #stepsSince = TIME;
   /** Of all actors: whoever calls `next` looks at its result at once. */
   static readonly #result: { done: false; value: number } = { done: false, value: 0 };
   #timer: Timer | null = null;
@@ -88,6 +89,8 @@ export class Actor implements Iterator<number, void, void> {
     private readonly comm: string,
   ) {
     this.#cost = stage.machine.costs.start;
+    this.#until = 0;
+    this.#stepsSince = 0;
   }
 
   /** An interrupt on its CPU ends its sleep. */

@@ -1,4 +1,5 @@
 import type { Timer } from '../kernel/clock.js';
+import { TIME } from '../kernel/event_queue.js';
 import type { ScxRq } from '../sched_ext/rq.js';
 import type { SimTask } from './sim_task.js';
 
@@ -17,7 +18,7 @@ export class SimCpu {
   /** It spins until these hold (SCX_KICK_WAIT), if there are some. */
   waits: (() => boolean)[] | null = null;
   /** Time at which it gets round to a choice that it owes. */
-  heldUntil = 0;
+  heldUntil = TIME;
   /** When its task comes to its next point, or it gets round to a choice. */
   readonly look: Timer;
   /** An interrupt of another CPU that makes it look, on its way. */
@@ -25,13 +26,13 @@ export class SimCpu {
   readonly tick: Timer;
   /** Scheduling cycles that it went through at a time. */
   cycles = 0;
-  cyclesAt = -1;
+  cyclesAt = TIME;
   /** Until when the last of too many of them takes. */
-  cycleUntil = 0;
+  cycleUntil = TIME;
   /** Until when its task's progress is accounted for. */
-  since = 0;
+  since = TIME;
   /** …and its run time: rq->curr->se.exec_start. */
-  execStart = 0;
+  execStart = TIME;
 
   /** The queues below may have tasks: most CPUs hardly ever have some. */
   mixed = false;
@@ -43,7 +44,7 @@ export class SimCpu {
 
   /** Work that it gets done in a time: 1 for a CPU of full capacity and frequency. */
   speed = 1;
-  busyNs = 0;
+  busyNs = TIME;
   switches = 0;
 
   constructor(
@@ -55,6 +56,12 @@ export class SimCpu {
     this.look = look;
     this.ipi = ipi;
     this.tick = tick;
+    this.heldUntil = 0;
+    this.cyclesAt = -1;
+    this.cycleUntil = 0;
+    this.since = 0;
+    this.execStart = 0;
+    this.busyNs = 0;
   }
 
   /** The first of its irqWork, which waits no longer. */

@@ -1,4 +1,5 @@
 import type { ClockEvent } from '../kernel/clock.js';
+import { TIME } from '../kernel/event_queue.js';
 import type { KernelTask } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
 import type { ScxTask } from '../sched_ext/task.js';
@@ -24,7 +25,7 @@ export class SimTask {
   /** What signals interrupted, innermost last. */
   readonly #outer: Iterator<number, void, void>[] = [];
   /** CPU time until the next point of the innermost program. */
-  remaining = 0;
+  remaining = TIME;
   point: Point = 'step';
   /** That point lies in user space: signals are seen at once. */
   user = false;
@@ -56,9 +57,9 @@ export class SimTask {
   /** Input of the machine rather than part of the workload: it is not counted, and preempts its class. */
   noise = false;
   /** Fair class: virtual run time. */
-  vruntime = 0;
+  vruntime = TIME;
   /** CPU time since it was put on a CPU. */
-  stint = 0;
+  stint = TIME;
   /** Deadline class. */
   deadline: DeadlineEntity | null = null;
   /** RT class, round robin: what is left of its turn. */
@@ -77,7 +78,11 @@ export class SimTask {
     readonly name: string,
     readonly kt: KernelTask,
     readonly scx: ScxTask,
-  ) {}
+  ) {
+    this.remaining = 0;
+    this.vruntime = 0;
+    this.stint = 0;
+  }
 
   /** Does this first, then goes on with what it is at. */
   begin(program: Iterator<number, void, void>): void {

@@ -1,4 +1,5 @@
 import type { GuestPtr } from '../../vm/types.js';
+import { TIME } from '../event_queue.js';
 import type { Kernel } from '../kernel.js';
 import type { TypedObject } from '../objects.js';
 import type { Field, StructType } from '../view.js';
@@ -52,7 +53,7 @@ class RqFields {
  */
 export class RunQueue implements TypedObject {
   #curr: KernelTask;
-  #clock = 0;
+  #clock = TIME;
   #nrRunning = 0;
   #nrSwitches = 0;
   #online = true;
@@ -65,6 +66,7 @@ export class RunQueue implements TypedObject {
     readonly idle: KernelTask,
   ) {
     this.#curr = idle;
+    this.#clock = 0;
   }
 
   get struct(): StructType {

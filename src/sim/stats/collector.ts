@@ -1,3 +1,4 @@
+import { TIME } from '../../kernel/event_queue.js';
 import type { SimCpu } from '../cpu.js';
 import type { SimMachine } from '../machine.js';
 import type { SimTask } from '../sim_task.js';
@@ -19,10 +20,15 @@ const MAX_SPANS = 20_000;
 /** Of one CPU. */
 export class CpuStats {
   switches = 0;
-  idleNs = 0;
-  idleSince = 0;
+  idleNs = TIME;
+  idleSince = TIME;
   idle = true;
   readonly spans: Span[] = [];
+
+  constructor() {
+    this.idleNs = 0;
+    this.idleSince = 0;
+  }
 }
 
 /**

@@ -1,3 +1,5 @@
+import { TIME } from '../../kernel/event_queue.js';
+
 /** Tasks that may use the same CPUs: how many of them wait, how many of these CPUs idle. */
 export class Pool {
   waiting = 0;
@@ -17,12 +19,14 @@ export class Conservation {
   readonly #idle: boolean[];
   #idleCpus: number;
   #lost = 0;
-  #lostNs = 0;
-  #since = 0;
+  #lostNs = TIME;
+  #since = TIME;
   /** Of tasks that may use every CPU. */
   readonly all: Pool;
 
   constructor(cpus: number) {
+    this.#lostNs = 0;
+    this.#since = 0;
     this.#poolsOf = Array.from({ length: cpus }, () => []);
     this.#idle = new Array<boolean>(cpus).fill(true);
     this.#idleCpus = cpus;

@@ -1,3 +1,4 @@
+import { TIME } from '../../kernel/event_queue.js';
 import type { DsqObserver } from '../../sched_ext/dispatch.js';
 import { DSQ_BYPASS, DSQ_GLOBAL, DSQ_LOCAL, type Dsq } from '../../sched_ext/dsq.js';
 import type { ScxTask } from '../../sched_ext/task.js';
@@ -11,10 +12,13 @@ export class DsqGroup {
   maxDepth = 0;
   /** Time that tasks spent on it. */
   readonly latency = new Histogram();
-  #depthNs = 0;
-  #since = 0;
+  #depthNs = TIME;
+  #since = TIME;
 
-  constructor(readonly name: string) {}
+  constructor(readonly name: string) {
+    this.#depthNs = 0;
+    this.#since = 0;
+  }
 
   settle(now: number): void {
     this.#depthNs += this.depth * (now - this.#since);

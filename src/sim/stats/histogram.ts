@@ -1,3 +1,5 @@
+import { TIME } from '../../kernel/event_queue.js';
+
 /** Buckets to each power of two: what is read from them is at most 1/32 above the value that was recorded. */
 const SUB = 32;
 const SUB_BITS = 5;
@@ -36,10 +38,15 @@ export interface Percentiles {
 /** Whole numbers from 0 on, in log-linear buckets: recording takes the same time whatever was recorded before. */
 export class Histogram {
   count = 0;
-  sum = 0;
-  max = 0;
+  sum = TIME;
+  max = TIME;
   #few: number[] | null = [];
   #buckets = new Uint32Array(0);
+
+  constructor() {
+    this.sum = 0;
+    this.max = 0;
+  }
 
   record(value: number): void {
     this.count++;

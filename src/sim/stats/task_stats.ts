@@ -1,3 +1,4 @@
+import { TIME } from '../../kernel/event_queue.js';
 import type { SimTask } from '../sim_task.js';
 import type { Pool } from './conservation.js';
 import { Histogram } from './histogram.js';
@@ -19,24 +20,24 @@ export const DEAD = 3;
 export class TaskStats {
   state: typeof SLEEPING | typeof WAITING | typeof RUNNING | typeof DEAD = SLEEPING;
   /** Since when it is in that state, and until when that is counted. */
-  since: number;
-  counted: number;
+  since = TIME;
+  counted = TIME;
   /** Null when it has exited. */
   live: SimTask | null;
   /** It waits since it was woken, rather than since it was switched away from. */
   fromWake = false;
-  runNs = 0;
-  waitNs = 0;
-  sleepNs = 0;
+  runNs = TIME;
+  waitNs = TIME;
+  sleepNs = TIME;
   wakeups = 0;
   /** Stretches on a CPU. */
   slices = 0;
-  maxSliceNs = 0;
+  maxSliceNs = TIME;
   /** Times that it was switched away from while it went on being runnable. */
   preemptions = 0;
   migrations = 0;
   lastCpu = -1;
-  exitedAt = -1;
+  exitedAt = TIME;
   readonly wakeupLatency = new Histogram();
   /** Whose wait counts against which idle CPUs. */
   pool: Pool | null = null;
@@ -56,6 +57,11 @@ export class TaskStats {
     this.live = task;
     this.since = bornAt;
     this.counted = bornAt;
+    this.runNs = 0;
+    this.waitNs = 0;
+    this.sleepNs = 0;
+    this.maxSliceNs = 0;
+    this.exitedAt = -1;
     group.tasks.push(this);
   }
 
