@@ -155,7 +155,7 @@ export class ScxTask {
   }
 
   get allowedCount(): number {
-    return this.task.nrCpusAllowed.get(this.ptr);
+    return this.kernelTask.allowedCount;
   }
 
   /** The allowed CPUs as a struct cpumask. */

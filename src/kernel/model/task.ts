@@ -41,6 +41,7 @@ export class KernelTask implements TypedObject {
   #flags = 0;
   #onCpu = false;
   #onRq = false;
+  #allowedCount = 0;
   cgroup: KernelCgroup;
   /** First thread of the process; itself for the first. */
   readonly leader: KernelTask;
@@ -202,11 +203,18 @@ export class KernelTask implements TypedObject {
   }
 
   allows(cpu: number): boolean {
-    return this.table.cpumasks.test(this.cpusPtr, cpu);
+    const { cpumasks } = this.table;
+    return this.#allowedCount === cpumasks.cpus ? cpumasks.isCpu(cpu) : cpumasks.test(this.cpusPtr, cpu);
   }
 
+  /** Bits of cpus_mask; TaskTable.setCpus keeps both. */
   get allowedCount(): number {
-    return this.table.fields.nrCpusAllowed.get(this.ptr);
+    return this.#allowedCount;
+  }
+
+  set allowedCount(count: number) {
+    this.#allowedCount = count;
+    this.table.fields.nrCpusAllowed.set(this.ptr, count);
   }
 
   /** CPUs of cpus_ptr, ascending. */

@@ -289,7 +289,7 @@ export class TaskTable {
     const list = [...new Set(cpus)];
     if (list.length === 0) throw new InputError(`${task.name}: no CPU to run on`);
     this.cpumasks.assign(task.cpusMask, list);
-    this.fields.nrCpusAllowed.set(task.ptr, list.length);
+    task.allowedCount = list.length;
   }
 
   // ---- Birth ---------------------------------------------------------------------------------------------------------
