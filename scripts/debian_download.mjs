@@ -8,7 +8,7 @@ export const BACKPORTS = 'trixie-backports';
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /**
- * Downloads packages into `dir` and returns the paths of the .deb files, in the order asked for. They come from `suite` of the
+ * Downloads packages, `name` or `name=version`, into `dir` and returns the paths of the .deb files, in the order asked for. They come from `suite` of the
  * machine's own mirror, or, without one, from the machine's own apt sources. Lists and cache lie in `dir`: the system's stay as
  * they are.
  */
@@ -30,7 +30,8 @@ export function downloadPackages(dir, packages, suite) {
   run('update');
   run('download', ...packages);
   const files = readdirSync(dir);
-  return packages.map((name) => {
+  return packages.map((wanted) => {
+    const [name] = wanted.split('=');
     const file = files.find((candidate) => candidate.startsWith(`${name}_`) && candidate.endsWith('.deb'));
     if (!file) throw new Error(`apt downloaded no ${name}`);
     return join(dir, file);

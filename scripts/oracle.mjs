@@ -14,7 +14,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { initramfs } from './oracle/initramfs.mjs';
-import { KERNELS, kernelImage } from './oracle/kernels.mjs';
+import { KERNELS, kernelBtf, kernelImage } from './oracle/kernels.mjs';
 import { boot, MACHINES } from './oracle/machine.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -48,8 +48,8 @@ async function record(name, kernelName, options) {
 }
 
 async function bootAndWrite(suite, kernelName, machineName, { check, console: consoleFile }) {
-  const machine = MACHINES[machineName];
   const kernel = KERNELS[kernelName];
+  const machine = { ...MACHINES[machineName], ...kernel.machine };
   const image = kernelImage(CACHE, kernelName);
   const dir = mkdtempSync(join(tmpdir(), 'oracle-'));
   try {
@@ -60,7 +60,10 @@ async function bootAndWrite(suite, kernelName, machineName, { check, console: co
     const initrd = join(dir, 'initrd.gz');
     writeFileSync(
       initrd,
-      initramfs(suite.directories, { init: readFileSync(init), ...(await suite.files(kernelName, machine)) }),
+      initramfs(suite.directories, {
+        init: readFileSync(init),
+        ...(await suite.files(kernelName, machine, kernelBtf(CACHE, kernelName))),
+      }),
     );
     const text = await boot({ image, initrd, cache: CACHE, machine });
     if (consoleFile !== undefined) writeFileSync(`${consoleFile}.${machineName}`, text);

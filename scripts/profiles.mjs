@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { Btf, makeNameOrder } from '../dist/src/btf/index.js';
 import { BACKPORTS, downloadPackages, unpackPackage } from './debian_download.mjs';
+import { elfSection } from './elf_section.mjs';
 
 /** Debian took 6.18's packages apart differently from 7.3's: kernel and config lie in one package or in two. */
 const DEBIAN = {
@@ -67,21 +68,6 @@ function unpackKernel(image) {
   const payload = (image[0x1f1] + 1) * 512 + image.readUInt32LE(0x248);
   // The build appends the unpacked size as four bytes (scripts/Makefile.lib, size_append).
   return run('zstd', ['-dc'], image.subarray(payload, payload + image.readUInt32LE(0x24c) - 4));
-}
-
-/** Contents of one section of a 64-bit little-endian ELF file. */
-function elfSection(elf, wanted) {
-  const header = (index) => Number(elf.readBigUInt64LE(40)) + index * elf.readUInt16LE(58);
-  const extent = (at) => [Number(elf.readBigUInt64LE(at + 24)), Number(elf.readBigUInt64LE(at + 32))];
-  const [names] = extent(header(elf.readUInt16LE(62)));
-  for (let i = 0; i < elf.readUInt16LE(60); i++) {
-    const at = header(i);
-    const name = names + elf.readUInt32LE(at);
-    if (elf.toString('latin1', name, elf.indexOf(0, name)) !== wanted) continue;
-    const [offset, size] = extent(at);
-    return elf.subarray(offset, offset + size);
-  }
-  throw new Error(`no section ${wanted} in the kernel image`);
 }
 
 /** Options that are set, as `extern … __kconfig` sees them: one JSON object in the order of the kernel's own file. */

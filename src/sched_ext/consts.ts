@@ -161,6 +161,8 @@ export class ScxConsts {
   readonly exitCpu: boolean;
   /** update_locked_rq tracks the run queue that an op works on (6.17). */
   readonly locksTracked: boolean;
+  /** comm of the helper thread: `sched_ext_helper` (6.16) or `sched_ext_ops_helper`, of which 15 bytes fit. */
+  readonly helperComm: string;
   /** ops.cgroup_set_idle and set_bandwidth exist where the struct has them; older kernels warn of missing weights [12]. */
   readonly cgroupWarnings: boolean;
 
@@ -300,6 +302,7 @@ export class ScxConsts {
     this.disableResets = newest;
     this.exitCpu = btf.member(struct('scx_exit_info'), 'exit_cpu') !== undefined;
     this.locksTracked = func('scx_bpf_locked_rq');
+    this.helperComm = version >= KERNEL(6, 16) ? 'sched_ext_helpe' : 'sched_ext_ops_h';
     this.cgroupWarnings = version < KERNEL(6, 16);
     const events = btf.type(struct('scx_event_stats'));
     this.eventNames = events.kind === BTF_KIND.STRUCT ? events.members.map(({ name }) => name) : [];

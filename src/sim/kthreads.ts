@@ -101,7 +101,8 @@ export class Kthreads {
   /** The helper of sched_ext, a thread of class RT. */
   helper(pid?: number): SimTask {
     if (!this.#helper) {
-      const task = this.make('sched_ext_helpe', CLASS.rt, SCHED_POLICY.FIFO, HELPER_PRIORITY, undefined, pid);
+      const comm = this.machine.scx.consts.helperComm;
+      const task = this.make(comm, CLASS.rt, SCHED_POLICY.FIFO, HELPER_PRIORITY, undefined, pid);
       this.#helper = new Worker(task);
       task.begin(this.#work(this.#helper));
     }

@@ -26,7 +26,7 @@ export interface Recording extends Scenario {
 }
 
 /** Releases that have been recorded. */
-export const RELEASES = ['7.3.4', '6.18.15'] as const;
+export const RELEASES = ['7.3.4', '6.18.15', '6.12.117'] as const;
 
 /** One scenario of a release; undefined if it was not recorded there. */
 export function readRecording(release: string, topic: string, id: string): Recording | undefined {

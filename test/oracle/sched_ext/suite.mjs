@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Kernel, openObject } from 'vmtable';
+import { Kernel, openObject, profileFromBtf } from 'vmtable';
 import { loadCalls } from './load.mjs';
 import { stepLine } from './steps.mjs';
 
@@ -141,16 +141,16 @@ function format({ events, ...head }) {
 }
 
 export const suite = {
-  kernels: ['7.3', '6.18'],
+  kernels: ['7.3', '6.18', '6.12'],
   /** Two CPUs; four, on two cores of two threads; a boot each for the topics of part `more`. */
   machines: ['two', 'smt', 'two-more', 'smt-more'],
   sources: ['main.c', 'load.c', 'task.c'].map((file) => join(here, 'guest', file)),
   directories: ['proc', 'sys', 'dev', 'run'],
 
   /** Further files of the guest, by path. */
-  async files(kernelName, { cpus, part }) {
-    const kernel = await Kernel.create({ profile: kernelName, cpus });
-    const { profile } = kernel;
+  async files(kernelName, { cpus, part }, btf) {
+    const profile = btf ? await profileFromBtf(btf, { release: kernelName }) : kernelName;
+    const kernel = await Kernel.create({ profile, cpus });
     const files = {};
     const lines = [];
     const loads = new Map();
@@ -161,7 +161,7 @@ export const suite = {
         if (!loads.has(key)) {
           const path = `load${loads.size}`;
           loads.set(key, path);
-          files[path] = loadCalls(object, profile, {
+          files[path] = loadCalls(object, kernel.profile, {
             cpus,
             scheduler: SCHEDULER,
             first: [(o) => o.map('events').fd, (o) => o.map('.bss').fd, (o) => o.program('mark').fd],

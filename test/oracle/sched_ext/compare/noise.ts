@@ -12,7 +12,7 @@ export interface Noise {
 }
 
 /** Threads that the machine has itself: what they did came from the workload. Of a stopper, if a task was moved. */
-const OWN = /^(swapper\/|sched_ext_helpe|cpuhp\/)/;
+const OWN = /^(swapper\/|sched_ext_helpe|sched_ext_ops_h|cpuhp\/)/;
 export const STOPPER = /^migration\//;
 
 /** Before its switch the machine lets a task go to sleep of which no callback tells. */

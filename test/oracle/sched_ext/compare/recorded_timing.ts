@@ -135,6 +135,8 @@ export class RecordedTiming implements Timing {
     private readonly tickNs: number,
     /** Ticks are not noted: the scheduler is bypassed. */
     private readonly silent: () => boolean,
+    /** Tasks that exit leave an autogroup. */
+    private readonly autogroups: boolean,
   ) {
     this.#events = recording.events;
     this.#choices = choicesOf(recording);
@@ -207,7 +209,8 @@ export class RecordedTiming implements Timing {
     if (found < 0) {
       // It never comes to that: a signal is faster.
       const exit = point === 'step' || point === 'block' ? this.#killed(task, track) : -1;
-      if (exit < 0) return ns;
+      // Without autogroups nothing is to be seen of a task that lets go of what it has.
+      if (exit < 0) return point === 'exit-release' && !this.autogroups ? 1 : ns;
       const until = this.#events[exit]![NS] - this.clock.now;
       return point === 'step' ? until + IPI_NS : Math.max(until, 1);
     }

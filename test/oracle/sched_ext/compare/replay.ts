@@ -10,7 +10,6 @@ import { eventNames, openScheduler } from '../suite.mjs';
 import { type ForeignWake, foreignWakes, glancesOf, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
 import { RecordedTiming } from './recorded_timing.js';
 
-const HELPER = 'sched_ext_helpe';
 const EVENT_BYTES = 56;
 const MAX_EVENTS = 16384;
 /** The workload is given so much longer than it took. */
@@ -60,6 +59,7 @@ class Run {
           kernel.clock,
           machine.scx.consts.jiffyNs,
           () => machine.scx.disabling.bypassDepth > 0,
+          machine.scx.consts.autogroup,
         );
       },
     });
@@ -178,7 +178,7 @@ class Run {
     for (const [ns, cpu, event, task, other] of this.recording.events) {
       if (event !== 'tp_switch') continue;
       if (other === helper.kt.pid) this.#machine.at(from, () => this.kernel.tasks.setCpus(helper.kt, [cpu]));
-      if (task === `${HELPER}/${helper.kt.pid}`) from = ns + 1;
+      if (task === `${helper.kt.comm}/${helper.kt.pid}`) from = ns + 1;
     }
   }
 
@@ -197,7 +197,7 @@ class Run {
       machine.kthreads.hotplugger(machine.cpus[Number(hotplugger[1])]!, pid);
       return;
     }
-    if (comm === HELPER) {
+    if (comm === machine.scx.consts.helperComm) {
       machine.kthreads.helper(pid);
       return;
     }
