@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // npm run oracle: asks real kernels and writes down what they answer.
 //
-//   npm run oracle -- [SUITE…] [--kernel V…] [--check] [--console FILE]
+//   npm run oracle -- [SUITE…] [--kernel V…] [--machine NAME…] [--check] [--console FILE]
 //
 // A suite is a folder of test/oracle with a suite.mjs. Its runner is compiled statically, packed as the initramfs of a Debian
 // kernel (downloaded once, into build/oracle/) and booted in QEMU without acceleration and with a clock that counts
@@ -44,7 +44,8 @@ let differ = 0;
 async function record(name, kernelName, options) {
   const { suite } = await import(join(SUITES, name, 'suite.mjs'));
   if (!suite.kernels.includes(kernelName)) return;
-  for (const machine of suite.machines ?? ['two']) await bootAndWrite(suite, kernelName, machine, options);
+  const machines = (suite.machines ?? ['two']).filter((one) => !options.machine || options.machine.includes(one));
+  for (const machine of machines) await bootAndWrite(suite, kernelName, machine, options);
 }
 
 async function bootAndWrite(suite, kernelName, machineName, { check, console: consoleFile }) {
@@ -85,6 +86,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     kernel: { type: 'string', multiple: true, default: Object.keys(KERNELS) },
+    machine: { type: 'string', multiple: true },
     check: { type: 'boolean', default: false },
     console: { type: 'string' },
   },

@@ -17,6 +17,8 @@ export const MACHINES = {
   smt,
   'two-more': { ...two, part: 'more' },
   'smt-more': { ...smt, part: 'more' },
+  'two-mixed': { ...two, part: 'mixed' },
+  'smt-mixed': { ...smt, part: 'mixed' },
 };
 
 /** The emulator of bookworm-backports, unpacked and not installed. */

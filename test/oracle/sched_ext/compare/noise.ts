@@ -59,8 +59,9 @@ export function noiseOf(recording: Recording): Noise[] {
 }
 
 /**
- * Interrupts that have a CPU choose anew though its task has some slice left and no other class wants the CPU. While the scheduler
- * is bypassed that shows: its tasks take turns then. Otherwise the task stays, and nothing tells of them.
+ * Interrupts that have a CPU choose anew though no other class wants it. That shows where its task has some slice left and the
+ * scheduler is bypassed (its tasks take turns then), and where the CPU is idle and finds a task that has waited since before:
+ * nothing has happened to that task meanwhile. Otherwise nothing tells of them.
  */
 export function glancesOf(recording: Recording): { cpu: number; at: number }[] {
   const { events, tasks } = recording;
@@ -68,9 +69,15 @@ export function glancesOf(recording: Recording): { cpu: number; at: number }[] {
     .flat()
     .flatMap(({ from, end }) => {
       const [, cpu, , prev, next] = events[end] ?? [];
-      if (prev === undefined || !(prev in tasks) || !(String(next) in tasks)) return [];
-      const stopped = events.slice(0, end).findLast(([, , event, task]) => event === 'stopping' && task === prev);
-      return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from }] : [];
+      if (prev === undefined || !(String(next) in tasks)) return [];
+      const before = events.slice(0, end);
+      if (prev in tasks) {
+        const stopped = before.findLast(([, , event, task]) => event === 'stopping' && task === prev);
+        return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from }] : [];
+      }
+      const idle = before.findLastIndex(([, on, event, , other]) => event === 'tp_switch' && on === cpu && other === 0);
+      const touched = before.findLastIndex(([ns, , , task]) => ns < from && task === next);
+      return prev === `swapper/${cpu}/0` && touched >= 0 && touched <= idle ? [{ cpu: cpu!, at: from }] : [];
     });
 }
 
