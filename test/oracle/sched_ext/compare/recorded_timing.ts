@@ -73,12 +73,11 @@ function endsSlice(e: RecordedEvent): boolean {
   return e[EVENT] === 'dispatch' && e[TASK] !== '-' && e[B] === 0;
 }
 
-/** What is left of its task's slice, where an event tells. */
+/** What is left of its task's slice, where an event tells; ops.yield sees what was left before the time until then is taken off. */
 function sliceIn(e: RecordedEvent): number | undefined {
   switch (e[EVENT]) {
     case 'running':
     case 'tick':
-    case 'yield':
       return Number(e[A]);
     case 'stopping':
       return Number(e[B]);
