@@ -52,8 +52,9 @@ export function noiseOf(recording: Recording): Noise[] {
     recording.events.some((e) => e[2] === 'tp_migrate' && e[1] === cpu && e[0] >= from && e[0] <= to);
   const stops = noise.filter(({ pid }) => STOPPER.test(names.get(pid) ?? ''));
   // All CPUs are stopped together when one goes down.
+  const downs = recording.events.some(([, , event]) => event === 'cpu_offline');
   const together = ({ pid, from, to }: Noise) =>
-    stops.some((other) => other.pid !== pid && other.from < to && from < other.to);
+    downs && stops.some((other) => other.pid !== pid && other.from < to && from < other.to);
   const own = (one: Noise) => stops.includes(one) && (moved(one) || together(one));
   return noise.filter((one) => one.to > one.from && !own(one));
 }

@@ -112,6 +112,8 @@ class Track {
   /** Index of the event that noted its slice last, -1 for none, and what it has been charged with since. */
   noted = -1;
   charged = 0;
+  /** When it got the CPU, or came to the scheduler's class. */
+  since = 0;
   /** Index of the switch away from it that comes then. */
   end = -1;
 }
@@ -367,10 +369,21 @@ export class RecordedTiming implements Timing {
     // The task's farewell comes first.
     for (let i = found - 1; i >= 0; i--) {
       const before = this.#events[i]!;
-      if (isFarewell(before, event[TASK])) return before[NS];
+      if (isFarewell(before, event[TASK])) return this.#looksAround(i, found);
       if (before[TASK] === event[TASK] && !['quiescent', 'dispatch', 'kf_move_to_local'].includes(before[EVENT])) break;
     }
     return event[NS] - 1_000;
+  }
+
+  /** A task goes to sleep, and its CPU looks for another one at once, unless the CPU stands still in between. */
+  #looksAround(farewell: number, found: number): number {
+    const [start, cpu, , task] = this.#events[farewell]!;
+    for (let i = farewell + 1; i < found; i++) {
+      const e = this.#events[i]!;
+      if (e[EVENT] === 'tp_waking' && e[TASK] === task) break;
+      if (e[CPU] === cpu && e[EVENT] === 'dispatch') return e[NS] - start > STANDSTILL_NS ? e[NS] : start;
+    }
+    return start;
   }
 
   /** What a task does while it holds the lock of a run queue is seen by others when it is done, should its CPU stand still. */
@@ -424,7 +437,9 @@ export class RecordedTiming implements Timing {
 
   placed(task: SimTask): void {
     const track = this.#tracks.get(task.name);
-    if (track) track.noted = -1;
+    if (!track) return;
+    track.noted = -1;
+    track.since = this.clock.now;
   }
 
   /**
@@ -434,14 +449,16 @@ export class RecordedTiming implements Timing {
   ran(task: SimTask, ns: number): number {
     const track = this.#tracks.get(task.name);
     if (!track || ns === 0) return ns;
+    const { now } = this.clock;
     if (!task.ext) {
       track.noted = -1;
+      track.since = now;
       return ns;
     }
-    const { now } = this.clock;
     if (track.noted < 0) {
+      const latest = Math.max(track.since + SKEW_NS, now - SHORT_NS);
       track.noted = this.#events.findLastIndex(
-        (e) => e[NS] <= now + SKEW_NS && e[EVENT] === 'running' && e[TASK] === task.name,
+        (e) => e[NS] <= latest && e[EVENT] === 'running' && e[TASK] === task.name,
       );
       track.charged = 0;
       const away = this.#events.findIndex(
