@@ -59,26 +59,34 @@ export function noiseOf(recording: Recording): Noise[] {
   return noise.filter((one) => one.to > one.from && !own(one));
 }
 
+export interface Glance {
+  cpu: number;
+  at: number;
+  idle: boolean;
+}
+
 /**
  * Interrupts that have a CPU choose anew though no other class wants it. That shows where its task has some slice left and the
  * scheduler is bypassed (its tasks take turns then), and where the CPU is idle and finds a task that has waited since before:
  * nothing has happened to that task meanwhile. Otherwise nothing tells of them.
  */
-export function glancesOf(recording: Recording): { cpu: number; at: number }[] {
+export function glancesOf(recording: Recording): Glance[] {
   const { events, tasks } = recording;
   return choicesOf(recording)
     .flat()
-    .flatMap(({ from, end }) => {
+    .flatMap(({ from, end }): Glance[] => {
       const [, cpu, , prev, next] = events[end] ?? [];
       if (prev === undefined || !(String(next) in tasks)) return [];
       const before = events.slice(0, end);
       if (prev in tasks) {
         const stopped = before.findLast(([, , event, task]) => event === 'stopping' && task === prev);
-        return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from }] : [];
+        return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from, idle: false }] : [];
       }
       const idle = before.findLastIndex(([, on, event, , other]) => event === 'tp_switch' && on === cpu && other === 0);
       const touched = before.findLastIndex(([ns, , , task]) => ns < from && task === next);
-      return prev === `swapper/${cpu}/0` && touched >= 0 && touched <= idle ? [{ cpu: cpu!, at: from }] : [];
+      return prev === `swapper/${cpu}/0` && touched >= 0 && touched <= idle
+        ? [{ cpu: cpu!, at: from, idle: true }]
+        : [];
     });
 }
 

@@ -47,6 +47,8 @@ const EFFECTS = new Set([
 
 /** Longer than what a CPU does at once. */
 const STANDSTILL_NS = 20_000;
+/** Longest that the end of a scheduler takes from its first task to its last. */
+const LOOP_NS = 500_000;
 
 /** A switch away to sleep. */
 function sleepsAway(e: RecordedEvent, name: string): boolean {
@@ -180,6 +182,7 @@ export class RecordedTiming implements Timing {
         const choice = this.#choices[cpu]!.find(({ to }) => to >= e[NS]);
         // Where a higher class came, it was not the tick that made the CPU choose.
         if (choice && choice.end >= 0 && !this.#ours(this.#events[choice.end]![OTHER])) continue;
+        if (choice && this.#released(choice)) continue;
         ticks.push((choice?.from ?? e[NS]) - HIDDEN_TICK_NS);
         ended = true;
       }
@@ -192,6 +195,12 @@ export class RecordedTiming implements Timing {
     const at = this.#events.indexOf(farewell);
     const next = this.#events.find((e, i) => i > at && e[TASK] === farewell[TASK] && e[EVENT] === 'quiescent');
     return next !== undefined && isSleep(next);
+  }
+
+  /** Does the CPU go to a higher class? */
+  #released({ from, to, end }: Choice): boolean {
+    const cpu = this.#events[end]?.[CPU];
+    return this.#events.some((e) => e[EVENT] === 'cpu_release' && e[CPU] === cpu && e[NS] >= from && e[NS] <= to);
   }
 
   /** Is this the idle task or one of the workload? */
@@ -364,6 +373,7 @@ export class RecordedTiming implements Timing {
     if (point === 'stop-machine') return this.#choices[event[CPU]]!.find(({ end }) => end === found)!.from;
     if (point === 'block' && event[EVENT] === 'tp_waking') return event[NS] + 500;
     if (point === 'block' && event[EVENT] === 'mark') return event[NS] - 500;
+    if (event[EVENT] === 'tp_waking') return this.#caught(found) ?? this.#unlocked(found);
     if (event[EVENT] !== 'tp_switch') return EFFECTS.has(event[EVENT]) ? this.#unlocked(found) : event[NS];
     if (point === 'effect' && event[B] !== TASK_UNINTERRUPTIBLE) return event[NS] - 3_000;
     // The task's farewell comes first.
@@ -373,6 +383,20 @@ export class RecordedTiming implements Timing {
       if (before[TASK] === event[TASK] && !['quiescent', 'dispatch', 'kf_move_to_local'].includes(before[EVENT])) break;
     }
     return event[NS] - 1_000;
+  }
+
+  /** A waker that finds the task on its way to sleep waits until it is there (try_to_wake_up). */
+  #caught(found: number): number | undefined {
+    const [, cpu, , task] = this.#events[found]!;
+    let slept = false;
+    for (let i = found + 1; i < this.#events.length; i++) {
+      const e = this.#events[i]!;
+      if (e[TASK] !== task) continue;
+      if (isFarewell(e, task) && e[CPU] !== cpu) slept = true;
+      else if (e[EVENT] === 'select_cpu' || e[EVENT] === 'runnable') return slept && e[CPU] === cpu ? e[NS] : undefined;
+      else if (e[EVENT] === 'tp_waking' || e[EVENT] === 'tp_wakeup') return undefined;
+    }
+    return undefined;
   }
 
   /** A task goes to sleep, and its CPU looks for another one at once, unless the CPU stands still in between. */
@@ -600,6 +624,11 @@ export class RecordedTiming implements Timing {
       e[NS] > now && (first ? e[EVENT] === 'cgroup_exit' : e[EVENT] === 'exit_task' && e[TASK].includes('/'));
     const found = this.#events.find(next);
     if (!found) return now + 8_000_000;
+    // Tasks go one after the other, here all at once: when those of the workload do.
+    if (!first) {
+      const own = this.#events.find((e) => e[NS] >= found[NS] && e[EVENT] === 'disable' && this.#tracks.has(e[TASK]));
+      if (own && own[NS] < found[NS] + LOOP_NS) return own[NS] - SHORT_NS;
+    }
     const woken = this.#choices[found[CPU]]!.filter(({ from, to }) => from > now && to <= found[NS]).pop();
     return woken ? woken.from - 1 : found[NS];
   }

@@ -83,8 +83,11 @@ class Run {
     this.#placeSearches();
     const link = object.structOpsMap('trace_ops').attach();
     for (const noise of noiseOf(recording)) machine.at(noise.from, () => this.#disturb(noise));
-    for (const { cpu, at } of glancesOf(recording)) {
-      machine.at(at, () => machine.interrupt(machine.cpus[cpu]!, () => machine.resched(cpu)));
+    for (const { cpu, at, idle } of glancesOf(recording)) {
+      machine.at(at, () => {
+        if (idle && machine.cpus[cpu]!.task) return;
+        machine.interrupt(machine.cpus[cpu]!, () => machine.resched(cpu));
+      });
     }
     for (const wake of foreignWakes(recording)) machine.at(wake.from, () => this.#wakeForeign(wake));
     this.#placeHelper();
