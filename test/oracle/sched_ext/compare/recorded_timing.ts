@@ -47,6 +47,8 @@ const EFFECTS = new Set([
 
 /** Longer than what a CPU does at once. */
 const STANDSTILL_NS = 20_000;
+/** Longest that a CPU stands still with its tick due. */
+const STALL_NS = 200_000;
 /** Longest that the end of a scheduler takes from its first task to its last. */
 const LOOP_NS = 500_000;
 
@@ -599,7 +601,14 @@ export class RecordedTiming implements Timing {
     if (recorded !== undefined && recorded < now + 1.25 * this.tickNs) return recorded;
     const phase = this.#phase[cpu] ?? this.#phase.find((one) => one !== undefined) ?? 0;
     const grid = Math.floor((now - phase) / this.tickNs + 1) * this.tickNs + phase;
-    return Math.min(grid, recorded ?? grid);
+    return Math.min(this.silent() ? this.#stalled(cpu, grid) : grid, recorded ?? grid);
+  }
+
+  /** A tick that nothing notes comes no sooner than the choice that follows from it, should the CPU have stood still. */
+  #stalled(cpu: number, time: number): number {
+    const next = this.#choices[cpu]!.find(({ from }) => from >= time);
+    if (!next || next.voluntary || next.end < 0 || next.from > time + STALL_NS) return time;
+    return this.#ours(this.#events[next.end]![OTHER]) ? Math.max(time, next.from - HIDDEN_TICK_NS) : time;
   }
 
   /** A tick that would have found a task of the workload running would have been recorded. */

@@ -309,6 +309,78 @@ const onTwo = [
     },
   },
   {
+    id: 'life-alone',
+    what: 'one task runs, sleeps, yields, is niced, moves, leaves the scheduler and comes back',
+    scheduler: { flags: ['KEEP_BUILTIN_IDLE', 'ENQ_LAST'], without: ['yield'] },
+    tasks: {
+      P: [
+        ...[affinity('self', 1), ext, run(ms(10)), sleep(ms(2)), yieldCpu(), yieldCpu(), nice('self', 5)],
+        ...[affinity('self', 0), affinity('self', 1), policy('self', 'other'), ext, exit(0)],
+      ],
+    },
+  },
+  {
+    id: 'changed-while-queued',
+    what: 'a waiting task is niced and moved, then a running one is',
+    tasks: {
+      P: [
+        ...[affinity('self', 1), ext, fork('H'), fork('Q'), affinity('self', 0), sleep(ms(2)), nice('Q', 10)],
+        ...[affinity('Q', 0), sleep(ms(12)), nice('H', 3), affinity('H', 0), wait()],
+      ],
+      H: [run(ms(60))],
+      Q: [run(ms(5))],
+    },
+  },
+  {
+    id: 'busy-and-sleepers',
+    what: 'two busy tasks and two that sleep and wake, free to move',
+    tasks: {
+      P: free('A', 'B', 'C', 'D'),
+      ...same(['A', 'B'], [run(ms(15))]),
+      ...same(['C', 'D'], Array.from({ length: 5 }, () => [sleep(ms(1)), run(us(500))]).flat()),
+    },
+  },
+  {
+    id: 'full-busy-and-sleepers',
+    what: 'the same, all tasks of the machine',
+    scheduler: { partial: false },
+    tasks: {
+      P: free('A', 'B', 'C', 'D'),
+      ...same(['A', 'B'], [run(ms(15))]),
+      ...same(['C', 'D'], Array.from({ length: 5 }, () => [sleep(ms(1)), run(us(500))]).flat()),
+    },
+  },
+  {
+    id: 'pipe-to-and-fro',
+    what: 'two tasks on two CPUs answer one another three times',
+    tasks: {
+      P: [
+        ...[affinity('self', 1), ext, fork('X'), sleep(ms(3)), write(0), read(1), write(0), read(1), write(0)],
+        ...[read(1), wait()],
+      ],
+      X: [affinity('self', 0), read(0), write(1), read(0), write(1), read(0), write(1)],
+    },
+  },
+  {
+    id: 'cgroup-there-and-back',
+    what: 'a task enters a cgroup, forks in it, and goes back',
+    tasks: {
+      P: [
+        ...[affinity('self', 1), ext, makeCgroup('g'), cgroupWeight('g', 200), enterCgroup('self', 'g'), fork('X')],
+        ...[wait(), enterCgroup('self', ''), removeCgroup('g'), sleep(ms(20)), run(us(300))],
+      ],
+      X: [run(ms(1))],
+    },
+  },
+  {
+    id: 'hotplug-pinned',
+    what: 'the only CPU of a task goes and comes back while it runs',
+    tasks: {
+      P: [affinity('self', 0), ext, fork('X'), sleep(ms(3)), cpu(1, false), cpu(1, true), wait()],
+      X: [affinity('self', 1), run(ms(30))],
+    },
+  },
+  {
     id: 'local-nice-yield',
     what: 'tasks on local queues are niced and yield',
     scheduler: { policy: 'local' },
