@@ -161,6 +161,11 @@ export class ScxConsts {
   readonly exitCpu: boolean;
   /** update_locked_rq tracks the run queue that an op works on (6.17). */
   readonly locksTracked: boolean;
+  /**
+   * ops.dispatch is called until the run queue goes offline, and not only while the CPU is active (balance_one,
+   * scx_dispatch_sched): so in 7.3.4 and 6.12.117, not in 6.18.15.
+   */
+  readonly dispatchUntilOffline: boolean;
   /** comm of the helper thread: `sched_ext_helper` (6.16) or `sched_ext_ops_helper`, of which 15 bytes fit. */
   readonly helperComm: string;
   /** ops.cgroup_set_idle and set_bandwidth exist where the struct has them; older kernels warn of missing weights [12]. */
@@ -302,6 +307,7 @@ export class ScxConsts {
     this.disableResets = newest;
     this.exitCpu = btf.member(struct('scx_exit_info'), 'exit_cpu') !== undefined;
     this.locksTracked = func('scx_bpf_locked_rq');
+    this.dispatchUntilOffline = newest || (version >= KERNEL(6, 12) + 117 && version < KERNEL(6, 13));
     this.helperComm = version >= KERNEL(6, 16) ? 'sched_ext_helpe' : 'sched_ext_ops_h';
     this.cgroupWarnings = version < KERNEL(6, 16);
     const events = btf.type(struct('scx_event_stats'));

@@ -151,7 +151,8 @@ export class Pick {
     if (rq.bypassing) {
       return consts.bypassDsqs && dispatch.consume(root, rq, root.bypassDsqs[rq.cpu]!, 0) ? LOCAL : NONE;
     }
-    if (!root.has(OP.dispatch) || !rq.hasFlags(consts.rq.online)) return NONE;
+    const online = consts.dispatchUntilOffline ? rq.hasFlags(consts.rq.online) : this.scx.enqueue.online(rq);
+    if (!root.has(OP.dispatch) || !online) return NONE;
     root.dispatchCpu = rq.cpu;
     for (let left = consts.maxDispatchLoops; ; ) {
       root.dispatched = 0;

@@ -15,6 +15,8 @@ export class SimCpu {
   reschedNext = false;
   /** Work that waits for interrupts to be on, if any. */
   irqWork: (() => void)[] | null = null;
+  /** It goes down: what gets it is moved away (balance_push_set). */
+  pushing = false;
   /** It spins until these hold (SCX_KICK_WAIT), if there are some. */
   waits: (() => boolean)[] | null = null;
   /** Time at which it gets round to a choice that it owes. */

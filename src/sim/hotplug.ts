@@ -1,6 +1,7 @@
+import { TASK_STATE } from '../kernel/model/task.js';
 import type { SimCpu } from './cpu.js';
 import type { SimMachine } from './machine.js';
-import type { Program, SimTask } from './sim_task.js';
+import { BLOCK, type Program, type SimTask } from './sim_task.js';
 
 /** A CPU's way down or up, and who sleeps until its thread has gone through the callbacks, or the CPU is gone. */
 export interface HotplugChange {
@@ -19,6 +20,8 @@ export interface HotplugChange {
 export class CpuHotplug {
   readonly #pending: (() => void)[] = [];
   #busy = false;
+  /** Threads that wait until their CPU has no other task. */
+  readonly #emptied = new Map<SimCpu, SimTask>();
 
   constructor(private readonly machine: SimMachine) {}
 
@@ -55,7 +58,11 @@ export class CpuHotplug {
       this.#next();
       return;
     }
-    machine.kthreads.hotplugWork(cpu, (thread) => this.#deactivate(thread, change, caller));
+    const { here } = machine;
+    const begin = () => machine.kthreads.hotplugWork(cpu, (thread) => this.#deactivate(thread, change, caller));
+    const time = machine.timing.takesDown(machine.kthreads.hotplugger(cpu));
+    if (time <= machine.now) begin();
+    else machine.at(time, () => machine.interrupt(here, begin));
   }
 
   /** sched_cpu_deactivate(), in the CPU's thread. */
@@ -64,11 +71,11 @@ export class CpuHotplug {
     const { scx, costs, lives } = machine;
     const { cpu } = change;
     cpu.active = false;
-    this.#drain(cpu);
+    cpu.pushing = true;
     yield* lives.sleepFor(thread, costs.gracePeriod);
     scx.hotplug.deactivate(cpu.rq);
     scx.hotplug.rqOffline(cpu.rq);
-    this.#drain(cpu);
+    yield* this.#waitEmpty(thread, cpu);
     if (caller && scx.consts.cpuDownByCaller) {
       change.goesDown = true;
       this.#complete(change);
@@ -108,6 +115,7 @@ export class CpuHotplug {
     const { machine } = this;
     const { cpu, waiter } = change;
     cpu.online = false;
+    cpu.pushing = false;
     machine.kernel.rqs.of(cpu.id).online = false;
     machine.stopTick(cpu);
     change.gone = true;
@@ -141,21 +149,29 @@ export class CpuHotplug {
     this.#next();
   }
 
-  /** balance_push() and migrate_tasks(): what is on the CPU goes to CPUs that it may use. */
-  #drain(cpu: SimCpu): void {
-    const { machine } = this;
+  /** balance_push(), behind each choice of a CPU that goes down: the stopper moves what has got it, but for kernel threads. */
+  push(cpu: SimCpu): void {
+    const { kthreads, wakeups } = this.machine;
     const { task } = cpu;
-    if (task && !task.kt.kthread) {
-      machine.changes.stopAndMove(task, machine.wakeups.fallback(task, cpu.id));
+    if (!task) {
+      const thread = this.#emptied.get(cpu);
+      if (thread) wakeups.wake(thread);
+      return;
     }
-    for (const other of [
-      ...cpu.rq.runnable.map((one) => machine.of(one)),
-      ...cpu.fairQueue,
-      ...cpu.rtQueue,
-      ...cpu.dlQueue,
-    ]) {
-      if (other === task || other.kt.kthread || machine.cpuOf(other) !== cpu) continue;
-      machine.wakeups.moveQueued(other, machine.wakeups.fallback(other, cpu.id));
+    if (task.kt.kthread) return;
+    kthreads.stopWork(cpu, () => {
+      if (this.machine.cpuOf(task) !== cpu || !task.scx.onRq) return;
+      wakeups.moveQueued(task, wakeups.fallback(task, cpu.id));
+    });
+  }
+
+  /** balance_hotplug_wait(), in the CPU's thread: until it is the last on its CPU. */
+  *#waitEmpty(thread: SimTask, cpu: SimCpu): Program {
+    this.#emptied.set(cpu, thread);
+    while (cpu.rq.kernelRq.nrRunning > 1) {
+      thread.kt.state = TASK_STATE.UNINTERRUPTIBLE;
+      yield BLOCK;
     }
+    this.#emptied.delete(cpu);
   }
 }

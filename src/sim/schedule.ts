@@ -44,11 +44,9 @@ export class Schedule {
     const state = preempt || !cpu.task ? prev.kernelTask.state : this.#block(cpu, cpu.task);
     const next = this.#pick(cpu);
     cpu.needResched = false;
-    if (next === prev) {
-      rq.nextClass = next.cls;
-      return;
-    }
-    this.#switch(cpu, prev, next, preempt, state);
+    if (next === prev) rq.nextClass = next.cls;
+    else this.#switch(cpu, prev, next, preempt, state);
+    if (cpu.pushing) this.machine.hotplug.push(cpu);
   }
 
   /** try_to_block_task(): the state that the task leaves with. */

@@ -32,6 +32,8 @@ export interface Timing {
   sleeps(task: SimTask): boolean;
   /** …and when it is woken from that, where the costs say so many ns. */
   awakes(task: SimTask, ns: number): number;
+  /** Time at which a CPU's thread is woken to take it down: whoever asked for that waits for locks and grace periods first. */
+  takesDown(thread: SimTask): number;
   /** The task is put on a CPU. */
   placed(task: SimTask): void;
   /** Run time that the kernel's clocks show for a task that has had a CPU for so many ns since it was accounted for last. */
@@ -84,6 +86,10 @@ export class CostTiming implements Timing {
 
   awakes(_task: SimTask, ns: number): number {
     return this.clock.now + ns;
+  }
+
+  takesDown(_thread: SimTask): number {
+    return this.clock.now;
   }
 
   placed(_task: SimTask): void {}

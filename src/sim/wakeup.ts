@@ -82,7 +82,7 @@ export class Wakeups {
     return task.kt.kthread ? cpu.online : cpu.active;
   }
 
-  /** select_fallback_rq(): a CPU of the same node, then any; if none is left, its affinity goes. */
+  /** select_fallback_rq(): a CPU of the same node, then any; if none is left, it may use all that are possible. */
   fallback(task: SimTask, near: number): number {
     const { cpus, topology, changes } = this.machine;
     const node = topology.nodeCpus[near]!;
@@ -91,7 +91,7 @@ export class Wakeups {
     if (found !== undefined) return found;
     changes.forceCpus(
       task,
-      cpus.filter(({ active }) => active).map(({ id }) => id),
+      cpus.map(({ id }) => id),
     );
     return cpus.find(({ active }) => active)!.id;
   }

@@ -54,8 +54,8 @@ it('moves what runs there, and one CPU at a time comes and goes', async () => {
   );
   // The last CPU stays.
   expect(machine.cpus.map(({ online }) => online)).toEqual([false, true]);
-  // It is moved, and stopped while the CPU goes.
-  expect(switches.filter(({ to }) => to === 'b').map(({ cpu }) => cpu)).toEqual([1, 0, 0, 1, 1]);
+  // It gets its CPU back from the CPU's thread, is moved then, and stopped while the CPU goes.
+  expect(switches.filter(({ to }) => to === 'b').map(({ cpu }) => cpu)).toEqual([1, 1, 0, 0, 0, 1, 1]);
   expect(switches.filter(({ to }) => to.startsWith('cpuhp')).map(({ to }) => to)).toEqual([
     ...['cpuhp/1', 'cpuhp/1', 'cpuhp/1', 'cpuhp/0', 'cpuhp/0'],
   ]);

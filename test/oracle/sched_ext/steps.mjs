@@ -34,7 +34,7 @@ export const exec = () => step('exec');
 export const makeCgroup = (cgroup) => step('mkcgroup', { cgroup });
 export const removeCgroup = (cgroup) => step('rmcgroup', { cgroup });
 export const cgroupWeight = (cgroup, weight) => step('cgweight', { cgroup, weight });
-/** '' is the root. */
+/** '/' is the root. */
 export const enterCgroup = (task, cgroup) => step('cgroup', { task, cgroup });
 /** CPU hotplug. */
 export const cpu = (number, online) => step('cpu', { cpu: number, online });
@@ -81,7 +81,7 @@ export function stepLine(tasks, { verb, ...s }) {
     case 'cgweight':
       return line(s.weight, 0, s.cgroup);
     case 'cgroup':
-      return line(index(s.task), 0, s.cgroup || '.');
+      return line(index(s.task), 0, s.cgroup);
     case 'cpu':
       return line(s.cpu, s.online ? 1 : 0);
     case 'yield':

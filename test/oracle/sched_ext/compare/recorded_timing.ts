@@ -532,6 +532,14 @@ export class RecordedTiming implements Timing {
     return found < now + ns + IPI_NS ? found : now + ns;
   }
 
+  takesDown({ kt }: SimTask): number {
+    const { now } = this.clock;
+    const call = this.#events.findIndex((e) => e[NS] >= now && isHotplug(e));
+    const begin = this.#events.findIndex((e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] >= now);
+    if (begin < 0 || begin > call) return now;
+    return this.#choices[this.#events[begin]![CPU]]!.find(({ end }) => end === begin)!.from - 1;
+  }
+
   /** When a CPU's thread got it last before it called the scheduler. */
   #hotplugs({ kt }: SimTask, from: number): number | undefined {
     const call = this.#events.find((e) => e[NS] >= from && isHotplug(e));

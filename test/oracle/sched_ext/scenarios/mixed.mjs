@@ -367,7 +367,7 @@ const onTwo = [
     tasks: {
       P: [
         ...[affinity('self', 1), ext, makeCgroup('g'), cgroupWeight('g', 200), enterCgroup('self', 'g'), fork('X')],
-        ...[wait(), enterCgroup('self', ''), removeCgroup('g'), sleep(ms(20)), run(us(300))],
+        ...[wait(), enterCgroup('self', '/'), removeCgroup('g'), sleep(ms(20)), run(us(300))],
       ],
       X: [run(ms(1))],
     },
