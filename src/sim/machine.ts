@@ -15,6 +15,7 @@ import { type QueueFlags, queueFlags } from './flags.js';
 import { CpuHotplug } from './hotplug.js';
 import { Kthreads } from './kthreads.js';
 import { Lives } from './lives.js';
+import { RealTime } from './realtime.js';
 import { Schedule } from './schedule.js';
 import { Signals } from './signals.js';
 import { BLOCK, SCHEDULE, SimTask } from './sim_task.js';
@@ -81,6 +82,7 @@ export class SimMachine implements SchedCore {
   readonly timing: Timing;
   readonly flags: QueueFlags;
   readonly classes = new OtherClasses(this);
+  readonly realTime = new RealTime(this);
   readonly schedule: Schedule;
   readonly wakeups: Wakeups;
   readonly lives: Lives;

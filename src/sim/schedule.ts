@@ -45,7 +45,10 @@ export class Schedule {
     const next = this.#pick(cpu);
     cpu.needResched = false;
     if (next === prev) rq.nextClass = next.cls;
-    else this.#switch(cpu, prev, next, preempt, state);
+    else {
+      this.#switch(cpu, prev, next, preempt, state);
+      if (next.cls === CLASS.rt) this.machine.realTime.push(cpu);
+    }
     if (cpu.pushing) this.machine.hotplug.push(cpu);
   }
 
@@ -88,6 +91,7 @@ export class Schedule {
     const { rq } = cpu;
     if (scx.enabled && !scx.consts.dispatchInPick) this.#balance(cpu, rq);
     if (cpu.task && !cpu.task.ext) this.updateCurr(cpu);
+    if (cpu.task?.scx.cls === CLASS.rt) this.machine.realTime.pull(cpu, cpu.task);
     const other = classes.pick(cpu);
     if (other) return other.scx;
     const task = scx.enabled ? scx.pick.pickTask(rq) : null;

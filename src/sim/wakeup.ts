@@ -47,6 +47,7 @@ export class Wakeups {
     this.preempt(cpu, task);
     kt.state = TASK_STATE.RUNNING;
     tracepoints.wakeup(scx);
+    if (task.scx.cls === CLASS.rt) machine.realTime.woken(cpu, task);
     if (task.ext) machine.scx.enqueue.woken(cpu.rq);
     machine.onWake?.(task);
     return true;
@@ -65,9 +66,10 @@ export class Wakeups {
     return cpu;
   }
 
-  /** Fair and RT: where it was, unless that CPU is busy and another one is not. */
+  /** Fair, and kernel threads: where it was, unless that CPU is busy and another one is not. */
   #selectOther(task: SimTask, prev: number): number {
-    const { cpus, timing } = this.machine;
+    const { cpus, timing, realTime } = this.machine;
+    if (task.scx.cls === CLASS.rt && !task.kt.kthread) return realTime.select(task, prev);
     const place = timing.place(task);
     if (place >= 0) return place;
     const free = (cpu: SimCpu) => cpu.task === null && !cpu.needResched && this.allowed(task, cpu.id);
