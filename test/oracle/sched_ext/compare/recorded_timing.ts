@@ -609,7 +609,7 @@ export class RecordedTiming implements Timing {
     if (recorded !== undefined && recorded < now + 1.25 * this.tickNs) return recorded;
     const phase = this.#phase[cpu] ?? this.#phase.find((one) => one !== undefined) ?? 0;
     const grid = Math.floor((now - phase) / this.tickNs + 1) * this.tickNs + phase;
-    return Math.min(this.silent() ? this.#stalled(cpu, grid) : grid, recorded ?? grid);
+    return Math.min(this.silent() ? this.#stalled(cpu, grid) : grid, recorded ?? Number.POSITIVE_INFINITY);
   }
 
   /** A tick that nothing notes comes no sooner than the choice that follows from it, should the CPU have stood still. */
