@@ -328,7 +328,7 @@ export class RecordedTiming implements Timing {
         if (found >= 0) return found;
         // What it would have waited for came before it had gone to sleep.
         const woken = this.#next(track, own('tp_waking'), end);
-        return woken >= 0 ? woken : this.#next(track, mark, end);
+        return woken >= 0 ? woken : this.#next(track, end);
       }
       case 'fork': {
         const child = step?.verb === 'fork' ? step.task : '';
@@ -374,7 +374,7 @@ export class RecordedTiming implements Timing {
     const event = this.#events[found]!;
     if (point === 'stop-machine') return this.#choices[event[CPU]]!.find(({ end }) => end === found)!.from;
     if (point === 'block' && event[EVENT] === 'tp_waking') return event[NS] + 500;
-    if (point === 'block' && event[EVENT] === 'mark') return event[NS] - 500;
+    if (point === 'block' && (event[EVENT] === 'mark' || event[EVENT] === 'tp_exit')) return event[NS] - 500;
     if (event[EVENT] === 'tp_waking') return this.#caught(found) ?? this.#unlocked(found);
     if (event[EVENT] !== 'tp_switch') return EFFECTS.has(event[EVENT]) ? this.#unlocked(found) : event[NS];
     if (point === 'effect' && event[B] !== TASK_UNINTERRUPTIBLE) return event[NS] - 3_000;
