@@ -22,7 +22,7 @@ export type SimStep =
   | { verb: 'cgmax'; cgroup: string; max: CpuMaxNs }
   | { verb: 'cgroup'; task: string; cgroup: string }
   | { verb: 'cpu'; cpu: number; online: boolean }
-  | { verb: 's2idle'; ns: number }
+  | { verb: 's2idle' | 'deep'; ns: number }
   | { verb: 'timer'; timer: string; ns: Duration; absolute?: boolean; shared?: boolean }
   | { verb: 'lock' | 'unlock'; mutex: string }
   | { verb: 'condwait'; cond: string; mutex: string }
@@ -103,7 +103,7 @@ export interface CgroupSpec {
 export type TimedEvent = { atNs: number } & EventStep;
 export type EventStep = Extract<
   SimStep,
-  { verb: 'kill' | 'nice' | 'affinity' | 'policy' | 'cgroup' | 'cgweight' | 'cgmax' | 'cpu' | 's2idle' }
+  { verb: 'kill' | 'nice' | 'affinity' | 'policy' | 'cgroup' | 'cgweight' | 'cgmax' | 'cpu' | 's2idle' | 'deep' }
 >;
 
 /** A workload: what runs on a machine, and what happens to it. */
@@ -161,6 +161,8 @@ export const enterCgroup = (task: string, cgroup: string): SimStep => ({ verb: '
 export const cpu = (number: number, online: boolean): SimStep => ({ verb: 'cpu', cpu: number, online });
 /** Suspend to idle: the machine freezes its tasks and sleeps for so long, on clocks that go on then. */
 export const suspendToIdle = (ns: number): SimStep => ({ verb: 's2idle', ns });
+/** Suspends the machine to RAM for so long. */
+export const suspendToRam = (ns: number): SimStep => ({ verb: 'deep', ns });
 /** cpu.max of a cgroup, ns; a quota of Infinity lifts it. */
 export const cgroupMax = (cgroup: string, quotaNs: number, periodNs = 100_000_000, burstNs = 0): SimStep => ({
   verb: 'cgmax',

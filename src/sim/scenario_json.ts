@@ -181,6 +181,7 @@ const CHANGES: Readonly<Record<string, Reader<EventStep>>> = {
   offline: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: false }),
   online: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: true }),
   s2idle: (value) => ({ verb: 's2idle', ns: value.time() }),
+  deep: (value) => ({ verb: 'deep', ns: value.time() }),
 };
 
 const flagOf = (members: Members, name: string) => members.get(name)?.boolean();

@@ -6,10 +6,14 @@ import { BLOCK, type Program, type SimTask } from './sim_task.js';
 const LOOK_NS = 1_000_000;
 const TIMEOUT_NS = 20_000_000_000;
 
+/** As /sys/power/mem_sleep calls them: suspend to idle, and suspend to RAM. */
+export type SleepState = 's2idle' | 'deep';
+
 /**
- * Suspend to idle and what comes before and after it (pm_suspend with s2idle): the notifiers, of which sched_ext's bypasses the
- * scheduler, then the freezer, then the sleep, then all of it backwards. CPUs stay online. The clock that the machine goes by is
- * CLOCK_MONOTONIC: no time passes on it while the machine sleeps.
+ * Suspend and what comes before and after it (pm_suspend): the notifiers, of which sched_ext's bypasses the scheduler, then the
+ * freezer, then the sleep, then all of it backwards. To sleep to idle CPUs stay online; to RAM, all but the first are taken down
+ * before and come back after it. The clock that the machine goes by is CLOCK_MONOTONIC: no time passes on it while the machine
+ * sleeps.
  */
 export class SystemSleep {
   #deadline = 0;
@@ -18,7 +22,7 @@ export class SystemSleep {
   constructor(private readonly machine: SimMachine) {}
 
   /** Puts the machine to sleep for so long. Nothing happens while it is on its way already. */
-  suspend(ns: number): void {
+  suspend(ns: number, state: SleepState): void {
     if (this.#busy) return;
     this.#busy = true;
     const { machine } = this;
@@ -30,7 +34,7 @@ export class SystemSleep {
       if (cpu.task === task) machine.sendIpi(cpu);
     }
     this.#deadline = machine.now + TIMEOUT_NS;
-    this.#look(ns);
+    this.#look(ns, state);
   }
 
   /** Tasks that the freezer is after: those with a half in user space. */
@@ -43,15 +47,45 @@ export class SystemSleep {
   }
 
   /** try_to_freeze_tasks() */
-  #look(ns: number): void {
+  #look(ns: number, state: SleepState): void {
     const { machine } = this;
     const awake = [...this.#tasks()].some((task) => task.freezing && task.scx.onRq);
-    if (!awake) machine.kernel.clock.asleepNs += ns;
-    else if (machine.now < this.#deadline) {
-      machine.at(machine.now + LOOK_NS, () => machine.interrupt(machine.firstCpu, () => this.#look(ns)));
-      return;
+    if (awake && machine.now < this.#deadline) this.#later(() => this.#look(ns, state));
+    else if (awake) this.#thaw();
+    else if (state === 'deep') this.#toRam(ns);
+    else {
+      machine.kernel.clock.asleepNs += ns;
+      this.#thaw();
     }
-    this.#thaw();
+  }
+
+  #later(body: () => void): void {
+    const { machine } = this;
+    machine.at(machine.now + LOOK_NS, () => machine.interrupt(machine.firstCpu, body));
+  }
+
+  /** freeze_secondary_cpus(), the sleep, thaw_secondary_cpus(): last CPU down first, and up last. */
+  #toRam(ns: number): void {
+    const { machine } = this;
+    const { firstCpu, hotplug } = machine;
+    const others = machine.cpus.filter((cpu) => cpu.online && cpu !== firstCpu);
+    for (const cpu of others.toReversed()) hotplug.change(cpu, false);
+    this.#when(
+      () => others.every(({ online }) => !online),
+      () => {
+        machine.kernel.clock.asleepNs += ns;
+        for (const cpu of others) hotplug.change(cpu, true);
+        this.#when(
+          () => others.every(({ active }) => active),
+          () => this.#thaw(),
+        );
+      },
+    );
+  }
+
+  #when(done: () => boolean, body: () => void): void {
+    if (done()) body();
+    else this.#later(() => this.#when(done, body));
   }
 
   /** thaw_processes(), then pm_notifier_call_chain(PM_POST_SUSPEND) */

@@ -356,7 +356,8 @@ export class Workload implements Stage {
         return;
       }
       case 's2idle':
-        machine.systemSleep.suspend(step.ns);
+      case 'deep':
+        machine.systemSleep.suspend(step.ns, step.verb);
     }
   }
 
