@@ -46,7 +46,11 @@ export function withLoadOptions(command: Command, { engine = ENGINE, checks = CH
     )
     .option('--engine <name>', engine.choices, engine.preset)
     .option('--checks <strength>', checks.choices, checks.preset)
-    .option('--faults <policy>', 'kernel (bad loads that a kernel satisfies read 0) or strict', 'kernel')
+    .option(
+      '--faults <policy>',
+      'kernel (bad accesses that a kernel passes over go on, and are counted) or strict',
+      'kernel',
+    )
     .option('--cpus <n>', 'possible CPUs', '4')
     .option('--set <var=value>', 'set a global variable before load; repeatable', collect)
     .option(
