@@ -11,6 +11,9 @@ const ANY: u32 = 0xffffffff;
 const MAX_WORD: u64 = 0xffffffff;
 const MAX: u64 = 0xffffffffffffffff;
 const REGISTERS: u32 = 10;
+/** How what a loop changes is widened: by a step, or at once. */
+export const WIDEN: u32 = 1;
+export const GIVE_UP: u32 = 2;
 /** Bytes of the bounds of all registers. */
 export const BOUNDS_BYTES: u32 = REGISTERS * 8;
 
@@ -71,8 +74,8 @@ export class Bounds {
     }
   }
 
-  /** Makes what is at `at` true of what is known now, too; nothing is said of what does not live. Has it changed? `widen`: what changes is, in one step or two, given up. */
-  static join(at: u32, live: u32, widen: bool): bool {
+  /** Makes what is at `at` true of what is known now, too; nothing is said of what does not live. Has it changed? `widen`: 0, or how what changes is given up. */
+  static join(at: u32, live: u32, widen: u32): bool {
     let changed = false;
     for (let r: u32 = 0; r < REGISTERS * 8; r += 8) {
       if (!((live >> (r >> 3)) & 1)) {
@@ -82,11 +85,11 @@ export class Bounds {
       const low = load<u32>(NOW + r);
       const high = load<u32>(NOW + r, 4);
       if (low < load<u32>(at + r)) {
-        store<u32>(at + r, widen ? min<u32>(low, 1) : low);
+        store<u32>(at + r, widen == GIVE_UP ? 0 : widen ? min<u32>(low, 1) : low);
         changed = true;
       }
       if (high > load<u32>(at + r, 4)) {
-        store<u32>(at + r, !widen ? high : high == ANY ? ANY : WORD, 4);
+        store<u32>(at + r, !widen ? high : widen == GIVE_UP || high == ANY ? ANY : WORD, 4);
         changed = true;
       }
     }

@@ -68,6 +68,16 @@ export class Stack {
     return <u32>(load<i32>(slot, abi.SLOT_IMM) + isa.STACK_BYTES) >> 3;
   }
 
+  /** Does the current function access its frame at all? */
+  static isUsed(): bool {
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++)
+        if (Stack.isFrame(load<u8>(Cfg.slot(s), abi.SLOT_BASE))) return true;
+    }
+    return false;
+  }
+
   /** Chooses the units of the current function that become locals. False: the heap has no room. */
   static plan(): bool {
     Stack.free();

@@ -79,7 +79,10 @@ function takeEntries(base: u32): bool {
 
 /** What registers hold, and then what units of the frame hold whose addresses no register has. */
 function findValues(): bool {
-  return Values.analyse(false) && Stack.plan() && (!Stack.count || Values.analyse(true));
+  const bounded = !Emit.object;
+  if (!Stack.isUsed()) return Values.analyse(false, bounded) && Stack.plan();
+  if (!Values.analyse(false, false) || !Stack.plan()) return false;
+  return (!Stack.count && !bounded) || Values.analyse(Stack.count != 0, bounded);
 }
 
 function emit(f: u32, params: u32): bool {

@@ -10,7 +10,7 @@ import { GUEST_BASE } from '../access';
 import { heapAlloc, heapFree } from '../alloc';
 import * as isa from '../isa';
 import * as ops from '../ops';
-import { BOUNDS_BYTES, Bounds } from './bounds';
+import { BOUNDS_BYTES, Bounds, GIVE_UP, WIDEN } from './bounds';
 import { Cfg, NONE } from './cfg';
 import { Effects, effects } from './effects';
 import { Lookup } from './lookup';
@@ -51,7 +51,7 @@ const E_LOOP: u32 = E_BOUNDS + BOUNDS_BYTES; // of a loop's start: bounds on all
 const E_WAYS: u32 = E_LOOP + BOUNDS_BYTES; // and on those of this pass
 const ENTRY_BYTES: u32 = E_WAYS + BOUNDS_BYTES;
 
-/** Passes after which bounds that a loop changes are given up. */
+/** Passes after which bounds that a loop changes are given up at once. */
 const MAX_BOUND_PASSES: u32 = 3;
 /** Passes after which every block with more than one way to it joins everything. */
 const MAX_PASSES: u32 = 16;
@@ -69,7 +69,10 @@ export class Values {
   private static sumMask: u32 = 0;
   private static next: u32 = 0;
   private static all: bool = false;
+  /** Units of the frame are followed; what registers are near, and their bounds, which only isolate checks ask for. */
   private static units: bool = false;
+  private static bounded: bool = false;
+  private static held: u32 = 0;
 
   static root(r: u32): u32 {
     return r == isa.REG_FP ? FRAME_ROOT : load<u32>(NOW + r * 8);
@@ -97,6 +100,7 @@ export class Values {
     return load<u32>(NEAR + r * 12, 8);
   }
   private static setNear(r: u32, root: u32, distance: i64, slack: u64): void {
+    if (!Values.bounded) return;
     const known = root != 0 && distance > -FAR && distance < FAR && slack <= MAX_SLACK;
     store<u32>(NEAR + r * 12, known ? root : 0);
     store<i32>(NEAR + r * 12, known ? <i32>distance : 0, 4);
@@ -155,11 +159,14 @@ export class Values {
 
   /**
    * What the current function's registers hold at the start of each block; with `units`, those of its frame, too, which Stack has
-   * chosen. False: the heap has no room.
+   * chosen; if `bounded`, what registers are near, too. False: the heap has no room.
    */
-  static analyse(units: bool): bool {
+  static analyse(units: bool, bounded: bool): bool {
     Values.free();
     Values.units = units;
+    Values.bounded = bounded;
+    Values.held = units ? COUNT : UNIT;
+    memory.fill(NEAR, 0, NEAR_REGISTERS * 12);
     const bytes = Cfg.count * ENTRY_BYTES;
     Values.entries = heapAlloc(bytes);
     if (!Values.entries) return false;
@@ -168,9 +175,9 @@ export class Values {
     const first = Cfg.ordered(0);
     Values.all = false;
     store<u32>(Values.at(first), (1 << COUNT) - 1, E_JOINED);
-    for (let b: u32 = 0; b < Cfg.count; b++) Bounds.none(Values.at(b) + E_LOOP);
+    if (bounded) for (let b: u32 = 0; b < Cfg.count; b++) Bounds.none(Values.at(b) + E_LOOP);
     let again = true;
-    let narrowed = !Cfg.loops;
+    let narrowed = !Cfg.loops || !bounded;
     for (let pass: u32 = 1; again; pass++) {
       Values.all = pass > MAX_PASSES;
       again = false;
@@ -186,7 +193,7 @@ export class Values {
         for (let s = Cfg.first(b); s < Cfg.end(b); s++) Values.step(Cfg.slot(s));
         const fall = Cfg.fall(b);
         const taken = Cfg.taken(b);
-        const choice = fall != NONE && taken != NONE;
+        const choice = bounded && fall != NONE && taken != NONE;
         if (choice) Bounds.keep();
         if (fall != NONE) {
           if (choice) Bounds.pass(Cfg.slot(Cfg.end(b) - 1), false);
@@ -199,7 +206,7 @@ export class Values {
         }
         if (Values.arrive(taken, pass, i) && Cfg.rpo(taken) <= i) again = true;
       }
-      if (again || narrowed) continue;
+      if (again || narrowed || pass > MAX_PASSES) continue;
       // What was given up too early: all ways of this pass are still within what it was.
       for (let b: u32 = 0; b < Cfg.count; b++) memory.copy(Values.at(b) + E_LOOP, Values.at(b) + E_WAYS, BOUNDS_BYTES);
       narrowed = again = true;
@@ -212,19 +219,19 @@ export class Values {
     const at = Values.at(b);
     let joined = load<u32>(at, E_JOINED);
     const first = load<u32>(at, E_SEEN) != pass;
-    const changed = Values.arriveNear(b, at, pass, first, from);
+    const changed = Values.bounded && Values.arriveNear(b, at, pass, first, from);
     if (first) {
       store<u32>(at, pass, E_SEEN);
       if (Values.all && (Cfg.isMerge(b) || Cfg.isHeader(b))) joined = (1 << COUNT) - 1;
       store<u32>(at, joined, E_JOINED);
-      memory.copy(at, NOW, COUNT * 8);
-      for (let r: u32 = 0; r < COUNT; r++) if ((joined >> r) & 1) Values.join(at, b, r);
+      memory.copy(at, NOW, Values.held * 8);
+      for (let r: u32 = 0; r < Values.held; r++) if ((joined >> r) & 1) Values.join(at, b, r);
       return changed;
     }
     const before = joined;
     // A register that nobody reads before it is written has nothing to be joined for.
     const live = Cfg.liveIn(b) | (1 << MEMORY) | UNIT_MASK;
-    for (let r: u32 = 0; r < COUNT; r++) {
+    for (let r: u32 = 0; r < Values.held; r++) {
       if ((joined >> r) & 1 || load<u64>(at + r * 8) == load<u64>(NOW + r * 8)) continue;
       Values.join(at, b, r);
       if ((live >> r) & 1) joined |= 1 << r;
@@ -239,15 +246,15 @@ export class Values {
     const live = Cfg.liveIn(b);
     if (Cfg.isHeader(b)) {
       const back = !first || (Cfg.rpo(b) <= from && pass > 1);
-      changed = Bounds.join(at + E_LOOP, live, back && pass > MAX_BOUND_PASSES);
+      changed = Bounds.join(at + E_LOOP, live, back && pass > 1 ? (pass > MAX_BOUND_PASSES ? GIVE_UP : WIDEN) : 0);
       if (first) Bounds.none(at + E_WAYS);
-      Bounds.join(at + E_WAYS, live, false);
+      Bounds.join(at + E_WAYS, live, 0);
       if (Values.all) Bounds.any(at + E_LOOP);
       memory.copy(at + E_BOUNDS, at + E_LOOP, BOUNDS_BYTES);
     } else if (first) {
       Bounds.give(at + E_BOUNDS);
     } else {
-      Bounds.join(at + E_BOUNDS, live, false);
+      Bounds.join(at + E_BOUNDS, live, 0);
     }
     const before = load<u32>(at, E_APART);
     let apart = Values.all && (Cfg.isMerge(b) || Cfg.isHeader(b)) ? live : before;
@@ -269,9 +276,11 @@ export class Values {
 
   /** Goes to the start of a block. */
   static enter(b: u32): void {
-    memory.copy(NOW, Values.at(b), COUNT * 8);
-    memory.copy(NEAR, Values.at(b) + E_NEAR, NEAR_REGISTERS * 12);
-    Bounds.take(Values.at(b) + E_BOUNDS);
+    memory.copy(NOW, Values.at(b), Values.held * 8);
+    if (Values.bounded) {
+      memory.copy(NEAR, Values.at(b) + E_NEAR, NEAR_REGISTERS * 12);
+      Bounds.take(Values.at(b) + E_BOUNDS);
+    }
     Values.next = load<u32>(Values.at(b), E_NEXT);
   }
 
@@ -287,7 +296,7 @@ export class Values {
       const unit = op == ops.H_LDF_DW ? Values.unitOf(slot) : NONE;
       if (unit != NONE) Values.copy(Effects.dst(slot), unit);
       else if (!Values.move(slot, op) && op != ops.H_NOP) Values.fresh(Effects.dst(slot));
-      Bounds.step(slot, op);
+      if (Values.bounded) Bounds.step(slot, op);
       return;
     }
     if (op == ops.H_STXF_DW || op == ops.H_STF_DW) {
@@ -303,7 +312,7 @@ export class Values {
     for (let r: u32 = 0; writes; r++) {
       if (writes & 1) {
         Values.fresh(r);
-        if (r < NEAR_REGISTERS) Bounds.forget(r);
+        if (Values.bounded && r < NEAR_REGISTERS) Bounds.forget(r);
       }
       writes >>= 1;
     }
@@ -381,7 +390,14 @@ export class Values {
   private static addRegister(d: u32, s: u32): bool {
     const root = Values.sumOf(Values.root(d), Values.root(s));
     const distance = <i64>Values.distance(d) + Values.distance(s);
-    // One of them is an index, whose bounds are near each other, the other is none.
+    if (Values.bounded) Values.addIndex(d, s);
+    if (distance <= -FAR || distance >= FAR) return false;
+    Values.set(d, root, <i32>distance);
+    return true;
+  }
+
+  /** Of a sum, one part is an index, whose bounds are near each other, the other is none. */
+  private static addIndex(d: u32, s: u32): void {
     const indexD = Bounds.high(d) - Bounds.low(d) <= MAX_SLACK;
     const indexS = Bounds.high(s) - Bounds.low(s) <= MAX_SLACK;
     if (indexD == indexS) {
@@ -397,9 +413,6 @@ export class Values {
       if (low < <u64>FAR) Values.setNear(d, near ? near : Values.root(base), <i64>from + <i64>low, slack + more);
       else Values.setNear(d, 0, 0, 0);
     }
-    if (distance <= -FAR || distance >= FAR) return false;
-    Values.set(d, root, <i32>distance);
-    return true;
   }
 
   /** Low bits of a root that are 0. */

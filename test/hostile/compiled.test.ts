@@ -367,6 +367,10 @@ const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> 
     text: 'r3 = *(u8 *)(r1 + 0); r3 &= 7; r3 |= 1; r2 = r1; r2 += r3; r4 = 0; top: *(u8 *)(r2 + 0) = 1; r2 += r3; r4 += 1; if r4 < 200 goto top; r0 = *(u8 *)(r1 + 0); exit',
     args: [O, WINDOW - 64, WINDOW - 8, WINDOW - 1000],
   },
+  'an index that nothing bounds before it is used': {
+    text: 'r3 = 0; top: r2 = r1; r2 += r3; *(u8 *)(r2 + 0) = 1; r3 += 1; if r3 < 50 goto top; r0 = *(u8 *)(r1 + 0); exit',
+    args: [O, WINDOW - 30, WINDOW - 50, WINDOW - 49, 4096],
+  },
   'an index into the frame': {
     text: '*(u64 *)(r10 - 16) = 5; *(u64 *)(r10 - 8) = 6; r3 = *(u8 *)(r1 + 0); r3 &= 15; r2 = r10; r2 += r3; r0 = *(u8 *)(r2 - 16); *(u8 *)(r2 - 16) = 9; r4 = *(u64 *)(r10 - 16); r0 += r4; exit',
     args: [O, WINDOW - 1, WINDOW],
