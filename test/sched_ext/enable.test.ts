@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ERRNO } from '../../src/errno.js';
 import { ScxTask } from '../../src/sched_ext/task.js';
+import type { HostCall } from '../../src/vm/types.js';
 import { Bench, MS, PROFILES } from './harness.js';
 
 const nothing = () => {};
@@ -117,6 +118,39 @@ describe.each(PROFILES)('enabling on %s', (profile) => {
       `running 0x${state}09`,
       `dispatch 0x${state}0c`,
     ]);
+  });
+});
+
+describe('the scheduler of a vtable', () => {
+  it('is found by programs that are associated with it until unreg has run all of disabling', async () => {
+    const bench = await Bench.create('7.3');
+    const { scx } = bench.machine;
+    const seen: (string | undefined)[] = [];
+    const look = () => seen.push(scx.schedOf({} as HostCall)?.name);
+    const kdata = bench.kdata({
+      exit: () => {
+        look();
+      },
+    });
+    // A timer's or another program's kfunc call: whose vtable it is for says the association.
+    vi.spyOn(bench.kernel.structOps, 'assocOf').mockReturnValue(kdata);
+    look();
+    bench.attach(kdata);
+    look();
+    bench.detach(kdata);
+    look();
+    expect(seen).toEqual([undefined, 'test', 'test', undefined]);
+    expect(bench.exit).toBe('64 unregistered from user space: ');
+  });
+
+  it('keeps it from being registered a second time until unreg, though it has gone by itself', async () => {
+    const bench = await Bench.create('7.3');
+    const kdata = bench.kdata({ init: () => -12 });
+    expect(bench.attach(kdata)).toBe(0);
+    expect(bench.machine.scx.state).toBe('disabled');
+    expect(bench.attach(kdata)).toBe(-16);
+    bench.detach(kdata);
+    expect(bench.attach(kdata)).toBe(0);
   });
 });
 
