@@ -1,3 +1,4 @@
+import { checkArgument } from '../argument.js';
 import { within } from '../errors.js';
 import type { Duration } from './duration.js';
 import { JsonValue } from './json_path.js';
@@ -21,6 +22,7 @@ const SIGNALS: Readonly<Record<string, number>> = { kill: 9, cont: 18, stop: 19 
 
 /** Throws InputError: one line with the path of what is wrong. */
 export function parseScenario(text: string): Scenario {
+  checkArgument('parseScenario: text', text, 'text');
   return within('workload', () => {
     const members = JsonValue.parse(text).object(['name', 'cgroups', 'tasks', 'events']);
     const tasks = members.get('tasks') ?? new JsonValue(undefined, 'tasks').fail('is wanted: a list of tasks');
