@@ -63,6 +63,9 @@ export class Signals {
     if (task.continued) this.#tellParent(task);
     task.continued = false;
     while (task.stopping) {
+      yield this.machine.toward(task, 'signal-stop', 0);
+      if (task.fatal) return;
+      if (!task.stopping) break;
       task.stopping = false;
       task.kt.state = TASK_STATE.STOPPED;
       this.#tellParent(task);

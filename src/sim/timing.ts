@@ -14,6 +14,7 @@ export type Point =
   | 'fork-wake'
   | 'stop-machine'
   | 'stop'
+  | 'signal-stop'
   | 'exit'
   | 'exit-release'
   | 'exit-notify'

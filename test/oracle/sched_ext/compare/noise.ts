@@ -74,7 +74,8 @@ export function glancesOf(recording: Recording): Glance[] {
   const { events, tasks } = recording;
   return choicesOf(recording)
     .flat()
-    .flatMap(({ from, end }): Glance[] => {
+    .flatMap(({ from, to, end }): Glance[] => {
+      if (end < 0) return asks(events, from, to);
       const [, cpu, , prev, next] = events[end] ?? [];
       if (prev === undefined || !(String(next) in tasks)) return [];
       const before = events.slice(0, end);
@@ -88,6 +89,14 @@ export function glancesOf(recording: Recording): Glance[] {
         ? [{ cpu: cpu!, at: from, idle: true }]
         : [];
     });
+}
+
+/** An idle CPU that asks the scheduler and stays idle: what the scheduler did with a task then tells of it. */
+function asks(events: readonly RecordedEvent[], from: number, to: number): Glance[] {
+  const at = events.findIndex(([ns, , event, task]) => ns >= from && ns <= to && event === 'dispatch' && task === '-');
+  const cpu = events[at]?.[1];
+  const next = events.find((e, i) => i > at && e[1] === cpu);
+  return at >= 0 && next?.[2] === 'kf_insert' ? [{ cpu: cpu!, at: from, idle: true }] : [];
 }
 
 /** A wake-up of a task that is not of the workload but the scheduler's, up to its next sleep. */

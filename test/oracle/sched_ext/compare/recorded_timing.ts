@@ -26,6 +26,7 @@ const HIDDEN_TICK_NS = 5_000;
 const IPI_NS = 60_000_000;
 const DEFAULT_IPI_NS = 3_000;
 const TASK_UNINTERRUPTIBLE = 0x2;
+const TASK_STOPPED = 0x4;
 const TASK_DEAD = 0x80;
 
 /** Callbacks and tracepoints that a system call of a task brings about for itself or another task. */
@@ -44,6 +45,9 @@ const EFFECTS = new Set([
   ],
   ...['tp_waking', 'cgroup_init', 'cgroup_exit', 'cgroup_set_weight', 'cgroup_prep_move', 'cpu_online', 'cpu_offline'],
 ]);
+
+/** What follows of a task between its farewell and the switch; whoever wakes it then waits for that (try_to_wake_up). */
+const FAREWELL = new Set(['quiescent', 'dispatch', 'kf_move_to_local', 'tp_waking']);
 
 /** Longer than what a CPU does at once. */
 const STANDSTILL_NS = 20_000;
@@ -182,6 +186,8 @@ export class RecordedTiming implements Timing {
       else if (e[EVENT] === 'mark') ended ||= this.recording.tasks[e[TASK]]?.[Number(e[A])]?.verb === 'yield';
       else if (!ended && endsSlice(e)) {
         const choice = this.#choices[cpu]!.find(({ to }) => to >= e[NS]);
+        // Nor where the task went to sleep and its last stretch took what was left.
+        if (choice?.voluntary) continue;
         // Where a higher class came, it was not the tick that made the CPU choose.
         if (choice && choice.end >= 0 && !this.#ours(this.#events[choice.end]![OTHER])) continue;
         if (choice && this.#released(choice)) continue;
@@ -214,8 +220,9 @@ export class RecordedTiming implements Timing {
 
   until(task: SimTask, point: Point, ns: number): number {
     if (point === 'stop') return this.#stops(task, ns);
+    if (point === 'kthread' && this.#stoppers.has(task.kt.pid)) return this.#moves(task, ns);
     const track = this.#tracks.get(task.name);
-    if (!track || ns === 0) return ns;
+    if (!track || (ns === 0 && point !== 'signal-stop')) return ns;
     track.target = Number.NaN;
     const found = this.#find(task, track, point);
     if (found < 0) {
@@ -242,6 +249,19 @@ export class RecordedTiming implements Timing {
     const cpu = this.#events[begin]?.[CPU];
     const end = this.#events.find((e, i) => i > begin && e[CPU] === cpu);
     return end && end[NS] > now && end[NS] < now + IPI_NS ? end[NS] - now : ns;
+  }
+
+  /** A task that a stopper has taken from its queue waits for the lock of the other one (move_queued_task). */
+  #moves({ kt }: SimTask, ns: number): number {
+    const { now } = this.clock;
+    const begin = this.#events.findLastIndex(
+      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
+    );
+    const cpu = this.#events[begin]?.[CPU];
+    const [left, arrived] = this.#events.slice(begin + 1).filter((e) => e[CPU] === cpu);
+    if (begin < 0 || left?.[EVENT] !== 'tp_migrate' || arrived?.[EVENT] !== 'enqueue') return ns;
+    if (arrived[TASK] !== left[TASK] || arrived[NS] - left[NS] < STANDSTILL_NS || arrived[NS] < now) return ns;
+    return arrived[NS] - now;
   }
 
   /** Index of the exit that follows upon what the task is at; -1 if it comes to another step. */
@@ -309,6 +329,8 @@ export class RecordedTiming implements Timing {
         );
         return found;
       }
+      case 'signal-stop':
+        return this.#next(track, (e) => sleepsAway(e, name) && (Number(e[B]) & TASK_STOPPED) !== 0, end);
       case 'cgroup-move': {
         const target = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const moves = (e: RecordedEvent) =>
@@ -382,7 +404,7 @@ export class RecordedTiming implements Timing {
     for (let i = found - 1; i >= 0; i--) {
       const before = this.#events[i]!;
       if (isFarewell(before, event[TASK])) return this.#looksAround(i, found);
-      if (before[TASK] === event[TASK] && !['quiescent', 'dispatch', 'kf_move_to_local'].includes(before[EVENT])) break;
+      if (before[TASK] === event[TASK] && !FAREWELL.has(before[EVENT])) break;
     }
     return event[NS] - 1_000;
   }

@@ -15,6 +15,9 @@ const MAX_EVENTS = 16384;
 /** The workload is given so much longer than it took. */
 const GRACE_NS = 100_000_000;
 
+/** Events before the scheduler is asked anything else. */
+const LOADING = /^(init|cgroup_init|init_task|tp_.*)$/;
+
 export interface Replay {
   events: RecordedEvent[];
   exit: { kind: number; code: number; reason: string; message: string } | null;
@@ -91,6 +94,7 @@ class Run {
     }
     for (const wake of foreignWakes(recording)) machine.at(wake.from, () => this.#wakeForeign(wake));
     this.#placeHelper();
+    this.#delayIdle();
     this.#launch(workload);
     const end = this.#lastOfWorkload();
     machine.runUntil(end + 1_000_000);
@@ -183,6 +187,22 @@ class Run {
       if (other === helper.kt.pid) this.#machine.at(from, () => this.kernel.tasks.setCpus(helper.kt, [cpu]));
       if (task === `${helper.kt.comm}/${helper.kt.pid}`) from = ns + 1;
     }
+  }
+
+  /**
+   * Here loading takes no time; the kernel's idle class tells nothing until sched_ext is switched on (scx_enabled). That is
+   * to be seen where the masks begin with all CPUs: where they begin empty, each CPU has told by itself by then.
+   */
+  #delayIdle(): void {
+    const { idle, consts } = this.#machine.scx;
+    if (consts.idleStartsBusy) return;
+    const { update } = idle;
+    const on = this.recording.events.find(([, , event]) => !LOADING.test(event));
+    if (!on) return;
+    idle.update = () => {};
+    this.#machine.at(on[0] - 1, () => {
+      idle.update = update;
+    });
   }
 
   // ---- Noise
