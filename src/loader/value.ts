@@ -48,10 +48,11 @@ export function locate(btf: BtfView, root: number, path: string): Place {
       const text = step.slice(1, -1);
       if (type?.kind !== BTF_KIND.ARRAY)
         throw new InputError(`"${step}" on ${describeType(btf, place.type)}, no array`);
-      const index = /^(\d+|0x[\da-f]+)$/i.test(text) ? Number(text) : Number.NaN;
-      if (!(index < type.length)) throw new InputError(`index [${text}] of an array of ${type.length}`);
+      const index = cInteger(text) ?? -1n;
+      if (index < 0n || index >= BigInt(type.length))
+        throw new InputError(`index [${text}] of an array of ${type.length}`);
       place.type = type.type;
-      place.bitOffset += index * btf.sizeOf(type.type) * 8;
+      place.bitOffset += Number(index) * btf.sizeOf(type.type) * 8;
     }
   }
   return place;
@@ -289,13 +290,20 @@ function writeBits(
   }
 }
 
+/** An integer without a sign as C and strtoull(…, 0) read it: a leading 0 makes it octal, and 08 is none. */
+function cInteger(text: string): bigint | undefined {
+  if (/^(0x[\da-f]+|0|[1-9]\d*)$/i.test(text)) return BigInt(text);
+  return /^0[0-7]+$/.test(text) ? BigInt(`0o${text.slice(1)}`) : undefined;
+}
+
 function toInteger(value: BtfInput): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'boolean') return value ? 1n : 0n;
   if (typeof value === 'number' && Number.isInteger(value)) return BigInt(value);
   if (typeof value === 'string') {
-    const match = /^([-+]?)(0x[\da-f]+|\d+)$/i.exec(value.trim());
-    if (match?.[2]) return match[1] === '-' ? -BigInt(match[2]) : BigInt(match[2]);
+    const text = value.trim();
+    const magnitude = cInteger(text.replace(/^[-+]/, ''));
+    if (magnitude !== undefined) return text.startsWith('-') ? -magnitude : magnitude;
     if (value === 'true' || value === 'false') return value === 'true' ? 1n : 0n;
   }
   throw mismatch(value, 'integer');

@@ -161,6 +161,16 @@ describe('storing and reading', () => {
     );
   });
 
+  it.each([
+    ['010', 8],
+    ['-0777', -511],
+    ['00', 0],
+    ['0x10', 16],
+    ['-10', -10],
+  ])('reads the text %s as C does', (text, value) => {
+    expect(roundTrip('.s32', text).value).toBe(value);
+  });
+
   it('reads members of an anonymous union among the struct its own', () => {
     const { bytes } = roundTrip('.word', 0x1ff);
     expect(decodeValue(btf, locate(btf, root, ''), bytes)).toMatchObject({ word: 0x1ff, byte: 0xff });
@@ -177,6 +187,7 @@ describe('what does not fit', () => {
     ['.u64', 'ten', '"ten" for integer'],
     ['.u64', '', '"" for integer'],
     ['.u64', '12abc', '"12abc" for integer'],
+    ['.u64', '08', '"08" for integer'],
     ['.u64', [1], 'a structure for integer'],
     ['.on', 2, '2 for bool'],
     ['.colour', 'PINK', '"PINK" for integer'],
@@ -209,6 +220,7 @@ describe('paths', () => {
     ['.u8[0]', '"[0]" on unsigned char, no array'],
     ['.bytes[4]', 'index [4] of an array of 4'],
     ['.bytes[-1]', 'index [-1] of an array of 4'],
+    ['.bytes[08]', 'index [08] of an array of 4'],
     ['.bytes[]', 'index [] of an array of 4'],
     ['.bytes[x]', 'index [x] of an array of 4'],
     ['.bytes[1', 'malformed path'],
