@@ -207,11 +207,23 @@ export class Values {
         if (Values.arrive(taken, pass, i) && Cfg.rpo(taken) <= i) again = true;
       }
       if (again || narrowed || pass > MAX_PASSES) continue;
-      // What was given up too early: all ways of this pass are still within what it was.
-      for (let b: u32 = 0; b < Cfg.count; b++) memory.copy(Values.at(b) + E_LOOP, Values.at(b) + E_WAYS, BOUNDS_BYTES);
-      narrowed = again = true;
+      narrowed = true;
+      again = Values.narrow();
     }
     return true;
+  }
+
+  /** Takes back what was given up too early: all ways of this pass are still within what it was. Has anything changed? */
+  private static narrow(): bool {
+    let changed = false;
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      const at = Values.at(b);
+      if (!Cfg.isHeader(b) || !memory.compare(at + E_LOOP, at + E_WAYS, BOUNDS_BYTES)) continue;
+      memory.copy(at + E_LOOP, at + E_WAYS, BOUNDS_BYTES);
+      changed = true;
+    }
+    return changed;
   }
 
   /** A way into a block, with what is held now, behind the block at place `from`. Is there something that the block did not yet join? */
