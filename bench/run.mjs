@@ -5,7 +5,7 @@
 import { warmUp } from '../dist/src/bench/sampler.js';
 import { Vm } from '../dist/src/vm/vm.js';
 import { callSubjects, formatCalls } from './calls.mjs';
-import { KERNELS, loadKernel, UNSEEN } from './kernels.mjs';
+import { ADDED, KERNELS, loadKernel } from './kernels.mjs';
 import { benchLoad, formatLoad } from './load.mjs';
 import { benchMaps, formatMaps } from './maps.mjs';
 import { buildNative, runNative } from './native.mjs';
@@ -89,12 +89,12 @@ async function main() {
   });
   const geomeans = SETUPS.map((setup) => {
     const own = rows.filter(setupOf(setup));
-    const unseen = own.filter(({ name }) => UNSEEN.includes(name));
+    const added = own.filter(({ name }) => ADDED.includes(name));
     const slowdown = (some) => (native && some.length > 0 ? geomean(some.map((row) => row.slowdown)) : null);
     return {
       ...setup,
       slowdown: slowdown(own),
-      unseen: slowdown(unseen),
+      added: slowdown(added),
       nsPerInsn: own.length > 0 ? geomean(own.map((row) => row.nsPerInsn)) : null,
     };
   });
@@ -139,7 +139,7 @@ function print({ rows, refused, geomeans, calls, translate, maps, load, sim, nat
   }
   const sums = (key) => geomeans.map((each) => cell(each[key], 2, 16)).join('');
   console.log(`${'geomean'.padEnd(39)}${sums(native ? 'slowdown' : 'nsPerInsn')}`);
-  if (native) console.log(`${`of ${UNSEEN.join(' and ')} alone`.padEnd(39)}${sums('unseen')}`);
+  if (native) console.log(`${`of ${ADDED.join(' and ')} alone`.padEnd(39)}${sums('added')}`);
   else console.log('clang is not installed: the native side and peers are left out');
   for (const { name, checks, notCompiled } of refused) console.log(`not compiled, ${checks}: ${name}: ${notCompiled}`);
   if (peers) console.log(`\n${formatPeers(peers, nativeNs, geomean).join('\n')}`);
