@@ -40,6 +40,7 @@ export class FairBandwidth {
       if (pool.runtimeNs <= 0 && !pool.throttled) {
         pool.throttled = true;
         this.#throttled++;
+        this.#changed();
       }
     }
   }
@@ -51,6 +52,13 @@ export class FairBandwidth {
       if (this.#pools.get(at)?.throttled) return true;
     }
     return false;
+  }
+
+  /** Waiting tasks of the fair class may be throttled from now on, or no more. */
+  #changed(): void {
+    const { machine } = this;
+    if (!machine.onChanged) return;
+    for (const cpu of machine.cpus) for (const task of cpu.fairQueue) machine.onChanged(task);
   }
 
   #pool(cgroup: KernelCgroup): Pool {
@@ -79,6 +87,7 @@ export class FairBandwidth {
     if (pool.throttled && pool.runtimeNs > 0) {
       pool.throttled = false;
       this.#throttled--;
+      this.#changed();
       // unthrottle_cfs_rq(): CPUs on which its tasks wait choose anew.
       for (const cpu of this.machine.cpus) if (cpu.fairQueue.length > 0) this.machine.resched(cpu.id);
     }

@@ -25,6 +25,7 @@ export class Changes {
     if (cpu.task === task) machine.schedule.updateCurr(cpu);
     machine.scx.enqueue.change(task.scx, flags, body, enqueueFlags);
     task.kt.onRq = task.scx.onRq;
+    machine.onChanged?.(task);
   }
 
   // ---- Policy and nice value
@@ -112,7 +113,6 @@ export class Changes {
       if (task.ext) scx.states.cpusChanged(scx.rq(task.scx.cpu), task.scx);
       return undefined;
     });
-    this.machine.onCpusChanged?.(task);
   }
 
   /** migration_cpu_stop() on the CPU where the task runs. */

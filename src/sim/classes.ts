@@ -146,6 +146,12 @@ export class OtherClasses {
     return !curr.noise && task.vruntime + FAIR_SLICE / 2 < curr.vruntime;
   }
 
+  /** Does its class keep a runnable task from running until its next period? */
+  throttled(task: SimTask): boolean {
+    const { cls } = task.scx;
+    return cls === CLASS.dl ? task.deadline!.throttled : cls === CLASS.fair && this.#bandwidth.throttled(task);
+  }
+
   /** Is the task one that no class has on a queue? */
   static asleep(task: SimTask): boolean {
     return task.kt.state !== TASK_STATE.RUNNING && !task.scx.onRq;

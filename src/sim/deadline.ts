@@ -80,6 +80,7 @@ export class Deadlines {
     entity.throttled = false;
     entity.replenish(machine.now);
     if (!task.scx.onRq) return;
+    machine.onChanged?.(task);
     const cpu = machine.cpuOf(task);
     this.enqueue(cpu, task);
     machine.wakeups.preempt(cpu, task);

@@ -144,6 +144,7 @@ function summary(report: SimReport): string[] {
       `fairness by weight of ${fairness.backlogged} tasks that always wanted a CPU: ${fairness.weightedJain.toFixed(3)}`,
     );
   }
+  if (fairness.maxLagNs !== null) lines.push(`a task was ${ms(fairness.maxLagNs)} ms behind its fair share at most`);
   const share = (100 * workConservation.shareOfIdle).toFixed(1);
   lines.push(
     `idle while a task waited that could have run: ${ms(workConservation.lostNs)} ms, ${share} % of idle time`,

@@ -98,7 +98,7 @@ export class CpuHotplug {
   /** multi_cpu_stop(), on each CPU: it spins until all are there, and then until the one is gone. */
   *#stopped(change: HotplugChange, cpu: SimCpu, stopper: SimTask, missing: { count: number }): Program {
     const { machine } = this;
-    const spin = () => machine.toward(stopper, 'kthread', machine.costs.kthread);
+    const spin = () => machine.toward(stopper, 'kthread', Math.max(1, machine.costs.kthread));
     missing.count--;
     while (missing.count > 0) yield spin();
     if (cpu === change.cpu) {

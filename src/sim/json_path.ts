@@ -20,6 +20,42 @@ function whatIsWrong(text: string, { message }: Error): string {
   return message;
 }
 
+/** A list or an object around a place of a text: the members that it had so far, and the present one. */
+interface Around {
+  readonly keys: Set<string> | null;
+  at: string | number;
+}
+
+/** Path of the first key that its object had before, in a text that is JSON; however deep it nests. */
+function keyTwice(text: string): string | undefined {
+  const around: Around[] = [];
+  let wantsKey = false;
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],]/g)) {
+    const inner = around.at(-1);
+    if (token === '{' || token === '[') {
+      wantsKey = token === '{';
+      around.push(wantsKey ? { keys: new Set(), at: '' } : { keys: null, at: 0 });
+    } else if (token === '}' || token === ']') {
+      around.pop();
+      wantsKey = false;
+    } else if (token === ',') {
+      wantsKey = inner!.keys !== null;
+      if (typeof inner!.at === 'number') inner!.at++;
+    } else if (wantsKey && inner?.keys) {
+      wantsKey = false;
+      inner.at = JSON.parse(token) as string;
+      if (inner.keys.has(inner.at)) return pathOf(around);
+      inner.keys.add(inner.at);
+    }
+  }
+  return undefined;
+}
+
+function pathOf(around: readonly Around[]): string {
+  const parts = around.map(({ at }) => (typeof at === 'number' ? `[${at}]` : `.${at}`));
+  return parts.join('').replace(/^\./, '');
+}
+
 /** A value of a JSON document and where it stands; what it is not is an InputError that names the place. */
 export class JsonValue {
   constructor(
@@ -32,13 +68,17 @@ export class JsonValue {
     if (depth > MAX_DEPTH) this.fail(`nested deeper than ${MAX_DEPTH} levels`);
   }
 
-  /** Throws InputError for text that is no JSON. */
+  /** Throws InputError for text that is no JSON, and for an object with a key twice, of which JSON.parse would keep the last one. */
   static parse(text: string): JsonValue {
+    let value: unknown;
     try {
-      return new JsonValue(JSON.parse(text), '');
+      value = JSON.parse(text);
     } catch (error) {
       throw new InputError(`no JSON: ${whatIsWrong(text, error as Error)}`, { cause: error });
     }
+    const twice = keyTwice(text);
+    if (twice !== undefined) new JsonValue(undefined, twice).fail('is there twice');
+    return new JsonValue(value, '');
   }
 
   fail(what: string): never {

@@ -98,8 +98,8 @@ export class SimMachine implements SchedCore {
   onSwitch: ((cpu: SimCpu, before: SimTask | null, after: SimTask | null) => void) | null = null;
   onWake: ((task: SimTask) => void) | null = null;
   onExit: ((task: SimTask) => void) | null = null;
-  /** Told of each task whose CPUs have changed. */
-  onCpusChanged: ((task: SimTask) => void) | null = null;
+  /** Told of each task whose class, weight, CPUs or cgroup have changed, or that is throttled from now on, or no more. */
+  onChanged: ((task: SimTask) => void) | null = null;
 
   /** CPUs that wait for another one to go through a scheduling cycle. */
   readonly waiting = new Set<SimCpu>();

@@ -24,10 +24,14 @@ interface Times {
   runNs: number;
   waitNs: number;
   sleepNs: number;
+  /** Runnable, but held back by cpu.max or SCHED_DEADLINE's runtime. */
+  throttledNs: number;
   wakeups: number;
   slices: number;
   migrations: number;
   wakeupLatencyNs: Percentiles;
+  /** Time between becoming runnable, for whatever reason, and running. */
+  runDelayNs: Percentiles;
 }
 
 export interface TaskReport extends Times {
@@ -37,6 +41,9 @@ export interface TaskReport extends Times {
   weight: number;
   maxSliceNs: number;
   preemptions: number;
+  /** CPU time that it is behind its fair share in the end, below 0 if ahead, and at most; null if it had no share. */
+  lagNs: number | null;
+  maxLagNs: number | null;
   bornAtNs: number;
   /** -1 while it lives. */
   exitedAtNs: number;
@@ -45,8 +52,6 @@ export interface TaskReport extends Times {
 export interface GroupReport extends Omit<Times, 'migrations'> {
   name: string;
   tasks: number;
-  /** Time between becoming runnable, for whatever reason, and running. */
-  runDelayNs: Percentiles;
   sliceNs: Percentiles;
   migrations: Migrations;
 }
@@ -57,6 +62,8 @@ export interface CpuReport {
   idleNs: number;
   switches: number;
   online: boolean;
+  /** Left out where it is 0. */
+  offlineNs?: number;
   /** Of 1024; left out where it is 1024. */
   capacity?: number;
 }
@@ -130,14 +137,15 @@ export function buildReport(machine: Machine): SimReport {
   const exit = scx.root ? null : (gone?.exit ?? null);
   const fault = sched?.fault;
   const cpus = machine.cpus.map((cpu): CpuReport => {
-    const { idleNs, switches } = stats.cpus[cpu.id]!;
+    const { idleNs, offlineNs, switches } = stats.cpus[cpu.id]!;
     const capacity = machine.capacity(cpu.id);
     return {
       cpu: cpu.id,
-      busyNs: now - idleNs,
+      busyNs: now - idleNs - offlineNs,
       idleNs,
       switches,
       online: cpu.online,
+      ...(offlineNs > 0 && { offlineNs }),
       ...(capacity !== 1024 && { capacity }),
     };
   });
@@ -199,12 +207,16 @@ function taskReport(task: TaskStats): TaskReport {
     runNs: task.runNs,
     waitNs: task.waitNs,
     sleepNs: task.sleepNs,
+    throttledNs: task.throttledNs,
     wakeups: task.wakeups,
     slices: task.slices,
     maxSliceNs: task.maxSliceNs,
     preemptions: task.preemptions,
     migrations: task.migrations,
     wakeupLatencyNs: task.wakeupLatency.percentiles(),
+    runDelayNs: task.runDelay.percentiles(),
+    lagNs: task.shared ? Math.round(task.lagNs) + 0 : null,
+    maxLagNs: task.shared ? Math.round(task.maxLagNs) : null,
     bornAtNs: task.bornAt,
     exitedAtNs: task.exitedAt,
   };
@@ -219,6 +231,7 @@ function groupReport(group: GroupStats): GroupReport {
     runNs: sum(({ runNs }) => runNs),
     waitNs: sum(({ waitNs }) => waitNs),
     sleepNs: sum(({ sleepNs }) => sleepNs),
+    throttledNs: sum(({ throttledNs }) => throttledNs),
     wakeups: sum(({ wakeups }) => wakeups),
     slices: sum(({ slices }) => slices),
     migrations: { ...group.migrations },

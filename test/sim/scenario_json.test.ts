@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { InputError } from '../../src/errors.js';
 import {
   cgroupMax,
   condWait,
@@ -74,6 +75,34 @@ describe('a mistake is told with its path', () => {
     [{ ...task({}), events: [{ at: 0, run: 1 }] }, /^workload: events\[0\]: is none of kill, stop/],
   ])('%j', (document, message) => {
     expect(() => parseScenario(typeof document === 'string' ? document : JSON.stringify(document))).toThrow(message);
+  });
+
+  it.each([
+    ['{"tasks": [], "tasks": []}', 'workload: tasks: is there twice'],
+    [
+      '{"tasks": [{"name": "a", "steps": [{"run": 1}, {"run": 1, "run": 2}]}]}',
+      'workload: tasks[0].steps[1].run: is there twice',
+    ],
+    // The same key written in another way, behind strings that look like the end of something.
+    [
+      '{"name": "}\\"]{\\\\", "tasks": [[1, "a"], {"n\\u0061me": 1, "x": {"name": 2}, "name": 3}]}',
+      'workload: tasks[1].name: is there twice',
+    ],
+  ])('a key that is there twice: %s', (text, message) => {
+    expect(() => parseScenario(text)).toThrow(new InputError(message));
+  });
+
+  it('no key twice where objects differ', () => {
+    const text = JSON.stringify({
+      tasks: [
+        { name: 'name', steps: [{ run: 1 }, { run: 1 }] },
+        { name: 'b', steps: [] },
+      ],
+    });
+    expect(parseScenario(text).tasks).toHaveLength(2);
+    expect(() => parseTopology('{"cpus": [{"count": 1, "count": 2}]}')).toThrow(
+      new InputError('topology: cpus[0].count: is there twice'),
+    );
   });
 
   it('nesting without end, with as much of the path as fits a line', () => {

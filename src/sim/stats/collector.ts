@@ -1,11 +1,13 @@
 import { TIME } from '../../kernel/event_queue.js';
+import { CLASS } from '../../sched_ext/task.js';
 import type { SimCpu } from '../cpu.js';
 import type { SimMachine } from '../machine.js';
 import type { SimTask } from '../sim_task.js';
 import { CallStats } from './call_stats.js';
 import { Conservation, type Pool } from './conservation.js';
 import { DsqStats } from './dsq_stats.js';
-import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, WAITING } from './task_stats.js';
+import { FairShares } from './lag.js';
+import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, THROTTLED, WAITING } from './task_stats.js';
 
 /** A stretch of time that a CPU spent on one task of the workload. */
 export interface Span {
@@ -21,13 +23,26 @@ const MAX_SPANS = 20_000;
 export class CpuStats {
   switches = 0;
   idleNs = TIME;
+  offlineNs = TIME;
   idleSince = TIME;
   idle = true;
+  offline = false;
+  /** It is offline, or runs what no fair share is reckoned for. */
+  taken = false;
   readonly spans: Span[] = [];
 
   constructor() {
     this.idleNs = 0;
+    this.offlineNs = 0;
     this.idleSince = 0;
+  }
+
+  /** Counts idle time until now. */
+  settle(now: number): void {
+    if (!this.idle) return;
+    if (this.offline) this.offlineNs += now - this.idleSince;
+    else this.idleNs += now - this.idleSince;
+    this.idleSince = now;
   }
 }
 
@@ -40,6 +55,7 @@ export class Collector {
   readonly groups = new Map<string, GroupStats>();
   readonly cpus: readonly CpuStats[];
   readonly conservation: Conservation;
+  readonly shares: FairShares;
   readonly calls: CallStats;
   readonly dsqs: DsqStats;
   wakeups = 0;
@@ -49,12 +65,13 @@ export class Collector {
   constructor(private readonly machine: SimMachine) {
     this.cpus = machine.cpus.map(() => new CpuStats());
     this.conservation = new Conservation(machine.cpus.length);
+    this.shares = new FairShares(machine.cpus.length);
     this.calls = new CallStats(machine.scx.calls);
     this.dsqs = new DsqStats(machine);
     machine.scx.dispatch.observer = this.dsqs;
     machine.onWake = (task) => this.#woken(task);
     machine.onSwitch = (cpu, before, after) => this.#switched(cpu, before, after);
-    machine.onCpusChanged = (task) => this.#cpusChanged(task);
+    machine.onChanged = (task) => this.#changed(task);
   }
 
   /** Counts a task from now on. */
@@ -88,14 +105,44 @@ export class Collector {
     const now = this.machine.elapsed;
     this.wakeups++;
     stats.wakeups++;
+    this.shares.settle(now);
     stats.settle(now);
     stats.fromWake = true;
-    this.#wait(stats, now);
+    this.#wait(task, stats, now);
   }
 
-  #wait(stats: TaskStats, now: number): void {
-    stats.enter(WAITING, now);
-    this.conservation.wait(stats.pool!, 1, now);
+  #wait(task: SimTask, stats: TaskStats, now: number): void {
+    const throttled = this.machine.classes.throttled(task);
+    stats.enter(throttled ? THROTTLED : WAITING, now);
+    if (!throttled) this.conservation.wait(stats.pool!, 1, now);
+    this.#share(task, stats, now);
+  }
+
+  /** Is there a fair share for the task? Those of higher classes have their CPU first, and who is bound to CPUs may have too few of them. */
+  #divides(task: SimTask): boolean {
+    const { cls } = task.scx;
+    return (cls === CLASS.ext || cls === CLASS.fair) && task.kt.allowedCount === this.machine.cpus.length;
+  }
+
+  /** Brings a task's share in line with its state, weight, class and CPUs. */
+  #share(task: SimTask, stats: TaskStats, now: number): void {
+    const { state } = stats;
+    const wants = (state === WAITING || state === RUNNING) && this.#divides(task);
+    const share = wants ? this.shares.of(this.#weight(task)) : null;
+    const before = stats.share;
+    if (share === before) return;
+    this.shares.settle(now);
+    stats.settle(now);
+    if (before) this.shares.change(before, -1, now);
+    if (share) this.shares.change(share, 1, now);
+    stats.share = share;
+  }
+
+  /** CPUs that are divided by weight are those that are online and run nothing that comes before. */
+  #take(cpu: CpuStats, taken: boolean, now: number): void {
+    if (cpu.taken === taken) return;
+    cpu.taken = taken;
+    this.shares.changeCpus(taken ? -1 : 1, now);
   }
 
   #switched(cpu: SimCpu, before: SimTask | null, after: SimTask | null): void {
@@ -103,16 +150,19 @@ export class Collector {
     const cpuStats = this.cpus[cpu.id]!;
     this.switches++;
     cpuStats.switches++;
+    this.shares.settle(now);
     if (before === null) {
+      cpuStats.settle(now);
       cpuStats.idle = false;
-      cpuStats.idleNs += now - cpuStats.idleSince;
       this.conservation.setIdle(cpu.id, false, now);
     } else if (before.stats) this.#off(before, before.stats, cpuStats, now);
     if (after === null) {
       cpuStats.idle = true;
+      cpuStats.offline = !cpu.online;
       cpuStats.idleSince = now;
       this.conservation.setIdle(cpu.id, cpu.online, now);
-    } else if (after.stats) this.#on(after.stats, cpu.id, now);
+    } else if (after.stats) this.#on(after, after.stats, cpu.id, now);
+    this.#take(cpuStats, after === null ? !cpu.online : !after.stats || !this.#divides(after), now);
   }
 
   #off(task: SimTask, stats: TaskStats, cpu: CpuStats, now: number): void {
@@ -127,23 +177,22 @@ export class Collector {
     if (task.scx.onRq) {
       stats.preemptions++;
       stats.fromWake = false;
-      this.#wait(stats, now);
+      this.#wait(task, stats, now);
       return;
     }
-    if (!task.zombie) {
-      stats.enter(SLEEPING, now);
-      return;
-    }
+    stats.enter(task.zombie ? DEAD : SLEEPING, now);
+    this.#share(task, stats, now);
+    if (!task.zombie) return;
     stats.weight = this.#weight(task);
-    stats.enter(DEAD, now);
     stats.exitedAt = now;
     stats.live = null;
   }
 
-  #on(stats: TaskStats, cpu: number, now: number): void {
+  #on(task: SimTask, stats: TaskStats, cpu: number, now: number): void {
     const waited = stats.settle(now);
-    this.conservation.wait(stats.pool!, -1, now);
+    if (stats.state === WAITING) this.conservation.wait(stats.pool!, -1, now);
     const { group } = stats;
+    stats.runDelay.record(waited);
     group.runDelay.record(waited);
     if (stats.fromWake) {
       stats.wakeupLatency.record(waited);
@@ -155,6 +204,7 @@ export class Collector {
     }
     stats.lastCpu = cpu;
     stats.enter(RUNNING, now);
+    this.#share(task, stats, now);
   }
 
   #distance(from: number, to: number): 'smt' | 'llc' | 'node' | 'numa' {
@@ -165,14 +215,22 @@ export class Collector {
     return a.core === b.core ? 'smt' : 'llc';
   }
 
-  #cpusChanged(task: SimTask): void {
+  #changed(task: SimTask): void {
     const { stats } = task;
-    if (!stats) return;
+    if (!stats || stats.state === DEAD) return;
     const now = this.machine.elapsed;
-    const waiting = stats.state === WAITING;
-    if (waiting) this.conservation.wait(stats.pool!, -1, now);
+    this.shares.settle(now);
+    stats.settle(now);
+    const { state, pool } = stats;
     stats.pool = this.#pool(task);
-    if (waiting) this.conservation.wait(stats.pool, 1, now);
+    if (state === WAITING) this.conservation.wait(pool!, -1, now);
+    if (state === WAITING || state === THROTTLED) {
+      const throttled = this.machine.classes.throttled(task);
+      stats.state = throttled ? THROTTLED : WAITING;
+      if (!throttled) this.conservation.wait(stats.pool, 1, now);
+    }
+    this.#share(task, stats, now);
+    if (state === RUNNING) this.#take(this.cpus[stats.lastCpu]!, !this.#divides(task), now);
   }
 
   /** Brings everything up to now: what tasks are in the middle of counts until here. */
@@ -181,12 +239,9 @@ export class Collector {
     const now = machine.elapsed;
     for (const cpu of machine.cpus) {
       machine.progress(cpu);
-      const stats = this.cpus[cpu.id]!;
-      if (stats.idle) {
-        stats.idleNs += now - stats.idleSince;
-        stats.idleSince = now;
-      }
+      this.cpus[cpu.id]!.settle(now);
     }
+    this.shares.settle(now);
     for (const task of this.tasks) {
       task.settle(now);
       if (task.live) task.weight = this.#weight(task.live);

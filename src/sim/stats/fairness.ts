@@ -15,6 +15,8 @@ export interface Fairness {
   backlogged: number;
   /** Jain's index of the share of their runnable time that tasks spent running; null without any. */
   serviceJain: number | null;
+  /** The most that any task was behind its fair share of the CPUs, ns; null where none had one. */
+  maxLagNs: number | null;
 }
 
 function jain(values: readonly number[]): number | null {
@@ -27,6 +29,8 @@ function jain(values: readonly number[]): number | null {
 export function fairness(tasks: readonly TaskStats[], now: number): Fairness {
   const shares: number[] = [];
   const service: number[] = [];
+  let maxLagNs: number | null = null;
+  for (const task of tasks) if (task.shared) maxLagNs = Math.max(maxLagNs ?? 0, Math.round(task.maxLagNs));
   for (const { runNs, waitNs, sleepNs, weight } of tasks) {
     const runnable = runNs + waitNs;
     if (runnable === 0) continue;
@@ -38,5 +42,6 @@ export function fairness(tasks: readonly TaskStats[], now: number): Fairness {
     weightedJain: shares.length < 2 ? null : jain(shares),
     backlogged: shares.length,
     serviceJain: jain(service),
+    maxLagNs,
   };
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Histogram } from '../../src/sim/index.js';
+import { Histogram } from '../../../src/sim/index.js';
 
 /** The value at a share of a sorted list, as the histogram defines it. */
 function exact(values: readonly number[], share: number): number {
