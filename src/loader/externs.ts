@@ -53,7 +53,8 @@ export function resolveExterns(
   for (const variable of spec.maps.find((map) => map.section === '.kconfig')?.data?.variables ?? []) {
     const extern = spec.externs.find((candidate) => candidate.name === variable.name);
     if (!btf || extern?.kind !== 'kconfig') continue;
-    const unresolved = () => new LackingError(ERRNO.ESRCH, `extern '${extern.name}' (strong): not resolved`);
+    const strength = extern.weak ? 'weak' : 'strong';
+    const unresolved = () => new LackingError(ERRNO.ESRCH, `extern '${extern.name}' (${strength}): not resolved`);
     const store = () => {
       const value = kconfigValue(btf, extern, profile);
       if (value) resolved.kconfig.push({ offset: variable.offset, value });

@@ -100,7 +100,8 @@ function externRequirements(spec: ObjectSpec, profile: Profile, types: KernelTyp
     collector.add(name, [], () => ({
       kind,
       name,
-      weak: weak && problem?.fatal !== true,
+      // Whether that kernel has it is not known, so that even asking for its address stops a program.
+      weak: weak && problem?.fatal !== true && !unknown,
       found,
       ...(detail && { detail }),
     }));

@@ -26,7 +26,7 @@ describe('externs', () => {
       kernel_variable: 'found',
       kernel_variable_missing: 'missing weak',
       kernel_typeless: 'found',
-      kernel_typeless_missing: 'missing weak',
+      kernel_typeless_missing: 'missing',
     });
     expect(short(list, 'kconfig')).toMatchObject({
       CONFIG_HZ: 'found',
