@@ -248,6 +248,26 @@ export const RULES: readonly Control[] = [
     },
   },
   {
+    rule: 'a CPU that goes down pushes its tasks away',
+    source: 'balance_push',
+    recordings: ['mixed/hotplug-pinned'],
+    only: ['7.3.4', '6.18.15'],
+    mutate: (machine) => {
+      machine.hotplug.push = nothing;
+    },
+  },
+  {
+    rule: 'RT tasks that would wait go where they can run',
+    source: 'select_task_rq_rt, push_rt_task, pull_rt_task',
+    recordings: ['mixed/rt-three'],
+    only: ['7.3.4', '6.18.15'],
+    mutate: ({ realTime }) => {
+      realTime.select = (_task, prev) => prev;
+      realTime.push = nothing;
+      realTime.pull = nothing;
+    },
+  },
+  {
     rule: 'fair tasks that went keep sched_ext from being asked, when their class has searched for more',
     source: 'sched_balance_newidle',
     recordings: ['mistakes/enqueue-exit', 'mistakes/select-bad-cpu', 'changes/nice-running'],
