@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import { type Duration, durationFault } from './duration.js';
 import type { CpuMaxNs, DeadlineParams, Scenario, SimStep, TimedEvent } from './scenario.js';
+import { checkStep, checkSteps } from './step_shapes.js';
 
 /** More tasks than this are a mistake, or want another tool. */
 export const MAX_TASKS = 200_000;
@@ -52,6 +53,7 @@ class Check {
         if (step.verb === 'repeat') madeLater(step.steps);
       }
     };
+    for (const [at, { steps }] of tasks.entries()) checkSteps(`scenario: tasks[${at}].steps`, steps);
     for (const { steps } of tasks) madeLater(steps);
     for (const [at, task] of tasks.entries()) this.#task(`tasks[${at}]`, task);
     for (const [at, event] of events.entries()) this.#event(`events[${at}]`, event);
@@ -118,6 +120,7 @@ class Check {
   }
 
   #event(path: string, event: TimedEvent): void {
+    checkStep(`scenario: ${path}`, event);
     this.#whole(`${path}.atNs`, event.atNs, 0);
     if ('task' in event && event.task === 'self') this.#fail(path, 'an event is nobody: it has no self');
     this.#step(path, event);
@@ -151,7 +154,8 @@ class Check {
 
   #cpuList(path: string, cpus: readonly number[]): void {
     const wrong = cpus.find((cpu) => !(Number.isInteger(cpu) && cpu >= 0 && cpu < this.cpus));
-    if (wrong !== undefined || cpus.length === 0) this.#fail(path, `no CPU ${wrong ?? ''}`);
+    if (cpus.length === 0) this.#fail(path, 'no CPUs');
+    if (wrong !== undefined) this.#fail(path, `no CPU ${wrong}`);
   }
 
   #cgroup(path: string, name: string): void {

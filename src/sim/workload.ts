@@ -78,7 +78,7 @@ export class Workload implements Stage {
     for (const [at, spec] of tasks.entries()) {
       const { repeat = 1 } = spec;
       const steps = repeat === 1 ? spec.steps : [{ verb: 'repeat' as const, times: repeat, steps: spec.steps }];
-      const script = flatten(steps, `tasks[${at}].steps`);
+      const script = flatten(steps);
       for (const step of script) if (step.verb === 'cpu') machine.kthreads.hotplugger(machine.cpus[step.cpu]!);
       for (const step of script) if (step.verb === 'fork') this.#forked.add(step.task);
       const { copies = 1 } = spec;

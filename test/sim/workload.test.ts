@@ -1,7 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
 import { Kernel, openObject } from '../../src/index.js';
-import { fork, Machine, ms, run, type Scenario, spin } from '../../src/sim/index.js';
+import {
+  affinity,
+  fork,
+  lock,
+  Machine,
+  ms,
+  nice,
+  repeat,
+  run,
+  type Scenario,
+  type SimStep,
+  spin,
+  type TaskSpec,
+} from '../../src/sim/index.js';
 
 const FIFO = new Uint8Array(readFileSync(new URL('../../samples/scx_fifo.bpf.o', import.meta.url)));
 const kernels: Kernel[] = [];
@@ -70,11 +83,40 @@ it('spins by the clock, on a CPU of its own for as long', async () => {
   expect(runNs).toBeLessThan(ms(7.2));
 });
 
+function nested(depth: number): SimStep {
+  let step = run(1);
+  for (let i = 0; i < depth; i++) step = repeat(1, step);
+  return step;
+}
+
 it.each([
   [{ name: 't', copies: 2, steps: [fork('t')] }, /tasks\[0\]\.steps\[0\]: t has several copies: fork one of them/],
   [{ name: 't', cpu: 4, steps: [] }, /tasks\[0\]\.cpu: no CPU 4/],
   [{ name: 't', cpu: 1, cpus: [0], steps: [] }, /tasks\[0\]\.cpu: CPU 1 is not among its cpus/],
   [{ name: 't', cgroup: 'a//b', steps: [] }, /tasks\[0\]\.cgroup: no cgroup a\/\/b/],
-])('%j is refused', async (task, message) => {
+  [{ name: 't', steps: undefined as never }, /^scenario: tasks\[0\]\.steps is undefined, not an array$/],
+  [{ name: 't', steps: [null as never] }, /^scenario: tasks\[0\]\.steps\[0\] is null, not an object$/],
+  [{ name: 't', steps: [{ verb: 'x' } as never] }, /^scenario: tasks\[0\]\.steps\[0\]: no verb "x"$/],
+  [{ name: 't', steps: [{ verb: 'toString' } as never] }, /: no verb "toString"$/],
+  [
+    { name: 't', steps: [run(undefined as never)] },
+    /steps\[0\]\.ns is undefined, not a number of ns, or a distribution/,
+  ],
+  [{ name: 't', steps: [run('3ms' as never)] }, /steps\[0\]\.ns is "3ms", not a number of ns/],
+  [{ name: 't', steps: [run({ uniform: [1] } as never)] }, /steps\[0\]\.ns is an object, not a number of ns/],
+  [{ name: 't', steps: [run(-5)] }, /steps\[0\]: -5 is no number of ns$/],
+  [{ name: 't', steps: [lock(undefined as never)] }, /steps\[0\]\.mutex is undefined, not a string$/],
+  [{ name: 't', steps: [nice('self', '5' as never)] }, /steps\[0\]\.value is "5", not an integer$/],
+  [{ name: 't', steps: [affinity('self')] }, /steps\[0\]: no CPUs$/],
+  [
+    { name: 't', steps: [repeat(-1, run(1))] },
+    /^scenario: tasks\[0\]\.steps\[0\]\.times is -1, not a number of rounds$/,
+  ],
+  [
+    { name: 't', steps: [repeat(2, repeat(2, null as never))] },
+    /steps\[0\]\.steps\[0\]\.steps\[0\] is null, not an object$/,
+  ],
+  [{ name: 't', steps: [nested(10_000)] }, /: loops nest deeper than 64$/],
+])('task %# is refused', async (task: TaskSpec, message) => {
   await expect(play({ tasks: [task] })).rejects.toThrow(message);
 });
