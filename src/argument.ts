@@ -4,17 +4,11 @@ import { InputError } from './errors.js';
 // function and the argument: `parseObject: bytes is null, not a Uint8Array`.
 
 /** What an argument must be: in words, and as a test. */
-interface Kind {
+export interface Kind {
   is: string;
   test(value: unknown): boolean;
 }
 
-/** `{ uniform: [low, high] }`, `{ exponential: mean }` or `{ normal: [mean, deviation] }`. */
-const isDistribution = (value: unknown): boolean => {
-  if (!isObject(value)) return false;
-  const [pair = value.normal, mean] = [value.uniform, value.exponential];
-  return Array.isArray(pair) ? pair.length === 2 : typeof mean === 'number';
-};
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 /** Has what makes it one of ours, of this copy of the package or of another. */
 const like = (is: string, methods: readonly string[], objects: readonly string[] = []): Kind => ({
@@ -29,14 +23,6 @@ const KINDS = {
   bytes: { is: 'a Uint8Array', test: (value) => value instanceof Uint8Array },
   boolean: { is: 'true or false', test: (value) => typeof value === 'boolean' },
   name: { is: 'a string or a number', test: (value) => typeof value === 'string' || Number.isFinite(value) },
-  rounds: {
-    is: 'a number of rounds',
-    test: (value) => value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && (value as number) >= 0),
-  },
-  duration: {
-    is: 'a number of ns, or a distribution of them',
-    test: (value) => typeof value === 'number' || isDistribution(value),
-  },
   text: { is: 'a string', test: (value) => typeof value === 'string' },
   number: { is: 'a number', test: (value) => Number.isFinite(value) },
   count: { is: 'an integer from 0 on', test: (value) => Number.isSafeInteger(value) && (value as number) >= 0 },
@@ -60,8 +46,8 @@ const KINDS = {
 export type ArgumentKind = keyof typeof KINDS;
 
 /** Throws InputError `NAME is VALUE, not KIND` unless the value is of the kind; `NAME` begins with the function's. */
-export function checkArgument(name: string, value: unknown, kind: ArgumentKind): void {
-  const { is, test } = KINDS[kind] as Kind;
+export function checkArgument(name: string, value: unknown, kind: ArgumentKind | Kind): void {
+  const { is, test }: Kind = typeof kind === 'string' ? KINDS[kind] : kind;
   if (!test(value)) throw new InputError(`${name} is ${shown(value)}, not ${is}`);
 }
 

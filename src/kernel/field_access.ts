@@ -8,13 +8,7 @@ import type { Field, FieldKind, FieldMemory } from './view.js';
 const TWO_32 = 2 ** 32;
 
 /** What BTF says of a field. */
-export interface FieldPlace {
-  readonly path: string;
-  readonly kind: FieldKind;
-  readonly offset: number;
-  readonly size: number;
-  readonly signed: boolean;
-  readonly type: number;
+export interface FieldPlace extends Pick<Field, 'path' | 'kind' | 'offset' | 'size' | 'signed' | 'type'> {
   /** `struct task_struct: field comm (char[16])`, for errors. */
   readonly label: () => string;
 }

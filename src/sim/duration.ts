@@ -1,3 +1,4 @@
+import type { Kind } from '../argument.js';
 import type { Random } from '../kernel/random.js';
 
 /** So many ns, or a number of them that is drawn each time: `uniform` between both ends, `normal` by mean and deviation. */
@@ -6,6 +7,17 @@ export type Duration =
   | { readonly uniform: readonly [low: number, high: number] }
   | { readonly exponential: number }
   | { readonly normal: readonly [mean: number, deviation: number] };
+
+/** What looks like one; durationFault tells whether its numbers are right. */
+export const DURATION: Kind = {
+  is: 'a number of ns, or a distribution of them',
+  test(value) {
+    if (typeof value !== 'object' || value === null) return typeof value === 'number';
+    const { uniform, exponential, normal } = value as Record<string, unknown>;
+    const pair = uniform === undefined ? normal : uniform;
+    return Array.isArray(pair) ? pair.length === 2 : typeof exponential === 'number';
+  },
+};
 
 /** Uniform in [0, 1), of 53 bits. */
 function unit(random: Random): number {

@@ -1,12 +1,17 @@
-import { type ArgumentKind, checkArgument, shown } from '../argument.js';
+import { type ArgumentKind, checkArgument, type Kind, shown } from '../argument.js';
 import { InputError } from '../errors.js';
+import { DURATION } from './duration.js';
 import type { SimStep } from './scenario.js';
 
 // What plain JavaScript may get wrong of steps: a verb that there is not, members that are missing or of another type.
 
-type Members = Readonly<Record<string, ArgumentKind>>;
+type Members = Readonly<Record<string, ArgumentKind | Kind>>;
 
-const TIMED: Members = { ns: 'duration' };
+const ROUNDS: Kind = {
+  is: 'a number of rounds',
+  test: (value) => value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && (value as number) >= 0),
+};
+const TIMED: Members = { ns: DURATION };
 const OTHER: Members = { task: 'text' };
 
 const MEMBERS: Readonly<Record<SimStep['verb'], Members>> = {
@@ -43,7 +48,7 @@ const MEMBERS: Readonly<Record<SimStep['verb'], Members>> = {
   barrier: { barrier: 'text', parties: 'integer' },
   suspend: { point: 'text' },
   resume: { point: 'text' },
-  repeat: { times: 'rounds', steps: 'list' },
+  repeat: { times: ROUNDS, steps: 'list' },
 };
 
 const MAX_DEPTH = 64;

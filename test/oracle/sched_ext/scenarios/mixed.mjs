@@ -1,3 +1,4 @@
+import { ext, four, free, letters, on1, same, vtime } from '../pieces.mjs';
 import {
   affinity,
   cgroupWeight,
@@ -31,9 +32,6 @@ export const title =
 /** They are recorded in a boot of their own. */
 export const part = 'mixed';
 
-const ext = policy('self', 'ext');
-const free = (...tasks) => [ext, ...tasks.map((task) => fork(task)), wait()];
-const on1 = (...tasks) => [affinity('self', 1), ...free(...tasks)];
 /** Forks on CPU 1, then looks on from CPU 0. */
 const watch = (tasks, ...steps) => [
   affinity('self', 1),
@@ -43,10 +41,6 @@ const watch = (tasks, ...steps) => [
   ...steps,
   wait(),
 ];
-const letters = (count) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'.slice(0, count).split('');
-const same = (names, steps) => Object.fromEntries(names.map((name) => [name, steps]));
-const vtime = { policy: 'vtime' };
-const four = (scenario) => ({ cpus: 4, ...scenario });
 
 const onTwo = [
   {

@@ -1,3 +1,4 @@
+import { ext, four, free, letters, on1, same, vtime } from '../pieces.mjs';
 import {
   affinity,
   cont,
@@ -27,14 +28,6 @@ export const title = 'Order by virtual time, many forks, changes of class, real-
 
 /** They are recorded in a boot of their own. */
 export const part = 'more';
-
-const ext = policy('self', 'ext');
-const free = (...tasks) => [ext, ...tasks.map((task) => fork(task)), wait()];
-const on1 = (...tasks) => [affinity('self', 1), ...free(...tasks)];
-const letters = (count) => 'ABCDEFGHIJKLMNOP'.slice(0, count).split('');
-const same = (names, steps) => Object.fromEntries(names.map((name) => [name, steps]));
-const vtime = { policy: 'vtime' };
-const four = (scenario) => ({ cpus: 4, ...scenario });
 
 const onTwo = [
   {
