@@ -161,8 +161,12 @@ export class Btf implements BtfView {
     return this.strings.end;
   }
 
-  hasString(text: string): boolean {
-    return this.strings.has(text) || (this.base?.hasString(text) ?? false);
+  hasAny(names: ReadonlySet<string>): boolean {
+    for (const word of this.#index) {
+      const name = this.words[word] as number;
+      if (name !== 0 && name < this.strings.end && names.has(this.strings.at(name))) return true;
+    }
+    return this.base?.hasAny(names) ?? false;
   }
 
   string(offset: number): string {

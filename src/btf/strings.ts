@@ -46,27 +46,20 @@ export class BtfStrings {
     return this.#ascii ? (this.#text as string).slice(from, to) : utf8.decode(this.bytes.subarray(from, to));
   }
 
-  /** Whether any string of this section ends with this text. */
-  has(text: string): boolean {
-    this.#decode();
-    return (this.#text as string).includes(`${text}\0`);
-  }
-
   /** Prepares for reading every string in time that depends on the length of the section alone. Throws InputError. */
   check(): void {
     this.#decode();
+    if (!hasLong(this.bytes)) return;
     const ends: number[] = [];
-    let long = false;
     for (let start = 0; start < this.bytes.length; ) {
       const end = this.bytes.indexOf(0, start);
-      long ||= end - start > LONG_STRING;
       if (end - start > MAX_UNICODE_STRING && !this.#ascii) {
         throw new InputError(`string at offset ${this.start + start} has ${end - start} bytes`);
       }
       ends.push(end);
       start = end + 1;
     }
-    if (long) this.#ends = Uint32Array.from(ends);
+    this.#ends = Uint32Array.from(ends);
   }
 
   #decode(): void {
@@ -88,6 +81,16 @@ export class BtfStrings {
     }
     return ends[low] as number;
   }
+}
+
+/** Whether one of the strings, which all end, is longer than LONG_STRING. Looks at one end in so many bytes. */
+function hasLong(bytes: Uint8Array): boolean {
+  for (let start = 0; start + LONG_STRING < bytes.length; ) {
+    const end = bytes.lastIndexOf(0, start + LONG_STRING);
+    if (end < start) return true;
+    start = end + 1;
+  }
+  return false;
 }
 
 /** A name, most often of ASCII and shorter than what a decoder takes to begin. */

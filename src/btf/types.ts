@@ -111,8 +111,8 @@ export interface BtfView {
   /** Names `name___flavour` that types of this blob (not of its base) have, see essentialName. */
   flavours(name: string): readonly string[];
   string(offset: number): string;
-  /** Whether any string, of this blob or its base, ends with this text. */
-  hasString(text: string): boolean;
+  /** Whether any type, of this blob or its base, has one of these names. */
+  hasAny(names: ReadonlySet<string>): boolean;
   /** String offsets below this one exist, in this blob or its base. */
   readonly stringsEnd: number;
   /** Strips typedef, const, volatile, restrict and type tags. */

@@ -37,8 +37,9 @@ export function openObject(source: Uint8Array | ObjectSpec, options: OpenOptions
     throw new InputError('openObject: neither the bytes of an object, a Uint8Array, nor what parseObject made of one');
   }
   checkOptions('openObject:', options, { name: 'text', targetBtf: 'btf', config: 'options' });
-  const spec = source instanceof Uint8Array ? parseObject(source, { name: options.name ?? 'object' }) : source;
-  return new BpfObject(options.name ? { ...spec, name: options.name } : spec, options);
+  if (source instanceof Uint8Array)
+    return new BpfObject(parseObject(source, { name: options.name || 'object' }), options);
+  return new BpfObject(options.name ? { ...source, name: options.name } : source, options);
 }
 
 /** A BPF object in libbpf's model: open, loaded, closed. */

@@ -82,10 +82,8 @@ function annotate(source: ObjectSource, section: ElfSection, functions: readonly
   const { btf, ext } = source;
   if (btf === undefined || ext === undefined) return;
   const place = `section ".BTF.ext": section "${section.name}"`;
-  const insnOf = (fn: FunctionSpec, offset: number, what: string) => {
-    if (offset % INSN_BYTES !== 0) throw new InputError(`${place}: ${what} at offset ${offset}, within an insn`);
-    return (offset - fn.sectionOffset) / INSN_BYTES;
-  };
+  const within = (what: string, offset: number) =>
+    new InputError(`${place}: ${what} at offset ${offset}, within an insn`);
   for (const record of ext.funcs.get(section.name) ?? []) {
     for (const fn of functionsWith(functions, record.offset)) {
       if (fn.sectionOffset !== record.offset) continue;
@@ -102,13 +100,18 @@ function annotate(source: ObjectSource, section: ElfSection, functions: readonly
     const end = Math.min(fn.sectionOffset + fn.insns.length, next?.sectionOffset ?? Number.POSITIVE_INFINITY);
     const from = firstLineFrom(lines, fn.sectionOffset) * LINE_WORDS;
     const words = lines.slice(from, firstLineFrom(lines, end) * LINE_WORDS);
-    for (let at = 0; at < words.length; at += LINE_WORDS) words[at] = insnOf(fn, words[at] as number, 'line');
+    for (let at = 0; at < words.length; at += LINE_WORDS) {
+      const offset = words[at] as number;
+      if (offset % INSN_BYTES !== 0) throw within('line', offset);
+      words[at] = (offset - fn.sectionOffset) / INSN_BYTES;
+    }
     fn.lineWords = words;
   }
   for (const record of ext.coRe.get(section.name) ?? []) {
     for (const fn of functionsWith(functions, record.offset)) {
+      if (record.offset % INSN_BYTES !== 0) throw within('CO-RE relocation', record.offset);
       fn.coRe.push({
-        insn: insnOf(fn, record.offset, 'CO-RE relocation'),
+        insn: (record.offset - fn.sectionOffset) / INSN_BYTES,
         type: record.type,
         accessor: btf.string(record.accessor),
         kind: record.kind,

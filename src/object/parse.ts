@@ -50,7 +50,9 @@ export function parseObject(bytes: Uint8Array, options: { name?: string } = {}):
     maps: [...(maps?.maps.map(({ map }) => map) ?? []), ...globalDataMaps(source), ...(kconfig ? [kconfig] : [])],
     structOps: collectStructOps(source, programs),
     externs,
-    relocationCounts: countRelocations(source),
+    get relocationCounts() {
+      return countRelocations(source);
+    },
   };
 }
 

@@ -66,44 +66,49 @@ class Resolver {
   }
 
   section({ section, functions }: CodeSection): void {
-    const relocated = new Map<number, ElfRelocation>();
-    this.source.relocations(section).forEach((reloc, i) => {
-      const place = () => `section "${section.name}": relo #${i}`;
-      if (reloc.offset % INSN_BYTES !== 0) {
-        throw new InputError(`${place()}: invalid offset 0x${reloc.offset.toString(16)}`);
+    const relocated = new Set<number>();
+    const relocations = this.source.relocations(section);
+    for (let i = 0; i < relocations.length; i++) {
+      const reloc = relocations[i] as ElfRelocation;
+      const { offset } = reloc;
+      if (offset % INSN_BYTES !== 0 || relocated.has(offset)) {
+        const what = relocated.has(offset)
+          ? `second relocation at offset ${offset}`
+          : `invalid offset 0x${offset.toString(16)}`;
+        throw new InputError(`section "${section.name}": relo #${i}: ${what}`);
       }
-      if (relocated.has(reloc.offset)) throw new InputError(`${place()}: second relocation at offset ${reloc.offset}`);
-      relocated.set(reloc.offset, reloc);
+      relocated.add(offset);
       // No function here: an overridden weak function that the static linker left behind.
-      for (const fn of functionsWith(functions, reloc.offset)) {
-        const insn = (reloc.offset - fn.sectionOffset) / INSN_BYTES;
-        fn.relocations.push(this.#resolve(fn, insn, reloc));
+      for (const fn of functionsWith(functions, offset)) {
+        fn.relocations.push(this.#resolve(fn, (offset - fn.sectionOffset) / INSN_BYTES, reloc));
       }
-    });
+    }
     for (const fn of functions) this.#plainCalls(fn, relocated);
   }
 
   #resolve(fn: FunctionSpec, index: number, { symbol }: ElfRelocation): CodeReloc {
     const insn = insnAt(fn, index);
-    const place = `prog "${fn.name}": insn ${index}`;
+    const place = () => `prog "${fn.name}": insn ${index}`;
     const isCall = insn.opcode === OP_CALL;
     if (!isCall && insn.opcode !== OP_LD_IMM64) {
-      throw new InputError(`${place}: invalid relo against '${symbol.name}' for opcode 0x${insn.opcode.toString(16)}`);
+      throw new InputError(
+        `${place()}: invalid relo against '${symbol.name}' for opcode 0x${insn.opcode.toString(16)}`,
+      );
     }
-    if (!isCall && (index + 2) * INSN_BYTES > fn.insns.length) throw new InputError(`${place}: ld_imm64 is cut off`);
+    if (!isCall && (index + 2) * INSN_BYTES > fn.insns.length) throw new InputError(`${place()}: ld_imm64 is cut off`);
     if (isExtern(symbol) && symbol.name !== '') return { kind: 'extern', insn: index, name: symbol.name, call: isCall };
     const against = this.source.elf.sections[symbol.section];
     if (isCall) {
-      if (insn.src !== CALL_SUBPROG) throw new InputError(`${place}: incorrect bpf_call opcode`);
+      if (insn.src !== CALL_SUBPROG) throw new InputError(`${place()}: incorrect bpf_call opcode`);
       if (symbol.section === SHN_UNDEF || symbol.section !== this.#textIndex) {
-        throw new InputError(`${place}: bad call relo against '${symbol.name}' in section '${against?.name ?? ''}'`);
+        throw new InputError(`${place()}: bad call relo against '${symbol.name}' in section '${against?.name ?? ''}'`);
       }
       // Global functions: imm is -1. Static ones: the symbol is the section's and imm leads into it.
       return this.#code('call', place, index, symbol.value + (insn.imm + 1) * INSN_BYTES);
     }
     if (symbol.section === SHN_UNDEF || symbol.section >= SHN_LORESERVE || against === undefined) {
       throw new InputError(
-        `${place}: invalid relo against '${symbol.name}' in special section 0x${symbol.section.toString(16)}; forgot to initialize global var?`,
+        `${place()}: invalid relo against '${symbol.name}' in special section 0x${symbol.section.toString(16)}; forgot to initialize global var?`,
       );
     }
     if (
@@ -124,30 +129,34 @@ class Resolver {
     }
     if (isGlobalData(against)) return this.#data(place, index, against.name, offset);
     if (against.index !== this.maps?.section.index) {
-      throw new InputError(`${place}: bad map relo against '${symbol.name}' in section '${against.name}'`);
+      throw new InputError(`${place()}: bad map relo against '${symbol.name}' in section '${against.name}'`);
     }
     const map = this.#mapsByOffset.get(symbol.value);
     if (map === undefined) {
-      throw new InputError(`${place}: map relo failed to find map for section '${against.name}', off ${symbol.value}`);
+      throw new InputError(
+        `${place()}: map relo failed to find map for section '${against.name}', off ${symbol.value}`,
+      );
     }
     return { kind: 'map', insn: index, map };
   }
 
-  #data(place: string, insn: number, map: string, offset: number): CodeReloc {
-    if (offset < 0 || offset > 0xffffffff) throw new InputError(`${place}: offset ${offset} in '${map}'`);
+  #data(place: () => string, insn: number, map: string, offset: number): CodeReloc {
+    if (offset < 0 || offset > 0xffffffff) throw new InputError(`${place()}: offset ${offset} in '${map}'`);
     return { kind: 'data', insn, map, offset };
   }
 
-  #code(kind: 'call' | 'func', place: string, insn: number, sectionOffset: number, section = TEXT): CodeReloc {
+  #code(kind: 'call' | 'func', place: () => string, insn: number, sectionOffset: number, section = TEXT): CodeReloc {
     if (this.#starts.get(section)?.has(sectionOffset) !== true) {
       const what = kind === 'call' ? 'call of' : 'address of';
-      throw new InputError(`${place}: ${what} section '${section}' offset ${sectionOffset}, where no function starts`);
+      throw new InputError(
+        `${place()}: ${what} section '${section}' offset ${sectionOffset}, where no function starts`,
+      );
     }
     return { kind, insn, section, sectionOffset };
   }
 
   /** Calls within one section need no relocation: imm is relative to the call (libbpf: bpf_object__reloc_code). */
-  #plainCalls(fn: FunctionSpec, relocated: ReadonlyMap<number, ElfRelocation>): void {
+  #plainCalls(fn: FunctionSpec, relocated: ReadonlySet<number>): void {
     let added = false;
     const { insns } = fn;
     for (let byte = 0; byte < insns.length; byte += INSN_BYTES) {
@@ -158,7 +167,7 @@ class Resolver {
       const insn = insnAt(fn, index);
       if (insn.src !== CALL_SUBPROG) continue;
       const target = fn.sectionOffset + byte + (insn.imm + 1) * INSN_BYTES;
-      fn.relocations.push(this.#code('call', `prog "${fn.name}": insn ${index}`, index, target, fn.section));
+      fn.relocations.push(this.#code('call', () => `prog "${fn.name}": insn ${index}`, index, target, fn.section));
       added = true;
     }
     if (added) fn.relocations.sort((a, b) => a.insn - b.insn);

@@ -134,6 +134,9 @@ export abstract class KeyedMap extends CoreMap {
 }
 
 export class ArrayMap extends KeyedMap {
+  /** Where element 0 lies, once it was asked for: it stays there. */
+  #first: GuestPtr | undefined;
+
   override deleteElem(_key: Uint8Array): number {
     return -ERRNO.EINVAL;
   }
@@ -143,7 +146,8 @@ export class ArrayMap extends KeyedMap {
     if (this.type !== BPF_MAP_TYPE.ARRAY) return null;
     if (this.maxEntries !== 1) return -ERRNO.ENOTSUPP;
     if (off >= this.valueSize) return -ERRNO.EINVAL;
-    return this.vm.lookup(new Uint8Array(4)) + off;
+    this.#first ??= this.vm.lookup(new Uint8Array(4));
+    return this.#first + off;
   }
 
   override mmap(): Mapping | number {

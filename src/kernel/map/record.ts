@@ -361,18 +361,16 @@ export function structRecords(btf: BtfObject): ReadonlyMap<number, readonly Spec
   return records;
 }
 
-/** Whether there can be special fields at all: most BTFs have no string like their types' names or their pointers' tags. */
-export function mayHaveSpecialFields(view: BtfView): boolean {
-  return Object.keys(SHAPES).some((name) => view.hasString(name)) || mayHavePointerTags(view);
-}
+const SPECIAL_NAMES: ReadonlySet<string> = new Set([...Object.keys(SHAPES), ...POINTER_TAGS]);
 
-function mayHavePointerTags(view: BtfView): boolean {
-  return [...POINTER_TAGS].some((name) => view.hasString(name));
+/** Whether there can be special fields at all: most BTFs have no type and no tag of such a name. */
+export function mayHaveSpecialFields(view: BtfView): boolean {
+  return view.hasAny(SPECIAL_NAMES);
 }
 
 /** Pointers that a kptr's tag stands behind. */
 function* taggedPointers(view: BtfView): Generator<number> {
-  if (!mayHavePointerTags(view)) return;
+  if (!view.hasAny(POINTER_TAGS)) return;
   for (let id = 1; id < view.typeCount; id++) {
     const kind = view.kindOf(id);
     if (kind !== BTF_KIND.PTR && kind !== BTF_KIND.VOLATILE) continue;

@@ -96,8 +96,12 @@ export class Resolver {
   /** Subprogram that bpf_throw ends in; nothing else needs to call it. */
   exceptionCallback: number | null = null;
   readonly #view: DataView;
-  /** Indices at which an insn starts: all but second halves of LD_IMM64. */
-  readonly #starts: readonly number[];
+  /** Indices of calls and of LD_IMM64, ascending: the insns that refer to something. */
+  readonly #references: readonly number[];
+  /** Insns, an LD_IMM64 counted once. */
+  readonly insnStarts: number;
+  /** Maps that the program uses, by the fd that it names them by. */
+  readonly #maps = new Map<number, BpfMap>();
   readonly #kfuncs = new Map<number, { btf: BtfObject; id: number; name: string } | null>();
 
   constructor(
@@ -109,12 +113,16 @@ export class Resolver {
     readonly insns: Uint8Array,
   ) {
     this.#view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength);
-    const starts: number[] = [];
-    for (let i = 0; i < this.count; i++) {
-      starts.push(i);
-      if (this.#opcode(i) === OP_LD_IMM64) i++;
+    const references: number[] = [];
+    let starts = 0;
+    for (let at = 0; at < insns.length; at += 8, starts++) {
+      const opcode = insns[at];
+      if (opcode !== OP_CALL && opcode !== OP_LD_IMM64) continue;
+      references.push(at / 8);
+      if (opcode === OP_LD_IMM64) at += 8;
     }
-    this.#starts = starts;
+    this.#references = references;
+    this.insnStarts = starts;
   }
 
   get count(): number {
@@ -138,7 +146,7 @@ export class Resolver {
   subprogsAndKfuncs(): number {
     const starts = new Set([0, this.exceptionCallback ?? 0]);
     const kfuncs = new Set<string>();
-    for (const i of this.#starts) {
+    for (const i of this.#references) {
       const call = this.#opcode(i) === OP_CALL;
       if (call && this.#src(i) === CALL_HELPER && this.#imm(i) === HELPER_TAIL_CALL) this.hasTailCall = true;
       if (
@@ -204,7 +212,7 @@ export class Resolver {
 
   /** Kernel: resolve_pseudo_ldimm64. Every LD_IMM64 but PSEUDO_FUNC becomes a plain constant. */
   ldImm64(): number {
-    for (const i of this.#starts) {
+    for (const i of this.#references) {
       if (this.#opcode(i) !== OP_LD_IMM64) continue;
       const next = (i + 1) * 8;
       if (
@@ -248,10 +256,15 @@ export class Resolver {
       if (indexed === undefined) return -ERRNO.EFAULT;
       fd = indexed;
     }
-    const map = this.kernel.fds.map(fd);
-    if (typeof map === 'number') return log.fail(map, `fd ${fd} is not pointing to valid bpf_map`);
-    const used = this.#useMap(map);
-    if (used < 0) return used;
+    let map = this.#maps.get(fd);
+    if (!map) {
+      const found = this.kernel.fds.map(fd);
+      if (typeof found === 'number') return log.fail(found, `fd ${fd} is not pointing to valid bpf_map`);
+      const used = this.#useMap(found);
+      if (used < 0) return used;
+      this.#maps.set(fd, found);
+      map = found;
+    }
     if (src === PSEUDO_MAP_FD || src === PSEUDO_MAP_IDX) {
       this.#setImm64(i, this.kernel.memory.address(map.guest));
       return 0;
@@ -327,18 +340,13 @@ export class Resolver {
     this.#view.setUint32(at + 12, Number(value >> 32n), true);
   }
 
-  /** Insns, an LD_IMM64 counted once. */
-  get insnStarts(): number {
-    return this.#starts.length;
-  }
-
   /**
    * Where calls of helpers and kfuncs go; the first one that the kernel would refuse (kernel: check_helper_call,
    * check_kfunc_call) and that constants do not rule out.
    */
   callTargets(filter: CallFilter = {}): Refusal | null {
     const refusals: [insn: number, refusal: Refusal][] = [];
-    for (const i of this.#starts) {
+    for (const i of this.#references) {
       if (this.#opcode(i) !== OP_CALL) continue;
       const src = this.#src(i);
       if (src === CALL_KFUNC) {
