@@ -19,7 +19,7 @@ export interface LinkedFunction {
 export interface LinkedProgram {
   insns: Uint8Array;
   /** The program itself first. */
-  functions: LinkedFunction[];
+  functions: readonly LinkedFunction[];
   /** Why an insn was replaced by an invalid call, by insn index within the program. */
   poisoned: Map<number, string>;
 }
@@ -35,6 +35,7 @@ interface PreparedFunction {
 /** Links the programs of one object; CO-RE relocations of a shared function are worked out once. */
 export class Linker {
   readonly #prepared = new Map<FunctionSpec, PreparedFunction>();
+  readonly #functions = new Map<ProgramSpec, readonly LinkedFunction[]>();
   readonly #subprograms = new Map<string, FunctionSpec>();
 
   /** @param coRe undefined if the object has no BTF (and so no CO-RE relocations) */
@@ -54,7 +55,15 @@ export class Linker {
    * types. Throws InputError for a call that leads nowhere or an insn that does not fit its relocation, ErrnoError where CO-RE
    * refuses to go on or the program becomes longer than any kernel takes.
    */
-  functionsOf(program: ProgramSpec): LinkedFunction[] {
+  functionsOf(program: ProgramSpec): readonly LinkedFunction[] {
+    const known = this.#functions.get(program);
+    if (known) return known;
+    const functions = this.#collect(program);
+    this.#functions.set(program, functions);
+    return functions;
+  }
+
+  #collect(program: ProgramSpec): LinkedFunction[] {
     const functions: LinkedFunction[] = [];
     const reached = new Set<FunctionSpec>();
     let length = 0;
