@@ -5,6 +5,8 @@
 export class VmtableError extends Error {
   /** Exit status of the command line for this kind of error (1 failed, 2 bad input, 3 unsupported). */
   readonly exitCode: number = 1;
+  /** Lines for whoever wants to know all at once: what else of the kind is to be told. */
+  more?: readonly string[];
   override name = 'VmtableError';
 }
 

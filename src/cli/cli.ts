@@ -34,7 +34,7 @@ export async function cli(argv: readonly string[], io: Io): Promise<number> {
       return EXIT_USAGE;
     }
     if (!(error instanceof VmtableError)) throw error;
-    io.err(`vmtable: ${oneLine(error.message)}\n`);
+    io.err(`vmtable: ${[oneLine(error.message), ...(error.more ?? [])].join('\n')}\n`);
     return error.exitCode;
   }
 }

@@ -578,6 +578,11 @@ export class Kernel {
     return this.#vmProgs.get(vmProg.id);
   }
 
+  /** True once dispose() was called: its memory is gone. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
   /** Closes every fd and gives the core back. The kernel is of no use afterwards; calling it again does nothing. */
   dispose(): void {
     if (this.#disposed) return;

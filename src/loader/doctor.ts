@@ -2,6 +2,7 @@ import { checkArgument } from '../argument.js';
 import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { VmtableError } from '../errors.js';
+import { ProgramFault } from '../kernel/fault.js';
 import { ITER_TARGETS } from '../kernel/iter/target.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { isMapTypeModelled } from '../kernel/map/create.js';
@@ -61,9 +62,88 @@ export interface Diagnosis {
 export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
   checkArgument('diagnose: object', object, 'object');
   checkArgument('diagnose: kernel', kernel, 'kernel');
+  const { required, programs, missing, unsupported } = demands(object, kernel);
+  missing.push(...userSpaceFindings(object));
+  const loadError = tryLoad(object, kernel);
+  // A load refuses helpers that do not exist wherever the call is not ruled out.
+  if (loadError === undefined) for (const finding of missing) if (finding.kind === 'helper') finding.weak = true;
+  const needed = [...missing, ...unsupported].filter(({ weak }) => !weak);
+  return {
+    ok: needed.length === 0 && loadError === undefined,
+    kernel: kernel.profile.release,
+    programs,
+    missing,
+    unsupported,
+    counts: Object.fromEntries(count(required)),
+    ...(loadError !== undefined && { loadError }),
+  };
+}
+
+/**
+ * Everything that an object needs and does not get on this kernel, whatever became of the object: for whoever was stopped by one of
+ * these. What the text `known` names is left out.
+ */
+export function lacking(object: BpfObject, kernel: Kernel, known = ''): Finding[] {
+  checkArgument('lacking: object', object, 'object');
+  checkArgument('lacking: kernel', kernel, 'kernel');
+  const { missing, unsupported } = demands(object, kernel);
+  return [...missing, ...unsupported].filter(({ weak, name }) => !weak && !known.includes(name));
+}
+
+/** A line for each kind: `also not there: field task_struct.signal, mm_struct.total_vm`. */
+export function lackingLines(findings: readonly Finding[]): string[] {
+  checkArgument('lackingLines: findings', findings, 'list');
+  const kinds = new Map<string, string[]>();
+  for (const { kind, name } of findings) kinds.set(kind, [...(kinds.get(kind) ?? []), name]);
+  return [...kinds].map(([kind, names]) => `also not there, ${kind}: ${names.join(', ')}`);
+}
+
+/**
+ * The error of whoever ran an object, with all else that is not there in `more` if it was stopped by one such thing (exit status 3).
+ */
+export function withLacking(error: unknown, object: BpfObject, kernel: Kernel): unknown {
+  if (!(error instanceof VmtableError) || error.exitCode !== EXIT_UNSUPPORTED || error.more) return error;
+  const more = lackingLines(lacking(object, kernel, error.message));
+  if (more.length > 0) error.more = more;
+  return error;
+}
+
+/** How a run ended that a program's fault stopped. */
+export interface Stop {
+  /** The fault, with the place in the program's source. */
+  fault: string;
+  /** It needed what is not modelled, or not there; `lacking` is all else that the object needs of that kind. */
+  unsupported?: true;
+  lacking?: Finding[];
+}
+
+/** Of a ProgramFault; any other error is thrown on, with what else is lacking. */
+export function stopOf(error: unknown, object: BpfObject, kernel: Kernel): Stop {
+  checkArgument('stopOf: object', object, 'object');
+  checkArgument('stopOf: kernel', kernel, 'kernel');
+  if (!(error instanceof ProgramFault)) throw withLacking(error, object, kernel);
+  const { message: fault, exitCode } = error;
+  return exitCode === EXIT_UNSUPPORTED
+    ? { fault, unsupported: true, lacking: lacking(object, kernel, fault) }
+    : { fault };
+}
+
+const EXIT_UNSUPPORTED = 3;
+
+interface Demands {
+  required: Requirement[];
+  programs: ProgramOutlook[];
+  missing: Finding[];
+  unsupported: Finding[];
+}
+
+/** What an object asks for, against all that is registered. The object may be open, loaded or closed. */
+function demands(object: BpfObject, kernel: Kernel): Demands {
   // Parts of the model that are made when something first asks for them.
-  void kernel.tasks;
-  void kernel.cgroups;
+  if (!kernel.disposed) {
+    void kernel.tasks;
+    void kernel.cgroups;
+  }
   const modules = kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : []));
   const required = object.requirements(kernel.profile, modules);
   const open = openCalls(object, kernel.profile, modules);
@@ -76,7 +156,6 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
     ...present.flatMap((requirement) => notModelled(requirement, kernel, handed)),
     ...mapFindings(object),
   ];
-  missing.push(...userSpaceFindings(object));
   const programs = object.spec.programs.map((program) => outlook(program, kernel));
   for (const { name, section, runs, autoload } of programs) {
     if (runs === null && autoload)
@@ -88,19 +167,7 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
         detail: 'nothing raises it here',
       });
   }
-  const loadError = tryLoad(object, kernel);
-  // A load refuses helpers that do not exist wherever the call is not ruled out.
-  if (loadError === undefined) for (const finding of missing) if (finding.kind === 'helper') finding.weak = true;
-  const needed = [...missing, ...unsupported].filter(({ weak }) => !weak);
-  return {
-    ok: needed.length === 0 && loadError === undefined,
-    kernel: kernel.profile.release,
-    programs,
-    missing,
-    unsupported: merge(unsupported),
-    counts: Object.fromEntries(count(required)),
-    ...(loadError !== undefined && { loadError }),
-  };
+  return { required, programs, missing, unsupported: merge(unsupported) };
 }
 
 function kernelBtfs({ btfs }: Kernel) {

@@ -1,5 +1,15 @@
 export { BpfLink } from './attach.js';
-export { type Diagnosis, diagnose, type Finding, type ProgramOutlook } from './doctor.js';
+export {
+  type Diagnosis,
+  diagnose,
+  type Finding,
+  lacking,
+  lackingLines,
+  type ProgramOutlook,
+  type Stop,
+  stopOf,
+  withLacking,
+} from './doctor.js';
 export type { EventDoor, KernelDoor, MapMemory } from './door.js';
 export { BpfMap, type MapDefinition } from './map.js';
 export { BpfObject, type OpenOptions, openObject } from './object.js';

@@ -1,4 +1,5 @@
 import { checkArgument } from '../argument.js';
+import { lackingLines } from '../loader/index.js';
 import { callbackLines, tableLines } from '../table.js';
 import type { QdiscRunResult } from './run.js';
 
@@ -36,7 +37,7 @@ export function formatQdisc(result: QdiscRunResult, options: QdiscReportOptions 
     '',
     ...callbackLines(result.callbacks),
     ...result.output.map((line) => `bpf_printk: ${line}`),
-    ...(result.fault === undefined ? [] : ['', `stopped: ${result.fault}`]),
+    ...(result.fault === undefined ? [] : ['', `stopped: ${result.fault}`, ...lackingLines(result.lacking ?? [])]),
     '',
   ].join('\n');
 }

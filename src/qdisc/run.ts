@@ -1,9 +1,17 @@
 import { checkOptions } from '../argument.js';
 import { InputError, UnsupportedError } from '../errors.js';
-import { Kernel, type KernelOptions, ProgramFault } from '../kernel/index.js';
-import { type BpfObject, type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
+import { Kernel, type KernelOptions } from '../kernel/index.js';
+import {
+  type BpfObject,
+  type BtfInput,
+  openObject,
+  type Stop,
+  type StructOpsMap,
+  stopOf,
+  withLacking,
+} from '../loader/index.js';
 import { Device, type PacketFlow } from './device.js';
-import { addQdisc } from './host.js';
+import { addQdisc, type QdiscHost } from './host.js';
 import { Qdisc, type QdiscOptions } from './qdisc.js';
 
 export interface QdiscRunOptions extends QdiscOptions {
@@ -53,13 +61,11 @@ export interface QueuePoint {
 }
 
 /** What a discipline did with the packets. All of it is the same in every run, except what stands under `host`. */
-export interface QdiscRunResult {
+export interface QdiscRunResult extends Partial<Stop> {
   object: string;
   kernel: string;
   qdisc: string;
   map: string;
-  /** The program that was stopped, if one was; the rest is as of then. */
-  fault?: string;
   simulatedNs: number;
   rate: number;
   /** Share of the time in which the link was busy. */
@@ -107,8 +113,7 @@ function check(what: string, value: number): void {
 }
 
 async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions): Promise<QdiscRunResult> {
-  const began = performance.now();
-  const { rate = 10 * MBIT, flows = packetFlows(), durationNs = 1e9, sampleNs = 1e7 } = options;
+  const { rate = 10 * MBIT, flows = packetFlows(), sampleNs = 1e7 } = options;
   check('rate', rate);
   check('sampleNs', sampleNs);
   for (const flow of flows) {
@@ -119,6 +124,22 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions):
   const host = addQdisc(kernel);
   const name = options.name ?? 'object';
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
+  try {
+    return await runObject(kernel, host, object, name, options);
+  } catch (error) {
+    throw withLacking(error, object, kernel);
+  }
+}
+
+async function runObject(
+  kernel: Kernel,
+  host: QdiscHost,
+  object: BpfObject,
+  name: string,
+  options: QdiscRunOptions,
+): Promise<QdiscRunResult> {
+  const began = performance.now();
+  const { rate = 10 * MBIT, flows = packetFlows(), durationNs = 1e9, sampleNs = 1e7 } = options;
   const map = disciplineMap(object.structOps, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
   await options.beforeLoad?.(object, kernel);
@@ -133,7 +154,7 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions):
   if (!kdata) throw new UnsupportedError(`qdisc "${id}" is the kernel's own`);
   const curve: QueuePoint[] = [];
   const start = kernel.clock.now;
-  let fault: string | undefined;
+  let stop: Stop | undefined;
   let device: Device | undefined;
   let counted = { packets: 0, bytes: 0 };
   try {
@@ -154,8 +175,7 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions):
     qdisc.destroy();
     return { ...result(before), host: { wallMs: performance.now() - began } };
   } catch (error) {
-    if (!(error instanceof ProgramFault)) throw error;
-    fault = error.message;
+    stop = stopOf(error, object, kernel);
     const elapsed = kernel.clock.now - start;
     return {
       ...result(device ? flowResults(device, flows, elapsed) : []),
@@ -179,7 +199,7 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions):
       kernel: kernel.profile.release,
       qdisc: id,
       map: map.name,
-      ...(fault !== undefined && { fault }),
+      ...stop,
       simulatedNs: kernel.clock.now - start,
       rate,
       utilization: flowsDone.reduce((sum, { throughput }) => sum + throughput, 0) / rate,

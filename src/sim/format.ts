@@ -1,5 +1,6 @@
 import pc from 'picocolors';
 import { checkArgument } from '../argument.js';
+import { lackingLines } from '../loader/index.js';
 import { callbackLines, tableLines } from '../table.js';
 import type { SimReport } from './report.js';
 import type { Span } from './stats/collector.js';
@@ -162,14 +163,18 @@ function summary(report: SimReport): string[] {
   return lines;
 }
 
-function ending({ outcome, exit, fault, unsupported, simulatedNs }: SimReport, colors: Colors): string {
+function ending({ outcome, exit, fault, unsupported, lacking, simulatedNs }: SimReport, colors: Colors): string {
   if (!exit) return `The scheduler is still there after ${ms(simulatedNs)} ms.`;
   const reason = `${exit.reason}${exit.message ? ` (${exit.message})` : ''}`;
   const text = outcome === 'clean' ? reason : colors.red(`${outcome}: ${reason}`);
   const code = exit.code === 0 ? '' : `, code ${exit.code}`;
   const where = fault ?? exit.place;
   const why = where ? `\n${colors.red(where)}` : '';
-  const more = unsupported ? '\n`vmtable doctor` names all that the object needs and is not there.' : '';
+  const more = unsupported
+    ? lackingLines(lacking ?? [])
+        .map((line) => `\n${line}`)
+        .join('')
+    : '';
   return `Scheduler gone: ${text}, ${exit.kindName} ${exit.kind}${code}.${why}${more}`;
 }
 

@@ -1,4 +1,5 @@
 import { VmtableError } from '../errors.js';
+import type { Finding } from '../loader/index.js';
 import type { ExitInfo } from '../sched_ext/exit.js';
 import { opOf } from '../sched_ext/forms.js';
 import type { OpName } from '../sched_ext/op_names.js';
@@ -99,6 +100,8 @@ export interface SimReport {
   fault?: string;
   /** It was stopped because it needed what is not modelled, or not there. */
   unsupported?: true;
+  /** Then: all else that the object needs and that is not there either, as the doctor knows it. */
+  lacking?: Finding[];
   simulatedNs: number;
   seed: number;
   /** Things that happened: timers, interrupts, ticks, steps of tasks. */

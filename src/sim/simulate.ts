@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import { Kernel } from '../kernel/kernel.js';
 import type { KernelOptions } from '../kernel/types.js';
 import type { BtfInput, StructOpsMap } from '../loader/index.js';
-import { openObject } from '../loader/index.js';
+import { type BpfObject, lacking, openObject, withLacking } from '../loader/index.js';
 import { afterScxLoad, beforeScxLoad, schedulerProfile } from '../sched_ext/user_space/index.js';
 import { defaultScenario } from './default_scenario.js';
 import { parseTopology } from './description.js';
@@ -56,23 +56,35 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
     kernel.statsHolders++;
     const machine = new Machine(kernel, { ...options, ...(topology && { topology }) });
     const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
-    const map = schedulerMap(object.structOps, name, wanted);
-    for (const other of object.structOps) other.autoattach = other === map;
-    const user = schedulerProfile(object);
-    const process = user?.agent && machine.process(user.name);
-    const host = { profile: kernel.profile, cpus: kernel.cpus, ...(process && { loaderPid: process.pid }) };
-    beforeScxLoad(object, host, user);
-    for (const [path, value] of Object.entries(set ?? {})) object.variable(path).set(value);
-    object.load(kernel);
-    afterScxLoad(object, kernel, user);
-    process?.runs(user?.agent?.(object));
-    machine.load(scenario ?? defaultScenario(kernel.cpus));
-    object.attachPrograms();
-    const report = runScheduler(machine, map, durationNs);
-    object.close();
-    return report;
+    return telling(object, kernel, () => {
+      const map = schedulerMap(object.structOps, name, wanted);
+      for (const other of object.structOps) other.autoattach = other === map;
+      const user = schedulerProfile(object);
+      const process = user?.agent && machine.process(user.name);
+      const host = { profile: kernel.profile, cpus: kernel.cpus, ...(process && { loaderPid: process.pid }) };
+      beforeScxLoad(object, host, user);
+      for (const [path, value] of Object.entries(set ?? {})) object.variable(path).set(value);
+      object.load(kernel);
+      afterScxLoad(object, kernel, user);
+      process?.runs(user?.agent?.(object));
+      machine.load(scenario ?? defaultScenario(kernel.cpus));
+      object.attachPrograms();
+      const report = runScheduler(machine, map, durationNs);
+      object.close();
+      return report;
+    });
   } finally {
     kernel.dispose();
+  }
+}
+
+/** What `body` reports or throws, with all else that the object lacks here if it stopped at one such thing. */
+export function telling(object: BpfObject, kernel: Kernel, body: () => SimReport): SimReport {
+  try {
+    const report = body();
+    return report.unsupported ? { ...report, lacking: lacking(object, kernel, report.fault) } : report;
+  } catch (error) {
+    throw withLacking(error, object, kernel);
   }
 }
 

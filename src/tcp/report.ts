@@ -1,4 +1,5 @@
 import { checkArgument } from '../argument.js';
+import { lackingLines } from '../loader/index.js';
 import { callbackLines } from '../table.js';
 import { CA_STATES } from './consts.js';
 import type { CurvePoint } from './flow.js';
@@ -38,7 +39,7 @@ export function formatTcp(result: TcpRunResult, options: TcpReportOptions = {}):
     '',
     ...callbackLines(result.callbacks),
     ...result.output.map((line) => `bpf_printk: ${line}`),
-    ...(result.fault === undefined ? [] : ['', `stopped: ${result.fault}`]),
+    ...(result.fault === undefined ? [] : ['', `stopped: ${result.fault}`, ...lackingLines(result.lacking ?? [])]),
     '',
   ].join('\n');
 }

@@ -1,10 +1,18 @@
 import { checkOptions } from '../argument.js';
 import { InputError } from '../errors.js';
-import { Kernel, type KernelOptions, ProgramFault, type StructOpsCallable } from '../kernel/index.js';
-import { type BpfObject, type BtfInput, openObject, type StructOpsMap } from '../loader/index.js';
+import { Kernel, type KernelOptions, type StructOpsCallable } from '../kernel/index.js';
+import {
+  type BpfObject,
+  type BtfInput,
+  openObject,
+  type Stop,
+  type StructOpsMap,
+  stopOf,
+  withLacking,
+} from '../loader/index.js';
 import { OPS } from './ca_ops.js';
 import { type CurvePoint, type FlowOptions, TcpFlow } from './flow.js';
-import { addTcp } from './tcp.js';
+import { addTcp, type Tcp } from './tcp.js';
 
 export interface TcpRunOptions extends FlowOptions {
   /** What the object is called in the result; default `object`. */
@@ -26,13 +34,11 @@ export interface TcpRunOptions extends FlowOptions {
 }
 
 /** What a flow under an algorithm did. All of it is the same in every run, except what stands under `host`. */
-export interface TcpRunResult {
+export interface TcpRunResult extends Partial<Stop> {
   object: string;
   kernel: string;
   algorithm: string;
   map: string;
-  /** The program that was stopped, if one was; the rest is as of then. */
-  fault?: string;
   simulatedNs: number;
   /** Bits a second, nanoseconds, packets; `markPackets` null for no ECN marking. */
   path: { rate: number; rttNs: number; queuePackets: number; markPackets: number | null; loss: number; mss: number };
@@ -81,10 +87,24 @@ export async function runTcp(bytes: Uint8Array, options: TcpRunOptions = {}): Pr
 }
 
 async function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): Promise<TcpRunResult> {
-  const began = performance.now();
   const tcp = addTcp(kernel);
   const name = options.name ?? 'object';
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
+  try {
+    return await runObject(kernel, tcp, object, name, options);
+  } catch (error) {
+    throw withLacking(error, object, kernel);
+  }
+}
+
+async function runObject(
+  kernel: Kernel,
+  tcp: Tcp,
+  object: BpfObject,
+  name: string,
+  options: TcpRunOptions,
+): Promise<TcpRunResult> {
+  const began = performance.now();
   const map = algorithmMap(object.structOps, options.map);
   for (const other of object.structOps) other.autoattach = other === map;
   await options.beforeLoad?.(object, kernel);
@@ -97,12 +117,12 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): P
   const algorithm = String(map.get('name'));
   const ca = tcp.algorithms.find(algorithm);
   const flow = new TcpFlow(tcp, algorithm, options);
-  let fault: string | undefined;
+  let stop: Stop | undefined;
   try {
     flow.run(options.durationNs ?? DEFAULT_DURATION);
     flow.close();
   } catch (error) {
-    fault = stopped(error);
+    stop = stopOf(error, object, kernel);
   }
   const result = resultOf(kernel, flow, { object: name, algorithm, map: map.name });
   for (const op of OPS) {
@@ -113,13 +133,7 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): P
   }
   link.destroy();
   object.close();
-  return { ...result, ...(fault !== undefined && { fault }), host: { wallMs: performance.now() - began } };
-}
-
-/** The text of a ProgramFault; any other error is passed on. */
-function stopped(error: unknown): string {
-  if (error instanceof ProgramFault) return error.message;
-  throw error;
+  return { ...result, ...stop, host: { wallMs: performance.now() - began } };
 }
 
 function resultOf(

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { UnsupportedError, VmtableError } from '../../src/errors.js';
 import { Kernel } from '../../src/kernel/kernel.js';
-import { type Diagnosis, diagnose, openObject } from '../../src/loader/index.js';
+import { type Diagnosis, diagnose, lacking, lackingLines, openObject, withLacking } from '../../src/loader/index.js';
 import { beforeScxLoad } from '../../src/sched_ext/index.js';
 import { addSchedExt } from '../../src/sim/index.js';
 import { fixture } from './fixtures.js';
@@ -86,6 +87,20 @@ describe('diagnose', () => {
       kernel.tasks.layout.declare(['pdeath_signal']);
     });
     expect(names(unsupported, false)).toEqual([]);
+  });
+
+  it('tells an error that names one such thing what else there is, whatever became of the object', async () => {
+    const kernel = await Kernel.create({ profile: '7.3' });
+    kernels.push(kernel);
+    addSchedExt(kernel);
+    const object = openObject(fixture('user_space'));
+    const said = new UnsupportedError('task_struct.pdeath_signal of task a[1] is not modelled');
+    const lines = ['also not there, core: task_struct.no_such_field', 'also not there, helper: bpf_sock_map_update'];
+    expect((withLacking(said, object, kernel) as UnsupportedError).more).toEqual(lines);
+    object.close();
+    kernel.dispose();
+    expect(lackingLines(lacking(object, kernel, said.message))).toEqual(lines);
+    expect((withLacking(new VmtableError('no such thing'), object, kernel) as VmtableError).more).toBeUndefined();
   });
 
   it('a struct_ops type that no subsystem takes is named', async () => {

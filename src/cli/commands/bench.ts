@@ -20,7 +20,7 @@ import {
 } from '../../bench/index.js';
 import { InputError, located, UnsupportedError, VmtableError } from '../../errors.js';
 import type { Kernel } from '../../kernel/index.js';
-import type { BpfObject, BpfProgram, StructOpsMap } from '../../loader/index.js';
+import { type BpfObject, type BpfProgram, type StructOpsMap, withLacking } from '../../loader/index.js';
 import { BPF_PROG_TYPE } from '../../uapi.js';
 import type { CheckStrength, EngineName } from '../../vm/types.js';
 import { type AddCommand, inFile, json, objectName, oneOf, positiveInteger, unhex } from '../command.js';
@@ -133,10 +133,16 @@ async function bench(io: Io, file: string, options: BenchOptions): Promise<Bench
     kernel ||= stages[0]?.kernel.profile.release ?? '';
     for (const { dispose } of stages) dispose();
     if (usable.length === 0) continue;
+    let stage: Awaited<ReturnType<typeof openStage>> | undefined;
+    const open = async (setup: Setup) => {
+      stage = await openStage(io, file, options, setup, name);
+      return stage;
+    };
     try {
-      take(await benchMembers(usable, (setup) => openStage(io, file, options, setup, name), sampling(name)));
+      take(await benchMembers(usable, open, sampling(name)));
     } catch (error) {
-      if (!(error instanceof VmtableError) || maps.length === 1) throw located(file, error);
+      if (!(error instanceof VmtableError) || maps.length === 1)
+        throw located(file, stage ? withLacking(error, stage.object, stage.kernel) : error);
       skipped.push({ name, why: error.message, failed: true });
     }
   }
@@ -228,7 +234,7 @@ async function loadPrograms(
     return { kernel, subjects, dispose };
   } catch (error) {
     dispose();
-    throw error;
+    throw withLacking(error, object, kernel);
   }
 }
 
@@ -243,7 +249,7 @@ async function openStage(
   options: BenchOptions,
   setup: Setup,
   name: string,
-): Promise<Stage & { setup: Setup }> {
+): Promise<Stage & { setup: Setup; object: BpfObject }> {
   const object = openInput(io, file, options);
   const kernel = await createKernel(io, withSetup(options, setup));
   const dispose = () => {
@@ -256,10 +262,10 @@ async function openStage(
     const hooks = await loadInput(io, file, object, kernel, options);
     await hooks.beforeAttach?.(object, kernel);
     const map = object.structOps.find((candidate) => candidate.name === name)!;
-    return { kernel, map, setup, start: () => drive(kernel, subsystems, map), dispose };
+    return { kernel, map, setup, start: () => drive(kernel, subsystems, map), dispose, object };
   } catch (error) {
     dispose();
-    throw error;
+    throw withLacking(error, object, kernel);
   }
 }
 

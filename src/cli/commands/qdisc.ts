@@ -1,6 +1,6 @@
 import { InputError } from '../../errors.js';
 import { formatQdisc, type PacketFlow, runQdisc } from '../../qdisc/index.js';
-import { type AddCommand, inFileAsync, json } from '../command.js';
+import { type AddCommand, EXIT_UNSUPPORTED, inFileAsync, json } from '../command.js';
 import { kernelOptions, type LoadOptions, userSpace, withLoadOptions } from '../kernel_input.js';
 import { chooseObject } from '../object_input.js';
 
@@ -45,7 +45,7 @@ export const addQdiscCommand: AddCommand = (program, io, exit) => {
       }),
     );
     io.out(options.json ? json(result) : formatQdisc(result, { width: io.width }));
-    if (result.fault !== undefined) exit(1);
+    if (result.fault !== undefined) exit(result.unsupported ? EXIT_UNSUPPORTED : 1);
   });
 };
 

@@ -1,5 +1,6 @@
 import { InputError, located } from '../../errors.js';
 import { Kernel } from '../../kernel/index.js';
+import { lacking, withLacking } from '../../loader/index.js';
 import { chooseProfile } from '../../sched_ext/index.js';
 import {
   DEFAULT_DURATION_NS,
@@ -120,7 +121,10 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     const durationNs = wantedNs ?? workload.durationNs ?? DEFAULT_DURATION_NS;
     const report = blaming(named, file, () => runScheduler(machine, map, durationNs));
     if (options.dumpMaps !== undefined) io.writeFile(options.dumpMaps, object.snapshot());
+    if (report.unsupported) report.lacking = lacking(object, kernel, report.fault);
     return { ...report, spans: spansOf(machine), nsPerCall: nsPerCallOf(machine) };
+  } catch (error) {
+    throw withLacking(error, object, kernel);
   } finally {
     object.close();
     lines?.flush();

@@ -4,7 +4,7 @@ import type { BpfProg } from '../../kernel/prog/prog.js';
 import { ASSOC_POISON, type StructOpsAssoc } from '../../kernel/struct_ops/assoc.js';
 import { StructOpsLink } from '../../kernel/struct_ops/link.js';
 import { StructOpsMap as KernelStructOpsMap } from '../../kernel/struct_ops/map.js';
-import type { StructOpsMap } from '../../loader/index.js';
+import { type StructOpsMap, withLacking } from '../../loader/index.js';
 import { table } from '../../table.js';
 import { type AddCommand, inFile, json } from '../command.js';
 import { createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
@@ -42,6 +42,8 @@ export const addStructOps: AddCommand = (program, io) => {
       const shown = chosen.map((map) => inFile(file, () => attachAndShow(kernel, map)));
       const document = { kernel: kernel.profile.release, maps: shown, messages: object.messages };
       io.out(options.json ? json(document) : shown.map(format).join('\n'));
+    } catch (error) {
+      throw withLacking(error, object, kernel);
     } finally {
       object.close();
       kernel.dispose();

@@ -1,6 +1,6 @@
 import { ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import type { GuestMemory, GuestPtr } from '../../vm/types.js';
-import type { StructType } from '../view.js';
+import type { StructType, Types } from '../view.js';
 
 /** Addresses in one block. */
 const BLOCK = 256;
@@ -12,16 +12,20 @@ const STEP = 16;
  */
 export class Handles {
   readonly #free: GuestPtr[] = [];
+  readonly #memory: GuestMemory;
 
   constructor(
-    private readonly memory: GuestMemory,
+    types: Types,
     private readonly struct: StructType,
-  ) {}
+  ) {
+    this.#memory = types.memory;
+    types.layouts.set(struct.name, { modelled: [] });
+  }
 
   alloc(): GuestPtr {
     if (this.#free.length === 0) {
       const bytes = BLOCK * STEP + this.struct.size;
-      const block = this.memory.alloc(bytes, {
+      const block = this.#memory.alloc(bytes, {
         align: 64,
         access: ACCESS_UNMODELLED,
         name: `struct ${this.struct.name}, which is not modelled`,

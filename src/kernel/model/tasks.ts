@@ -87,9 +87,10 @@ export class TaskTable {
     this.fields = new TaskFields(this.layout);
     this.creds = new Creds(kernel);
     this.#pids = new Pids(kernel);
-    this.#mms = new Handles(kernel.memory, kernel.types.struct('mm_struct'));
+    this.#mms = new Handles(kernel.types, kernel.types.struct('mm_struct'));
     const kthread = kernel.types.tryStruct('kthread');
-    this.#kthreads = kthread && new Handles(kernel.memory, kthread);
+    this.#kthreads = kthread && new Handles(kernel.types, kthread);
+    kernel.types.layouts.set('sched_class', { modelled: [] });
     this.idle = Array.from({ length: cpumasks.cpus }, (_, cpu) => this.#newIdle(cpu));
   }
 
