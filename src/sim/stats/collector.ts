@@ -1,4 +1,3 @@
-import { TIME } from '../../kernel/event_queue.js';
 import { CLASS } from '../../sched_ext/task.js';
 import type { SimCpu } from '../cpu.js';
 import type { SimMachine } from '../machine.js';
@@ -7,7 +6,8 @@ import { CallStats } from './call_stats.js';
 import { Conservation, type Pool } from './conservation.js';
 import { DsqStats } from './dsq_stats.js';
 import { FairShares } from './lag.js';
-import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, THROTTLED, WAITING } from './task_stats.js';
+import { Rows } from './rows.js';
+import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, THROTTLED, taskRows, WAITING } from './task_stats.js';
 
 /** A stretch of time that a CPU spent on one task of the workload. */
 export interface Span {
@@ -19,30 +19,47 @@ export interface Span {
 /** Stretches that are kept for a picture; more of them would not fit on it. */
 const MAX_SPANS = 20_000;
 
+// Cells of a CPU's row.
+const IDLE = 0;
+const OFFLINE = 1;
+const IDLE_SINCE = 2;
+const CPU_CELLS = 4;
+
 /** Of one CPU. */
 export class CpuStats {
-  switches = 0;
-  idleNs = TIME;
-  offlineNs = TIME;
-  idleSince = TIME;
   idle = true;
   offline = false;
   /** It is offline, or runs what no fair share is reckoned for. */
   taken = false;
+  switches = 0;
+  readonly #row: number;
   readonly spans: Span[] = [];
 
-  constructor() {
-    this.idleNs = 0;
-    this.offlineNs = 0;
-    this.idleSince = 0;
+  constructor(private readonly rows: Rows) {
+    this.#row = rows.add();
+  }
+
+  get idleNs(): number {
+    return this.rows.cells[this.#row + IDLE]!;
+  }
+
+  get offlineNs(): number {
+    return this.rows.cells[this.#row + OFFLINE]!;
   }
 
   /** Counts idle time until now. */
   settle(now: number): void {
     if (!this.idle) return;
-    if (this.offline) this.offlineNs += now - this.idleSince;
-    else this.idleNs += now - this.idleSince;
-    this.idleSince = now;
+    const { cells } = this.rows;
+    cells[this.#row + (this.offline ? OFFLINE : IDLE)]! += now - cells[this.#row + IDLE_SINCE]!;
+    cells[this.#row + IDLE_SINCE] = now;
+  }
+
+  /** It has nothing to run from now on. */
+  rest(online: boolean, now: number): void {
+    this.idle = true;
+    this.offline = !online;
+    this.rows.cells[this.#row + IDLE_SINCE] = now;
   }
 }
 
@@ -60,10 +77,12 @@ export class Collector {
   readonly dsqs: DsqStats;
   wakeups = 0;
   switches = 0;
+  readonly #rows = taskRows();
   #spans = 0;
 
   constructor(private readonly machine: SimMachine) {
-    this.cpus = machine.cpus.map(() => new CpuStats());
+    const rows = new Rows(CPU_CELLS);
+    this.cpus = machine.cpus.map(() => new CpuStats(rows));
     this.conservation = new Conservation(machine.cpus.length);
     this.shares = new FairShares(machine.cpus.length);
     this.calls = new CallStats(machine.scx.calls);
@@ -82,11 +101,17 @@ export class Collector {
       groupStats = new GroupStats(group);
       this.groups.set(group, groupStats);
     }
-    const stats = new TaskStats(task, groupStats, now, this.#weight(task));
-    stats.pool = this.#pool(task);
+    const stats = new TaskStats(task, groupStats, now, this.#weight(task), this.#rows);
+    this.#place(task, stats);
     task.stats = stats;
     this.tasks.push(stats);
     return stats;
+  }
+
+  /** What hangs on its class, weight and CPUs. */
+  #place(task: SimTask, stats: TaskStats): void {
+    stats.pool = this.#pool(task);
+    stats.due = this.#divides(task) ? this.shares.of(this.#weight(task)) : null;
   }
 
   #pool(task: SimTask): Pool {
@@ -115,7 +140,7 @@ export class Collector {
     const throttled = this.machine.classes.throttled(task);
     stats.enter(throttled ? THROTTLED : WAITING, now);
     if (!throttled) this.conservation.wait(stats.pool!, 1, now);
-    this.#share(task, stats, now);
+    this.#share(stats, now);
   }
 
   /** Is there a fair share for the task? Those of higher classes have their CPU first, and who is bound to CPUs may have too few of them. */
@@ -124,12 +149,10 @@ export class Collector {
     return (cls === CLASS.ext || cls === CLASS.fair) && task.kt.allowedCount === this.machine.cpus.length;
   }
 
-  /** Brings a task's share in line with its state, weight, class and CPUs. */
-  #share(task: SimTask, stats: TaskStats, now: number): void {
-    const { state } = stats;
-    const wants = (state === WAITING || state === RUNNING) && this.#divides(task);
-    const share = wants ? this.shares.of(this.#weight(task)) : null;
-    const before = stats.share;
+  /** Brings a task's share in line with its state, and with what is due to it then. */
+  #share(stats: TaskStats, now: number): void {
+    const { state, share: before } = stats;
+    const share = state === WAITING || state === RUNNING ? stats.due : null;
     if (share === before) return;
     this.shares.settle(now);
     stats.settle(now);
@@ -157,18 +180,15 @@ export class Collector {
       this.conservation.setIdle(cpu.id, false, now);
     } else if (before.stats) this.#off(before, before.stats, cpuStats, now);
     if (after === null) {
-      cpuStats.idle = true;
-      cpuStats.offline = !cpu.online;
-      cpuStats.idleSince = now;
+      cpuStats.rest(cpu.online, now);
       this.conservation.setIdle(cpu.id, cpu.online, now);
-    } else if (after.stats) this.#on(after, after.stats, cpu.id, now);
-    this.#take(cpuStats, after === null ? !cpu.online : !after.stats || !this.#divides(after), now);
+    } else if (after.stats) this.#on(after.stats, cpu.id, now);
+    this.#take(cpuStats, after === null ? !cpu.online : after.stats?.due == null, now);
   }
 
   #off(task: SimTask, stats: TaskStats, cpu: CpuStats, now: number): void {
     const ran = stats.settle(now);
-    stats.slices++;
-    if (ran > stats.maxSliceNs) stats.maxSliceNs = ran;
+    stats.ran(ran);
     stats.group.slice.record(ran);
     if (this.#spans < MAX_SPANS) {
       this.#spans++;
@@ -181,38 +201,31 @@ export class Collector {
       return;
     }
     stats.enter(task.zombie ? DEAD : SLEEPING, now);
-    this.#share(task, stats, now);
+    this.#share(stats, now);
     if (!task.zombie) return;
     stats.weight = this.#weight(task);
     stats.exitedAt = now;
     stats.live = null;
   }
 
-  #on(task: SimTask, stats: TaskStats, cpu: number, now: number): void {
+  #on(stats: TaskStats, cpu: number, now: number): void {
     const waited = stats.settle(now);
     if (stats.state === WAITING) this.conservation.wait(stats.pool!, -1, now);
-    const { group } = stats;
-    stats.runDelay.record(waited);
-    group.runDelay.record(waited);
-    if (stats.fromWake) {
-      stats.wakeupLatency.record(waited);
-      group.wakeupLatency.record(waited);
-    }
+    stats.waited(waited);
     if (stats.lastCpu >= 0 && stats.lastCpu !== cpu) {
       stats.migrations++;
-      group.migrations[this.#distance(stats.lastCpu, cpu)]++;
+      stats.group.migrations[this.#distance(stats.lastCpu, cpu)]++;
     }
     stats.lastCpu = cpu;
     stats.enter(RUNNING, now);
-    this.#share(task, stats, now);
+    this.#share(stats, now);
   }
 
   #distance(from: number, to: number): 'smt' | 'llc' | 'node' | 'numa' {
-    const { places } = this.machine.topology;
-    const [a, b] = [places[from]!, places[to]!];
-    if (a.node !== b.node) return 'numa';
-    if (a.llc !== b.llc) return 'node';
-    return a.core === b.core ? 'smt' : 'llc';
+    const { topology } = this.machine;
+    if (topology.siblings[from] === topology.siblings[to]) return 'smt';
+    if (topology.llcCpus[from] === topology.llcCpus[to]) return 'llc';
+    return topology.nodeCpus[from] === topology.nodeCpus[to] ? 'node' : 'numa';
   }
 
   #changed(task: SimTask): void {
@@ -222,15 +235,15 @@ export class Collector {
     this.shares.settle(now);
     stats.settle(now);
     const { state, pool } = stats;
-    stats.pool = this.#pool(task);
+    this.#place(task, stats);
     if (state === WAITING) this.conservation.wait(pool!, -1, now);
     if (state === WAITING || state === THROTTLED) {
       const throttled = this.machine.classes.throttled(task);
       stats.state = throttled ? THROTTLED : WAITING;
-      if (!throttled) this.conservation.wait(stats.pool, 1, now);
+      if (!throttled) this.conservation.wait(stats.pool!, 1, now);
     }
-    this.#share(task, stats, now);
-    if (state === RUNNING) this.#take(this.cpus[stats.lastCpu]!, !this.#divides(task), now);
+    this.#share(stats, now);
+    if (state === RUNNING) this.#take(this.cpus[stats.lastCpu]!, stats.due === null, now);
   }
 
   /** Brings everything up to now: what tasks are in the middle of counts until here. */

@@ -15,8 +15,9 @@ export class Pool {
  */
 export class Conservation {
   readonly #pools = new Map<string, Pool>();
-  readonly #poolsOf: Pool[][];
-  readonly #idle: boolean[];
+  /** Of each CPU, `all` left out; most CPUs belong to no other. */
+  readonly #poolsOf: (Pool[] | null)[];
+  readonly #idle: Uint8Array;
   #idleCpus: number;
   #lost = 0;
   #lostNs = TIME;
@@ -27,10 +28,12 @@ export class Conservation {
   constructor(cpus: number) {
     this.#lostNs = 0;
     this.#since = 0;
-    this.#poolsOf = Array.from({ length: cpus }, () => []);
-    this.#idle = new Array<boolean>(cpus).fill(true);
+    this.#poolsOf = new Array<Pool[] | null>(cpus).fill(null);
+    this.#idle = new Uint8Array(cpus).fill(1);
     this.#idleCpus = cpus;
-    this.all = this.pool([...this.#idle.keys()]);
+    this.all = new Pool();
+    this.all.idle = cpus;
+    this.#pools.set([...this.#idle.keys()].join(), this.all);
   }
 
   pool(allowed: readonly number[]): Pool {
@@ -40,8 +43,10 @@ export class Conservation {
       pool = new Pool();
       this.#pools.set(key, pool);
       for (const cpu of allowed) {
-        this.#poolsOf[cpu]!.push(pool);
-        if (this.#idle[cpu]) pool.idle++;
+        const pools = this.#poolsOf[cpu] ?? [];
+        this.#poolsOf[cpu] = pools;
+        pools.push(pool);
+        pool.idle += this.#idle[cpu]!;
       }
     }
     return pool;
@@ -55,14 +60,18 @@ export class Conservation {
   }
 
   setIdle(cpu: number, idle: boolean, now: number): void {
-    if (this.#idle[cpu] === idle) return;
-    this.#idle[cpu] = idle;
+    const value = idle ? 1 : 0;
+    if (this.#idle[cpu] === value) return;
+    this.#idle[cpu] = value;
     this.#settle(now);
-    this.#idleCpus += idle ? 1 : -1;
-    const pools = this.#poolsOf[cpu]!;
-    for (let i = 0; i < pools.length; i++) {
-      const pool = pools[i]!;
-      pool.idle += idle ? 1 : -1;
+    const change = idle ? 1 : -1;
+    this.#idleCpus += change;
+    this.all.idle += change;
+    this.#match(this.all);
+    const pools = this.#poolsOf[cpu];
+    if (!pools) return;
+    for (const pool of pools) {
+      pool.idle += change;
       this.#match(pool);
     }
   }

@@ -7,6 +7,7 @@ const EXACT = 2 * SUB;
 const TWO_32 = 2 ** 32;
 /** As long as there are so few values they are kept as they are. */
 const FEW = 32;
+const NO_BUCKETS = new Uint32Array(0);
 
 function bucketOf(value: number): number {
   if (value < EXACT) return value;
@@ -41,32 +42,55 @@ export class Histogram {
   sum = TIME;
   max = TIME;
   #few: number[] | null = [];
-  #buckets = new Uint32Array(0);
+  #buckets = NO_BUCKETS;
 
   constructor() {
     this.sum = 0;
     this.max = 0;
   }
 
+  /** All that the others hold. */
+  static of(parts: readonly Histogram[]): Histogram {
+    const all = new Histogram();
+    for (const part of parts) all.#add(part);
+    return all;
+  }
+
   record(value: number): void {
     this.count++;
     this.sum += value;
     if (value > this.max) this.max = value;
-    const few = this.#few;
-    if (few === null) this.#put(bucketOf(value));
-    else if (few.push(value) > FEW) {
-      this.#few = null;
-      for (const one of few) this.#put(bucketOf(one));
-    }
+    if (this.#few === null) this.#put(bucketOf(value), 1);
+    else this.#keep(this.#few, value);
   }
 
-  #put(bucket: number): void {
+  #keep(few: number[], value: number): void {
+    if (few.push(value) <= FEW) return;
+    this.#few = null;
+    for (const one of few) this.#put(bucketOf(one), 1);
+  }
+
+  #add(other: Histogram): void {
+    if (other.#few) {
+      for (const value of other.#few) this.record(value);
+      return;
+    }
+    const few = this.#few ?? [];
+    this.#few = null;
+    for (const one of few) this.#put(bucketOf(one), 1);
+    this.count += other.count;
+    this.sum += other.sum;
+    this.max = Math.max(this.max, other.max);
+    for (const [bucket, count] of other.#buckets.entries()) if (count > 0) this.#put(bucket, count);
+  }
+
+  #put(bucket: number, count: number): void {
     if (bucket >= this.#buckets.length) {
       const grown = new Uint32Array(Math.ceil((bucket + 1) / SUB) * SUB);
       grown.set(this.#buckets);
       this.#buckets = grown;
     }
-    this.#buckets[bucket]!++;
+    this.#buckets[bucket]! += count;
   }
 
   /** The least recorded value that a share of them, 0 to 1, does not exceed; 0 without any. At most 1/32 too high. */

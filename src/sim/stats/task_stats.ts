@@ -3,6 +3,7 @@ import type { SimTask } from '../sim_task.js';
 import type { Pool } from './conservation.js';
 import { Histogram } from './histogram.js';
 import type { Share } from './lag.js';
+import { Rows } from './rows.js';
 
 /** How far a task went to another CPU: a thread of its core, a core of its cache, a cache of its node, another node. */
 export interface Migrations {
@@ -20,41 +21,50 @@ export const DEAD = 3;
 export const THROTTLED = 4;
 type State = typeof SLEEPING | typeof WAITING | typeof RUNNING | typeof DEAD | typeof THROTTLED;
 
+// Cells of a task's row: time in each state first, by its number.
+const SINCE = 5;
+const COUNTED = 6;
+const MAX_SLICE = 7;
+const LAG = 8;
+const MAX_LAG = 9;
+const IDEAL = 10;
+/** Waits that no histogram has yet; -1 - ns for those that did not begin with a wake-up. */
+const WAITS = 11;
+const WAITS_END = 16;
+
+/** Rows of TaskStats. */
+export function taskRows(): Rows {
+  return new Rows(WAITS_END);
+}
+
+const NONE = new Histogram();
+
 /** What a task had of the machine. */
 export class TaskStats {
   state: State = SLEEPING;
-  /** Since when it sleeps, runs, or is runnable without a CPU, and until when that is counted. */
-  since = TIME;
-  counted = TIME;
-  /** Null when it has exited. */
-  live: SimTask | null;
   /** It waits since it was woken, rather than since it was switched away from. */
   fromWake = false;
-  runNs = TIME;
-  waitNs = TIME;
-  sleepNs = TIME;
-  throttledNs = TIME;
-  /** CPU time that it is behind its fair share, below 0 if it is ahead, and the most that it ever was behind. */
-  lagNs = TIME;
-  maxLagNs = TIME;
-  /** Once had a fair share. */
-  shared = false;
+  readonly #row: number;
+  #waits = WAITS;
   #share: Share | null = null;
-  /** What of the share's time is counted. */
-  #idealNs = TIME;
+  /** What `share` is while it wants a CPU; null where there is no fair share for it. */
+  due: Share | null = null;
+  /** Whose wait counts against which idle CPUs. */
+  pool: Pool | null = null;
+  lastCpu = -1;
   wakeups = 0;
   /** Stretches on a CPU. */
   slices = 0;
-  maxSliceNs = TIME;
   /** Times that it was switched away from while it went on being runnable. */
   preemptions = 0;
   migrations = 0;
-  lastCpu = -1;
+  /** Once had a fair share. */
+  shared = false;
+  /** Null when it has exited. */
+  live: SimTask | null;
   exitedAt = TIME;
-  readonly wakeupLatency = new Histogram();
-  readonly runDelay = new Histogram();
-  /** Whose wait counts against which idle CPUs. */
-  pool: Pool | null = null;
+  #woken: Histogram | null = null;
+  #putBack: Histogram | null = null;
 
   readonly name: string;
   readonly pid: number;
@@ -65,39 +75,72 @@ export class TaskStats {
     readonly bornAt: number,
     /** As p->scx.weight has it: 100 is nice 0. */
     public weight: number,
+    private readonly rows: Rows,
   ) {
+    this.#row = rows.add();
     this.name = task.name;
     this.pid = task.kt.pid;
     this.live = task;
-    this.since = bornAt;
-    this.counted = bornAt;
-    this.runNs = 0;
-    this.waitNs = 0;
-    this.sleepNs = 0;
-    this.throttledNs = 0;
-    this.lagNs = 0;
-    this.maxLagNs = 0;
-    this.#idealNs = 0;
-    this.maxSliceNs = 0;
     this.exitedAt = -1;
+    rows.cells[this.#row + SINCE] = bornAt;
+    rows.cells[this.#row + COUNTED] = bornAt;
     group.tasks.push(this);
+  }
+
+  get sleepNs(): number {
+    return this.#cell(SLEEPING);
+  }
+
+  get waitNs(): number {
+    return this.#cell(WAITING);
+  }
+
+  get runNs(): number {
+    return this.#cell(RUNNING);
+  }
+
+  get throttledNs(): number {
+    return this.#cell(THROTTLED);
+  }
+
+  get maxSliceNs(): number {
+    return this.#cell(MAX_SLICE);
+  }
+
+  /** CPU time that it is behind its fair share, below 0 if it is ahead, and the most that it ever was behind. */
+  get lagNs(): number {
+    return this.#cell(LAG);
+  }
+
+  get maxLagNs(): number {
+    return this.#cell(MAX_LAG);
+  }
+
+  /** Since when it is in its state. */
+  get since(): number {
+    return this.#cell(SINCE);
+  }
+
+  #cell(at: number): number {
+    return this.rows.cells[this.#row + at]!;
   }
 
   /** Brings its times up to now, to which its share has to be brought before; so long it has been in its state. */
   settle(now: number): number {
-    const ns = now - this.counted;
-    if (this.state === SLEEPING) this.sleepNs += ns;
-    else if (this.state === WAITING) this.waitNs += ns;
-    else if (this.state === RUNNING) this.runNs += ns;
-    else if (this.state === THROTTLED) this.throttledNs += ns;
-    this.counted = now;
+    const { cells } = this.rows;
+    const row = this.#row;
+    const ns = now - cells[row + COUNTED]!;
+    cells[row + this.state]! += ns;
+    cells[row + COUNTED] = now;
     const share = this.#share;
     if (share) {
-      this.lagNs += share.idealNs - this.#idealNs - (this.state === RUNNING ? ns : 0);
-      this.#idealNs = share.idealNs;
-      if (this.lagNs > this.maxLagNs) this.maxLagNs = this.lagNs;
+      const { idealNs } = share;
+      const lag = cells[row + LAG]! + (idealNs - cells[row + IDEAL]! - (this.state === RUNNING ? ns : 0));
+      cells[row + LAG] = lag;
+      cells[row + IDEAL] = idealNs;
+      if (lag > cells[row + MAX_LAG]!) cells[row + MAX_LAG] = lag;
     }
-    return now - this.since;
+    return now - cells[row + SINCE]!;
   }
 
   get share(): Share | null {
@@ -109,22 +152,67 @@ export class TaskStats {
     this.#share = share;
     if (!share) return;
     this.shared = true;
-    this.#idealNs = share.idealNs;
+    this.rows.cells[this.#row + IDEAL] = share.idealNs;
   }
 
   enter(state: State, now: number): void {
     this.state = state;
-    this.since = now;
+    this.rows.cells[this.#row + SINCE] = now;
+  }
+
+  /** It had a CPU for so long at a stretch. */
+  ran(ns: number): void {
+    const { cells } = this.rows;
+    this.slices++;
+    if (ns > cells[this.#row + MAX_SLICE]!) cells[this.#row + MAX_SLICE] = ns;
+  }
+
+  /** It waited so long, and runs. */
+  waited(ns: number): void {
+    this.rows.cells[this.#row + this.#waits] = this.fromWake ? ns : -1 - ns;
+    if (++this.#waits === WAITS_END) this.#fold();
+  }
+
+  #fold(): void {
+    for (let at = WAITS; at < this.#waits; at++) {
+      const ns = this.#cell(at);
+      if (ns >= 0) {
+        this.#woken ??= new Histogram();
+        this.#woken.record(ns);
+      } else {
+        this.#putBack ??= new Histogram();
+        this.#putBack.record(-1 - ns);
+      }
+    }
+    this.#waits = WAITS;
+  }
+
+  /** Of waits that began with a wake-up. */
+  get wakeupLatency(): Histogram {
+    this.#fold();
+    return this.#woken ?? NONE;
+  }
+
+  /** Of all waits. */
+  get runDelay(): Histogram {
+    this.#fold();
+    return Histogram.of([this.#woken ?? NONE, this.#putBack ?? NONE]);
   }
 }
 
 /** What tasks of one group had of it together. */
 export class GroupStats {
   readonly tasks: TaskStats[] = [];
-  readonly wakeupLatency = new Histogram();
-  readonly runDelay = new Histogram();
   readonly slice = new Histogram();
   readonly migrations: Migrations = { smt: 0, llc: 0, node: 0, numa: 0 };
 
   constructor(readonly name: string) {}
+
+  get wakeupLatency(): Histogram {
+    return Histogram.of(this.tasks.map((task) => task.wakeupLatency));
+  }
+
+  get runDelay(): Histogram {
+    return Histogram.of(this.tasks.map((task) => task.runDelay));
+  }
 }
