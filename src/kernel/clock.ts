@@ -16,6 +16,11 @@ export abstract class Timer extends QueuedEvent implements ClockEvent {
     super();
   }
 
+  /** Infinity while it does not wait. */
+  get time(): number {
+    return this.waits ? this.clock.timeOf(this) : Number.POSITIVE_INFINITY;
+  }
+
   get pending(): boolean {
     return this.waits;
   }
@@ -31,11 +36,24 @@ export abstract class Timer extends QueuedEvent implements ClockEvent {
 }
 
 class ActionTimer extends Timer {
+  #time = TIME;
+
   constructor(
     clock: Clock,
     private readonly action: () => void,
   ) {
     super(clock);
+    this.#time = 0;
+  }
+
+  /** Once it does not wait any more, when it happened or would have. */
+  override get time(): number {
+    return this.#time;
+  }
+
+  override arm(time: number): void {
+    super.arm(time);
+    this.#time = super.time;
   }
 
   happen(): void {
@@ -66,7 +84,7 @@ export class Clock {
 
   /** Time of the earliest event, Infinity if none waits. */
   get nextEvent(): number {
-    return this.#queue.first?.time ?? Infinity;
+    return this.#queue.firstTime;
   }
 
   /** Events that wait. */
@@ -77,7 +95,7 @@ export class Clock {
   /** Has `action` done at `time`, at once on the next advance if that is past. Throws RangeError for what is no time. */
   schedule(time: number, action: () => void): ClockEvent {
     const timer = new ActionTimer(this, action);
-    this.arm(timer, time);
+    timer.arm(time);
     return timer;
   }
 
@@ -105,19 +123,19 @@ export class Clock {
 
   /** Moves to the next event's time, if that is not after `limit`, and does what is due there. False if there is none. */
   advanceToNext(limit: number): boolean {
-    const first = this.#queue.first;
-    if (first === undefined || first.time > limit) return false;
-    this.#run(first.time);
+    const time = this.#queue.firstTime;
+    if (time > limit || time === Number.POSITIVE_INFINITY) return false;
+    this.#run(time);
     return true;
   }
 
   #run(time: number): void {
     const queue = this.#queue;
-    for (let first = queue.first; first !== undefined && first.time <= time; first = queue.first) {
-      queue.remove(first);
-      if (first.time > this.#now) this.#now = first.time;
+    for (let first = queue.firstTime; first <= time; first = queue.firstTime) {
+      const event = queue.shift();
+      if (first > this.#now) this.#now = first;
       this.fired++;
-      first.happen();
+      event.happen();
     }
   }
 
@@ -125,6 +143,11 @@ export class Clock {
   arm(timer: Timer, time: number): void {
     if (!Number.isSafeInteger(time)) throw new RangeError(`clock: ${time} is no time`);
     this.#queue.arm(timer, time < this.#now ? this.#now : time);
+  }
+
+  /** @internal Of one that waits. */
+  timeOf(timer: Timer): number {
+    return this.#queue.timeOf(timer);
   }
 
   /** @internal */
