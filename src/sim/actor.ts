@@ -96,7 +96,7 @@ export class Actor implements Iterator<number, void, void> {
   /** An interrupt on its CPU ends its sleep. */
   fire(): void {
     const { machine } = this.stage;
-    machine.interrupt(machine.cpuOf(this.task), EXPIRE, this);
+    machine.interruptBriefly(machine.cpuOf(this.task), EXPIRE, this);
   }
 
   /** That interrupt. */

@@ -1,26 +1,44 @@
 import type { Timer } from '../kernel/clock.js';
-import { TIME } from '../kernel/event_queue.js';
 import type { ScxRq } from '../sched_ext/rq.js';
+import type { GuestPtr } from '../vm/types.js';
+import type { Rows } from './rows.js';
 import type { SimTask } from './sim_task.js';
+
+// Cells of a CPU's row: its times.
+const SINCE = 0;
+const LOOKS_AT = 1;
+const EXEC_START = 2;
+const HELD_UNTIL = 3;
+const CYCLES_AT = 4;
+const CYCLE_UNTIL = 5;
+/** How many cells that takes; a cache line. */
+export const CPU_CELLS = 8;
 
 /** A CPU of the machine. Its run queue, as programs and sched_ext see it, is `rq`. */
 export class SimCpu {
-  online = true;
-  active = true;
-  /** What it runs; null for its idle task. */
-  task: SimTask | null = null;
   /** TIF_NEED_RESCHED of what it runs. */
   needResched = false;
-  /** …of what a switch in progress has settled on. */
-  reschedNext = false;
+  /** `ipi` is on its way. */
+  ipiComes = false;
+  /** It does a ns of work in a ns. */
+  fullSpeed = true;
   /** Work that waits for interrupts to be on, if any. */
   irqWork: (() => void)[] | null = null;
-  /** It goes down: what gets it is moved away (balance_push_set). */
-  pushing = false;
   /** It spins until these hold (SCX_KICK_WAIT), if there are some. */
   waits: (() => boolean)[] | null = null;
-  /** Time at which it gets round to a choice that it owes. */
-  heldUntil = TIME;
+  /** What it runs; null for its idle task. */
+  task: SimTask | null = null;
+  /** …and its task_struct, the idle task's for that. */
+  currPtr: GuestPtr;
+  online = true;
+  active = true;
+  /** …of what a switch in progress has settled on. */
+  reschedNext = false;
+  /** It goes down: what gets it is moved away (balance_push_set). */
+  pushing = false;
+  /** The queues below may have tasks: most CPUs hardly ever have some. */
+  mixed = false;
+  readonly #row: number;
   /** When its task comes to its next point, or it gets round to a choice. */
   readonly look: Timer;
   /** An interrupt of another CPU that makes it look, on its way. */
@@ -28,42 +46,84 @@ export class SimCpu {
   readonly tick: Timer;
   /** Scheduling cycles that it went through at a time. */
   cycles = 0;
-  cyclesAt = TIME;
-  /** Until when the last of too many of them takes. */
-  cycleUntil = TIME;
-  /** Until when its task's progress is accounted for. */
-  since = TIME;
-  /** …and its run time: rq->curr->se.exec_start. */
-  execStart = TIME;
+  switches = 0;
+  /** Work that it gets done in a time: 1 for a CPU of full capacity and frequency. */
+  speed = 1;
 
-  /** The queues below may have tasks: most CPUs hardly ever have some. */
-  mixed = false;
   /** Runnable tasks of the other classes, the running one among them. */
   readonly stopQueue: SimTask[] = [];
   readonly dlQueue: SimTask[] = [];
   readonly rtQueue: SimTask[] = [];
   readonly fairQueue: SimTask[] = [];
 
-  /** Work that it gets done in a time: 1 for a CPU of full capacity and frequency. */
-  speed = 1;
-  busyNs = TIME;
-  switches = 0;
-
   constructor(
     readonly id: number,
     readonly rq: ScxRq,
+    private readonly rows: Rows,
     timers: (cpu: SimCpu) => { look: Timer; ipi: Timer; tick: Timer },
   ) {
+    this.#row = rows.add();
+    this.currPtr = rq.curr.ptr;
     const { look, ipi, tick } = timers(this);
     this.look = look;
     this.ipi = ipi;
     this.tick = tick;
-    this.heldUntil = 0;
     this.cyclesAt = -1;
-    this.cycleUntil = 0;
-    this.since = 0;
-    this.execStart = 0;
-    this.busyNs = 0;
+    this.looksAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Until when its task's progress is accounted for. */
+  get since(): number {
+    return this.rows.cells[this.#row + SINCE]!;
+  }
+
+  set since(time: number) {
+    this.rows.cells[this.#row + SINCE] = time;
+  }
+
+  /** …and its run time: rq->curr->se.exec_start. */
+  get execStart(): number {
+    return this.rows.cells[this.#row + EXEC_START]!;
+  }
+
+  set execStart(time: number) {
+    this.rows.cells[this.#row + EXEC_START] = time;
+  }
+
+  /** Time of `look`, Infinity while that does not wait. */
+  get looksAt(): number {
+    return this.rows.cells[this.#row + LOOKS_AT]!;
+  }
+
+  set looksAt(time: number) {
+    this.rows.cells[this.#row + LOOKS_AT] = time;
+  }
+
+  /** Time at which it gets round to a choice that it owes. */
+  get heldUntil(): number {
+    return this.rows.cells[this.#row + HELD_UNTIL]!;
+  }
+
+  set heldUntil(time: number) {
+    this.rows.cells[this.#row + HELD_UNTIL] = time;
+  }
+
+  /** When it went through `cycles`. */
+  get cyclesAt(): number {
+    return this.rows.cells[this.#row + CYCLES_AT]!;
+  }
+
+  set cyclesAt(time: number) {
+    this.rows.cells[this.#row + CYCLES_AT] = time;
+  }
+
+  /** Until when the last of too many of them takes. */
+  get cycleUntil(): number {
+    return this.rows.cells[this.#row + CYCLE_UNTIL]!;
+  }
+
+  set cycleUntil(time: number) {
+    this.rows.cells[this.#row + CYCLE_UNTIL] = time;
   }
 
   /** The first of its irqWork, which waits no longer. */

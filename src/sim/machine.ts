@@ -10,12 +10,13 @@ import { Topology } from '../sched_ext/topology.js';
 import { Changes } from './change.js';
 import { OtherClasses } from './classes.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
-import { SimCpu } from './cpu.js';
+import { CPU_CELLS, SimCpu } from './cpu.js';
 import { type QueueFlags, queueFlags } from './flags.js';
 import { CpuHotplug } from './hotplug.js';
 import { Kthreads } from './kthreads.js';
 import { Lives } from './lives.js';
 import { RealTime } from './realtime.js';
+import { Rows } from './rows.js';
 import { Schedule } from './schedule.js';
 import { Signals } from './signals.js';
 import { BLOCK, SCHEDULE, SimTask } from './sim_task.js';
@@ -48,8 +49,8 @@ const LEAST_WORK = 1e-3;
 const NOTHING = () => {};
 const TICK = ({ machine, cpu }: CpuTimer) => machine.tick(cpu);
 
-/** An interrupt that makes a CPU look what there is to do. */
-class CpuTimer extends Timer {
+/** An interrupt of a CPU. */
+abstract class CpuTimer extends Timer {
   constructor(
     clock: Clock,
     readonly machine: SimMachine,
@@ -57,15 +58,26 @@ class CpuTimer extends Timer {
   ) {
     super(clock);
   }
+}
 
+/** It makes the CPU look what there is to do, for itself or for another CPU. */
+class LookTimer extends CpuTimer {
   happen(): void {
+    this.cpu.looksAt = Number.POSITIVE_INFINITY;
+    this.machine.interrupt(this.cpu, NOTHING);
+  }
+}
+
+class IpiTimer extends CpuTimer {
+  happen(): void {
+    this.cpu.ipiComes = false;
     this.machine.interrupt(this.cpu, NOTHING);
   }
 }
 
 class TickTimer extends CpuTimer {
-  override happen(): void {
-    this.machine.interrupt(this.cpu, TICK, this);
+  happen(): void {
+    this.machine.interruptBriefly(this.cpu, TICK, this);
   }
 }
 
@@ -123,11 +135,12 @@ export class SimMachine implements SchedCore {
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
     this.scx = new SchedExt(kernel, this);
     this.flags = queueFlags(this.scx.consts);
+    const times = new Rows(CPU_CELLS, kernel.cpus);
     this.cpus = this.scx.rqs.map((rq) => {
       const { clock } = kernel;
-      return new SimCpu(rq.cpu, rq, (cpu) => ({
-        look: new CpuTimer(clock, this, cpu),
-        ipi: new CpuTimer(clock, this, cpu),
+      return new SimCpu(rq.cpu, rq, times, (cpu) => ({
+        look: new LookTimer(clock, this, cpu),
+        ipi: new IpiTimer(clock, this, cpu),
         tick: new TickTimer(clock, this, cpu),
       }));
     });
@@ -237,10 +250,35 @@ export class SimMachine implements SchedCore {
     const outside = this.#inside;
     this.#inside = cpu.id;
     kernel.currentCpu = cpu.id;
-    kernel.currentTask = cpu.rq.curr.ptr;
+    kernel.currentTask = cpu.currPtr;
     this.progress(cpu);
     body(about as T);
     this.#goOn(cpu);
+    this.#inside = outside;
+    kernel.currentCpu = currentCpu;
+    kernel.currentTask = currentTask;
+  }
+
+  /**
+   * The same, of a body that does nothing to the CPU's task but make the CPU look: if it does not, and there was nothing to see
+   * before, then where the task stands need not be known now. Most timers fire on a CPU that they do not concern any more.
+   */
+  interruptBriefly<T>(cpu: SimCpu, body: (about: T) => void, about: T): void {
+    if (!cpu.fullSpeed || cpu.ipiComes || cpu.looksAt <= this.now) {
+      this.interrupt(cpu, body, about);
+      return;
+    }
+    const { kernel } = this;
+    const { currentCpu, currentTask } = kernel;
+    const outside = this.#inside;
+    this.#inside = cpu.id;
+    kernel.currentCpu = cpu.id;
+    kernel.currentTask = cpu.currPtr;
+    body(about);
+    if (cpu.needResched || cpu.irqWork || cpu.waits || !cpu.fullSpeed) {
+      this.progress(cpu);
+      this.#goOn(cpu);
+    }
     this.#inside = outside;
     kernel.currentCpu = currentCpu;
     kernel.currentTask = currentTask;
@@ -250,13 +288,9 @@ export class SimMachine implements SchedCore {
   progress(cpu: SimCpu): void {
     const { now } = this;
     const { task } = cpu;
-    if (task) {
-      const used = now - cpu.since;
-      if (!cpu.waits) {
-        const left = task.remaining - used * cpu.speed;
-        task.remaining = left < LEAST_WORK ? 0 : left;
-      }
-      cpu.busyNs += used;
+    if (task && !cpu.waits) {
+      const left = task.remaining - (now - cpu.since) * cpu.speed;
+      task.remaining = left < LEAST_WORK ? 0 : left;
     }
     cpu.since = now;
   }
@@ -327,11 +361,12 @@ export class SimMachine implements SchedCore {
   #arm(cpu: SimCpu): void {
     const { task } = cpu;
     const { now } = this;
-    let time = task && !cpu.waits ? now + Math.ceil(task.remaining / cpu.speed) : -1;
+    let time = task && !cpu.waits ? now + Math.ceil(task.remaining / cpu.speed) : Number.POSITIVE_INFINITY;
     if (cpu.heldUntil > now) time = cpu.heldUntil;
-    const { look } = cpu;
-    if (time < 0) look.cancel();
-    else if (!look.pending || look.time !== time) look.arm(time);
+    if (time === cpu.looksAt) return;
+    cpu.looksAt = time;
+    if (time === Number.POSITIVE_INFINITY) cpu.look.cancel();
+    else cpu.look.arm(time);
   }
 
   // ---- The tick: while the CPU is not idle (NO_HZ_IDLE)
@@ -380,7 +415,9 @@ export class SimMachine implements SchedCore {
 
   /** smp_send_reschedule(): the CPU takes an interrupt, and sees what there is to see. */
   sendIpi(cpu: SimCpu): void {
-    if (!cpu.ipi.pending) this.armAt(cpu.ipi, this.timing.ipi(cpu.id));
+    if (cpu.ipiComes) return;
+    cpu.ipiComes = true;
+    this.armAt(cpu.ipi, this.timing.ipi(cpu.id));
   }
 
   reschedNext(id: number): void {
@@ -416,6 +453,7 @@ export class SimMachine implements SchedCore {
     if (speed === cpu.speed) return;
     this.progress(cpu);
     cpu.speed = speed;
+    cpu.fullSpeed = speed === 1;
     if (id !== this.#inside) this.#arm(cpu);
   }
 

@@ -135,6 +135,7 @@ export class Schedule {
     if (next === rq.idle) scx.idle.update(rq, true, true);
     else if (next.cls === CLASS.ext) scx.pick.setNextTask(rq, next);
     scx.pick.setCurr(rq, next);
+    cpu.currPtr = next.ptr;
     machine.tracepoints.switched(preempt, prev, next, state);
     cpu.needResched = cpu.reschedNext;
     cpu.task = after;

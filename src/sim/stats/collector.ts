@@ -1,12 +1,12 @@
 import { CLASS } from '../../sched_ext/task.js';
 import type { SimCpu } from '../cpu.js';
 import type { SimMachine } from '../machine.js';
+import { Rows } from '../rows.js';
 import type { SimTask } from '../sim_task.js';
 import { CallStats } from './call_stats.js';
 import { Conservation, type Pool } from './conservation.js';
 import { DsqStats } from './dsq_stats.js';
 import { FairShares } from './lag.js';
-import { Rows } from './rows.js';
 import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, THROTTLED, taskRows, WAITING } from './task_stats.js';
 
 /** A stretch of time that a CPU spent on one task of the workload. */

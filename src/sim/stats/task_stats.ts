@@ -1,9 +1,9 @@
 import { TIME } from '../../kernel/event_queue.js';
+import { Rows } from '../rows.js';
 import type { SimTask } from '../sim_task.js';
 import type { Pool } from './conservation.js';
 import { Histogram } from './histogram.js';
 import type { Share } from './lag.js';
-import { Rows } from './rows.js';
 
 /** How far a task went to another CPU: a thread of its core, a core of its cache, a cache of its node, another node. */
 export interface Migrations {
