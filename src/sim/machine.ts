@@ -49,35 +49,33 @@ const LEAST_WORK = 1e-3;
 const NOTHING = () => {};
 const TICK = ({ machine, cpu }: CpuTimer) => machine.tick(cpu);
 
-/** An interrupt of a CPU. */
-abstract class CpuTimer extends Timer {
+const LOOK = 0;
+const IPI = 1;
+const TICKS = 2;
+
+/**
+ * An interrupt of a CPU: its task has come to a point, another CPU wants it to look, or the tick. One class for all three: V8 tells
+ * only a few apart where events are armed and happen.
+ */
+class CpuTimer extends Timer {
   constructor(
     clock: Clock,
     readonly machine: SimMachine,
     readonly cpu: SimCpu,
+    private readonly kind: typeof LOOK | typeof IPI | typeof TICKS,
   ) {
     super(clock);
   }
-}
 
-/** It makes the CPU look what there is to do, for itself or for another CPU. */
-class LookTimer extends CpuTimer {
   happen(): void {
-    this.cpu.looksAt = Number.POSITIVE_INFINITY;
-    this.machine.interrupt(this.cpu, NOTHING);
-  }
-}
-
-class IpiTimer extends CpuTimer {
-  happen(): void {
-    this.cpu.ipiComes = false;
-    this.machine.interrupt(this.cpu, NOTHING);
-  }
-}
-
-class TickTimer extends CpuTimer {
-  happen(): void {
-    this.machine.interruptBriefly(this.cpu, TICK, this);
+    const { machine, cpu } = this;
+    if (this.kind === TICKS) {
+      machine.interruptBriefly(cpu, TICK, this);
+      return;
+    }
+    if (this.kind === LOOK) cpu.looksAt = Number.POSITIVE_INFINITY;
+    else cpu.ipiComes = false;
+    machine.interrupt(cpu, NOTHING);
   }
 }
 
@@ -139,9 +137,9 @@ export class SimMachine implements SchedCore {
     this.cpus = this.scx.rqs.map((rq) => {
       const { clock } = kernel;
       return new SimCpu(rq.cpu, rq, times, (cpu) => ({
-        look: new LookTimer(clock, this, cpu),
-        ipi: new IpiTimer(clock, this, cpu),
-        tick: new TickTimer(clock, this, cpu),
+        look: new CpuTimer(clock, this, cpu, LOOK),
+        ipi: new CpuTimer(clock, this, cpu, IPI),
+        tick: new CpuTimer(clock, this, cpu, TICKS),
       }));
     });
     this.timing = options.timing?.(this) ?? new CostTiming(kernel.clock, this.costs, this.scx.consts.jiffyNs);

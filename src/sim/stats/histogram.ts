@@ -81,7 +81,10 @@ export class Histogram {
     this.count += other.count;
     this.sum += other.sum;
     this.max = Math.max(this.max, other.max);
-    for (const [bucket, count] of other.#buckets.entries()) if (count > 0) this.#put(bucket, count);
+    const buckets = other.#buckets;
+    for (let bucket = 0; bucket < buckets.length; bucket++) {
+      if (buckets[bucket]! > 0) this.#put(bucket, buckets[bucket]!);
+    }
   }
 
   #put(bucket: number, count: number): void {
