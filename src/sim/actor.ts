@@ -1,4 +1,4 @@
-import { type Clock, Timer } from '../kernel/clock.js';
+import { Timer } from '../kernel/clock.js';
 import { TIME } from '../kernel/event_queue.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { Random } from '../kernel/random.js';
@@ -46,24 +46,11 @@ const LITTLE_NS = 100_000_000;
 
 const EXPIRE = (actor: Actor) => actor.expire();
 
-class SleepTimer extends Timer {
-  constructor(
-    clock: Clock,
-    private readonly actor: Actor,
-  ) {
-    super(clock);
-  }
-
-  happen(): void {
-    this.actor.fire();
-  }
-}
-
 /**
  * A task that does its steps, one after the other, then exits. Usual steps are states of this object, so that a step allocates
- * nothing; the others are generators that it goes through.
+ * nothing; the others are generators that it goes through. As a timer it is the one that ends a sleep.
  */
-export class Actor implements Iterator<number, void, void> {
+export class Actor extends Timer implements Iterator<number, void, void> {
   #state = BETWEEN;
   #pc = -1;
   #step: FlatStep | undefined;
@@ -80,7 +67,6 @@ export class Actor implements Iterator<number, void, void> {
   #stepsSince = TIME;
   /** Of all actors: whoever calls `next` looks at its result at once. */
   static readonly #result: { done: false; value: number } = { done: false, value: 0 };
-  #timer: Timer | null = null;
 
   constructor(
     private readonly stage: Stage,
@@ -88,13 +74,14 @@ export class Actor implements Iterator<number, void, void> {
     private readonly script: readonly FlatStep[],
     private readonly comm: string,
   ) {
+    super(stage.machine.kernel.clock);
     this.#cost = stage.machine.costs.start;
     this.#until = 0;
     this.#stepsSince = 0;
   }
 
   /** An interrupt on its CPU ends its sleep. */
-  fire(): void {
+  happen(): void {
     const { machine } = this.stage;
     machine.interruptBriefly(machine.cpuOf(this.task), EXPIRE, this);
   }
@@ -249,9 +236,8 @@ export class Actor implements Iterator<number, void, void> {
   #sleepUntil(time: number): number {
     const { machine } = this.stage;
     this.#over = false;
-    this.#timer ??= new SleepTimer(machine.kernel.clock, this);
-    this.task.timer = this.#timer;
-    machine.armAt(this.#timer, time);
+    this.task.timer = this;
+    machine.armAt(this, time);
     this.#state = SLEEP;
     return machine.toward(this.task, 'block', machine.costs.syscall);
   }

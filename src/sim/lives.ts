@@ -72,7 +72,10 @@ export class Lives {
     }
     states.postFork(child.scx);
     child.parent = parent;
-    parent?.children.add(child);
+    if (parent) {
+      parent.children ??= new Set();
+      parent.children.add(child);
+    }
     child.begin(program(child));
     if (parent) machine.tracepoints.forked(parent.scx, child.scx);
     return child;
@@ -82,10 +85,11 @@ export class Lives {
   *wait(task: SimTask): Program {
     const { machine } = this;
     for (;;) {
-      for (const child of task.children) if (child.zombie) this.#reap(child);
-      if (task.children.size === 0) return;
+      const { children } = task;
+      for (const child of children ?? []) if (child.zombie) this.#reap(child);
+      if (!children || children.size === 0) return;
       yield machine.toward(task, 'block', machine.costs.syscall);
-      if ([...task.children].some(({ zombie }) => zombie)) continue;
+      if ([...children].some(({ zombie }) => zombie)) continue;
       task.waiting = true;
       task.kt.state = TASK_STATE.INTERRUPTIBLE;
       yield BLOCK;
@@ -97,7 +101,7 @@ export class Lives {
   /** release_task() */
   #reap(child: SimTask): void {
     const { machine } = this;
-    child.parent?.children.delete(child);
+    child.parent?.children?.delete(child);
     child.parent = null;
     machine.kernel.tasks.reap(child.kt);
     this.#gone(child);
@@ -139,11 +143,11 @@ export class Lives {
     // sched_autogroup_exit_task()
     if (machine.scx.consts.autogroup) machine.changes.regroup(task, () => {});
     yield machine.toward(task, 'exit-notify', costs.exitNotify);
-    for (const child of task.children) {
+    for (const child of task.children ?? []) {
       child.parent = null;
       if (child.zombie) this.#orphan(child);
     }
-    task.children.clear();
+    task.children = null;
     task.zombie = true;
     if (task.parent?.waiting) wakeups.wake(task.parent, WF.sync);
     yield machine.toward(task, 'exit-dead', costs.exitDead);

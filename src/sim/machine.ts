@@ -19,7 +19,7 @@ import { RealTime } from './realtime.js';
 import { Rows } from './rows.js';
 import { Schedule } from './schedule.js';
 import { Signals } from './signals.js';
-import { BLOCK, SCHEDULE, SimTask } from './sim_task.js';
+import { BLOCK, SCHEDULE, SimTask, simTaskRows } from './sim_task.js';
 import { SystemSleep } from './system_sleep.js';
 import { CostTiming, type Point, type Timing } from './timing.js';
 import { Tracepoints } from './tracepoints.js';
@@ -113,6 +113,7 @@ export class SimMachine implements SchedCore {
 
   /** CPUs that wait for another one to go through a scheduling cycle. */
   readonly waiting = new Set<SimCpu>();
+  readonly #tasks = simTaskRows();
   readonly #capacities: readonly number[];
   readonly #frequencies: readonly number[];
   readonly #smt: number;
@@ -162,7 +163,7 @@ export class SimMachine implements SchedCore {
     const kt = this.kernel.tasks.create(options);
     const scx = this.scx.newTask(kt, cls);
     this.scx.setClass(scx, cls);
-    const task = new SimTask(name, kt, scx);
+    const task = new SimTask(name, kt, scx, this.#tasks);
     scx.owner = task;
     return task;
   }

@@ -45,6 +45,7 @@ export class Signals {
   /** get_signal(): what the task does about it comes before what it was at. */
   deliver(task: SimTask): void {
     const { lives } = this.machine;
+    task.interrupted ??= [];
     task.interrupted.push({ remaining: task.remaining, point: task.point, user: task.user });
     task.remaining = 0;
     task.user = false;

@@ -8,6 +8,7 @@ import { Conservation, type Pool } from './conservation.js';
 import { DsqStats } from './dsq_stats.js';
 import { FairShares } from './lag.js';
 import { DEAD, GroupStats, RUNNING, SLEEPING, TaskStats, THROTTLED, taskRows, WAITING } from './task_stats.js';
+import { WaitLog } from './wait_log.js';
 
 /** A stretch of time that a CPU spent on one task of the workload. */
 export interface Span {
@@ -78,6 +79,7 @@ export class Collector {
   wakeups = 0;
   switches = 0;
   readonly #rows = taskRows();
+  readonly #waits = new WaitLog((task, ns) => this.tasks[task]!.waited(ns >= 0 ? ns : -1 - ns, ns >= 0));
   #spans = 0;
 
   constructor(private readonly machine: SimMachine) {
@@ -101,7 +103,7 @@ export class Collector {
       groupStats = new GroupStats(group);
       this.groups.set(group, groupStats);
     }
-    const stats = new TaskStats(task, groupStats, now, this.#weight(task), this.#rows);
+    const stats = new TaskStats(task, groupStats, now, this.#weight(task), this.#rows, this.tasks.length);
     this.#place(task, stats);
     task.stats = stats;
     this.tasks.push(stats);
@@ -211,7 +213,8 @@ export class Collector {
   #on(stats: TaskStats, cpu: number, now: number): void {
     const waited = stats.settle(now);
     if (stats.state === WAITING) this.conservation.wait(stats.pool!, -1, now);
-    stats.waited(waited);
+    // -1 - ns for waits that did not begin with a wake-up.
+    this.#waits.add(stats.number, stats.fromWake ? waited : -1 - waited);
     if (stats.lastCpu >= 0 && stats.lastCpu !== cpu) {
       stats.migrations++;
       stats.group.migrations[this.#distance(stats.lastCpu, cpu)]++;
@@ -255,6 +258,7 @@ export class Collector {
       this.cpus[cpu.id]!.settle(now);
     }
     this.shares.settle(now);
+    this.#waits.flush();
     for (const task of this.tasks) {
       task.settle(now);
       if (task.live) task.weight = this.#weight(task.live);

@@ -28,13 +28,11 @@ const MAX_SLICE = 7;
 const LAG = 8;
 const MAX_LAG = 9;
 const IDEAL = 10;
-/** Waits that no histogram has yet; -1 - ns for those that did not begin with a wake-up. */
-const WAITS = 11;
-const WAITS_END = 16;
+const CELLS = 12;
 
 /** Rows of TaskStats. */
 export function taskRows(): Rows {
-  return new Rows(WAITS_END);
+  return new Rows(CELLS);
 }
 
 const NONE = new Histogram();
@@ -45,7 +43,6 @@ export class TaskStats {
   /** It waits since it was woken, rather than since it was switched away from. */
   fromWake = false;
   readonly #row: number;
-  #waits = WAITS;
   #share: Share | null = null;
   /** What `share` is while it wants a CPU; null where there is no fair share for it. */
   due: Share | null = null;
@@ -76,6 +73,8 @@ export class TaskStats {
     /** As p->scx.weight has it: 100 is nice 0. */
     public weight: number,
     private readonly rows: Rows,
+    /** Among all tasks that are counted. */
+    readonly number: number,
   ) {
     this.#row = rows.add();
     this.name = task.name;
@@ -167,35 +166,24 @@ export class TaskStats {
     if (ns > cells[this.#row + MAX_SLICE]!) cells[this.#row + MAX_SLICE] = ns;
   }
 
-  /** It waited so long, and runs. */
-  waited(ns: number): void {
-    this.rows.cells[this.#row + this.#waits] = this.fromWake ? ns : -1 - ns;
-    if (++this.#waits === WAITS_END) this.#fold();
-  }
-
-  #fold(): void {
-    for (let at = WAITS; at < this.#waits; at++) {
-      const ns = this.#cell(at);
-      if (ns >= 0) {
-        this.#woken ??= new Histogram();
-        this.#woken.record(ns);
-      } else {
-        this.#putBack ??= new Histogram();
-        this.#putBack.record(-1 - ns);
-      }
+  /** It waited so long; `woken`: since it was woken, rather than since it was switched away from. */
+  waited(ns: number, woken: boolean): void {
+    if (woken) {
+      this.#woken ??= new Histogram();
+      this.#woken.record(ns);
+    } else {
+      this.#putBack ??= new Histogram();
+      this.#putBack.record(ns);
     }
-    this.#waits = WAITS;
   }
 
   /** Of waits that began with a wake-up. */
   get wakeupLatency(): Histogram {
-    this.#fold();
     return this.#woken ?? NONE;
   }
 
   /** Of all waits. */
   get runDelay(): Histogram {
-    this.#fold();
     return Histogram.of([this.#woken ?? NONE, this.#putBack ?? NONE]);
   }
 }
