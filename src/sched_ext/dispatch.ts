@@ -1,16 +1,11 @@
 import { hasFlag, hex64, orFlags } from './bits.js';
-import { DSQ_BYPASS, DSQ_LOCAL, DSQ_USER, type Dsq } from './dsq.js';
+import { BUILTIN_HI, DSQ_BYPASS, DSQ_LOCAL, DSQ_USER, type Dsq, GLOBAL_LO, isLocalOn, LOCAL_LO } from './dsq.js';
 import type { ExitInfo } from './exit.js';
 import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
 import { CLASS, classAbove, OPSS_DISPATCHING, OPSS_NONE, OPSS_QUEUED, type ScxTask, Verdict } from './task.js';
-
-const BUILTIN_HI = 0x80000000;
-const LOCAL_ON_HI = 0xc0000000;
-const GLOBAL_LO = 1;
-const LOCAL_LO = 2;
 
 /** Slice and vtime that an insert carries to the queue. */
 interface InsertValues {
@@ -45,8 +40,8 @@ export class Dispatch {
   /** find_dsq_for_dispatch: what cannot be found becomes the global queue, so that no task is lost. */
   find(sched: ScxSched, rq: ScxRq, hi: number, lo: number, task: ScxTask | null, cpu: number): Dsq {
     if (hi === BUILTIN_HI && lo === LOCAL_LO) return rq.local;
-    if ((hi & LOCAL_ON_HI) >>> 0 === LOCAL_ON_HI) {
-      const target = this.scx.cpuRet(sched, lo | 0);
+    if (isLocalOn(hi)) {
+      const target = this.scx.cpuRet(sched, lo);
       const valid = sched.validCpu(target, 'in SCX_DSQ_LOCAL_ON dispatch verdict');
       return valid ? this.scx.rq(target).local : this.globalDsq(sched, cpu);
     }
@@ -365,7 +360,7 @@ export class Dispatch {
 
   /** Moves the first task of a queue that may run on the CPU to its local queue (scx_consume_dispatch_q). */
   consume(sched: ScxSched, rq: ScxRq, dsq: Dsq, enqFlags: number): boolean {
-    for (let task = dsq.first; task; task = dsq.after(task.link, false)) {
+    for (let task = dsq.first; task; task = task.dsqNext) {
       if (this.scx.consts.abortStopsWalks && sched.exit && dsq.kind !== DSQ_BYPASS) return false;
       if (task.cpu === rq.cpu) {
         this.unlink(task);

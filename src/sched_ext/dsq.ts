@@ -3,31 +3,17 @@ import type { ScxSched } from './sched.js';
 import type { ScxTask } from './task.js';
 import { VtimeTree } from './vtime_tree.js';
 
-/** A place in a queue's list: a task's, a cursor's or the list's own head. */
-export class DsqLink {
-  prev: DsqLink = this;
-  next: DsqLink = this;
+/** High half of the ids of built-in queues (SCX_DSQ_FLAG_BUILTIN), and their low halves; halves are signed everywhere. */
+export const BUILTIN_HI = 0x80000000 | 0;
+export const GLOBAL_LO = 1;
+export const LOCAL_LO = 2;
+export const BYPASS_LO = 3;
+/** SCX_DSQ_LOCAL_ON: a CPU is the low half. */
+export const LOCAL_ON_HI = 0xc0000000 | 0;
 
-  /** null for heads and cursors. */
-  constructor(readonly task: ScxTask | null) {}
-
-  get linked(): boolean {
-    return this.next !== this;
-  }
-
-  insertAfter(at: DsqLink): void {
-    this.prev = at;
-    this.next = at.next;
-    at.next.prev = this;
-    at.next = this;
-  }
-
-  unlink(): void {
-    this.prev.next = this.next;
-    this.next.prev = this.prev;
-    this.prev = this;
-    this.next = this;
-  }
+/** SCX_DSQ_LOCAL_ON | cpu */
+export function isLocalOn(hi: number): boolean {
+  return (hi & LOCAL_ON_HI) === LOCAL_ON_HI;
 }
 
 export const DSQ_USER = 0;
@@ -41,7 +27,11 @@ export type DsqKind = typeof DSQ_USER | typeof DSQ_LOCAL | typeof DSQ_GLOBAL | t
  * if their first task came with one; what the first task of an empty queue comes with decides.
  */
 export class Dsq {
-  readonly list = new DsqLink(null);
+  /** Ends of the list, which goes through dsqPrev and dsqNext of the tasks. The kernel's first_task of user queues. */
+  first: ScxTask | null = null;
+  last: ScxTask | null = null;
+  /** Walks that have a place in the list; null while there are none. */
+  #cursors: Set<DsqCursor> | null = null;
   /** Tasks that came by vtime. */
   readonly tree = new VtimeTree();
   nr = 0;
@@ -56,7 +46,7 @@ export class Dsq {
 
   constructor(
     readonly kind: DsqKind,
-    /** Halves of the id. */
+    /** Halves of the id, signed. */
     readonly hi: number,
     readonly lo: number,
     /** CPU of local and bypass queues, -1 for the others. */
@@ -77,39 +67,40 @@ export class Dsq {
     return hex64(this.hi, this.lo);
   }
 
-  /** The first task; the kernel's first_task of user queues. */
-  get first(): ScxTask | null {
-    return this.after(this.list, false);
-  }
-
-  /** nldsq_next_task: the next task from a link on, cursors skipped. */
-  after(link: DsqLink, reverse: boolean): ScxTask | null {
-    let at = link;
-    do {
-      at = reverse ? at.prev : at.next;
-      if (at === this.list) return null;
-    } while (at.task === null);
-    return at.task;
-  }
-
   /** Tasks, first to leave first. */
   *[Symbol.iterator](): Generator<ScxTask> {
-    for (let task = this.first; task; task = this.after(task.link, false)) yield task;
+    for (let task = this.first; task; task = task.dsqNext) yield task;
   }
 
   pushTail(task: ScxTask): void {
-    task.link.insertAfter(this.list.prev);
+    const { last } = this;
+    task.dsqPrev = last;
+    task.dsqNext = null;
+    if (last) last.dsqNext = task;
+    else this.first = task;
+    this.last = task;
   }
 
   pushHead(task: ScxTask): void {
-    task.link.insertAfter(this.list);
+    this.#insertAfter(null, task);
   }
 
   /** Behind those whose vtime is not later. */
   insertByVtime(task: ScxTask): void {
     task.onPriq = true;
-    const before = this.tree.insert(task);
-    task.link.insertAfter(before ? before.link : this.list);
+    this.#insertAfter(this.tree.insert(task), task);
+  }
+
+  /** Right behind a task, in front of cursors there; behind null: at the head. */
+  #insertAfter(before: ScxTask | null, task: ScxTask): void {
+    const next = before ? before.dsqNext : this.first;
+    task.dsqPrev = before;
+    task.dsqNext = next;
+    if (before) before.dsqNext = task;
+    else this.first = task;
+    if (next) next.dsqPrev = task;
+    else this.last = task;
+    if (this.#cursors) for (const cursor of this.#cursors) if (cursor.before === before) cursor.before = task;
   }
 
   /** scx_task_unlink_from_dsq; what the local queue counts besides is ScxRq's. */
@@ -118,14 +109,34 @@ export class Dsq {
       this.tree.remove(task);
       task.onPriq = false;
     }
-    task.link.unlink();
+    const { dsqPrev, dsqNext } = task;
+    if (dsqPrev) dsqPrev.dsqNext = dsqNext;
+    else this.first = dsqNext;
+    if (dsqNext) dsqNext.dsqPrev = dsqPrev;
+    else this.last = dsqPrev;
+    task.dsqPrev = null;
+    task.dsqNext = null;
     this.nr--;
+    if (this.#cursors) for (const cursor of this.#cursors) if (cursor.before === task) cursor.before = dsqPrev;
+  }
+
+  /** A cursor has a place in the list from now on. */
+  hold(cursor: DsqCursor): void {
+    this.#cursors ??= new Set();
+    this.#cursors.add(cursor);
+  }
+
+  release(cursor: DsqCursor): void {
+    this.#cursors?.delete(cursor);
+    if (this.#cursors?.size === 0) this.#cursors = null;
   }
 }
 
 /** A walk over a user queue that lasts while the queue changes (struct bpf_iter_scx_dsq_kern). */
 export class DsqCursor {
-  readonly #link = new DsqLink(null);
+  /** The task in front of its place, null at the head; the queue keeps it while the cursor is held. */
+  before: ScxTask | null = null;
+  #held = false;
   /** Tasks that were queued later are not seen. */
   readonly seq: number;
   /** Overrides of the next move; null to keep the task's own. */
@@ -141,11 +152,22 @@ export class DsqCursor {
 
   next(): ScxTask | null {
     const { dsq, reverse } = this;
-    let task = dsq.after(this.#link.linked ? this.#link : dsq.list, reverse);
-    while (task && before32(this.seq, task.dsqSeq)) task = dsq.after(task.link, reverse);
+    let task = this.#following;
+    while (task && before32(this.seq, task.dsqSeq)) task = reverse ? task.dsqPrev : task.dsqNext;
     this.close();
-    if (task) this.#link.insertAfter(reverse ? task.link.prev : task.link);
+    if (task) {
+      this.before = reverse ? task.dsqPrev : task;
+      this.#held = true;
+      dsq.hold(this);
+    }
     return task;
+  }
+
+  get #following(): ScxTask | null {
+    const { dsq, before } = this;
+    if (!this.#held) return this.reverse ? dsq.last : dsq.first;
+    if (this.reverse) return before;
+    return before ? before.dsqNext : dsq.first;
   }
 
   /** nldsq_cursor_lost_task: the task is not, or not any more, one that this walk may move. */
@@ -154,6 +176,8 @@ export class DsqCursor {
   }
 
   close(): void {
-    if (this.#link.linked) this.#link.unlink();
+    if (!this.#held) return;
+    this.#held = false;
+    this.dsq.release(this);
   }
 }

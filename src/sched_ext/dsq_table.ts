@@ -11,6 +11,7 @@ export class DsqTable {
   #last: Dsq | undefined;
   readonly #large = new Map<bigint, Dsq>();
 
+  /** Halves of an id, signed. */
   find(hi: number, lo: number): Dsq | undefined {
     const last = this.#last;
     if (last?.lo === lo && last.hi === hi && !last.destroyed) return last;
@@ -20,17 +21,17 @@ export class DsqTable {
   }
 
   #find(hi: number, lo: number): Dsq | undefined {
-    return hi < SMALL_HI ? this.#small.get(hi * TWO_32 + lo) : this.#large.get(bigId(hi, lo));
+    return isSmall(hi) ? this.#small.get(smallId(hi, lo)) : this.#large.get(bigId(hi, lo));
   }
 
   add(dsq: Dsq): void {
-    if (dsq.hi < SMALL_HI) this.#small.set(dsq.hi * TWO_32 + dsq.lo, dsq);
+    if (isSmall(dsq.hi)) this.#small.set(smallId(dsq.hi, dsq.lo), dsq);
     else this.#large.set(bigId(dsq.hi, dsq.lo), dsq);
   }
 
   /** Nothing may be inserted into it any more. */
   remove(dsq: Dsq): void {
-    if (dsq.hi < SMALL_HI) this.#small.delete(dsq.hi * TWO_32 + dsq.lo);
+    if (isSmall(dsq.hi)) this.#small.delete(smallId(dsq.hi, dsq.lo));
     else this.#large.delete(bigId(dsq.hi, dsq.lo));
     dsq.destroyed = true;
   }
@@ -44,6 +45,14 @@ export class DsqTable {
   }
 }
 
+function isSmall(hi: number): boolean {
+  return hi >= 0 && hi < SMALL_HI;
+}
+
+function smallId(hi: number, lo: number): number {
+  return hi * TWO_32 + (lo >>> 0);
+}
+
 function bigId(hi: number, lo: number): bigint {
-  return (BigInt(hi) << 32n) | BigInt(lo);
+  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }

@@ -2,16 +2,13 @@ import { ERRNO } from '../errno.js';
 import { iterDestroy, iterNew, iterNext } from '../kernel/kfunc/iter.js';
 import type { GuestPtr, HostCall } from '../vm/types.js';
 import { hex64 } from './bits.js';
-import { DSQ_USER, Dsq, DsqCursor } from './dsq.js';
+import { BUILTIN_HI, DSQ_USER, Dsq, DsqCursor, isLocalOn, LOCAL_LO } from './dsq.js';
 import type { DsqTable } from './dsq_table.js';
 import { flagsArg, type KfEnv, type KfuncTable, NO_DEVICE } from './kf_env.js';
 import { KF } from './kf_groups.js';
 import { vetEnqFlags } from './kfuncs_insert.js';
 import type { ScxSched } from './sched.js';
 
-const BUILTIN_HI = 0x80000000;
-const LOCAL_ON_HI = 0xc0000000;
-const LOCAL_LO = 2;
 /** Bytes of struct bpf_iter_scx_dsq, which programs do not look into. */
 const ITER_BYTES = 48;
 
@@ -25,8 +22,8 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
     consts.globalDsqHash ? scx.kernelDsqs : (env.schedOf(call)?.dsqs ?? null);
 
   function create(call: HostCall): number {
-    const [hi, lo, node] = [call.hi(0), call.lo(0), call.s32(1)];
-    if (node >= scx.core.topology.nrNodes || node < -1 || hi >= BUILTIN_HI) return -ERRNO.EINVAL;
+    const [hi, lo, node] = [call.hi(0) | 0, call.s32(0), call.s32(1)];
+    if (node >= scx.core.topology.nrNodes || node < -1 || hi < 0) return -ERRNO.EINVAL;
     const table = tableOf(call);
     if (!table) return NO_DEVICE;
     if (table.find(hi, lo)) return -ERRNO.EEXIST;
@@ -38,19 +35,19 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
 
   function destroy(sched: ScxSched | null, call: HostCall): void {
     const table = tableOf(call);
-    const dsq = table?.find(call.hi(0), call.lo(0));
+    const dsq = table?.find(call.hi(0) | 0, call.s32(0));
     if (!table || !dsq) return;
     if (dsq.nr > 0) sched?.error(`attempting to destroy in-use dsq ${dsq.label} (nr=${dsq.nr})`);
     else table.remove(dsq);
   }
 
   function queued(call: HostCall): number {
-    const [hi, lo] = [call.hi(0), call.lo(0)];
+    const [hi, lo] = [call.hi(0) | 0, call.s32(0)];
     const sched = env.schedOf(call);
     if (!sched && !consts.globalDsqHash) return NO_DEVICE;
     if (hi === BUILTIN_HI && lo === LOCAL_LO) return env.rq().local.nr;
-    if (sched && (hi & LOCAL_ON_HI) >>> 0 === LOCAL_ON_HI) {
-      const cpu = scx.cpuRet(sched, lo | 0);
+    if (sched && isLocalOn(hi)) {
+      const cpu = scx.cpuRet(sched, lo);
       return sched.validCpu(cpu) ? scx.rq(cpu).local.nr : -ERRNO.ENOENT;
     }
     return tableOf(call)?.find(hi, lo)?.nr ?? -ERRNO.ENOENT;
@@ -70,7 +67,7 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
     if (!table) return NO_DEVICE;
     const flags = flagsArg(call, 2);
     if (flags !== 0 && flags !== consts.iterRev) return -ERRNO.EINVAL;
-    const dsq = table.find(call.hi(1), call.lo(1));
+    const dsq = table.find(call.hi(1) | 0, call.s32(1));
     if (!dsq) return -ERRNO.ENOENT;
     cursors.set(iter, new DsqCursor(dsq, flags !== 0));
     return 0;
@@ -83,7 +80,7 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
     const task = env.liveTask(call, 1);
     if (!cursor || !sched) return false;
     if (!env.unlocked && !env.allowed(sched, call, KF.DISPATCH)) return false;
-    const [hi, lo] = [call.hi(2), call.lo(2)];
+    const [hi, lo] = [call.hi(2) | 0, call.s32(2)];
     const flags = vetEnqFlags(env, sched, hi, lo, flagsArg(call, 3), call.hi(3));
     if (flags === null || (consts.abortStopsWalks && sched.exit)) return false;
     const here = env.rq();
@@ -134,13 +131,13 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
     scx_bpf_destroy_dsq: (call) => destroy(env.schedOf(call), call),
     scx_bpf_dsq_nr_queued: (call) => call.ret(queued(call)),
     scx_bpf_dsq_peek: env.of(0, (sched, call) => {
-      const [hi, lo] = [call.hi(0), call.lo(0)];
-      const dsq = hi >= BUILTIN_HI ? undefined : sched.dsqs.find(hi, lo);
-      if (hi >= BUILTIN_HI) sched.error(`peek disallowed on builtin DSQ ${hex64(hi, lo)}`);
+      const [hi, lo] = [call.hi(0) | 0, call.s32(0)];
+      const dsq = hi < 0 ? undefined : sched.dsqs.find(hi, lo);
+      if (hi < 0) sched.error(`peek disallowed on builtin DSQ ${hex64(hi, lo)}`);
       else if (!dsq) sched.error(`peek on non-existent DSQ ${hex64(hi, lo)}`);
       call.retPtr(dsq?.first?.ptr ?? 0);
     }),
-    scx_bpf_dsq_reenq: env.of(0, (sched, call) => reenq(sched, call.hi(0), call.lo(0), flagsArg(call, 1))),
+    scx_bpf_dsq_reenq: env.of(0, (sched, call) => reenq(sched, call.hi(0) | 0, call.s32(0), flagsArg(call, 1))),
     scx_bpf_reenqueue_local___v2: env.of(0, (sched) => reenq(sched, BUILTIN_HI, LOCAL_LO, 0)),
     bpf_iter_scx_dsq_new: (call) => {
       const iter = iterNew(kernel, call, 'scx_dsq', ITER_BYTES, () => forget(iter));

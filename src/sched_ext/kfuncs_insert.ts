@@ -1,20 +1,18 @@
 import type { HostCall } from '../vm/types.js';
 import { hasFlag, hex64, orFlags } from './bits.js';
+import { BUILTIN_HI, isLocalOn, LOCAL_LO } from './dsq.js';
 import { flagsArg, type KfEnv, type KfuncTable } from './kf_env.js';
 import { KF } from './kf_groups.js';
 import type { ScxSched } from './sched.js';
 import { Verdict } from './task.js';
 
-const LOCAL_ON_HI = 0xc0000000;
-const BUILTIN_HI = 0x80000000;
-const LOCAL_LO = 2;
 /** High byte of __SCX_ENQ_INTERNAL_MASK: flags that the kernel uses itself. */
 const INTERNAL = 0xff000000;
 const ARGS_BYTES = 32;
 
 /** SCX_DSQ_LOCAL or SCX_DSQ_LOCAL_ON */
 function isLocal(hi: number, lo: number): boolean {
-  return (hi === BUILTIN_HI && lo === LOCAL_LO) || (hi & LOCAL_ON_HI) >>> 0 === LOCAL_ON_HI;
+  return (hi === BUILTIN_HI && lo === LOCAL_LO) || isLocalOn(hi);
 }
 
 /** What enq_flags must not be for a queue [N]; the flags as they then count, or null after an error (scx_vet_enq_flags). */
@@ -63,15 +61,15 @@ export function insertKfuncs(env: KfEnv): KfuncTable {
   }
 
   const fifo = env.of(0, (sched, call) => {
-    verdict.dsqHi = call.hi(1);
-    verdict.dsqLo = call.lo(1);
+    verdict.dsqHi = call.hi(1) | 0;
+    verdict.dsqLo = call.s32(1);
     verdict.slice = call.u64n(2);
     verdict.byVtime = false;
     call.ret(insert(sched, call, flagsArg(call, 3), call.hi(3)) ? 1 : 0);
   });
   const byVtime = env.of(0, (sched, call) => {
-    verdict.dsqHi = call.hi(1);
-    verdict.dsqLo = call.lo(1);
+    verdict.dsqHi = call.hi(1) | 0;
+    verdict.dsqLo = call.s32(1);
     verdict.slice = call.u64n(2);
     verdict.vtimeHi = call.hi(3);
     verdict.vtimeLo = call.lo(3);
@@ -83,8 +81,8 @@ export function insertKfuncs(env: KfEnv): KfuncTable {
     const at = call.mem(1, ARGS_BYTES, false);
     const { memory } = call;
     const word = (i: number) => memory.u32(at + 4 * i);
-    verdict.dsqLo = word(0);
-    verdict.dsqHi = word(1);
+    verdict.dsqLo = word(0) | 0;
+    verdict.dsqHi = word(1) | 0;
     verdict.slice = word(3) * 0x1_0000_0000 + word(2);
     verdict.vtimeLo = word(4);
     verdict.vtimeHi = word(5);
@@ -98,9 +96,10 @@ export function insertKfuncs(env: KfEnv): KfuncTable {
     if (flags === null) return false;
     const rq = scx.rq(sched.dispatchCpu);
     dispatch.flush(sched, rq);
-    const dsq = sched.dsqs.find(call.hi(0), call.lo(0));
+    const hi = call.hi(0) | 0;
+    const dsq = sched.dsqs.find(hi, call.s32(0));
     if (!dsq) {
-      sched.error(`invalid DSQ ID ${hex64(call.hi(0), call.lo(0), 16)}`);
+      sched.error(`invalid DSQ ID ${hex64(hi, call.s32(0), 16)}`);
       return false;
     }
     if (!dispatch.consume(sched, rq, dsq, flags)) return false;

@@ -1,4 +1,5 @@
 import { hasFlag } from './bits.js';
+import { BUILTIN_HI, LOCAL_LO } from './dsq.js';
 import { callObject } from './objects.js';
 import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
@@ -322,8 +323,8 @@ export class Pick {
     if (consts.lateSlice) sched.events.add('REFILL_SLICE_DFL');
     else enqueue.refillSlice(sched, task);
     verdict.set = true;
-    verdict.dsqHi = 0x80000000;
-    verdict.dsqLo = 2;
+    verdict.dsqHi = BUILTIN_HI;
+    verdict.dsqLo = LOCAL_LO;
     verdict.slice = sched.sliceDefault;
     verdict.byVtime = false;
     verdict.refill = true;

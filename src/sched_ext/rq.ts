@@ -1,10 +1,6 @@
 import type { RunQueue, RunQueues } from '../kernel/model/rq.js';
-import { DSQ_LOCAL, Dsq } from './dsq.js';
+import { BUILTIN_HI, DSQ_LOCAL, Dsq, LOCAL_LO } from './dsq.js';
 import { CLASS, type SchedClass, type ScxTask } from './task.js';
-
-/** Halves of SCX_DSQ_LOCAL. */
-const LOCAL_HI = 0x80000000;
-const LOCAL_LO = 2;
 
 /** A CPU's run queue as sched_ext sees it (kernel: struct scx_rq, and of struct rq what it looks at). */
 export class ScxRq {
@@ -55,7 +51,7 @@ export class ScxRq {
     readonly kernelRq: RunQueue,
     private readonly table: RunQueues,
   ) {
-    this.local = new Dsq(DSQ_LOCAL, LOCAL_HI, LOCAL_LO, cpu);
+    this.local = new Dsq(DSQ_LOCAL, BUILTIN_HI, LOCAL_LO, cpu);
     this.curr = idle;
   }
 

@@ -4,7 +4,7 @@ import { hasFlag } from './bits.js';
 import { LiveOp } from './call.js';
 import type { CidTables } from './cid.js';
 import type { ScxConsts } from './consts.js';
-import { DSQ_BYPASS, DSQ_GLOBAL, Dsq } from './dsq.js';
+import { BUILTIN_HI, BYPASS_LO, DSQ_BYPASS, DSQ_GLOBAL, Dsq, GLOBAL_LO } from './dsq.js';
 import type { DsqTable } from './dsq_table.js';
 import { Events } from './events.js';
 import { type ExitInfo, exitInfo } from './exit.js';
@@ -12,10 +12,6 @@ import { opOf, type ScxForm } from './forms.js';
 import { OP, OP_NAMES, type Op, type OpName } from './op_names.js';
 import type { ScxTask } from './task.js';
 import type { Topology } from './topology.js';
-
-const BUILTIN_HI = 0x80000000;
-const GLOBAL_LO = 1;
-const BYPASS_LO = 3;
 
 /** An insert of ops.dispatch, kept until the op returns or moves tasks (struct scx_dsp_buf_ent). */
 export interface BufferedInsert {

@@ -150,8 +150,8 @@ export class SchedExt {
   // ---- Tasks
 
   #newTask(kernelTask: KernelTask, cls: SchedClass): ScxTask {
-    const { fields } = this.kernel.tasks;
-    const task = new ScxTask(kernelTask, this.kernel.memory, fields, fields.scx!, cls);
+    const { fields, words } = this.kernel.tasks;
+    const task = new ScxTask(kernelTask, words, words.scx!, fields.scx!, cls);
     this.#tasks.set(task.ptr, task);
     return task;
   }

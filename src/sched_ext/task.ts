@@ -1,9 +1,10 @@
 import { TIME } from '../kernel/event_queue.js';
 import type { KernelTask } from '../kernel/model/task.js';
-import type { ScxEntityFields, TaskFields } from '../kernel/model/task_fields.js';
-import type { GuestMemory, GuestPtr } from '../vm/types.js';
+import type { ScxEntityFields } from '../kernel/model/task_fields.js';
+import type { ScxWords, TaskWords } from '../kernel/model/task_words.js';
+import type { GuestPtr } from '../vm/types.js';
 import type { LiveOp } from './call.js';
-import { type Dsq, DsqLink } from './dsq.js';
+import { BUILTIN_HI, type Dsq } from './dsq.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import { rankOf, type VtimeNode } from './vtime_tree.js';
@@ -26,6 +27,7 @@ export const OPSS_DISPATCHING = 3;
 export class Verdict {
   /** False: there is none (ddsp_dsq_id is SCX_DSQ_INVALID). */
   set = false;
+  /** Halves of the id, signed. */
   dsqHi = 0;
   dsqLo = 0;
   enqFlags = 0;
@@ -57,9 +59,6 @@ export class Verdict {
   }
 }
 
-/** High half of SCX_DSQ_INVALID and of every built-in queue's id (SCX_DSQ_FLAG_BUILTIN); its low half is 0. */
-const DSQ_INVALID_HI = 0x80000000;
-
 /** SCX_SLICE_INF as a Number. */
 export const SLICE_INF = 2 ** 64;
 
@@ -81,13 +80,15 @@ export class ScxTask {
   /** Whose task it is, null before init_task and after exit_task. */
   sched: ScxSched | null = null;
 
-  readonly link: DsqLink = new DsqLink(this);
-  readonly node: VtimeNode;
+  /** The queue that it is on, and its neighbours there. */
   dsq: Dsq | null = null;
+  dsqPrev: ScxTask | null = null;
+  dsqNext: ScxTask | null = null;
   dsqSeq = 0;
   /** When it came to that queue; kept by a DsqObserver. */
   dsqSince = TIME;
   onPriq = false;
+  readonly node: VtimeNode;
 
   opsState = OPSS_NONE;
   /** Counts enqueues: an insert that was recorded for an earlier one is void. */
@@ -112,6 +113,8 @@ export class ScxTask {
   selected = -1;
   /** scx.flags, which no program writes. */
   #flags: number;
+  /** Place of its task_struct (TaskWords.of), and of fields of its sched_ext_entity. */
+  readonly #at: number;
   /** What whoever drives the machine knows about it. */
   owner: unknown = null;
   /** ptr of the cgroup that it is being moved from, 0 for none. */
@@ -119,16 +122,17 @@ export class ScxTask {
 
   constructor(
     readonly kernelTask: KernelTask,
-    private readonly memory: GuestMemory,
-    private readonly task: TaskFields,
+    private readonly words: TaskWords,
+    private readonly scx: ScxWords,
     private readonly fields: ScxEntityFields,
     cls: SchedClass,
   ) {
     this.ptr = kernelTask.ptr;
+    this.#at = words.of(kernelTask.ptr);
     this.dsqSince = 0;
     this.pid = kernelTask.pid;
     this.cls = cls;
-    this.#flags = fields.flags.get(this.ptr);
+    this.#flags = fields.flags.get(this.ptr) | 0;
     this.node = { left: null, right: null, parent: null, rank: rankOf(++ranks), hi: 0, lo: 0 };
   }
 
@@ -160,11 +164,11 @@ export class ScxTask {
 
   /** The allowed CPUs as a struct cpumask. */
   get cpusPtr(): GuestPtr {
-    return this.task.cpusPtr.get(this.ptr);
+    return this.kernelTask.cpusPtr;
   }
 
   get migrationDisabled(): boolean {
-    return (this.task.migrationDisabled?.get(this.ptr) ?? 0) !== 0;
+    return this.kernelTask.migrationDisabled !== 0;
   }
 
   get exiting(): boolean {
@@ -186,37 +190,37 @@ export class ScxTask {
   }
 
   get flags(): number {
-    return this.#flags;
+    return this.#flags >>> 0;
   }
 
   set flags(flags: number) {
-    this.#flags = flags >>> 0;
-    this.fields.flags.set(this.ptr, flags);
+    this.#flags = flags;
+    this.words.set(this.#at + this.scx.flags, flags);
   }
 
   // ---- What scheduler programs write
 
   /** ns that it may still run; SLICE_INF for ever. */
   get slice(): number {
-    return this.fields.slice.get(this.ptr);
+    return this.words.get64(this.#at + this.scx.slice);
   }
 
   set slice(ns: number) {
-    this.fields.slice.set(this.ptr, ns >= SLICE_INF ? -1 : ns);
+    this.words.set64(this.#at + this.scx.slice, ns >= SLICE_INF ? -1 : ns);
   }
 
   get vtimeHi(): number {
-    return this.memory.u32(this.ptr + this.fields.dsqVtime.offset + 4);
+    return this.words.get(this.#at + this.scx.dsqVtime + 1);
   }
 
   get vtimeLo(): number {
-    return this.memory.u32(this.ptr + this.fields.dsqVtime.offset);
+    return this.words.get(this.#at + this.scx.dsqVtime);
   }
 
   setVtime(hi: number, lo: number): void {
-    const at = this.ptr + this.fields.dsqVtime.offset;
-    this.memory.setU32(at, lo >>> 0);
-    this.memory.setU32(at + 4, hi >>> 0);
+    const at = this.#at + this.scx.dsqVtime;
+    this.words.set(at, lo);
+    this.words.set(at + 1, hi);
   }
 
   get vtime(): bigint {
@@ -244,7 +248,8 @@ export class ScxTask {
   /** What ops.select_cpu chose. */
   set selectedCpu(cpu: number) {
     this.selected = cpu;
-    this.fields.selectedCpu?.set(this.ptr, cpu);
+    const { selectedCpu } = this.scx;
+    if (selectedCpu >= 0) this.words.set(this.#at + selectedCpu, cpu);
   }
 
   get tid(): number {
@@ -258,19 +263,19 @@ export class ScxTask {
   /** `jiffies` counts from boot, the task_struct's from INITIAL_JIFFIES on. */
   setRunnableAt(jiffies: number, initial: number): void {
     this.runnableAt = jiffies;
-    this.fields.runnableAt.set(this.ptr, initial + jiffies);
+    this.words.set64(this.#at + this.scx.runnableAt, initial + jiffies);
   }
 
   set stickyCpu(cpu: number) {
     this.sticky = cpu;
-    this.fields.stickyCpu.set(this.ptr, cpu);
+    this.words.set(this.#at + this.scx.stickyCpu, cpu);
   }
 
   publishVerdict(): void {
-    const { verdict, fields, memory } = this;
-    const at = this.ptr + fields.ddspDsqId.offset;
-    memory.setU32(at, verdict.set ? verdict.dsqLo : 0);
-    memory.setU32(at + 4, verdict.set ? verdict.dsqHi : DSQ_INVALID_HI);
-    fields.ddspEnqFlags.set(this.ptr, verdict.enqFlags);
+    const { verdict, words, scx } = this;
+    const at = this.#at + scx.ddspDsqId;
+    words.set(at, verdict.set ? verdict.dsqLo : 0);
+    words.set(at + 1, verdict.set ? verdict.dsqHi : BUILTIN_HI);
+    words.set64(this.#at + scx.ddspEnqFlags, verdict.enqFlags);
   }
 }

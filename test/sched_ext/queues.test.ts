@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { before64 } from '../../src/sched_ext/bits.js';
-import { DSQ_USER, Dsq, DsqCursor, DsqLink } from '../../src/sched_ext/dsq.js';
+import { DSQ_USER, Dsq, DsqCursor } from '../../src/sched_ext/dsq.js';
 import type { ScxTask } from '../../src/sched_ext/task.js';
 import { rankOf } from '../../src/sched_ext/vtime_tree.js';
 
@@ -11,8 +11,9 @@ const lo = (value: bigint) => Number(value & 0xffffffffn);
 
 /** As much of a task as a queue looks at. */
 class FakeTask {
-  readonly link: DsqLink;
   readonly node;
+  dsqPrev: ScxTask | null = null;
+  dsqNext: ScxTask | null = null;
   dsq: Dsq | null = null;
   dsqSeq = 0;
   onPriq = false;
@@ -22,7 +23,6 @@ class FakeTask {
     readonly vtime: bigint,
     rank: number,
   ) {
-    this.link = new DsqLink(this as unknown as ScxTask);
     this.node = { left: null, right: null, parent: null, rank: rankOf(rank), hi: 0, lo: 0 };
   }
   get vtimeHi(): number {

@@ -2,6 +2,7 @@ import type { GuestPtr } from '../../vm/types.js';
 import type { TypedObject } from '../objects.js';
 import type { StructType } from '../view.js';
 import type { KernelCgroup } from './cgroup.js';
+import type { TaskWords } from './task_words.js';
 import type { TaskTable } from './tasks.js';
 
 /** include/linux/sched.h: what whoever drives tasks needs of their flags and states. */
@@ -42,6 +43,10 @@ export class KernelTask implements TypedObject {
   #onCpu = false;
   #onRq = false;
   #allowedCount = 0;
+  #migrationDisabled = 0;
+  /** Place of its task_struct (TaskWords.of). */
+  readonly #at: number;
+  readonly #words: TaskWords;
   cgroup: KernelCgroup;
   /** First thread of the process; itself for the first. */
   readonly leader: KernelTask;
@@ -63,6 +68,8 @@ export class KernelTask implements TypedObject {
     /** A kernel thread (or idle task): it has no user memory. */
     readonly kthread: boolean,
   ) {
+    this.#words = table.words;
+    this.#at = table.words.of(ptr);
     this.leader = leader ?? this;
     this.realParent = parent ?? this;
     this.cgroup = cgroup;
@@ -115,7 +122,7 @@ export class KernelTask implements TypedObject {
 
   set cpu(cpu: number) {
     this.#cpu = cpu;
-    this.table.fields.infoCpu.set(this.ptr, cpu);
+    this.#words.set(this.#at + this.#words.cpu, cpu);
   }
 
   get state(): number {
@@ -124,7 +131,7 @@ export class KernelTask implements TypedObject {
 
   set state(state: number) {
     this.#state = state;
-    this.table.fields.state.set(this.ptr, state);
+    this.#words.set(this.#at + this.#words.state, state);
   }
 
   get flags(): number {
@@ -133,7 +140,7 @@ export class KernelTask implements TypedObject {
 
   set flags(flags: number) {
     this.#flags = flags >>> 0;
-    this.table.fields.flags.set(this.ptr, flags);
+    this.#words.set(this.#at + this.#words.flags, flags);
   }
 
   get onCpu(): boolean {
@@ -142,7 +149,7 @@ export class KernelTask implements TypedObject {
 
   set onCpu(on: boolean) {
     this.#onCpu = on;
-    this.table.fields.onCpu.set(this.ptr, on ? 1 : 0);
+    this.#words.setFlag(this.#at, this.#words.onCpu, on);
   }
 
   get onRq(): boolean {
@@ -151,7 +158,7 @@ export class KernelTask implements TypedObject {
 
   set onRq(on: boolean) {
     this.#onRq = on;
-    this.table.fields.onRq.set(this.ptr, on ? 1 : 0);
+    this.#words.setFlag(this.#at, this.#words.onRq, on);
   }
 
   /** @internal */
@@ -192,9 +199,9 @@ export class KernelTask implements TypedObject {
 
   // ---- CPUs ----------------------------------------------------------------------------------------------------------
 
-  /** p->cpus_ptr, a struct cpumask: where it may run now. */
+  /** p->cpus_ptr, a struct cpumask: where it may run now. It never leads elsewhere than to cpus_mask. */
   get cpusPtr(): GuestPtr {
-    return this.table.fields.cpusPtr.get(this.ptr);
+    return this.cpusMask;
   }
 
   /** &p->cpus_mask: where it may run by its affinity. */
@@ -214,7 +221,19 @@ export class KernelTask implements TypedObject {
 
   set allowedCount(count: number) {
     this.#allowedCount = count;
-    this.table.fields.nrCpusAllowed.set(this.ptr, count);
+    this.#words.set(this.#at + this.#words.nrCpusAllowed, count);
+  }
+
+  /** Depth of migrate_disable(). */
+  get migrationDisabled(): number {
+    return this.#migrationDisabled;
+  }
+
+  set migrationDisabled(depth: number) {
+    const field = this.table.fields.migrationDisabled;
+    if (!field) return;
+    this.#migrationDisabled = depth;
+    field.set(this.ptr, depth);
   }
 
   /** CPUs of cpus_ptr, ascending. */
@@ -225,11 +244,11 @@ export class KernelTask implements TypedObject {
   // ---- Accounting, in ns ---------------------------------------------------------------------------------------------
 
   get sumExecRuntime(): number {
-    return this.table.fields.sumExecRuntime.get(this.ptr);
+    return this.#words.get64(this.#at + this.#words.sumExecRuntime);
   }
 
   set sumExecRuntime(ns: number) {
-    this.table.fields.sumExecRuntime.set(this.ptr, ns);
+    this.#words.set64(this.#at + this.#words.sumExecRuntime, ns);
   }
 
   /** References: 0 from the moment on when nobody can take one any more. */

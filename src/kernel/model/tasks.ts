@@ -14,6 +14,7 @@ import { Pids } from './pid.js';
 import { normalPriority, weightOf } from './prio.js';
 import { EXIT_STATE, KernelTask, PF, SCHED_POLICY, TASK_STATE } from './task.js';
 import { TaskFields } from './task_fields.js';
+import { TaskWords } from './task_words.js';
 
 /** How a task is born. */
 export interface TaskOptions {
@@ -56,6 +57,7 @@ export type TaskHook = (task: KernelTask) => void;
 export class TaskTable {
   readonly layout: Layout<keyof typeof TASK_FIELDS>;
   readonly fields: TaskFields;
+  readonly words: TaskWords;
   readonly creds: Creds;
   /** The idle task of each CPU, pid 0; that of CPU 0 is init_task. Not among `values()`. */
   readonly idle: readonly KernelTask[];
@@ -85,6 +87,7 @@ export class TaskTable {
   ) {
     this.layout = new Layout(kernel.types, 'task_struct', TASK_FIELDS);
     this.fields = new TaskFields(this.layout);
+    this.words = new TaskWords(kernel.vm.core, this.fields);
     this.creds = new Creds(kernel);
     this.#pids = new Pids(kernel);
     this.#mms = new Handles(kernel.types, kernel.types.struct('mm_struct'));

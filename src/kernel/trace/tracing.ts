@@ -175,14 +175,12 @@ export class Tracing {
 
   /** A trampoline keeps its program on its CPU, with preemptible RCU at least: programs look at that (migrate_disable). */
   #runAround(attached: Attached, context: TraceContext): bigint {
-    const { tasks, current } = this.kernel;
-    const depth = tasks.fields.migrationDisabled;
-    const before = depth?.get(current.ptr) ?? 0;
-    depth?.set(current.ptr, before + 1);
+    const { current } = this.kernel;
+    current.migrationDisabled++;
     try {
       return this.#run(attached, context);
     } finally {
-      depth?.set(current.ptr, before);
+      current.migrationDisabled--;
     }
   }
 
