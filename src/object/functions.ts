@@ -131,11 +131,12 @@ export function functionsWith(functions: readonly FunctionSpec[], offset: number
     if ((functions[middle] as FunctionSpec).sectionOffset <= offset) low = middle + 1;
     else high = middle;
   }
-  const out: FunctionSpec[] = [];
-  const start = functions[low - 1]?.sectionOffset;
-  for (let i = low - 1; i >= 0; i--) {
+  const last = functions[low - 1];
+  if (last === undefined) return [];
+  const out = offset < last.sectionOffset + last.insns.length ? [last] : [];
+  for (let i = low - 2; i >= 0; i--) {
     const fn = functions[i] as FunctionSpec;
-    if (fn.sectionOffset !== start) break;
+    if (fn.sectionOffset !== last.sectionOffset) break;
     if (offset < fn.sectionOffset + fn.insns.length) out.push(fn);
   }
   return out;

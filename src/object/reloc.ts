@@ -88,34 +88,36 @@ class Resolver {
 
   #resolve(fn: FunctionSpec, index: number, { symbol }: ElfRelocation): CodeReloc {
     const insn = insnAt(fn, index);
-    const place = () => `prog "${fn.name}": insn ${index}`;
     const isCall = insn.opcode === OP_CALL;
     if (!isCall && insn.opcode !== OP_LD_IMM64) {
       throw new InputError(
-        `${place()}: invalid relo against '${symbol.name}' for opcode 0x${insn.opcode.toString(16)}`,
+        `${placeOf(fn, index)}: invalid relo against '${symbol.name}' for opcode 0x${insn.opcode.toString(16)}`,
       );
     }
-    if (!isCall && (index + 2) * INSN_BYTES > fn.insns.length) throw new InputError(`${place()}: ld_imm64 is cut off`);
+    if (!isCall && (index + 2) * INSN_BYTES > fn.insns.length)
+      throw new InputError(`${placeOf(fn, index)}: ld_imm64 is cut off`);
     if (isExtern(symbol) && symbol.name !== '') return { kind: 'extern', insn: index, name: symbol.name, call: isCall };
     const against = this.source.elf.sections[symbol.section];
     if (isCall) {
-      if (insn.src !== CALL_SUBPROG) throw new InputError(`${place()}: incorrect bpf_call opcode`);
+      if (insn.src !== CALL_SUBPROG) throw new InputError(`${placeOf(fn, index)}: incorrect bpf_call opcode`);
       if (symbol.section === SHN_UNDEF || symbol.section !== this.#textIndex) {
-        throw new InputError(`${place()}: bad call relo against '${symbol.name}' in section '${against?.name ?? ''}'`);
+        throw new InputError(
+          `${placeOf(fn, index)}: bad call relo against '${symbol.name}' in section '${against?.name ?? ''}'`,
+        );
       }
       // Global functions: imm is -1. Static ones: the symbol is the section's and imm leads into it.
-      return this.#code('call', place, index, symbol.value + (insn.imm + 1) * INSN_BYTES);
+      return this.#code('call', fn, index, symbol.value + (insn.imm + 1) * INSN_BYTES);
     }
     if (symbol.section === SHN_UNDEF || symbol.section >= SHN_LORESERVE || against === undefined) {
       throw new InputError(
-        `${place()}: invalid relo against '${symbol.name}' in special section 0x${symbol.section.toString(16)}; forgot to initialize global var?`,
+        `${placeOf(fn, index)}: invalid relo against '${symbol.name}' in special section 0x${symbol.section.toString(16)}; forgot to initialize global var?`,
       );
     }
     if (
       symbol.section === this.#textIndex &&
       (symbol.type === STT.FUNC || (symbol.type === STT.SECTION && symbol.bind === STB.LOCAL))
     ) {
-      return this.#code('func', place, index, symbol.value + insn.imm);
+      return this.#code('func', fn, index, symbol.value + insn.imm);
     }
     const offset = symbol.value + insn.imm;
     if (symbol.section === this.#arenaIndex) {
@@ -125,34 +127,34 @@ class Resolver {
           `section "${ARENA}": to use global __arena variables the ARENA map should be explicitly declared in SEC(".maps")`,
         );
       }
-      return this.#data(place, index, arena.map.name, offset);
+      return this.#data(fn, index, arena.map.name, offset);
     }
-    if (isGlobalData(against)) return this.#data(place, index, against.name, offset);
+    if (isGlobalData(against)) return this.#data(fn, index, against.name, offset);
     if (against.index !== this.maps?.section.index) {
-      throw new InputError(`${place()}: bad map relo against '${symbol.name}' in section '${against.name}'`);
+      throw new InputError(`${placeOf(fn, index)}: bad map relo against '${symbol.name}' in section '${against.name}'`);
     }
     const map = this.#mapsByOffset.get(symbol.value);
     if (map === undefined) {
       throw new InputError(
-        `${place()}: map relo failed to find map for section '${against.name}', off ${symbol.value}`,
+        `${placeOf(fn, index)}: map relo failed to find map for section '${against.name}', off ${symbol.value}`,
       );
     }
     return { kind: 'map', insn: index, map };
   }
 
-  #data(place: () => string, insn: number, map: string, offset: number): CodeReloc {
-    if (offset < 0 || offset > 0xffffffff) throw new InputError(`${place()}: offset ${offset} in '${map}'`);
-    return { kind: 'data', insn, map, offset };
+  #data(fn: FunctionSpec, index: number, map: string, offset: number): CodeReloc {
+    if (offset < 0 || offset > 0xffffffff) throw new InputError(`${placeOf(fn, index)}: offset ${offset} in '${map}'`);
+    return { kind: 'data', insn: index, map, offset };
   }
 
-  #code(kind: 'call' | 'func', place: () => string, insn: number, sectionOffset: number, section = TEXT): CodeReloc {
+  #code(kind: 'call' | 'func', fn: FunctionSpec, index: number, sectionOffset: number, section = TEXT): CodeReloc {
     if (this.#starts.get(section)?.has(sectionOffset) !== true) {
       const what = kind === 'call' ? 'call of' : 'address of';
       throw new InputError(
-        `${place()}: ${what} section '${section}' offset ${sectionOffset}, where no function starts`,
+        `${placeOf(fn, index)}: ${what} section '${section}' offset ${sectionOffset}, where no function starts`,
       );
     }
-    return { kind, insn, section, sectionOffset };
+    return { kind, insn: index, section, sectionOffset };
   }
 
   /** Calls within one section need no relocation: imm is relative to the call (libbpf: bpf_object__reloc_code). */
@@ -167,19 +169,23 @@ class Resolver {
       const insn = insnAt(fn, index);
       if (insn.src !== CALL_SUBPROG) continue;
       const target = fn.sectionOffset + byte + (insn.imm + 1) * INSN_BYTES;
-      fn.relocations.push(this.#code('call', () => `prog "${fn.name}": insn ${index}`, index, target, fn.section));
+      fn.relocations.push(this.#code('call', fn, index, target, fn.section));
       added = true;
     }
     if (added) fn.relocations.sort((a, b) => a.insn - b.insn);
   }
 }
 
+function placeOf(fn: FunctionSpec, index: number): string {
+  return `prog "${fn.name}": insn ${index}`;
+}
+
 function insnAt({ insns }: FunctionSpec, index: number): Insn {
   const at = index * INSN_BYTES;
-  const imm = (insns[at + 6] as number) * 2 ** 16 + (insns[at + 7] as number) * 2 ** 24;
+  const low = (insns[at + 4] as number) | ((insns[at + 5] as number) << 8);
   return {
     opcode: insns[at] as number,
     src: (insns[at + 1] as number) >>> 4,
-    imm: (imm + ((insns[at + 4] as number) | ((insns[at + 5] as number) << 8))) | 0,
+    imm: low | ((insns[at + 6] as number) << 16) | ((insns[at + 7] as number) << 24),
   };
 }
