@@ -51,7 +51,9 @@ function reason(kernel: Kernel, fault: VmFault): string {
   ) {
     return fault.message;
   }
-  const field = kernel.objects.describe(kernel.memory.fromAddress(fault.address));
+  const ptr = kernel.memory.fromAddress(fault.address);
+  const bases = fault.registers.map((value) => kernel.memory.fromAddress(value));
+  const field = kernel.objects.describe(ptr) ?? kernel.objects.describeBehind(ptr, bases);
   if (field === undefined) return fault.message;
   return fault.kind === 'unmodelled' ? `${field} is not modelled` : `${field} may not be written by this program`;
 }

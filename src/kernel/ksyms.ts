@@ -14,6 +14,8 @@ const PERCPU_SECTION = '.data..percpu';
 export class Ksyms {
   readonly #addresses = new Map<string, GuestPtr>();
   readonly #makers = new Map<string, () => GuestPtr>();
+  /** Those of which nothing but the address is modelled. */
+  readonly #opaque = new Set<string>();
   readonly #percpuVars = new Map<BtfView, ReadonlySet<number>>();
 
   constructor(
@@ -23,6 +25,7 @@ export class Ksyms {
 
   /** Gives a kernel variable its memory. */
   define(name: string, ptr: GuestPtr): void {
+    this.#opaque.delete(name);
     this.#addresses.set(name, ptr);
   }
 
@@ -47,7 +50,7 @@ export class Ksyms {
 
   /** True if somebody defined the symbol. */
   has(name: string): boolean {
-    return this.#addresses.has(name) || this.#makers.has(name);
+    return (this.#addresses.has(name) && !this.#opaque.has(name)) || this.#makers.has(name);
   }
 
   /** Address of a symbol of which nothing but the address is modelled. */
@@ -62,12 +65,13 @@ export class Ksyms {
     if (known !== undefined) return known;
     if (type.kind !== BTF_KIND.VAR) return this.opaque(type.name, 16, `kernel function ${type.name}`);
     const bytes = btf.sizeOf(type.type);
-    if (!this.#isPercpu(btf, id)) return this.opaque(type.name, bytes);
+    if (!this.isPercpu(btf, id)) return this.opaque(type.name, bytes);
     const copy = (cpu: number) => this.#poisoned(`${type.name} of CPU ${cpu}`, bytes);
     return this.#remember(type.name, this.percpu.define(`variable ${type.name}`, bytes, copy));
   }
 
   #remember(name: string, ptr: GuestPtr): GuestPtr {
+    this.#opaque.add(name);
     this.#addresses.set(name, ptr);
     return ptr;
   }
@@ -76,7 +80,8 @@ export class Ksyms {
     return this.memory.alloc(Math.max(bytes, 1), { access: ACCESS_UNMODELLED, name });
   }
 
-  #isPercpu(btf: BtfView, id: number): boolean {
+  /** True for a variable that every CPU has a copy of. */
+  isPercpu(btf: BtfView, id: number): boolean {
     let vars = this.#percpuVars.get(btf);
     if (!vars) {
       const section = btf.find(PERCPU_SECTION, BTF_KIND.DATASEC);

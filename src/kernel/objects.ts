@@ -29,6 +29,20 @@ export class ObjectTable {
     return this.#objects.get(ptr);
   }
 
+  /** Objects of which only the address is modelled: what struct begins at one, if any. */
+  readonly handles: ((ptr: GuestPtr) => StructType | undefined)[] = [];
+
+  /** `mm_struct.total_vm` for an address that one of the pointers leads to, if it is that of an object without memory. */
+  describeBehind(ptr: GuestPtr, bases: readonly GuestPtr[]): string | undefined {
+    for (const base of bases) {
+      for (const handle of this.handles) {
+        const struct = ptr >= base ? handle(base) : undefined;
+        if (struct && ptr - base < struct.size) return `${struct.name}.${struct.describe(ptr - base)}`;
+      }
+    }
+    return undefined;
+  }
+
   /** The object that covers an address. */
   at(ptr: GuestPtr): TypedObject | undefined {
     for (const object of this.#objects.values()) {

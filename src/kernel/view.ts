@@ -101,7 +101,7 @@ export class StructType {
 export class Types {
   readonly #structs = new Map<number, StructType>();
   /** Structs of which a declared list of fields is modelled, by name; of others whoever makes them knows. */
-  readonly layouts = new Map<string, { readonly modelled: readonly string[] }>();
+  readonly layouts = new Map<string, { readonly modelled: readonly string[]; readonly nulls?: readonly string[] }>();
 
   constructor(
     readonly memory: GuestMemory,

@@ -11,7 +11,9 @@ import type { MapSpec, ProgramSpec } from '../object/spec.js';
 import { BPF_ATTACH_TYPE, BPF_MAP_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import { mapTypeName, progTypeName } from '../uapi_names.js';
 import { attachSymbol } from './attach_target.js';
+import { fieldFindings, kernelBtfs } from './doctor_fields.js';
 import { type OpenCall, openCalls } from './guards.js';
+import { linkPrograms } from './linked_code.js';
 import type { BpfObject } from './object.js';
 import type { BpfProgram } from './program.js';
 import type { Requirement } from './requirements.js';
@@ -146,17 +148,20 @@ function demands(object: BpfObject, kernel: Kernel): Demands {
   }
   const modules = kernelBtfs(kernel).flatMap(({ isModule, view }) => (isModule ? [view] : []));
   const required = object.requirements(kernel.profile, modules);
-  const open = openCalls(object, kernel.profile, modules);
+  const linked = attemptLink(object, kernel, modules);
+  const open = openCalls(linked);
   const missing = required
     .filter((requirement) => !requirement.found && !isRetargeted(requirement, object))
     .map((requirement) => toFinding(requirement, object, open));
   const present = required.filter(({ found }) => found);
-  const handed = structsHandedOut(kernel, present);
+  const programs = object.spec.programs.map((program) => outlook(program, kernel));
+  const idle = new Set(programs.filter(({ runs }) => runs === null).map(({ name }) => name));
+  const codes = linked.codes.filter(({ program }) => !idle.has(program.name));
   const unsupported = [
-    ...present.flatMap((requirement) => notModelled(requirement, kernel, handed)),
+    ...present.flatMap((requirement) => notModelled(requirement, kernel)),
+    ...fieldFindings(object, kernel, codes, present),
     ...mapFindings(object),
   ];
-  const programs = object.spec.programs.map((program) => outlook(program, kernel));
   for (const { name, section, runs, autoload } of programs) {
     if (runs === null && autoload)
       unsupported.push({
@@ -170,8 +175,14 @@ function demands(object: BpfObject, kernel: Kernel): Demands {
   return { required, programs, missing, unsupported: merge(unsupported) };
 }
 
-function kernelBtfs({ btfs }: Kernel) {
-  return [...btfs.values()].filter((btf) => btf.isKernel);
+/** Programs as they would be loaded; none where the object asks for what cannot be resolved. */
+function attemptLink(object: BpfObject, kernel: Kernel, modules: readonly BtfView[]): ReturnType<typeof linkPrograms> {
+  try {
+    return linkPrograms(object, kernel.profile, modules);
+  } catch (error) {
+    if (!(error instanceof VmtableError)) throw error;
+    return { codes: [], missing: new Set() };
+  }
 }
 
 /** Of an attach target: user space has given another one to each of its programs; the load tells whether that exists. */
@@ -212,7 +223,7 @@ function count(required: readonly Requirement[]): Map<string, number> {
 }
 
 /** What exists in the kernel and not here. */
-function notModelled(requirement: Requirement, kernel: Kernel, handed: ReadonlySet<string>): Finding[] {
+function notModelled(requirement: Requirement, kernel: Kernel): Finding[] {
   const { kind, name, usedBy, weak } = requirement;
   const finding = (detail: string, what: Finding['kind'] = kind): Finding[] => [
     { kind: what, name, usedBy, weak: false, detail },
@@ -227,8 +238,6 @@ function notModelled(requirement: Requirement, kernel: Kernel, handed: ReadonlyS
       return kernel.ksyms.has(name) || !isVariable(kernel, name)
         ? []
         : [{ kind, name, usedBy, weak: true, detail: 'it has an address, its contents are not modelled' }];
-    case 'core':
-      return requirement.accessed ? fieldFindings(requirement, kernel, handed) : [];
     case 'struct_ops':
       if (name.includes('.') || weak) return [];
       return kernelBtfs(kernel).some(({ structOps }) => structOps.some((desc) => desc.name === name))
@@ -241,62 +250,6 @@ function notModelled(requirement: Requirement, kernel: Kernel, handed: ReadonlyS
 
 function isVariable({ profile }: Kernel, name: string): boolean {
   return profile.btf.find(name, BTF_KIND.VAR) !== 0;
-}
-
-/**
- * Structs that programs are handed by whoever is registered: arguments of struct_ops members and of kfuncs that the object calls.
- * They have no declared list of fields; who makes them says what is modelled.
- */
-function structsHandedOut(kernel: Kernel, present: readonly Requirement[]): Set<string> {
-  const names = new Set<string>(['bpf_iter_meta']);
-  for (const target of Object.keys(ITER_TARGETS)) names.add(target.replace('bpf_iter_', 'bpf_iter__'));
-  const addSignature = (btf: BtfView, id: number) => {
-    const proto = btf.type(btf.resolve(id));
-    if (proto.kind !== BTF_KIND.FUNC_PROTO) return;
-    for (const type of [proto.returns, ...proto.params.map((param) => param.type)]) {
-      const pointer = type === 0 ? undefined : btf.type(btf.resolve(type));
-      if (pointer?.kind === BTF_KIND.PTR && pointer.type !== 0) names.add(btf.nameOf(btf.resolve(pointer.type)));
-    }
-  };
-  for (const { view, structOps } of kernelBtfs(kernel)) {
-    for (const { name } of structOps) {
-      names.add(name);
-      const struct = view.type(view.find(name, BTF_KIND.STRUCT));
-      if (struct.kind !== BTF_KIND.STRUCT) continue;
-      for (const { type } of struct.members) {
-        const pointer = view.type(view.resolve(type));
-        if (pointer.kind === BTF_KIND.PTR && pointer.type !== 0) addSignature(view, pointer.type);
-      }
-    }
-    for (const { kind, name } of present) {
-      const id = kind === 'kfunc' ? view.find(essentialName(name), BTF_KIND.FUNC) : 0;
-      const func = id === 0 ? undefined : view.type(id);
-      if (func?.kind === BTF_KIND.FUNC) addSignature(view, func.type);
-    }
-  }
-  return names;
-}
-
-/** A field of a struct with a declared list must be on it; of a struct that nobody makes there is no memory at all. */
-function fieldFindings({ name, usedBy }: Requirement, { types }: Kernel, handed: ReadonlySet<string>): Finding[] {
-  const [, root = '', path = ''] = /^([^.[]+)\.?(.*)$/.exec(name) ?? [];
-  const struct = essentialName(root);
-  const layout = types.layouts.get(struct);
-  if (!layout) {
-    if (handed.has(struct) || types.inUse(struct)) return [];
-    return [{ kind: 'field', name: struct, usedBy, weak: true, detail: `no struct ${struct} is made here` }];
-  }
-  const covered = layout.modelled.some(
-    (field) => `${path}.`.startsWith(`${field}.`) || path.startsWith(`${field}[`) || /^[.[]/.test(after(field, path)),
-  );
-  if (path === '' || covered) return [];
-  const detail = `this field of ${struct} is not modelled`;
-  return [{ kind: 'field', name: `${struct}.${path}`, usedBy, weak: false, detail }];
-}
-
-/** What follows `start` in `text`; '' if it begins otherwise. */
-function after(text: string, start: string): string {
-  return text.startsWith(start) ? text.slice(start.length) : '';
 }
 
 function mapFindings(object: BpfObject): Finding[] {
@@ -383,8 +336,9 @@ function merge(findings: readonly Finding[]): Finding[] {
   for (const finding of findings) {
     const key = `${finding.kind} ${finding.name}`;
     const known = merged.get(key);
-    if (known) known.usedBy = [...new Set([...known.usedBy, ...finding.usedBy])];
-    else merged.set(key, { ...finding, usedBy: [...finding.usedBy] });
+    // One that is needed tells why.
+    const told = known?.weak && !finding.weak ? finding : (known ?? finding);
+    merged.set(key, { ...told, usedBy: [...new Set([...(known?.usedBy ?? []), ...finding.usedBy])] });
   }
   return [...merged.values()];
 }

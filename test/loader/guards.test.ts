@@ -3,13 +3,14 @@ import { Kernel } from '../../src/kernel/kernel.js';
 import { loadProfile } from '../../src/kernel/profile.js';
 import { openCalls } from '../../src/loader/guards.js';
 import { diagnose, openObject } from '../../src/loader/index.js';
+import { linkPrograms } from '../../src/loader/linked_code.js';
 import { fixture } from './fixtures.js';
 
 const spec = fixture('guards');
 const open = async (set: Record<string, number> = {}) => {
   const object = openObject(spec);
   for (const [name, value] of Object.entries(set)) object.variable(name).set(value);
-  return openCalls(object, await loadProfile('7.3'));
+  return openCalls(linkPrograms(object, await loadProfile('7.3'), []));
 };
 const said = (calls: Awaited<ReturnType<typeof open>>) =>
   calls.map(({ extern, program, function: fn, place }) => `${extern} ${program} ${fn} ${place}`).sort();

@@ -161,6 +161,9 @@ export const BPF_CPUMASK_FIELDS = {
   'usage.refs.counter': 'references',
 } as const satisfies FieldTable;
 
+/** Pointers that are NULL as long as the machine runs: programs that ask first never follow them. */
+export const ALWAYS_NULL: Readonly<Record<string, readonly string[]>> = { task_struct: ['mempolicy'] };
+
 /** All of them, for the documentation. */
 export const MODELLED: Readonly<Record<string, FieldTable>> = {
   task_struct: TASK_FIELDS,

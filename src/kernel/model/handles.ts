@@ -1,5 +1,6 @@
 import { ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import type { GuestMemory, GuestPtr } from '../../vm/types.js';
+import type { ObjectTable } from '../objects.js';
 import type { StructType, Types } from '../view.js';
 
 /** Addresses in one block. */
@@ -12,14 +13,17 @@ const STEP = 16;
  */
 export class Handles {
   readonly #free: GuestPtr[] = [];
+  readonly #blocks: GuestPtr[] = [];
   readonly #memory: GuestMemory;
 
   constructor(
     types: Types,
+    objects: ObjectTable,
     private readonly struct: StructType,
   ) {
     this.#memory = types.memory;
     types.layouts.set(struct.name, { modelled: [] });
+    objects.handles.push((ptr) => (this.#isOne(ptr) ? struct : undefined));
   }
 
   alloc(): GuestPtr {
@@ -30,9 +34,14 @@ export class Handles {
         access: ACCESS_UNMODELLED,
         name: `struct ${this.struct.name}, which is not modelled`,
       });
+      this.#blocks.push(block);
       for (let i = BLOCK - 1; i >= 0; i--) this.#free.push(block + i * STEP);
     }
     return this.#free.pop() as GuestPtr;
+  }
+
+  #isOne(ptr: GuestPtr): boolean {
+    return this.#blocks.some((block) => ptr >= block && ptr < block + BLOCK * STEP && (ptr - block) % STEP === 0);
   }
 
   free(ptr: GuestPtr): void {

@@ -2,7 +2,7 @@ import { ACCESS_RO, ACCESS_UNMODELLED } from '../../../assembly/abi.js';
 import { UnsupportedError, VmtableError } from '../../errors.js';
 import type { AccessClass, GuestMemory, GuestPtr } from '../../vm/types.js';
 import type { Field, StructType, Types } from '../view.js';
-import type { FieldTable } from './fields.js';
+import { ALWAYS_NULL, type FieldTable } from './fields.js';
 
 /**
  * A kernel struct with the declared list of its modelled fields. Objects of it are made by stamping one pattern of access
@@ -17,7 +17,11 @@ export class Layout<Path extends string = string> {
   /** Shadow of the struct, taken from the first object. */
   #pattern: Uint8Array | null = null;
 
+  /** Pointers that are NULL as long as the machine runs. */
+  readonly nulls: readonly string[];
+
   constructor(types: Types, struct: string, fields: FieldTable) {
+    this.nulls = ALWAYS_NULL[struct] ?? [];
     this.#memory = types.memory;
     this.struct = types.struct(struct);
     this.declare(Object.keys(fields));

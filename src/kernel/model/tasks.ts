@@ -90,9 +90,9 @@ export class TaskTable {
     this.words = new TaskWords(kernel.vm.core, this.fields);
     this.creds = new Creds(kernel);
     this.#pids = new Pids(kernel);
-    this.#mms = new Handles(kernel.types, kernel.types.struct('mm_struct'));
+    this.#mms = new Handles(kernel.types, kernel.objects, kernel.types.struct('mm_struct'));
     const kthread = kernel.types.tryStruct('kthread');
-    this.#kthreads = kthread && new Handles(kernel.types, kthread);
+    this.#kthreads = kthread && new Handles(kernel.types, kernel.objects, kthread);
     kernel.types.layouts.set('sched_class', { modelled: [] });
     this.idle = Array.from({ length: cpumasks.cpus }, (_, cpu) => this.#newIdle(cpu));
   }
