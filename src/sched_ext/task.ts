@@ -154,6 +154,11 @@ export class ScxTask {
     this.kernelTask.cpu = cpu;
   }
 
+  /** Where a new task is to be first: no migration. */
+  place(cpu: number): void {
+    this.kernelTask.place(cpu);
+  }
+
   allows(cpu: number): boolean {
     return this.kernelTask.allows(cpu);
   }

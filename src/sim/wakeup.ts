@@ -114,7 +114,7 @@ export class Wakeups {
     const { machine } = this;
     task.kt.state = TASK_STATE.RUNNING;
     const id = this.selectCpu(task, task.scx.cpu, WF.fork);
-    task.scx.cpu = id;
+    task.scx.place(id);
     const cpu = machine.cpus[id]!;
     cpu.rq.kernelRq.clock = machine.now;
     machine.schedule.enqueue(cpu, task, QUEUE.noclock | machine.flags.initial);

@@ -6,6 +6,8 @@ import type { Kernel } from '../kernel.js';
 import type { TypedObject } from '../objects.js';
 import { RefCount } from '../refcount.js';
 import type { Field, StructType } from '../view.js';
+import type { Cpumasks } from './cpumask.js';
+import { CPUSET_CGRP_ID, TopCpuset } from './cpuset.js';
 import { CGROUP_FIELDS, CSS_SET_FIELDS, type FieldTable, KERNFS_FIELDS, TASK_GROUP_FIELDS } from './fields.js';
 import { Layout } from './layout.js';
 import type { KernelTask } from './task.js';
@@ -135,11 +137,17 @@ export class CgroupTree {
   readonly #groupScx: { weight: Field | undefined; period?: Field; quota?: Field; burst?: Field };
   #taskCgroups: Field;
   #taskGroup: Field;
+  /** Undefined in a kernel without the cpuset controller. */
+  readonly #topCpuset: TopCpuset | undefined;
   #lastId = 0;
   #serial = 0;
 
-  constructor(private readonly kernel: Kernel) {
+  constructor(
+    private readonly kernel: Kernel,
+    cpumasks: Cpumasks,
+  ) {
     const { types } = kernel;
+    this.#topCpuset = types.tryStruct('cpuset') && new TopCpuset(kernel, cpumasks);
     this.#cpuSubsys = Number(kernel.profile.btf.enumerator('cpu_cgrp_id') ?? BigInt(CPU_CGRP_ID));
     this.layout = new Layout(types, 'cgroup', this.#withCpu(CGROUP_FIELDS));
     this.groupLayout = new Layout(types, 'task_group', TASK_GROUP_FIELDS);
@@ -368,6 +376,14 @@ export class CgroupTree {
     const subsys = `subsys[${this.#cpuSubsys}]`;
     layout.struct.field(subsys).set(ptr, taskGroup);
     this.#cssSet.struct.field(subsys).set(cssSet, effective);
+    if (this.#topCpuset) {
+      const cpuset = `subsys[${CPUSET_CGRP_ID}]` as const;
+      this.#cssSet.field(cpuset).set(cssSet, this.#topCpuset.ptr);
+      if (!parent) {
+        layout.field(cpuset).set(ptr, this.#topCpuset.ptr);
+        this.#topCpuset.belongsTo(ptr, flags, serial);
+      }
+    }
     this.#cssSet.field('dfl_cgrp').set(cssSet, ptr);
     this.#cssSet.field('dom_cset').set(cssSet, cssSet);
     if (taskGroup !== 0) {

@@ -27,6 +27,7 @@ export const TASK_FIELDS = {
   sched_class: 'address of idle_sched_class, fair_sched_class, …; the class itself is not modelled',
   'se.load.weight': 'weight of the nice value, scaled up by 1024',
   'se.sum_exec_runtime': 'ns that it ran',
+  'se.nr_migrations': 'times that it went to another CPU',
   sched_task_group: 'the task_group of its cgroup',
   'scx.flags': 'enum scx_ent_flags; kept by sched_ext',
   'scx.weight': '1 to 10000; kept by sched_ext',
@@ -51,6 +52,8 @@ export const TASK_FIELDS = {
   parent: 'the same: nobody is traced',
   thread_pid: 'its struct pid',
   group_leader: 'first thread of the process',
+  'thread_node.next': 'next of the threads of the process, in a ring through signal->thread_head',
+  'thread_node.prev': 'the one before; LIST_POISON2 when it is reaped',
   worker_private: 'NULL but for kernel threads, whose struct kthread is not modelled',
   utime: 'ns in user mode',
   stime: 'ns in the kernel',
@@ -58,12 +61,21 @@ export const TASK_FIELDS = {
   nivcsw: 'involuntary ones',
   start_time: 'ns since boot',
   start_boottime: 'the same',
+  signal: 'signal_struct of the process',
   real_cred: 'struct cred of its user and group',
   cred: 'the same',
   comm: 'name, at most 15 bytes',
   cgroups: 'css_set of its cgroup',
   mempolicy: 'NULL: the default policy',
   numa_preferred_nid: '-1: none',
+} as const satisfies FieldTable;
+
+export const SIGNAL_FIELDS = {
+  'live.counter': 'threads that have not exited',
+  nr_threads: 'threads that are not reaped',
+  'thread_head.next': 'ring of the threads, by thread_node; the first is the leader',
+  'thread_head.prev': 'the last thread',
+  'pids[1]': 'struct pid of the process (PIDTYPE_TGID); process groups and sessions are not modelled',
 } as const satisfies FieldTable;
 
 export const PID_FIELDS = {
@@ -98,6 +110,7 @@ export const CGROUP_FIELDS = {
   level: '0 at the root',
   nr_descendants: 'live cgroups below it',
   kn: 'its directory',
+  'subsys[0]': 'state of the cpuset controller: at the root, NULL elsewhere, where it is off',
   'subsys[1]': 'state of the cpu controller, NULL where it is off; the other controllers are not modelled',
   dom_cgrp: 'the cgroup itself: no threaded subtrees',
   ancestors: 'from the root down to the cgroup itself',
@@ -111,6 +124,7 @@ export const KERNFS_FIELDS = {
 } as const satisfies FieldTable;
 
 export const CSS_SET_FIELDS = {
+  'subsys[0]': 'that of the root',
   'subsys[1]': 'state of the cpu controller that applies',
   dfl_cgrp: 'the cgroup',
   dom_cset: 'itself',
@@ -130,6 +144,15 @@ export const TASK_GROUP_FIELDS = {
   'scx.bw_period_us': 'period of cpu.max',
   'scx.bw_quota_us': 'quota of cpu.max, ~0 for none',
   'scx.bw_burst_us': 'cpu.max.burst',
+} as const satisfies FieldTable;
+
+export const CPUSET_FIELDS = {
+  'css.cgroup': 'the root',
+  'css.parent': 'NULL',
+  'css.flags': 'as in the cgroup',
+  'css.id': 'as in the cgroup',
+  flags: '0',
+  cpus_allowed: 'all possible CPUs: the mask, or its address where masks are large (CPUMASK_OFFSTACK)',
 } as const satisfies FieldTable;
 
 export const RQ_FIELDS = {
@@ -167,6 +190,7 @@ export const ALWAYS_NULL: Readonly<Record<string, readonly string[]>> = { task_s
 /** All of them, for the documentation. */
 export const MODELLED: Readonly<Record<string, FieldTable>> = {
   task_struct: TASK_FIELDS,
+  signal_struct: SIGNAL_FIELDS,
   pid: PID_FIELDS,
   pid_namespace: PID_NAMESPACE_FIELDS,
   cred: CRED_FIELDS,
@@ -174,6 +198,7 @@ export const MODELLED: Readonly<Record<string, FieldTable>> = {
   kernfs_node: KERNFS_FIELDS,
   css_set: CSS_SET_FIELDS,
   task_group: TASK_GROUP_FIELDS,
+  cpuset: CPUSET_FIELDS,
   rq: RQ_FIELDS,
   cpumask: CPUMASK_FIELDS,
   bpf_cpumask: BPF_CPUMASK_FIELDS,

@@ -23,7 +23,7 @@ export class Model {
     const configured = CONFIG_NR_CPUS === undefined ? undefined : Number(CONFIG_NR_CPUS);
     this.cpumasks = new Cpumasks(kernel.memory, kernel.types, kernel.cpus, configured);
     this.bpfCpumasks = new BpfCpumasks(kernel);
-    this.cgroups = new CgroupTree(kernel);
+    this.cgroups = new CgroupTree(kernel, this.cpumasks);
     this.tasks = new TaskTable(kernel, this.cpumasks, this.cgroups);
     this.rqs = new RunQueues(kernel, this.tasks);
     this.percpu = new PercpuVars(kernel);

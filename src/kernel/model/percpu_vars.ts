@@ -53,6 +53,8 @@ export const PERCPU_VARS = {
   sd_llc_id: 'first CPU of those that share its last-level cache; all do until a driver says otherwise',
   sd_llc_size: 'how many share it',
   kernel_cpustat: 'ns in each of enum cpu_usage_stat, as a driver accounts them',
+  sched_core_priority: '0: no core is preferred to others',
+  cpufreq_cpu_data: 'NULL: no CPU has a driver that sets its frequency',
   __preempt_count: 'PREEMPT_ENABLED, and 1 for each bpf_preempt_disable',
 } as const;
 
@@ -84,6 +86,10 @@ export class PercpuVars {
         return new PercpuVar(kernel, name, 4, 1, () => kernel.cpus);
       case 'kernel_cpustat':
         return new PercpuVar(kernel, name, 8, Number(kernel.profile.btf.enumerator('NR_STATS') ?? 10n), () => 0);
+      case 'sched_core_priority':
+        return new PercpuVar(kernel, name, 4, 1, () => 0);
+      case 'cpufreq_cpu_data':
+        return new PercpuVar(kernel, name, 8, 1, () => 0);
       case '__preempt_count':
         return new PercpuVar(kernel, name, 4, 1, () => PREEMPT_ENABLED);
     }

@@ -120,7 +120,16 @@ export class KernelTask implements TypedObject {
     return this.#cpu;
   }
 
+  /** set_task_cpu(): another CPU counts as a migration. */
   set cpu(cpu: number) {
+    if (cpu === this.#cpu) return;
+    const { nrMigrations } = this.table.fields;
+    nrMigrations.set(this.ptr, nrMigrations.get(this.ptr) + 1);
+    this.place(cpu);
+  }
+
+  /** __set_task_cpu(): where it is to be first. */
+  place(cpu: number): void {
     this.#cpu = cpu;
     this.#words.set(this.#at + this.#words.cpu, cpu);
   }

@@ -23,6 +23,7 @@ export class TaskFields {
   readonly schedClass: Field;
   readonly loadWeight: Field;
   readonly sumExecRuntime: Field;
+  readonly nrMigrations: Field;
   readonly schedTaskGroup: Field;
   readonly nrCpusAllowed: Field;
   readonly cpusPtr: Field;
@@ -35,6 +36,9 @@ export class TaskFields {
   readonly parent: Field;
   readonly threadPid: Field;
   readonly groupLeader: Field;
+  readonly threadNext: Field;
+  readonly threadPrev: Field;
+  readonly signal: Field;
   readonly workerPrivate: Field | undefined;
   readonly utime: Field;
   readonly stime: Field;
@@ -70,6 +74,7 @@ export class TaskFields {
     this.schedClass = layout.field('sched_class');
     this.loadWeight = layout.field('se.load.weight');
     this.sumExecRuntime = layout.field('se.sum_exec_runtime');
+    this.nrMigrations = layout.field('se.nr_migrations');
     this.schedTaskGroup = layout.field('sched_task_group');
     this.nrCpusAllowed = layout.field('nr_cpus_allowed');
     this.cpusPtr = layout.field('cpus_ptr');
@@ -82,6 +87,9 @@ export class TaskFields {
     this.parent = layout.field('parent');
     this.threadPid = layout.field('thread_pid');
     this.groupLeader = layout.field('group_leader');
+    this.threadNext = layout.field('thread_node.next');
+    this.threadPrev = layout.field('thread_node.prev');
+    this.signal = layout.field('signal');
     this.workerPrivate = layout.tryField('worker_private');
     this.utime = layout.field('utime');
     this.stime = layout.field('stime');

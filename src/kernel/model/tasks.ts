@@ -12,6 +12,7 @@ import { Handles } from './handles.js';
 import { Layout } from './layout.js';
 import { Pids } from './pid.js';
 import { normalPriority, weightOf } from './prio.js';
+import { Signals } from './signal.js';
 import { EXIT_STATE, KernelTask, PF, SCHED_POLICY, TASK_STATE } from './task.js';
 import { TaskFields } from './task_fields.js';
 import { TaskWords } from './task_words.js';
@@ -76,6 +77,7 @@ export class TaskTable {
   #highest = 0;
   #lastPid = 0;
   readonly #pids: Pids;
+  readonly #signals: Signals;
   readonly #mms: Handles;
   readonly #kthreads: Handles | undefined;
   readonly #classes = new Map<SchedClass, GuestPtr>();
@@ -90,6 +92,7 @@ export class TaskTable {
     this.words = new TaskWords(kernel.vm.core, this.fields);
     this.creds = new Creds(kernel);
     this.#pids = new Pids(kernel);
+    this.#signals = new Signals(kernel, this.fields);
     this.#mms = new Handles(kernel.types, kernel.objects, kernel.types.struct('mm_struct'));
     const kthread = kernel.types.tryStruct('kthread');
     this.#kthreads = kthread && new Handles(kernel.types, kernel.objects, kthread);
@@ -178,6 +181,7 @@ export class TaskTable {
     task.flags |= PF.EXITING;
     this.fields.exitCode.set(task.ptr, code);
     this.fields.exitState.set(task.ptr, EXIT_STATE.ZOMBIE);
+    this.#signals.exited(task.ptr);
     if (!task.children) return;
     const heir = this.#heir(task);
     for (const child of task.children) {
@@ -196,6 +200,7 @@ export class TaskTable {
       throw new VmtableError(`${task.name}: reaped before its ${task.threads.length} other threads`);
     }
     task.hashed = false;
+    this.#signals.left(task.ptr);
     this.fields.exitState.set(task.ptr, EXIT_STATE.DEAD);
     this.#byPid.delete(task.pid);
     this.#sorted = null;
@@ -248,6 +253,7 @@ export class TaskTable {
       const mm = this.fields.mm.get(task.ptr);
       if (mm > 0) this.#mms.free(mm);
     }
+    this.#signals.put(task.ptr);
     this.#pids.free(this.fields.threadPid.get(task.ptr));
     const kthread = task.kthread ? (this.fields.workerPrivate?.get(task.ptr) ?? 0) : 0;
     if (kthread > 0) this.#kthreads?.free(kthread);
@@ -313,7 +319,10 @@ export class TaskTable {
     task.comm = comm;
     const { fields } = this;
     fields.pid.set(ptr, pid);
-    fields.threadPid.set(ptr, this.#pids.alloc(pid));
+    const struct = this.#pids.alloc(pid);
+    fields.threadPid.set(ptr, struct);
+    if (leader) this.#signals.join(ptr, leader.ptr);
+    else this.#signals.alloc(ptr, struct);
     fields.tgid.set(ptr, task.tgid);
     fields.groupLeader.set(ptr, task.leader.ptr);
     fields.realParent.set(ptr, task.realParent.ptr);
@@ -348,7 +357,7 @@ export class TaskTable {
     task.state = TASK_STATE.NEW;
     task.flags = task.kthread ? PF.KTHREAD : PF.FORKNOEXEC;
     this.setCpus(task, cpus ?? this.cpumasks.all);
-    task.cpu = options.cpu ?? this.cpumasks.next(task.cpusMask);
+    task.place(options.cpu ?? this.cpumasks.next(task.cpusMask));
     fields.recentUsedCpu.set(ptr, task.cpu);
     fields.wakeCpu.set(ptr, task.cpu);
     this.setSched(task, policy, nice, rtPriority);
@@ -371,7 +380,7 @@ export class TaskTable {
     const { ptr } = task;
     task.state = TASK_STATE.RUNNING;
     task.flags = PF.KTHREAD | PF.IDLE | PF.NO_SETAFFINITY;
-    task.cpu = cpu;
+    task.place(cpu);
     task.onCpu = true;
     task.onRq = true;
     this.setCpus(task, [cpu]);

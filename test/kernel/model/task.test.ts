@@ -89,8 +89,68 @@ test('nothing of a user task but the address of its mm can be looked at, and ker
   for (const at of [0, 64, k.types.struct('mm_struct').size - 8]) {
     k.currentTask = user.ptr;
     const text = `call get_current_task_btf\nr1 = *(u64 *)(r0 + ${offset})\nr0 = *(u64 *)(r1 + ${at})\nexit`;
-    expect(() => runText(k, text)).toThrow('struct mm_struct, which is not modelled');
+    expect(() => runText(k, text)).toThrow(/: mm_struct\.\S+ is not modelled$/);
   }
+});
+
+test('a process has its threads in a ring, counts them, and knows its number', () => {
+  const { tasks, memory, types } = k;
+  const task = types.struct('task_struct');
+  const signals = types.struct('signal_struct');
+  const node = task.field('thread_node.next').offset;
+  const leader = tasks.create({ comm: 'p' });
+  const second = tasks.create({ comm: 'q', leader });
+  const third = tasks.create({ comm: 'r', leader });
+  const signal = tasks.fields.signal.get(leader.ptr);
+  const head = signal + signals.field('thread_head.next').offset;
+  const ring = (step: 0 | 8) => {
+    const found: number[] = [];
+    for (let at = memory.ptr(head + step); at !== head; at = memory.ptr(at + step)) found.push(at - node);
+    return found;
+  };
+  const counts = () => ['live.counter', 'nr_threads'].map((path) => signals.field(path).get(signal));
+  const all = [leader, second, third].map(({ ptr }) => ptr);
+  expect([second, third].map(({ ptr }) => tasks.fields.signal.get(ptr))).toEqual([signal, signal]);
+  expect(ring(0)).toEqual(all);
+  expect(ring(8)).toEqual([...all].reverse());
+  expect(counts()).toEqual([3, 3]);
+  expect(signals.field('pids[1]').get(signal)).toBe(tasks.fields.threadPid.get(leader.ptr));
+  tasks.exit(second);
+  expect(counts()).toEqual([2, 3]);
+  tasks.reap(second);
+  expect(counts()).toEqual([2, 2]);
+  expect(ring(0)).toEqual([leader.ptr, third.ptr]);
+  expect(ring(8)).toEqual([third.ptr, leader.ptr]);
+  expect(tasks.fields.threadPrev.big(second.ptr)).toBe(0xdead000000000122n);
+  for (const gone of [third, leader]) tasks.remove(gone);
+  tasks.buried(second);
+  expect(k.objects.startingAt(signal)).toBeUndefined();
+});
+
+test('counts migrations, and not where a task is put first', () => {
+  const task = k.tasks.create({ comm: 'm', cpu: 1 });
+  const { nrMigrations } = k.tasks.fields;
+  task.place(2);
+  task.cpu = 2;
+  expect(nrMigrations.get(task.ptr)).toBe(0);
+  task.cpu = 0;
+  expect([task.cpu, nrMigrations.get(task.ptr)]).toEqual([0, 1]);
+});
+
+test('the cpuset controller is on at the root alone, and allows every CPU', () => {
+  const { cgroups, cpumasks, memory, types } = k;
+  const below = cgroups.create(cgroups.root, 'cpuset-test');
+  const css = cgroups.layout.field('subsys[0]');
+  const top = css.get(cgroups.root.ptr);
+  const cpuset = types.struct('cpuset');
+  const allowed = cpuset.field('cpus_allowed');
+  expect(css.get(below.ptr)).toBe(0);
+  expect(cpuset.field('css.cgroup').get(top)).toBe(cgroups.root.ptr);
+  expect(cpumasks.list(allowed.kind === 'pointer' ? memory.ptr(top + allowed.offset) : top + allowed.offset)).toEqual(
+    cpumasks.all,
+  );
+  const { cgroup } = k.tasks.create({ comm: 'c', cgroup: below });
+  expect(types.struct('css_set').field('subsys[0]').get(cgroup.cssSet)).toBe(top);
 });
 
 test('no mm reaches into anything that can be looked at, however many there are', () => {
