@@ -1,4 +1,4 @@
-import { INSN_BYTES, OP_LD_IMM64, PSEUDO_BTF_ID } from '../../assembly/isa.js';
+import { CALL_KFUNC, INSN_BYTES, OP_LD_IMM64, PSEUDO_BTF_ID } from '../../assembly/isa.js';
 import { CoReResolver } from '../btf/core.js';
 import type { BtfView } from '../btf/types.js';
 import { VmtableError } from '../errors.js';
@@ -106,6 +106,8 @@ function fillAll(
       const insn = start + reloc.insn;
       if (poisoned.has(insn)) continue;
       if (reloc.kind === 'extern') externs.set(insn, { name: reloc.name, call: reloc.call });
+      // A compiler leaves such a call as one of a function of the object.
+      if (reloc.kind === 'extern' && reloc.call) setSource(view, insn, CALL_KFUNC);
       if (insns[insn * INSN_BYTES] === OP_LD_IMM64) fill(view, insn, loadedValue(reloc, zero, constants));
     }
   }
@@ -140,11 +142,15 @@ function loadedValue(reloc: CodeReloc, zero: ReadonlySet<string>, constants: Con
   }
 }
 
+function setSource(view: DataView, insn: number, src: number): void {
+  const at = insn * INSN_BYTES + 1;
+  view.setUint8(at, (view.getUint8(at) & 0x0f) | (src << 4));
+}
+
 function fill(view: DataView, insn: number, value: bigint | 'code' | undefined): void {
   if (value === 'code') return;
   const at = insn * INSN_BYTES;
-  const src = value === undefined ? PSEUDO_BTF_ID : 0;
-  view.setUint8(at + 1, (view.getUint8(at + 1) & 0x0f) | (src << 4));
+  setSource(view, insn, value === undefined ? PSEUDO_BTF_ID : 0);
   view.setUint32(at + 4, Number(BigInt.asUintN(32, value ?? 0n)), true);
   view.setUint32(at + INSN_BYTES + 4, Number((value ?? 0n) >> 32n), true);
 }

@@ -17,6 +17,7 @@ import {
   CLASS_LD,
   CLASS_LDX,
   CLASS_MASK,
+  CLASS_ST,
   CLASS_STX,
   CODE_MASK,
   JMP_CALL,
@@ -39,18 +40,28 @@ import {
   OP_LD_IMM64,
   PSEUDO_FUNC,
   REG_COUNT,
+  REG_FP,
   SIZE_B,
   SIZE_DW,
   SIZE_H,
   SIZE_MASK,
   SIZE_W,
   SRC_MASK,
+  STACK_BYTES,
 } from '../../../assembly/isa.js';
 import type { Insn } from '../../asm/insn.js';
 import { InsnFlow } from './insn_flow.js';
 
-/** Values of r0 to r9 that are the same on every way to an insn; r10 is never known. */
-type State = (bigint | undefined)[];
+/** What is the same on every way to an insn: values of registers, and of 8-byte spills by their address in the frame. */
+interface State {
+  regs: (bigint | undefined)[];
+  slots: ReadonlyMap<bigint, bigint>;
+}
+
+/** What r10 holds: every frame ends here, as no address leads from one to another. */
+const FRAME_END = 1n << 61n;
+const isStack = (value: bigint | undefined): value is bigint =>
+  value !== undefined && value < FRAME_END + BigInt(STACK_BYTES) && value >= FRAME_END - BigInt(STACK_BYTES);
 
 /** `bytes` bytes at an address that can never change, or undefined. */
 export type ReadConstant = (address: bigint, bytes: number) => bigint | undefined;
@@ -69,6 +80,8 @@ export function reachableInsns(bytes: Uint8Array, read: ReadConstant): (insn: nu
 class Flow extends InsnFlow<State> {
   /** An indirect jump leaves open where it goes. */
   #open = false;
+  /** Lowest address in a frame from which on some pointer leads that is not followed: spills there are not believed. */
+  #lost = FRAME_END;
 
   constructor(
     bytes: Uint8Array,
@@ -78,7 +91,11 @@ class Flow extends InsnFlow<State> {
   }
 
   run(): void {
-    this.walk(0, unknown());
+    for (let lost: bigint | undefined; lost !== this.#lost; ) {
+      lost = this.#lost;
+      this.states.fill(undefined);
+      this.walk(0, unknown());
+    }
   }
 
   reached(insn: number): boolean {
@@ -87,21 +104,46 @@ class Flow extends InsnFlow<State> {
 
   /** What an insn does not have in common with the other ways to it is no longer known. */
   protected override join(known: State, state: State): State | undefined {
-    const joined = known.map((value, r) => (value === state[r] ? value : undefined));
-    return joined.some((value, r) => value !== known[r]) ? joined : undefined;
+    let changed = false;
+    const regs = known.regs.map((value, r) => {
+      const other = state.regs[r];
+      if (value === other) return value;
+      this.#lose(value);
+      this.#lose(other);
+      if (value !== undefined) changed = true;
+      return undefined;
+    });
+    const slots = new Map<bigint, bigint>();
+    for (const [at, value] of known.slots) {
+      if (state.slots.get(at) === value && at < this.#lost) slots.set(at, value);
+      else {
+        this.#lose(value);
+        changed = true;
+      }
+    }
+    return changed ? { regs, slots } : undefined;
+  }
+
+  /** A pointer into the frame is no longer followed: what it may be used for is not known from there on. */
+  #lose(value: bigint | undefined): void {
+    if (isStack(value) && value !== FRAME_END && value < this.#lost) this.#lost = value;
   }
 
   protected override step(at: number, insn: Insn, before: State): void {
-    const state = [...before];
-    const { op, dst, src } = insn;
+    const state = [...before.regs];
+    let { slots } = before;
+    const { op, dst, src, off } = insn;
     switch (op & CLASS_MASK) {
       case CLASS_ALU:
-      case CLASS_ALU64:
-        state[dst] = alu(insn, state[dst], state[src]);
+      case CLASS_ALU64: {
+        const value = alu(insn, state[dst], state[src]);
+        if (value === undefined) this.#lose((op & SRC_MASK) !== 0 && isStack(state[src]) ? state[src] : state[dst]);
+        state[dst] = value;
         break;
+      }
       case CLASS_LD:
         if (op === OP_LD_IMM64) {
-          this.#loadImm64(at, insn, state);
+          this.#loadImm64(at, insn, { regs: state, slots });
           return;
         }
         // LD_ABS and LD_IND scratch like calls.
@@ -110,31 +152,61 @@ class Flow extends InsnFlow<State> {
       case CLASS_LDX: {
         const base = state[src];
         const plain = (op & MODE_MASK) === MODE_MEM && base !== undefined;
-        state[dst] = plain ? this.read(BigInt.asUintN(64, base + BigInt(insn.off)), sizeOf(op)) : undefined;
+        state[dst] = plain ? this.#read(BigInt.asUintN(64, base + BigInt(off)), sizeOf(op), slots) : undefined;
         break;
       }
-      case CLASS_STX:
-        if ((op & MODE_MASK) === MODE_ATOMIC) {
+      case CLASS_ST:
+      case CLASS_STX: {
+        const atomic = (op & CLASS_MASK) === CLASS_STX && (op & MODE_MASK) === MODE_ATOMIC;
+        const value = (op & CLASS_MASK) === CLASS_STX && !atomic ? state[src] : undefined;
+        const base = state[dst];
+        if (isStack(base)) slots = this.#spill(slots, base + BigInt(off), sizeOf(op), value);
+        else this.#lose(value);
+        if (atomic) {
           state[src] = undefined;
           state[0] = undefined;
         }
         break;
+      }
       case CLASS_JMP:
       case CLASS_JMP32:
-        this.#jump(at, insn, state);
+        this.#jump(at, insn, { regs: state, slots });
         return;
       default:
     }
-    this.reach(at + 1, state);
+    this.reach(at + 1, { regs: state, slots });
+  }
+
+  #read(address: bigint, bytes: number, slots: State['slots']): bigint | undefined {
+    if (!isStack(address)) return this.read(address, bytes);
+    return bytes === 8 ? slots.get(address) : undefined;
+  }
+
+  #spill(slots: State['slots'], address: bigint, bytes: number, value: bigint | undefined): State['slots'] {
+    const kept = new Map(slots);
+    for (const at of slots.keys()) if (at < address + BigInt(bytes) && at + 8n > address) kept.delete(at);
+    if (value !== undefined && bytes === 8 && address < this.#lost) kept.set(address, value);
+    else this.#lose(value);
+    return kept;
+  }
+
+  /** What a call may write through pointers into the frame: from each of them on, and through pointers that lie there. */
+  #called({ regs, slots }: State): State {
+    const pointers = [...regs.slice(1, 6), ...slots.values()].filter(isStack);
+    const passed = regs.slice(1, 6).some(isStack);
+    const low = pointers.reduce((least, value) => (value < least ? value : least), FRAME_END);
+    const kept = passed ? new Map([...slots].filter(([at]) => at + 8n <= low)) : slots;
+    return { regs: regs.map((value, r) => (r < 6 ? undefined : value)), slots: kept };
   }
 
   #loadImm64(at: number, { dst, src, imm }: Insn, state: State): void {
+    const { regs } = state;
     if (src === PSEUDO_FUNC) {
       this.reach(at + imm + 1, unknown());
-      state[dst] = undefined;
+      regs[dst] = undefined;
     } else {
       const high = (this.insns[at + 1]?.imm ?? 0) >>> 0;
-      state[dst] = src === 0 ? (BigInt(high) << 32n) | BigInt(imm >>> 0) : undefined;
+      regs[dst] = src === 0 ? (BigInt(high) << 32n) | BigInt(imm >>> 0) : undefined;
     }
     this.reach(at + 2, state);
   }
@@ -147,8 +219,7 @@ class Flow extends InsnFlow<State> {
         return;
       case JMP_CALL:
         if (src === CALL_SUBPROG) this.reach(at + imm + 1, unknown());
-        state.fill(undefined, 0, 6);
-        this.reach(at + 1, state);
+        this.reach(at + 1, this.#called(state));
         return;
       case JMP_JA:
         if ((op & SRC_MASK) !== 0) this.#open = true;
@@ -156,15 +227,17 @@ class Flow extends InsnFlow<State> {
         return;
       default:
     }
-    const operand = (op & SRC_MASK) !== 0 ? state[src] : BigInt.asUintN(64, BigInt(imm));
-    const taken = compare(op & CODE_MASK, state[dst], operand, wide ? 64 : 32);
+    const operand = (op & SRC_MASK) !== 0 ? state.regs[src] : BigInt.asUintN(64, BigInt(imm));
+    const taken = compare(op & CODE_MASK, state.regs[dst], operand, wide ? 64 : 32);
     if (taken !== false) this.reach(at + 1 + off, state);
     if (taken !== true) this.reach(at + 1, state);
   }
 }
 
 function unknown(): State {
-  return new Array<undefined>(REG_COUNT).fill(undefined);
+  const regs = new Array<bigint | undefined>(REG_COUNT).fill(undefined);
+  regs[REG_FP] = FRAME_END;
+  return { regs, slots: new Map() };
 }
 
 const SIZES: Readonly<Record<number, number>> = { [SIZE_W]: 4, [SIZE_H]: 2, [SIZE_B]: 1, [SIZE_DW]: 8 };

@@ -29,11 +29,19 @@ describe('constants decide', () => {
       [1, 4],
     ],
     ['a subprogram only called from there', 'r1 = 0\nif r1 == 0 goto +1\ncall +1\nexit\nr0 = 0\nexit\n', [2, 4, 5]],
+    [
+      'a value that was spilled, over a call that is passed another place of the frame',
+      'r1 = 0\n*(u64 *)(r10 - 16) = r1\nr2 = r10\nr2 += -8\ncall 1\nr1 = *(u64 *)(r10 - 16)\nif r1 == 0 goto +1\ncall 1\nexit\n',
+      [7],
+    ],
     ['what follows an exit', 'exit\nr0 = 0\nexit\n', [1, 2]],
   ])('%s', (_what, text, expected) => {
     expect(dead(text)).toEqual(expected);
   });
 });
+
+const SPILL = 'r2 = 0\n*(u64 *)(r10 - 8) = r2\n';
+const FILL = 'r2 = *(u64 *)(r10 - 8)\nif r2 == 0 goto +1\ncall 1\nexit\n';
 
 describe('what is not known goes both ways', () => {
   test.each([
@@ -46,6 +54,22 @@ describe('what is not known goes both ways', () => {
     ['two ways that differ', 'r2 = 0\nif r1 == 0 goto +1\nr2 = 1\nif r2 == 0 goto +1\ncall 1\nexit\n'],
     ['what a call leaves', 'r1 = 0\ncall 5\nif r1 == 0 goto +1\ncall 1\nexit\n'],
     ['a loop', 'r1 = 0\nr1 += 1\nif r1 == 5 goto +1\ngoto -3\nexit\n'],
+    [
+      'a spill that another way stores differently',
+      `${SPILL}if r1 == 0 goto +2\nr2 = 1\n*(u64 *)(r10 - 8) = r2\n${FILL}`,
+    ],
+    ['a spill that a call may write', `${SPILL}r2 = r10\nr2 += -8\ncall 1\n${FILL}`],
+    ['a spill above a place that a call may write', `${SPILL}r2 = r10\nr2 += -16\ncall 1\n${FILL}`],
+    ['a spill written in part', `${SPILL}*(u32 *)(r10 - 4) = r3\n${FILL}`],
+    ['a spill written through a copy of r10', `${SPILL}r2 = r10\nr2 += -8\n*(u64 *)(r2 + 0) = r3\n${FILL}`],
+    [
+      'a spill below a pointer that is no longer followed',
+      `${SPILL}r2 = r10\nr2 += -8\nr4 = r10\nr4 += -16\nif r1 == 0 goto +1\nr4 = r2\n*(u64 *)(r4 + 0) = r3\n${FILL}`,
+    ],
+    [
+      'a spill that a call reaches through the frame',
+      `${SPILL}r2 = r10\nr2 += -8\n*(u64 *)(r10 - 64) = r2\nr2 = r10\nr2 += -64\ncall 1\n${FILL}`,
+    ],
     ['may_goto', 'r1 = 0\nmay_goto +1\ncall 1\nexit\n'],
   ])('%s', (_what, text) => {
     expect(dead(text).filter((insn) => insn !== 1 || !text.includes(' ll'))).toEqual([]);
