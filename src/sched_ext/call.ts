@@ -3,6 +3,7 @@ import { placeOf } from '../kernel/fault_of.js';
 import { BpfProg } from '../kernel/prog/prog.js';
 import { ASSOC_POISON } from '../kernel/struct_ops/assoc.js';
 import type { Kdata, OpArg, OpResult, StructOpsCallable } from '../kernel/types.js';
+import { ownCopy } from '../vm/own_copy.js';
 import type { HostCall } from '../vm/types.js';
 import { KF } from './kf_groups.js';
 import { OP, OP_NAMES, type Op, type OpName } from './op_names.js';
@@ -12,6 +13,8 @@ import type { ScxTask } from './task.js';
 
 /** One running op. */
 export class OpFrame {
+  /** Frames of ops that run inside of this one's are used again. */
+  inner: OpFrame | null = null;
   /** -1 outside of any. */
   op: Op | -1 = -1;
   live: LiveOp | null = null;
@@ -49,19 +52,73 @@ export interface OpTracer {
 /** Told after a call what it cost, while the kernel counts that (statistics are on): insns, and ns of the host. */
 export type OpMeter = (op: Op, insns: number, ns: number) => void;
 
+/**
+ * Calls an op, if no program of its scheduler was stopped. `rq` is locked; the tasks are those that the op is called for. A fault of
+ * the program ends the scheduler and counts as no result.
+ */
+export type OpInvoke = (
+  rq: ScxRq | null,
+  task0: ScxTask | null,
+  task1: ScxTask | null,
+  a0?: OpArg,
+  a1?: OpArg,
+  a2?: OpArg,
+  a3?: OpArg,
+) => OpResult;
+
+/** Of each op a function of its own (ownCopy): refers to nothing outside. */
+function makeInvoke(calls: OpCalls, live: LiveOp, sched: ScxSched, call: StructOpsCallable, mask: number): OpInvoke {
+  const { op, stats } = live;
+  return (rq, task0, task1, a0, a1, a2, a3) => {
+    if (sched.fault !== undefined) return undefined;
+    const outer = calls.frame;
+    const frame = outer.inner ?? calls.newFrame(outer);
+    calls.frame = frame;
+    calls.last = live;
+    frame.op = op;
+    frame.live = live;
+    frame.sched = sched;
+    frame.mask = outer.mask | mask;
+    frame.rq = rq ?? outer.rq;
+    frame.task0 = task0;
+    frame.task1 = task1;
+    const { insns, ns } = stats;
+    const traced = calls.tracers.length > 0;
+    if (traced) calls.begin(sched, op, [a0, a1, a2, a3]);
+    let result: OpResult;
+    try {
+      result = call(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
+    } catch (error) {
+      calls.failed(sched, op, error);
+    } finally {
+      calls.frame = outer;
+    }
+    if (stats.insns !== insns) calls.meter?.(op, stats.insns - insns, stats.ns - ns);
+    if (traced) calls.end(sched, op, result);
+    return result;
+  };
+}
+
 /** An op that may be called. */
 export class LiveOp {
+  readonly name: OpName;
   readonly stats: StructOpsCallable['stats'];
+  readonly invoke: OpInvoke;
   /** Undefined for an op that no program is behind. */
   readonly #prog: BpfProg | undefined;
+  readonly #kdata: Kdata;
 
   constructor(
-    readonly name: OpName,
+    readonly op: Op,
     readonly call: StructOpsCallable,
-    private readonly kdata: Kdata,
+    sched: ScxSched,
+    calls: OpCalls,
   ) {
+    this.name = OP_NAMES[op] as OpName;
     this.stats = call.stats;
+    this.#kdata = sched.kdata;
     if (call.prog instanceof BpfProg) this.#prog = call.prog;
+    this.invoke = ownCopy(makeInvoke)(calls, this, sched, call, MASKS[op] as number);
   }
 
   /** `ops.enqueue(), prog "x" (file.bpf.c:34)`: where its program begins. */
@@ -76,23 +133,22 @@ export class LiveOp {
     const prog = this.#prog;
     if (!prog?.vm || !call.isOf(prog.vm)) return false;
     const { structOpsAssoc } = prog.aux;
-    return structOpsAssoc !== null && structOpsAssoc !== ASSOC_POISON && structOpsAssoc.kdata === this.kdata;
+    return structOpsAssoc !== null && structOpsAssoc !== ASSOC_POISON && structOpsAssoc.kdata === this.#kdata;
   }
 }
 
-/** Ops in progress, innermost last, and how one is called (SCX_CALL_OP and its like). */
+/** Ops in progress, and how one is called (SCX_CALL_OP and its like). */
 export class OpCalls {
+  readonly #outermost = new OpFrame();
   /** The innermost op, or an empty frame outside of any. */
-  frame = new OpFrame();
-  readonly #frames: OpFrame[] = [this.frame];
-  #depth = 0;
+  frame = this.#outermost;
   readonly tracers: OpTracer[] = [];
   /** The op that was called last. */
   last: LiveOp | null = null;
   meter: OpMeter | null = null;
 
   get running(): boolean {
-    return this.#depth > 0;
+    return this.frame !== this.#outermost;
   }
 
   /** scx_locked_rq() */
@@ -100,10 +156,7 @@ export class OpCalls {
     return this.frame.rq;
   }
 
-  /**
-   * Calls an op if the scheduler has it and it is live. `rq` is locked; the tasks are those that the op is called for. A fault
-   * of the program ends the scheduler and counts as no result.
-   */
+  /** Calls an op if the scheduler has it and it is live (OpInvoke). */
   call(
     sched: ScxSched,
     op: Op,
@@ -115,54 +168,27 @@ export class OpCalls {
     a2?: OpArg,
     a3?: OpArg,
   ): OpResult {
-    const live = sched.live[op];
-    if (live === undefined || sched.fault !== undefined) return undefined;
-    const outer = this.frame;
-    const frame = this.#frames[++this.#depth] ?? this.#newFrame();
-    this.frame = frame;
-    frame.op = op;
-    frame.live = live;
-    this.last = live;
-    frame.sched = sched;
-    frame.mask = outer.mask | (MASKS[op] as number);
-    frame.rq = rq ?? outer.rq;
-    frame.task0 = task0;
-    frame.task1 = task1;
-    const { stats } = live;
-    const { insns, ns } = stats;
-    const traced = this.tracers.length > 0;
-    if (traced) this.#begin(sched, op, [a0, a1, a2, a3]);
-    let result: OpResult;
-    try {
-      result = live.call(a0 as OpArg, a1 as OpArg, a2 as OpArg, a3 as OpArg);
-    } catch (error) {
-      this.#failed(sched, op, error);
-    } finally {
-      this.#depth--;
-      this.frame = outer;
-      frame.task0 = null;
-      frame.task1 = null;
-    }
-    if (stats.insns !== insns) this.meter?.(op, stats.insns - insns, stats.ns - ns);
-    if (traced) this.#end(sched, op, result);
-    return result;
+    return sched.live[op]?.invoke(rq, task0, task1, a0, a1, a2, a3);
   }
 
-  #begin(sched: ScxSched, op: Op, args: readonly (OpArg | undefined)[]): void {
+  /** @internal */
+  begin(sched: ScxSched, op: Op, args: readonly (OpArg | undefined)[]): void {
     for (const tracer of this.tracers) tracer.begin(OP_NAMES[op]!, sched, args);
   }
 
-  #end(sched: ScxSched, op: Op, result: OpResult): void {
+  /** @internal */
+  end(sched: ScxSched, op: Op, result: OpResult): void {
     for (const tracer of this.tracers) tracer.end(OP_NAMES[op]!, sched, result);
   }
 
-  #newFrame(): OpFrame {
-    const frame = new OpFrame();
-    this.#frames.push(frame);
-    return frame;
+  /** @internal The frame of an op inside of another one's. */
+  newFrame(outer: OpFrame): OpFrame {
+    outer.inner = new OpFrame();
+    return outer.inner;
   }
 
-  #failed(sched: ScxSched, op: Op, error: unknown): void {
+  /** @internal */
+  failed(sched: ScxSched, op: Op, error: unknown): void {
     if (!(error instanceof VmtableError)) throw error;
     sched.fault = error;
     sched.error(`ops.${OP_NAMES[op]}(): ${error.message}`);

@@ -144,7 +144,7 @@ export class Disable {
     idle.disable();
     this.#log(sched);
     if (sched.ops.exit) {
-      sched.setLive('exit');
+      sched.setLive('exit', calls);
       const info = exitInfoObject(kernel, sched, exit);
       calls.call(sched, OP.exit, null, null, null, info.ptr);
       info.free();

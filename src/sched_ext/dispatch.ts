@@ -327,7 +327,7 @@ export class Dispatch {
     const { inCustody } = this.scx.consts.task;
     if (!task.has(inCustody) || task.sticky >= 0) return;
     task.clearFlags(inCustody);
-    this.scx.callTask(sched, OP.dequeue, rq, task, deqFlags);
+    sched.live[OP.dequeue]?.invoke(rq, task, null, task.ptr, deqFlags);
   }
 
   /** What an insert into a local queue does to its CPU (rq_owned_post_enq; before [N] local_dsq_post_enq). */

@@ -69,7 +69,7 @@ export class Enable {
   }
 
   #makeLive(sched: ScxSched, which: (op: OpName) => boolean): void {
-    for (const op of Object.keys(sched.ops) as OpName[]) if (which(op)) sched.setLive(op);
+    for (const op of Object.keys(sched.ops) as OpName[]) if (which(op)) sched.setLive(op, this.scx.calls);
   }
 
   /** CPU ids, ops.init, and what can be seen to be wrong; CPUs neither come nor go meanwhile. */

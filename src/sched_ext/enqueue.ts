@@ -50,7 +50,7 @@ export class Enqueue {
       if (!task.migrating) {
         const { ignoreCaps } = consts.enq;
         const shown = restored && ignoreCaps !== 0n ? BigInt(enqFlags) | ignoreCaps : enqFlags;
-        this.scx.callTask(sched, OP.runnable, rq, task, shown);
+        sched.live[OP.runnable]?.invoke(rq, task, null, task.ptr, shown);
       }
       this.doEnqueue(rq, task, enqFlags, sticky);
     }
@@ -94,14 +94,15 @@ export class Enqueue {
       this.#fallback(sched, rq, rq.local, task, enqFlags);
       return;
     }
-    if (!sched.has(OP.enqueue)) {
+    const op = sched.live[OP.enqueue];
+    if (op === undefined) {
       this.#fallback(sched, rq, dispatch.globalDsq(sched, task.cpu), task, enqFlags);
       return;
     }
     task.qseq = (task.qseq + 1) >>> 0 || 1;
     task.opsState = OPSS_QUEUEING;
     dispatch.directTask = task;
-    this.scx.callTask(sched, OP.enqueue, rq, task, enqFlags);
+    op.invoke(rq, task, null, task.ptr, enqFlags);
     dispatch.directTask = null;
     if (task.verdict.set) {
       dispatch.direct(sched, task, enqFlags);
@@ -164,7 +165,7 @@ export class Enqueue {
       dispatch.leaveCustody(sched, rq, task, deqFlags);
       return;
     }
-    if (held) this.scx.callTask(sched, OP.dequeue, rq, task, deqFlags);
+    if (held) sched.live[OP.dequeue]?.invoke(rq, task, null, task.ptr, deqFlags);
     task.opsState = OPSS_NONE;
   }
 
@@ -176,14 +177,14 @@ export class Enqueue {
     const sleeps = (flags & QUEUE.sleep) !== 0;
     const deqFlags = sleeps ? flags : orFlags(flags, consts.deq.schedChange);
     this.opsDequeue(rq, task, deqFlags);
-    if (rq.curr === task && sched.has(OP.stopping)) {
+    const stopping = sched.live[OP.stopping];
+    if (rq.curr === task && stopping !== undefined) {
       this.scx.pick.updateCurr(rq);
-      this.scx.callTask(sched, OP.stopping, rq, task, false);
+      stopping.invoke(rq, task, null, task.ptr, false);
     }
-    if (!task.migrating) this.scx.callTask(sched, OP.quiescent, rq, task, deqFlags);
-    if (sleeps) task.setFlags(consts.task.dequeuedForSleep);
-    else task.clearFlags(consts.task.dequeuedForSleep);
-    task.clearFlags(consts.task.queued);
+    if (!task.migrating) sched.live[OP.quiescent]?.invoke(rq, task, null, task.ptr, deqFlags);
+    const { dequeuedForSleep, queued } = consts.task;
+    task.changeFlags(dequeuedForSleep | queued, sleeps ? dequeuedForSleep : 0);
     rq.nrRunning--;
     dispatch.takeOff(rq, task);
     dispatch.clearVerdict(task);

@@ -1,15 +1,16 @@
 import type { Cpumasks } from '../kernel/model/cpumask.js';
 import type { GuestPtr } from '../vm/types.js';
+import { HostMask } from './host_mask.js';
 import { OP } from './op_names.js';
 import type { ScxRq } from './rq.js';
 import type { ScxSched } from './sched.js';
 import type { SchedExt } from './sched_ext.js';
 import type { ScxTask } from './task.js';
 
-/** Idle CPUs, and those whose whole core is idle: struct cpumasks that programs read. */
+/** Idle CPUs, and those whose whole core is idle. */
 interface IdleMasks {
-  readonly cpu: GuestPtr;
-  readonly smt: GuestPtr;
+  readonly cpu: HostMask;
+  readonly smt: HostMask;
   /** CPUs in each: a search through none is over. */
   nrCpu: number;
   nrSmt: number;
@@ -27,9 +28,11 @@ export class Idle {
   readonly #global: IdleMasks;
   readonly #nodes: readonly IdleMasks[];
   /** CPUs of the LLC and of the node of each CPU that are online. */
-  readonly #llc: readonly GuestPtr[];
-  readonly #node: readonly GuestPtr[];
-  readonly #scratch: { allowed: GuestPtr; llc: GuestPtr; numa: GuestPtr };
+  readonly #llc: readonly HostMask[];
+  readonly #node: readonly HostMask[];
+  /** All bits: what a task that may run everywhere is allowed. */
+  readonly #all: HostMask;
+  readonly #scratch: { allowed: GuestPtr; llc: HostMask; numa: HostMask };
   /** Where each CPU's last search ended (distribute_cpu_mask_prev, lib/cpumask.c): searches go round. */
   readonly lastPick: number[];
   #useLlc = false;
@@ -40,20 +43,23 @@ export class Idle {
     const { cpumasks } = scx.kernel;
     const { topology } = scx.core;
     this.#masks = cpumasks;
+    const mask = (name: string) => new HostMask(cpumasks, name);
     const pair = (name: string) => ({
-      cpu: cpumasks.alloc(`${name}.cpu`),
-      smt: cpumasks.alloc(`${name}.smt`),
+      cpu: mask(`${name}.cpu`),
+      smt: mask(`${name}.smt`),
       nrCpu: 0,
       nrSmt: 0,
     });
     this.#global = pair('idle_masks');
     this.#nodes = Array.from({ length: topology.nrNodes }, (_, node) => pair(`idle_masks of node ${node}`));
-    this.#llc = topology.places.map((_, cpu) => cpumasks.alloc(`CPUs of the cache of CPU ${cpu}`));
-    this.#node = topology.places.map((_, cpu) => cpumasks.alloc(`CPUs of the node of CPU ${cpu}`));
+    this.#llc = topology.places.map((_, cpu) => mask(`CPUs of the cache of CPU ${cpu}`));
+    this.#node = topology.places.map((_, cpu) => mask(`CPUs of the node of CPU ${cpu}`));
+    this.#all = new HostMask(cpumasks, null);
+    this.#all.assign(Array.from({ length: cpumasks.bits }, (_, bit) => bit));
     this.#scratch = {
       allowed: cpumasks.alloc('local_idle_cpumask'),
-      llc: cpumasks.alloc('local_llc_idle_cpumask'),
-      numa: cpumasks.alloc('local_numa_idle_cpumask'),
+      llc: mask('local_llc_idle_cpumask'),
+      numa: mask('local_numa_idle_cpumask'),
     };
     this.lastPick = new Array<number>(topology.cpus).fill(0);
   }
@@ -64,7 +70,7 @@ export class Idle {
 
   /** A struct cpumask of whole idle cores: the CPU mask where cores have one thread. */
   cores(node: number): GuestPtr {
-    return this.#smt ? this.masks(node).smt : this.masks(node).cpu;
+    return (this.#smt ? this.masks(node).smt : this.masks(node).cpu).ptr;
   }
 
   /** The node whose masks hold a CPU (scx_cpu_node_if_enabled). */
@@ -81,8 +87,8 @@ export class Idle {
     this.perNode = consts.ops.builtinIdlePerNode !== 0 && sched.wants(consts.ops.builtinIdlePerNode);
     this.updateTopology(sched);
     for (const masks of [this.#global, ...this.#nodes]) {
-      this.#masks.clearAll(masks.cpu);
-      this.#masks.clearAll(masks.smt);
+      masks.cpu.clearAll();
+      masks.smt.clearAll();
       masks.nrCpu = 0;
       masks.nrSmt = 0;
     }
@@ -90,8 +96,8 @@ export class Idle {
     for (const { cpu } of this.scx.rqs) {
       if (!this.scx.core.online(cpu)) continue;
       const masks = this.masks(this.nodeOf(cpu));
-      this.#masks.set(masks.cpu, cpu);
-      this.#masks.set(masks.smt, cpu);
+      masks.cpu.set(cpu);
+      masks.smt.set(cpu);
       masks.nrCpu++;
       masks.nrSmt++;
     }
@@ -110,8 +116,8 @@ export class Idle {
     const weights = cpus.map((cpu) => {
       const llc = topology.llcCpus[cpu]!.filter(online);
       const node = topology.nodeCpus[cpu]!.filter(online);
-      this.#masks.assign(this.#llc[cpu]!, llc);
-      this.#masks.assign(this.#node[cpu]!, node);
+      this.#llc[cpu]!.assign(llc);
+      this.#node[cpu]!.assign(node);
       // Domains of one CPU, and of a single node, do not come to be.
       return { llc: llc.length > 1 ? llc.length : 0, numa: topology.nrNodes > 1 ? node.length : 0 };
     });
@@ -148,33 +154,32 @@ export class Idle {
   /** update_builtin_idle */
   #track(cpu: number, idle: boolean): void {
     const masks = this.masks(this.nodeOf(cpu));
-    if (this.#masks.test(masks.cpu, cpu) !== idle) {
+    if (masks.cpu.test(cpu) !== idle) {
       masks.nrCpu += idle ? 1 : -1;
-      if (idle) this.#masks.set(masks.cpu, cpu);
-      else this.#masks.clear(masks.cpu, cpu);
+      if (idle) masks.cpu.set(cpu);
+      else masks.cpu.clear(cpu);
     }
     if (!this.#smt) return;
-    const siblings = this.#siblings(cpu);
-    if (!idle) for (const sibling of siblings) this.#setSmt(masks, sibling, false);
-    else if (siblings.every((sibling) => this.#masks.test(masks.cpu, sibling))) {
-      for (const sibling of siblings) this.#setSmt(masks, sibling, true);
-    }
+    const siblings = this.scx.core.topology.siblings[cpu]!;
+    if (idle && !this.#allIdle(siblings, masks)) return;
+    for (const sibling of siblings) if (this.scx.core.online(sibling)) this.#setSmt(masks, sibling, idle);
+  }
+
+  /** Of cpu_smt_mask(): an offline CPU is not even its own sibling. */
+  #allIdle(siblings: readonly number[], masks: IdleMasks): boolean {
+    for (const sibling of siblings) if (this.scx.core.online(sibling) && !masks.cpu.test(sibling)) return false;
+    return true;
   }
 
   #setSmt(masks: IdleMasks, cpu: number, idle: boolean): void {
-    if (this.#masks.test(masks.smt, cpu) === idle) return;
+    if (masks.smt.test(cpu) === idle) return;
     masks.nrSmt += idle ? 1 : -1;
-    if (idle) this.#masks.set(masks.smt, cpu);
-    else this.#masks.clear(masks.smt, cpu);
-  }
-
-  /** cpu_smt_mask(): an offline CPU is not even its own sibling. */
-  #siblings(cpu: number): number[] {
-    return this.scx.core.topology.siblings[cpu]!.filter((sibling) => this.scx.core.online(sibling));
+    if (idle) masks.smt.set(cpu);
+    else masks.smt.clear(cpu);
   }
 
   isIdle(cpu: number): boolean {
-    return this.#masks.test(this.masks(this.nodeOf(cpu)).cpu, cpu);
+    return this.masks(this.nodeOf(cpu)).cpu.test(cpu);
   }
 
   // ---- Claiming
@@ -183,51 +188,62 @@ export class Idle {
   testAndClear(cpu: number): boolean {
     const masks = this.masks(this.nodeOf(cpu));
     if (this.#smt) {
-      for (const sibling of this.#siblings(cpu)) this.#setSmt(masks, sibling, false);
+      for (const sibling of this.scx.core.topology.siblings[cpu]!) {
+        if (this.scx.core.online(sibling)) this.#setSmt(masks, sibling, false);
+      }
       this.#setSmt(masks, cpu, false);
     }
-    const was = this.#masks.test(masks.cpu, cpu);
+    const was = masks.cpu.test(cpu);
     if (was) {
-      this.#masks.clear(masks.cpu, cpu);
+      masks.cpu.clear(cpu);
       masks.nrCpu--;
     }
     return was;
   }
 
-  /** pick_idle_cpu_in_node: claims an idle CPU of `allowed`, of a whole idle core if there is one; -1 if there is none. */
-  #pickInNode(allowed: GuestPtr, node: number, coreOnly: boolean): number {
+  /**
+   * pick_idle_cpu_in_node: claims an idle CPU of `within`, or of the mask at `allowed` where that is null; of a whole idle core if
+   * there is one. -1 if there is none.
+   */
+  #pickInNode(within: HostMask | null, allowed: GuestPtr, node: number, coreOnly: boolean): number {
     const masks = this.masks(node);
     for (;;) {
-      let cpu = this.#smt && masks.nrSmt > 0 ? this.anyAnd(masks.smt, allowed) : -1;
+      let cpu = this.#smt && masks.nrSmt > 0 ? this.#anyAnd(masks.smt, within, allowed) : -1;
       if (cpu < 0) {
         if (masks.nrCpu === 0 || (this.#smt && coreOnly)) return -1;
-        cpu = this.anyAnd(masks.cpu, allowed);
+        cpu = this.#anyAnd(masks.cpu, within, allowed);
         if (cpu < 0) return -1;
       }
       if (this.testAndClear(cpu)) return cpu;
     }
   }
 
-  /** scx_pick_idle_cpu: from the node on to the others, nearest first; all of them are equally far here. -1 for none. */
+  /** scx_pick_idle_cpu of the CPUs of a struct cpumask. -1 for none. */
   pick(allowed: GuestPtr, node: number, flags: number): number {
+    return this.#pick(null, allowed, node, flags);
+  }
+
+  /** From the node on to the others, nearest first; all of them are equally far here. */
+  #pick(within: HostMask | null, allowed: GuestPtr, node: number, flags: number): number {
     const { core, inNode } = this.scx.consts.pickIdle;
     const coreOnly = (flags & core) !== 0;
-    const cpu = this.#pickInNode(allowed, node, coreOnly);
+    const cpu = this.#pickInNode(within, allowed, node, coreOnly);
     if (cpu >= 0 || node === NUMA_NO_NODE || (flags & inNode) !== 0) return cpu;
     for (let other = 0; other < this.#nodes.length; other++) {
       if (other === node) continue;
-      const found = this.#pickInNode(allowed, other, coreOnly);
+      const found = this.#pickInNode(within, allowed, other, coreOnly);
       if (found >= 0) return found;
     }
     return -1;
   }
 
   /** One CPU of both masks, each calling CPU going round (cpumask_any_and_distribute); -1 if there is none. */
-  anyAnd(a: GuestPtr, b: GuestPtr): number {
+  #anyAnd(idle: HostMask, within: HostMask | null, allowed: GuestPtr): number {
     const here = this.scx.kernel.currentCpu;
     const start = this.lastPick[here]! + 1;
-    let cpu = start < this.scx.cpus ? this.#masks.nextAnd(a, b, start) : -1;
-    if (cpu < 0) cpu = this.#masks.nextAnd(a, b, 0);
+    let cpu = -1;
+    if (start < this.scx.cpus) cpu = within ? idle.nextAnd(within, start) : idle.nextAndAt(allowed, start);
+    if (cpu < 0) cpu = within ? idle.nextAnd(within, 0) : idle.nextAndAt(allowed, 0);
     if (cpu >= 0) this.lastPick[here] = cpu;
     return cpu;
   }
@@ -247,8 +263,8 @@ export class Idle {
 
   /** cpumask_any_distribute; with a node, only of that. */
   anyOf(allowed: GuestPtr, node = NUMA_NO_NODE): number {
-    const within = node === NUMA_NO_NODE ? allowed : this.#node[this.#firstOf(node)]!;
-    return this.anyAnd(allowed, within);
+    const within = node === NUMA_NO_NODE ? this.#all : this.#node[this.#firstOf(node)]!;
+    return this.#anyAnd(within, null, allowed);
   }
 
   #firstOf(node: number): number {
@@ -280,15 +296,16 @@ export class Idle {
   #selectPlain(task: ScxTask, prevCpu: number, wakeFlags: number): number {
     const { consts, kernel } = this.scx;
     const allowed = task.cpusPtr;
+    const within = task.allowedCount >= this.scx.cpus ? this.#all : null;
     if ((wakeFlags & consts.wake.sync) !== 0 && this.#wakerHasRoom(NUMA_NO_NODE) && task.allows(kernel.currentCpu)) {
       return kernel.currentCpu;
     }
     if (this.#smt) {
-      if (this.#masks.test(this.#global.smt, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
-      const core = this.pick(allowed, NUMA_NO_NODE, consts.pickIdle.core);
+      if (this.#global.smt.test(prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
+      const core = this.#pick(within, allowed, NUMA_NO_NODE, consts.pickIdle.core);
       if (core >= 0) return core;
     }
-    return this.testAndClear(prevCpu) ? prevCpu : this.pick(allowed, NUMA_NO_NODE, 0);
+    return this.testAndClear(prevCpu) ? prevCpu : this.#pick(within, allowed, NUMA_NO_NODE, 0);
   }
 
   /** The waking CPU has nothing waiting, though some CPU idles; and its task stays to be woken by. */
@@ -310,48 +327,49 @@ export class Idle {
       else if (this.#masks.and(this.#scratch.allowed, cpusAllowed, own)) allowed = this.#scratch.allowed;
       else return -1;
     }
-    const prevAllowed = this.#masks.test(allowed, prevCpu);
-    const all = allowed === own && everywhere;
-    const numa = this.#useNuma ? this.#within(all, allowed, this.#node[prevCpu]!, this.#scratch.numa) : 0;
-    const llc = this.#useLlc ? this.#within(all, allowed, this.#llc[prevCpu]!, this.#scratch.llc) : 0;
+    const within = allowed === own && everywhere ? this.#all : null;
+    const prevAllowed = within !== null || this.#masks.test(allowed, prevCpu);
+    const numa = this.#useNuma ? this.#within(within, allowed, this.#node[prevCpu]!, this.#scratch.numa) : null;
+    const llc = this.#useLlc ? this.#within(within, allowed, this.#llc[prevCpu]!, this.#scratch.llc) : null;
 
     if ((wakeFlags & consts.wake.sync) !== 0) {
       const waker = kernel.currentCpu;
       if (prevAllowed && topology.shareCache(waker, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
       const wakerNode = consts.wakerMaskOfNode ? topology.node(waker) : this.nodeOf(waker);
       const near = (flags & consts.pickIdle.inNode) === 0 || wakerNode === node;
-      if (near && this.#wakerHasRoom(wakerNode) && this.#masks.test(allowed, waker)) {
+      if (near && this.#wakerHasRoom(wakerNode) && (within !== null || this.#masks.test(allowed, waker))) {
         if (!consts.wakerMaskOfNode) this.testAndClear(waker);
         return waker;
       }
     }
     if (this.#smt) {
-      if (prevAllowed && this.#masks.test(this.masks(node).smt, prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
+      if (prevAllowed && this.masks(node).smt.test(prevCpu) && this.testAndClear(prevCpu)) return prevCpu;
       const near = this.#pickNear(llc, numa, node, true);
       if (near >= 0) return near;
-      const cpu = this.pick(allowed, node, flags | consts.pickIdle.core);
+      const cpu = this.#pick(within, allowed, node, flags | consts.pickIdle.core);
       if (cpu >= 0 || (flags & consts.pickIdle.core) !== 0) return cpu;
     }
     if (prevAllowed && this.testAndClear(prevCpu)) return prevCpu;
     if (this.#smt && consts.idleSiblingFirst) {
-      for (const cpu of this.#siblings(prevCpu)) {
-        if (cpu !== prevCpu && this.#masks.test(allowed, cpu) && this.testAndClear(cpu)) return cpu;
+      for (const cpu of topology.siblings[prevCpu]!) {
+        if (cpu === prevCpu || !core.online(cpu)) continue;
+        if (this.#masks.test(allowed, cpu) && this.testAndClear(cpu)) return cpu;
       }
     }
     const near = this.#pickNear(llc, numa, node, false);
-    return near >= 0 ? near : this.pick(allowed, node, flags);
+    return near >= 0 ? near : this.#pick(within, allowed, node, flags);
   }
 
-  /** Which of these CPUs are allowed, where not all are; 0 for none. */
-  #within(all: boolean, allowed: GuestPtr, cpus: GuestPtr, scratch: GuestPtr): GuestPtr {
+  /** Which of these CPUs are allowed, where not all are; null for none. */
+  #within(all: HostMask | null, allowed: GuestPtr, cpus: HostMask, scratch: HostMask): HostMask | null {
     if (all) return cpus;
-    return this.#masks.and(scratch, allowed, cpus) ? scratch : 0;
+    return scratch.narrow(cpus, allowed) ? scratch : null;
   }
 
   /** Of the same cache, then of the same node. */
-  #pickNear(llc: GuestPtr, numa: GuestPtr, node: number, coreOnly: boolean): number {
-    const cpu = llc === 0 ? -1 : this.#pickInNode(llc, node, coreOnly);
-    if (cpu >= 0 || numa === 0) return cpu;
-    return this.#pickInNode(numa, node, coreOnly);
+  #pickNear(llc: HostMask | null, numa: HostMask | null, node: number, coreOnly: boolean): number {
+    const cpu = llc ? this.#pickInNode(llc, 0, node, coreOnly) : -1;
+    if (cpu >= 0 || !numa) return cpu;
+    return this.#pickInNode(numa, 0, node, coreOnly);
   }
 }

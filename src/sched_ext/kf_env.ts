@@ -2,6 +2,7 @@ import { ERRNO } from '../errno.js';
 import { VmtableError } from '../errors.js';
 import { placeText } from '../kernel/fault.js';
 import { placeOf } from '../kernel/fault_of.js';
+import { ownCopy } from '../vm/own_copy.js';
 import type { GuestPtr, HostCall, HostFn } from '../vm/types.js';
 import { KF, KF_RQ_LOCKED } from './kf_groups.js';
 import { OP_NAMES } from './op_names.js';
@@ -13,6 +14,20 @@ import type { ScxTask } from './task.js';
 /** Kfuncs by name. */
 export type KfuncTable = Readonly<Record<string, HostFn>>;
 
+/** Refers to nothing outside, for ownCopy. */
+function makeGuarded(env: KfEnv, none: number, body: (sched: ScxSched, call: HostCall) => void): HostFn {
+  return (call) => {
+    const sched = env.schedOf(call);
+    if (!sched) {
+      call.ret(none);
+      return;
+    }
+    const before = sched.exit;
+    body(sched, call);
+    if (sched.exit !== before) env.placeExit(sched, call);
+  };
+}
+
 /** What all kfuncs of sched_ext have in common: whose they are, and where they may be called. */
 export class KfEnv {
   constructor(
@@ -23,20 +38,16 @@ export class KfEnv {
 
   /** A kfunc of a scheduler; for a program without one it answers `none`. */
   of(none: number, body: (sched: ScxSched, call: HostCall) => void): HostFn {
-    return (call) => {
-      const sched = this.schedOf(call);
-      if (!sched) {
-        call.ret(none);
-        return;
-      }
-      const before = sched.exit;
-      body(sched, call);
-      if (sched.exit !== before) this.#placeExit(sched, call);
-    };
+    return makeGuarded(this, none, body);
   }
 
-  /** A call that ended its scheduler: where it stands. */
-  #placeExit({ exit }: ScxSched, call: HostCall): void {
+  /** The same, of which each call leads to code of its own: for kfuncs that schedulers call all the time. */
+  hot(none: number, body: (sched: ScxSched, call: HostCall) => void): HostFn {
+    return ownCopy(makeGuarded)(this, none, body);
+  }
+
+  /** @internal A call that ended its scheduler: where it stands. */
+  placeExit({ exit }: ScxSched, call: HostCall): void {
     // Whoever drives sched_ext may call a kfunc without a program.
     const prog = call.prog && this.scx.kernel.progOf(call.prog);
     if (!exit || !prog) return;

@@ -95,14 +95,14 @@ export function idleKfuncs(env: KfEnv): KfuncTable {
       return noCpu;
     }
     if (!tracked(sched)) return noCpu;
-    return which === 'smt' ? idle.cores(NUMA_NO_NODE) : idle.masks(NUMA_NO_NODE).cpu;
+    return which === 'smt' ? idle.cores(NUMA_NO_NODE) : idle.masks(NUMA_NO_NODE).cpu.ptr;
   }
 
   function nodeMask(kfunc: string, which: 'cpu' | 'smt') {
     return (call: HostCall) => {
       const sched = env.schedOf(call);
       const node = sched ? validNode(sched, call.s32(0)) : -1;
-      const mask = node < 0 ? noCpu : which === 'smt' ? idle.cores(node) : idle.masks(node).cpu;
+      const mask = node < 0 ? noCpu : which === 'smt' ? idle.cores(node) : idle.masks(node).cpu.ptr;
       giveMask(call, mask, kfunc);
     };
   }
@@ -140,7 +140,7 @@ export function idleKfuncs(env: KfEnv): KfuncTable {
     });
 
   return {
-    scx_bpf_select_cpu_dfl: env.of(NO_DEVICE, (sched, call) => {
+    scx_bpf_select_cpu_dfl: env.hot(NO_DEVICE, (sched, call) => {
       const prevCpu = call.s32(1);
       const isIdle = call.mem(3, 1, true);
       const task = env.liveTask(call, 0);
@@ -148,18 +148,18 @@ export function idleKfuncs(env: KfEnv): KfuncTable {
       call.memory.setU8(isIdle, cpu >= 0 ? 1 : 0);
       call.ret(cpu >= 0 ? cpu : prevCpu);
     }),
-    scx_bpf_select_cpu_and: env.of(NO_DEVICE, (sched, call) => {
+    scx_bpf_select_cpu_and: env.hot(NO_DEVICE, (sched, call) => {
       const task = env.liveTask(call, 0);
       call.ret(select(sched, call, task, call.s32(1), call.lo(2), env.mask(call, 3), call.lo(4)));
     }),
-    __scx_bpf_select_cpu_and: env.of(NO_DEVICE, (sched, call) => {
+    __scx_bpf_select_cpu_and: env.hot(NO_DEVICE, (sched, call) => {
       const task = env.liveTask(call, 0);
       const args = call.mem(2, ARGS.bytes, false);
       const { memory } = call;
       const [prevCpu, wakeFlags] = [memory.s32(args), memory.u32(args + ARGS.wakeFlags)];
       call.ret(select(sched, call, task, prevCpu, wakeFlags, env.mask(call, 1), memory.u32(args + ARGS.flags)));
     }),
-    scx_bpf_test_and_clear_cpu_idle: env.of(0, (sched, call) => {
+    scx_bpf_test_and_clear_cpu_idle: env.hot(0, (sched, call) => {
       const cpu = call.s32(0);
       call.ret(tracked(sched) && sched.validCpu(cpu) && idle.testAndClear(cpu) ? 1 : 0);
     }),

@@ -60,14 +60,14 @@ export function insertKfuncs(env: KfEnv): KfuncTable {
     return dispatch.insert(sched, task, verdict);
   }
 
-  const fifo = env.of(0, (sched, call) => {
+  const fifo = env.hot(0, (sched, call) => {
     verdict.dsqHi = call.hi(1) | 0;
     verdict.dsqLo = call.s32(1);
     verdict.slice = call.u64n(2);
     verdict.byVtime = false;
     call.ret(insert(sched, call, flagsArg(call, 3), call.hi(3)) ? 1 : 0);
   });
-  const byVtime = env.of(0, (sched, call) => {
+  const byVtime = env.hot(0, (sched, call) => {
     verdict.dsqHi = call.hi(1) | 0;
     verdict.dsqLo = call.s32(1);
     verdict.slice = call.u64n(2);
@@ -77,7 +77,7 @@ export function insertKfuncs(env: KfEnv): KfuncTable {
     call.ret(insert(sched, call, flagsArg(call, 4), call.hi(4)) ? 1 : 0);
   });
   /** struct scx_bpf_dsq_insert_vtime_args: dsq_id, slice, vtime, enq_flags. */
-  const byVtimeArgs = env.of(0, (sched, call) => {
+  const byVtimeArgs = env.hot(0, (sched, call) => {
     const at = call.mem(1, ARGS_BYTES, false);
     const { memory } = call;
     const word = (i: number) => memory.u32(at + 4 * i);
@@ -107,8 +107,8 @@ export function insertKfuncs(env: KfEnv): KfuncTable {
     sched.dispatched++;
     return true;
   }
-  const plainMove = env.of(0, (sched, call) => call.ret(moveToLocal(sched, call, 0, 0) ? 1 : 0));
-  const flaggedMove = env.of(0, (sched, call) => {
+  const plainMove = env.hot(0, (sched, call) => call.ret(moveToLocal(sched, call, 0, 0) ? 1 : 0));
+  const flaggedMove = env.hot(0, (sched, call) => {
     call.ret(moveToLocal(sched, call, flagsArg(call, 1), call.hi(1)) ? 1 : 0);
   });
 

@@ -146,19 +146,19 @@ export class Pick {
 
   /** scx_dispatch_sched */
   #dispatchSched(rq: ScxRq, prev: ScxTask, prevIsExt: boolean): DispatchResult {
-    const { consts, dispatch, calls } = this.scx;
+    const { consts, dispatch } = this.scx;
     const root = this.scx.root!;
     if (dispatch.consumeGlobal(root, rq)) return LOCAL;
     if (rq.bypassing) {
       return consts.bypassDsqs && dispatch.consume(root, rq, root.bypassDsqs[rq.cpu]!, 0) ? LOCAL : NONE;
     }
     const online = consts.dispatchUntilOffline ? rq.hasFlags(consts.rq.online) : this.scx.enqueue.online(rq);
-    if (!root.has(OP.dispatch) || !online) return NONE;
+    const op = root.live[OP.dispatch];
+    if (op === undefined || !online) return NONE;
     root.dispatchCpu = rq.cpu;
     for (let left = consts.maxDispatchLoops; ; ) {
       root.dispatched = 0;
-      const task = prevIsExt ? prev : null;
-      calls.call(root, OP.dispatch, rq, null, null, this.scx.cpuArg(rq.cpu), task ? task.ptr : 0);
+      op.invoke(rq, null, null, this.scx.cpuArg(rq.cpu), prevIsExt ? prev.ptr : 0);
       dispatch.flush(root, rq);
       if (this.#mayGoOn(prev)) return PREV;
       if (rq.local.nr > 0) return LOCAL;
@@ -182,7 +182,7 @@ export class Pick {
     if (queued) {
       enqueue.opsDequeue(rq, task, consts.deq.coreSchedExec);
       dispatch.takeOff(rq, task);
-      this.scx.callTask(sched, OP.running, rq, task);
+      sched.live[OP.running]?.invoke(rq, task, null, task.ptr);
     }
     enqueue.clearRunnable(task, true);
     this.#applySliceRequest(task);
@@ -197,7 +197,7 @@ export class Pick {
     rq.kickSync++;
     this.updateCurr(rq);
     if (task.has(consts.task.queued)) {
-      this.scx.callTask(sched, OP.stopping, rq, task, true);
+      sched.live[OP.stopping]?.invoke(rq, task, null, task.ptr, true);
       enqueue.setRunnable(rq, task);
       if (task.slice > 0 && !rq.bypassing) {
         if (consts.task.immed !== 0 && task.has(consts.task.immed)) {
@@ -260,7 +260,7 @@ export class Pick {
       curr.slice = 0;
       curr.sliceRequest = -1;
     } else {
-      this.scx.callTask(sched, OP.tick, rq, curr);
+      sched.live[OP.tick]?.invoke(rq, curr, null, curr.ptr);
     }
     if (curr.slice === 0) this.scx.core.resched(rq.cpu);
   }
@@ -290,11 +290,12 @@ export class Pick {
     const sched = task.sched!;
     if (hasFlag(wakeFlags, consts.wake.exec)) return prevCpu;
     const { bypassing } = this.scx.rq(task.cpu);
-    if (sched.has(OP.select_cpu) && !bypassing) {
+    const select = sched.live[OP.select_cpu];
+    if (select !== undefined && !bypassing) {
       const here = this.scx.rq(this.scx.kernel.currentCpu);
       dispatch.directTask = task;
       here.inSelectCpu = true;
-      const answer = this.scx.callTask(sched, OP.select_cpu, null, task, this.scx.cpuArg(prevCpu), wakeFlags);
+      const answer = select.invoke(null, task, null, task.ptr, this.scx.cpuArg(prevCpu), wakeFlags);
       here.inSelectCpu = false;
       dispatch.directTask = null;
       // A program that was stopped has chosen nothing.

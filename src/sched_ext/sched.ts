@@ -1,7 +1,7 @@
 import type { ArenaMap } from '../kernel/map/arena.js';
 import type { Kdata, StructOpsCallable } from '../kernel/types.js';
 import { hasFlag } from './bits.js';
-import { LiveOp } from './call.js';
+import { LiveOp, type OpCalls } from './call.js';
 import type { CidTables } from './cid.js';
 import type { ScxConsts } from './consts.js';
 import { BUILTIN_HI, BYPASS_LO, DSQ_BYPASS, DSQ_GLOBAL, Dsq, GLOBAL_LO } from './dsq.js';
@@ -117,9 +117,9 @@ export class ScxSched {
   }
 
   /** An op may be called from now on. */
-  setLive(op: OpName): void {
+  setLive(op: OpName, calls: OpCalls): void {
     const callable = this.ops[op];
-    if (callable) this.live[OP[op]] = new LiveOp(op, callable, this.kdata);
+    if (callable) this.live[OP[op]] = new LiveOp(OP[op], callable, this, calls);
   }
 
   has(op: Op): boolean {

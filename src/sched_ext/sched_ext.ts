@@ -190,7 +190,7 @@ export class SchedExt {
 
   /** A CPU as ops of this scheduler name it: a cid in the cid form (scx_cpu_arg). */
   cpuArg(cpu: number): number {
-    return this.root?.form === 'cid' && this.cids ? this.cids.cpuToCid[cpu]! : cpu;
+    return this.cids !== null && this.root?.form === 'cid' ? this.cids.cpuToCid[cpu]! : cpu;
   }
 
   /** The CPU that an op names; below 0, with an error, for none (scx_cpu_ret). */

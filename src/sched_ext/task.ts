@@ -187,11 +187,17 @@ export class ScxTask {
   }
 
   setFlags(bits: number): void {
-    this.flags = this.#flags | bits;
+    this.changeFlags(0, bits);
   }
 
   clearFlags(bits: number): void {
-    this.flags = this.#flags & ~bits;
+    if ((this.#flags & bits) !== 0) this.changeFlags(bits, 0);
+  }
+
+  /** Clears some, then sets some. */
+  changeFlags(clear: number, set: number): void {
+    this.#flags = (this.#flags & ~clear) | set;
+    this.words.set(this.#at + this.scx.flags, this.#flags);
   }
 
   get flags(): number {
@@ -199,8 +205,7 @@ export class ScxTask {
   }
 
   set flags(flags: number) {
-    this.#flags = flags;
-    this.words.set(this.#at + this.scx.flags, flags);
+    this.changeFlags(-1, flags);
   }
 
   // ---- What scheduler programs write

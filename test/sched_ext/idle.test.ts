@@ -138,7 +138,7 @@ describe('kfuncs about idle CPUs', () => {
     expect(cpus('scx_bpf_get_idle_smtmask')).toEqual([4, 5]);
     expect(cpus('scx_bpf_get_online_cpumask')).toHaveLength(8);
     expect(kernel.held.count).toBe(3);
-    bench.kf('scx_bpf_put_idle_cpumask', kernel.memory.address(bench.machine.scx.idle.masks(-1).cpu));
+    bench.kf('scx_bpf_put_idle_cpumask', kernel.memory.address(bench.machine.scx.idle.masks(-1).cpu.ptr));
     expect(kernel.held.count).toBe(2);
   });
 

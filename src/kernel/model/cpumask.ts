@@ -86,6 +86,11 @@ export class Cpumasks {
     return ((this.memory.u32(mask + 4 * (cpu >>> 5)) >>> (cpu & 31)) & 1) !== 0;
   }
 
+  /** 32 of its bits. */
+  word(mask: GuestPtr, i: number): number {
+    return this.memory.u32(mask + 4 * i);
+  }
+
   set(mask: GuestPtr, cpu: number): void {
     const at = mask + 4 * (cpu >>> 5);
     this.memory.setU32(at, (this.memory.u32(at) | (1 << (cpu & 31))) >>> 0);
