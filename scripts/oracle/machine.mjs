@@ -19,6 +19,8 @@ export const MACHINES = {
   'smt-more': { ...smt, part: 'more' },
   'two-mixed': { ...two, part: 'mixed' },
   'smt-mixed': { ...smt, part: 'mixed' },
+  'two-combined': { ...two, part: 'combined' },
+  'smt-combined': { ...smt, part: 'combined' },
 };
 
 /** The emulator of bookworm-backports, unpacked and not installed. */

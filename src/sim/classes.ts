@@ -25,7 +25,7 @@ export class OtherClasses {
   readonly #deadlines: Deadlines;
   readonly #bandwidth: FairBandwidth;
 
-  constructor(machine: SimMachine) {
+  constructor(private readonly machine: SimMachine) {
     this.#deadlines = new Deadlines(machine);
     this.#bandwidth = new FairBandwidth(machine);
   }
@@ -91,7 +91,8 @@ export class OtherClasses {
       if (!best || (task.noise && !best.noise) || (task.noise === best.noise && task.vruntime < best.vruntime))
         best = task;
     }
-    return best;
+    if (!best || best.noise || cpu.fairQueue.length === 1) return best;
+    return this.machine.timing.picks(cpu.id, cpu.fairQueue) ?? best;
   }
 
   /** update_curr of these classes. */

@@ -81,21 +81,27 @@ export class Lives {
     return child;
   }
 
-  /** wait(2) for every child: sleeps while there are some that live. */
-  *wait(task: SimTask): Program {
+  /** wait(2) for every child, or waitpid(2) for one: sleeps while there are some that live. */
+  *wait(task: SimTask, only?: SimTask): Program {
     const { machine } = this;
+    const awaited = () => [...(task.children ?? [])].filter((child) => !only || child === only);
     for (;;) {
-      const { children } = task;
-      for (const child of children ?? []) if (child.zombie) this.#reap(child);
-      if (!children || children.size === 0) return;
+      for (const child of awaited()) if (child.zombie) this.#reap(child);
+      if (awaited().length === 0) return;
       yield machine.toward(task, 'block', machine.costs.syscall);
-      if ([...children].some(({ zombie }) => zombie)) continue;
-      task.waiting = true;
+      if (awaited().some(({ zombie }) => zombie)) continue;
+      task.waitsFor = only ?? 'any';
       task.kt.state = TASK_STATE.INTERRUPTIBLE;
       yield BLOCK;
-      task.waiting = false;
+      task.waitsFor = null;
       if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
     }
+  }
+
+  /** __wake_up_parent(): a parent that waits for another child sleeps on (child_wait_callback). */
+  wakeParent(task: SimTask): void {
+    const { parent } = task;
+    if (parent?.waitsFor === 'any' || parent?.waitsFor === task) this.machine.wakeups.wake(parent, WF.sync);
   }
 
   /** release_task() */
@@ -128,7 +134,7 @@ export class Lives {
   /** do_exit() */
   *exit(task: SimTask, status: number): Program {
     const { machine } = this;
-    const { kernel, costs, wakeups } = machine;
+    const { kernel, costs } = machine;
     // exit_signals(): who moves tasks between cgroups keeps them from exiting.
     yield* this.sleepInKernel(task);
     yield machine.toward(task, 'exit', costs.exit);
@@ -149,7 +155,7 @@ export class Lives {
     }
     task.children = null;
     task.zombie = true;
-    if (task.parent?.waiting) wakeups.wake(task.parent, WF.sync);
+    this.wakeParent(task);
     yield machine.toward(task, 'exit-dead', costs.exitDead);
     task.kt.state = TASK_STATE.DEAD;
     for (;;) yield BLOCK;

@@ -342,8 +342,11 @@ export class SimMachine implements SchedCore {
   #step(cpu: SimCpu, task: SimTask): void {
     cpu.cycles = 0;
     const { done, value } = task.program!.next();
-    if (done) task.end();
-    else if (value === BLOCK || value === SCHEDULE) {
+    if (done) {
+      task.end();
+      const { remaining } = task;
+      if (remaining > 0) task.remaining = Math.max(0, Math.round(this.timing.returned(task, task.point, remaining)));
+    } else if (value === BLOCK || value === SCHEDULE) {
       this.schedule.run(cpu, false);
     } else {
       task.remaining = Math.max(0, Math.round(this.timing.until(task, task.point, value)));

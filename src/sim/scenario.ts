@@ -6,7 +6,8 @@ import type { Duration } from './duration.js';
  */
 export type SimStep =
   | { verb: 'run' | 'spin' | 'sleep'; ns: Duration }
-  | { verb: 'yield' | 'wait' | 'exec' }
+  | { verb: 'yield' | 'exec' }
+  | { verb: 'wait'; task?: string }
   | { verb: 'fork'; task: string }
   | { verb: 'exit'; status: number }
   | { verb: 'kill'; task: string; signal: number }
@@ -129,8 +130,8 @@ export const sleep = (ns: Duration): SimStep => ({ verb: 'sleep', ns });
 export const yieldCpu = (): SimStep => ({ verb: 'yield' });
 /** Starts another task of the scenario as a child. */
 export const fork = (task: string): SimStep => ({ verb: 'fork', task });
-/** Waits until every child has exited. */
-export const wait = (): SimStep => ({ verb: 'wait' });
+/** Waits until every child has exited, or this one. */
+export const wait = (task?: string): SimStep => ({ verb: 'wait', ...(task !== undefined && { task }) });
 export const exit = (status = 0): SimStep => ({ verb: 'exit', status });
 export const kill = (task: string): SimStep => ({ verb: 'kill', task, signal: KILL });
 export const stop = (task: string): SimStep => ({ verb: 'kill', task, signal: STOP });

@@ -85,11 +85,15 @@ class Check {
   }
 
   #step(path: string, step: SimStep | TimedEvent): void {
-    if ('task' in step && step.task !== 'self' && !this.#names.has(step.task)) {
+    if ('task' in step && step.task !== undefined && step.task !== 'self' && !this.#names.has(step.task)) {
       this.#fail(path, `no task ${step.task}`);
     }
-    if (step.verb === 'fork' && this.#several.has(step.task))
-      this.#fail(path, `${step.task} has several copies: fork one of them`);
+    if (step.verb === 'wait' && step.task === 'self') this.#fail(path, 'a task is no child of its own');
+    if ((step.verb === 'fork' || step.verb === 'wait') && step.task !== undefined && this.#several.has(step.task))
+      this.#fail(
+        path,
+        `${step.task} has several copies: ${step.verb} ${step.verb === 'wait' ? 'for ' : ''}one of them`,
+      );
     if ('ns' in step) this.#duration(path, step.ns);
     if ('cgroup' in step && step.verb !== 'rmcgroup' && step.cgroup !== '/') this.#cgroup(path, step.cgroup);
     switch (step.verb) {

@@ -200,7 +200,7 @@ const STEPS: Readonly<Record<string, Reader<SimStep>>> = {
     ...defined({ absolute: flagOf(members, 'absolute'), shared: flagOf(members, 'shared') }),
   }),
   yield: (value) => flag('yield', value),
-  wait: (value) => flag('wait', value),
+  wait: (value) => (typeof value.value === 'string' ? { verb: 'wait', task: value.value } : flag('wait', value)),
   exec: (value) => flag('exec', value),
   fork: (value) => ({ verb: 'fork', task: value.string() }),
   exit: (value) => ({ verb: 'exit', status: value.whole(0, 255) }),

@@ -1,5 +1,4 @@
 import { TASK_STATE } from '../kernel/model/task.js';
-import { WF } from './flags.js';
 import type { SimMachine } from './machine.js';
 import { BLOCK, type Program, SIGNAL, type SimTask } from './sim_task.js';
 
@@ -79,6 +78,6 @@ export class Signals {
 
   /** do_notify_parent_cldstop() wakes a parent that waits. */
   #tellParent(task: SimTask): void {
-    if (task.parent?.waiting) this.machine.wakeups.wake(task.parent, WF.sync);
+    this.machine.lives.wakeParent(task);
   }
 }

@@ -62,8 +62,8 @@ export class SimTask {
   noise = false;
   /** Its parent may wait for it. */
   zombie = false;
-  /** It sleeps in wait(2). */
-  waiting = false;
+  /** It sleeps in wait(2), for any of its children, or in waitpid(2) for one. */
+  waitsFor: SimTask | 'any' | null = null;
   exitStatus = 0;
 
   /** What signals interrupted, innermost last; null while that is nothing. */

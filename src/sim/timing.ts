@@ -27,6 +27,8 @@ export interface Timing {
   until(task: SimTask, point: Point, ns: number): number;
   /** The same, of a task that is put on a CPU with `ns` to go. `migrated`: it was on another one. */
   resumed(task: SimTask, point: Point, ns: number, migrated: boolean): number;
+  /** The same, of a task that goes on with what a signal interrupted, with `ns` to go. */
+  returned(task: SimTask, point: Point, ns: number): number;
   /** Time at which the timer of a task that sleeps for `ns` fires. */
   timer(task: SimTask, ns: number): number;
   /** Does a system call sleep on its way, for a lock or a grace period? */
@@ -49,6 +51,8 @@ export interface Timing {
   searches(cpu: number, task: SimTask | null): boolean;
   /** CPU that a task of another class than sched_ext's is put on when it wakes; -1 where the machine's simple rule decides. */
   place(task: SimTask): number;
+  /** Which task of the fair class a CPU has run next, of those that it could; null where the machine's simple rule decides. */
+  picks(cpu: number, tasks: readonly SimTask[]): SimTask | null;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
@@ -75,6 +79,10 @@ export class CostTiming implements Timing {
 
   resumed(_task: SimTask, _point: Point, ns: number, migrated: boolean): number {
     return ns + this.costs.contextSwitch + (migrated ? this.costs.migration : 0);
+  }
+
+  returned(_task: SimTask, _point: Point, ns: number): number {
+    return ns;
   }
 
   timer(_task: SimTask, ns: number): number {
@@ -105,6 +113,10 @@ export class CostTiming implements Timing {
 
   searches(_cpu: number, _task: SimTask | null): boolean {
     return false;
+  }
+
+  picks(_cpu: number, _tasks: readonly SimTask[]): SimTask | null {
+    return null;
   }
 
   place(_task: SimTask): number {

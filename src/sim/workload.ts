@@ -375,7 +375,7 @@ export class Workload implements Stage {
       case 'fork':
         return this.#fork(task, step.task);
       case 'wait':
-        return lives.wait(task);
+        return this.#wait(task, step.task);
       case 'exit':
         return lives.exit(task, step.status << 8);
       case 'exec':
@@ -391,6 +391,14 @@ export class Workload implements Stage {
       default:
         return SLEEPING.has(step.verb) ? this.#sleeping(task, step) : undefined;
     }
+  }
+
+  /** A child that has been waited for, or never was, is waited for no longer than a system call takes (ECHILD). */
+  #wait(task: SimTask, name: string | undefined): Program | undefined {
+    const { lives } = this.machine;
+    if (name === undefined) return lives.wait(task);
+    const child = this.tasks.get(name);
+    return child === undefined || typeof child === 'number' ? undefined : lives.wait(task, child);
   }
 
   *#exec(task: SimTask): Program {

@@ -18,6 +18,7 @@ import {
   spin,
   timer,
   us,
+  wait,
   write,
 } from '../../src/sim/index.js';
 
@@ -41,6 +42,8 @@ describe('steps in JSON are those of the builder', () => {
     [{ nice: -5, task: 'a' }, nice('a', -5)],
     [{ policy: 'fifo', priority: 3 }, policy('self', 'fifo', 3)],
     [{ offline: 1 }, cpu(1, false)],
+    [{ wait: true }, wait()],
+    [{ wait: 't' }, wait('t')],
     [{ wait_cond: 'c', mutex: 'm' }, condWait('c', 'm')],
     [{ signal: 'c' }, signal('c')],
     [{ max: { quota: '5ms', period: '10ms' }, cgroup: 'g' }, cgroupMax('g', ms(5), ms(10))],

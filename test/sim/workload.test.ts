@@ -14,6 +14,7 @@ import {
   type SimStep,
   spin,
   type TaskSpec,
+  wait,
 } from '../../src/sim/index.js';
 
 const FIFO = new Uint8Array(readFileSync(new URL('../../samples/scx_fifo.bpf.o', import.meta.url)));
@@ -83,6 +84,24 @@ it('spins by the clock, on a CPU of its own for as long', async () => {
   expect(runNs).toBeLessThan(ms(7.2));
 });
 
+it('wakes a parent that waits for one child when that one exits, not before', async () => {
+  const waits = async (...steps: SimStep[]) => {
+    const machine = await play({
+      tasks: [
+        { name: 'parent', steps: [fork('long'), fork('short'), ...steps, run(ms(1))] },
+        { name: 'long', steps: [run(ms(6))] },
+        { name: 'short', steps: [run(ms(2))] },
+      ],
+    });
+    return machine.report().tasks.find(({ name }) => name === 'parent')!.wakeups;
+  };
+  const fromFork = 1;
+  expect(await waits(wait('long'), wait('short'))).toBe(fromFork + 1);
+  expect(await waits(wait('short'), wait('long'))).toBe(fromFork + 2);
+  expect(await waits(wait())).toBe(fromFork + 2);
+  expect(await waits(wait('long'), wait('long'))).toBe(fromFork + 1);
+});
+
 function nested(depth: number): SimStep {
   let step = run(1);
   for (let i = 0; i < depth; i++) step = repeat(1, step);
@@ -91,6 +110,9 @@ function nested(depth: number): SimStep {
 
 it.each([
   [{ name: 't', copies: 2, steps: [fork('t')] }, /tasks\[0\]\.steps\[0\]: t has several copies: fork one of them/],
+  [{ name: 't', copies: 2, steps: [wait('t')] }, /tasks\[0\]\.steps\[0\]: t has several copies: wait for one of them/],
+  [{ name: 't', steps: [wait('self')] }, /steps\[0\]: a task is no child of its own/],
+  [{ name: 't', steps: [wait('u')] }, /steps\[0\]: no task u/],
   [{ name: 't', cpu: 4, steps: [] }, /tasks\[0\]\.cpu: no CPU 4/],
   [{ name: 't', cpu: 1, cpus: [0], steps: [] }, /tasks\[0\]\.cpu: CPU 1 is not among its cpus/],
   [{ name: 't', cgroup: 'a//b', steps: [] }, /tasks\[0\]\.cgroup: no cgroup a\/\/b/],

@@ -143,7 +143,7 @@ function format({ events, ...head }) {
 export const suite = {
   kernels: ['7.3', '6.18', '6.12'],
   /** Two CPUs; four, on two cores of two threads; boots of their own for the topics of a part. */
-  machines: ['two', 'smt', 'two-more', 'smt-more', 'two-mixed', 'smt-mixed'],
+  machines: ['two', 'smt', 'two-more', 'smt-more', 'two-mixed', 'smt-mixed', 'two-combined', 'smt-combined'],
   sources: ['main.c', 'load.c', 'task.c'].map((file) => join(here, 'guest', file)),
   directories: ['proc', 'sys', 'dev', 'run'],
 

@@ -65,6 +65,8 @@ export interface Glance {
   idle: boolean;
 }
 
+const TOLD = new Set(['stopping', 'running', 'quiescent']);
+
 /**
  * Interrupts that have a CPU choose anew though no other class wants it. That shows where its task has some slice left and the
  * scheduler is bypassed (its tasks take turns then), and where the CPU is idle and finds a task that has waited since before:
@@ -74,12 +76,15 @@ export function glancesOf(recording: Recording): Glance[] {
   const { events, tasks } = recording;
   return choicesOf(recording)
     .flat()
-    .flatMap(({ from, to, end }): Glance[] => {
+    .flatMap(({ from, to, end, voluntary }): Glance[] => {
       if (end < 0) return asks(events, from, to);
       const [, cpu, , prev, next] = events[end] ?? [];
       if (prev === undefined || !(String(next) in tasks)) return [];
       const before = events.slice(0, end);
       if (prev in tasks) {
+        // Nor is the scheduler told when another class goes from one of its tasks to another.
+        const told = events.some((e) => e[1] === cpu && e[0] >= from && e[0] <= to && TOLD.has(e[2]));
+        if (!told && !voluntary) return [{ cpu: cpu!, at: from, idle: false }];
         const stopped = before.findLast(([, , event, task]) => event === 'stopping' && task === prev);
         return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from, idle: false }] : [];
       }

@@ -96,6 +96,8 @@ function sliceIn(e: RecordedEvent): number | undefined {
   }
 }
 
+const ENQUEUE_WAKEUP = 0x1;
+
 /** DEQUEUE_SLEEP */
 function isSleep(e: RecordedEvent): boolean {
   return (BigInt(e[A]) & 1n) !== 0n;
@@ -113,8 +115,9 @@ class Track {
   readonly on: Stretch[] = [];
   /** Index of the event behind the last point that was found. */
   cursor = 0;
-  /** Time of the point that it is on its way to. */
+  /** Time of the point that it is on its way to, and where that was looked for. */
   target = Number.NaN;
+  from = 0;
   /** Index of the switch away that it was to come to last. */
   block = -1;
   /** Index of the event that noted its slice last, -1 for none, and what it has been charged with since. */
@@ -211,6 +214,10 @@ export class RecordedTiming implements Timing {
     return this.#events.some((e) => e[EVENT] === 'cpu_release' && e[CPU] === cpu && e[NS] >= from && e[NS] <= to);
   }
 
+  #toStopper(e: RecordedEvent): boolean {
+    return this.#stoppers.has(Number(e[OTHER]));
+  }
+
   /** Is this the idle task or one of the workload? */
   #ours(task: number | string): boolean {
     return task === 0 || this.#tracks.has(String(task));
@@ -223,6 +230,9 @@ export class RecordedTiming implements Timing {
     if (point === 'kthread' && this.#stoppers.has(task.kt.pid)) return this.#moves(task, ns);
     const track = this.#tracks.get(task.name);
     if (!track || (ns === 0 && point !== 'signal-stop')) return ns;
+    // A signal came before it was there.
+    if (track.target > this.clock.now) track.cursor = track.from;
+    track.from = track.cursor;
     track.target = Number.NaN;
     const found = this.#find(task, track, point);
     if (found < 0) {
@@ -240,23 +250,30 @@ export class RecordedTiming implements Timing {
     return this.#left(track);
   }
 
-  /** A stopper has its CPU until something is noted there. */
+  /** A stopper has its CPU until something is noted there; those of all CPUs let go together (multi_cpu_stop). */
   #stops({ kt }: SimTask, ns: number): number {
     const { now } = this.clock;
-    const begin = this.#events.findLastIndex(
-      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
-    );
+    const begin = this.#begins(kt.pid);
+    const together = [...this.#stoppers].map((pid) => this.#stopEnds(this.#begins(pid)));
+    const end = Math.min(...together.filter((time) => time > now && time <= this.#stopEnds(begin)));
+    return end < now + IPI_NS ? end - now : ns;
+  }
+
+  /** Index of the switch to a stopper that the machine has come to. */
+  #begins(pid: number): number {
+    const { now } = this.clock;
+    return this.#events.findLastIndex((e) => e[EVENT] === 'tp_switch' && e[OTHER] === pid && e[NS] <= now + SWITCH_NS);
+  }
+
+  #stopEnds(begin: number): number {
     const cpu = this.#events[begin]?.[CPU];
-    const end = this.#events.find((e, i) => i > begin && e[CPU] === cpu);
-    return end && end[NS] > now && end[NS] < now + IPI_NS ? end[NS] - now : ns;
+    return this.#events.find((e, i) => i > begin && e[CPU] === cpu)?.[NS] ?? Number.POSITIVE_INFINITY;
   }
 
   /** A task that a stopper has taken from its queue waits for the lock of the other one (move_queued_task). */
   #moves({ kt }: SimTask, ns: number): number {
     const { now } = this.clock;
-    const begin = this.#events.findLastIndex(
-      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
-    );
+    const begin = this.#begins(kt.pid);
     const cpu = this.#events[begin]?.[CPU];
     const [left, arrived] = this.#events.slice(begin + 1).filter((e) => e[CPU] === cpu);
     if (begin < 0 || left?.[EVENT] !== 'tp_migrate' || arrived?.[EVENT] !== 'enqueue') return ns;
@@ -280,6 +297,10 @@ export class RecordedTiming implements Timing {
   resumed(task: SimTask, _point: Point, ns: number): number {
     const track = this.#tracks.get(task.name);
     return track && !Number.isNaN(track.target) ? this.#left(track) : ns;
+  }
+
+  returned(task: SimTask, point: Point, ns: number): number {
+    return this.until(task, point, ns);
   }
 
   /** CPU time from now to the target: what lies between, without the stretches in which the task had no CPU. */
@@ -340,7 +361,7 @@ export class RecordedTiming implements Timing {
         return this.#next(track, moves, end);
       }
       case 'stop-machine':
-        return this.#next(track, (e) => own('tp_switch')(e) && this.#stoppers.has(Number(e[OTHER])), end);
+        return this.#next(track, (e) => own('tp_switch')(e) && this.#toStopper(e), end);
       case 'block': {
         const blocks = (e: RecordedEvent) => own('tp_switch')(e) && e[A] === 0 && e[B] !== 0;
         // It has not come to the last one yet: what it was to wait for came first.
@@ -468,6 +489,13 @@ export class RecordedTiming implements Timing {
     if (this.#step(task)?.verb === 'cpu') {
       // The sleep in which the callback comes is the wait for the CPU's thread.
       const call = this.#next(track, isHotplug, end);
+      // It stops all CPUs before it sleeps again.
+      const stops = this.#next(
+        track,
+        (e) => e[EVENT] === 'tp_switch' && e[TASK] === task.name && this.#toStopper(e),
+        end,
+      );
+      if (call < 0 && stops >= 0 && stops < block) return false;
       if (call < 0 || call < block) return true;
       const woken = this.#events.findIndex((e, i) => i > block && e[EVENT] === 'tp_waking' && e[TASK] === task.name);
       return woken < call;
@@ -570,8 +598,16 @@ export class RecordedTiming implements Timing {
   }
 
   #waking(task: SimTask, from: number): number {
-    const wakes = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === task.name && e[NS] >= from;
+    const wakes = (e: RecordedEvent, i: number) =>
+      e[TASK] === task.name && e[NS] >= from && (e[EVENT] === 'tp_waking' || this.#wakesUnseen(e, i));
     return this.#events.find(wakes)?.[NS] ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** A CPU that goes down wakes who took it down where tracepoints are silent already (cpuhp_report_idle_dead). */
+  #wakesUnseen(e: RecordedEvent, at: number): boolean {
+    if (e[EVENT] !== 'runnable' || (Number(e[A]) & ENQUEUE_WAKEUP) === 0) return false;
+    const before = this.#events.slice(0, at).findLast((one) => one[TASK] === e[TASK] && one[EVENT].startsWith('tp_'));
+    return before?.[EVENT] === 'tp_switch';
   }
 
   reschedules(cpu: number): number {
@@ -600,6 +636,16 @@ export class RecordedTiming implements Timing {
     const { now } = this.clock;
     const next = (e: RecordedEvent) => e[NS] >= now && e[EVENT] === 'tp_switch' && e[OTHER] === task.name;
     return this.#tracks.has(task.name) ? (this.#events.find(next)?.[CPU] ?? -1) : -1;
+  }
+
+  /** What other classes do is not compared: whom the recording has next, or still has. */
+  picks(cpu: number, tasks: readonly SimTask[]): SimTask | null {
+    const { now } = this.clock;
+    const choice = this.#choices[cpu]!.find(({ to, end }) => end >= 0 && to >= now);
+    if (!choice) return null;
+    const { [TASK]: prev, [OTHER]: next } = this.#events[choice.end]!;
+    const name = choice.from <= now ? next : prev;
+    return tasks.find((task) => task.name === name) ?? null;
   }
 
   /** The scheduler was not asked, though its CPU came back to it, or had nothing to do then. */
