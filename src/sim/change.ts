@@ -13,6 +13,9 @@ export interface PendingMove {
   waiter: SimTask | null;
 }
 
+/** fair_policy(): SCHED_IDLE is none. */
+const FAIR_POLICIES: ReadonlySet<number> = new Set([SCHED_POLICY.NORMAL, SCHED_POLICY.BATCH, SCHED_POLICY.EXT]);
+
 /** Changes of a task from outside: policy, nice value, CPUs, cgroup. */
 export class Changes {
   constructor(private readonly machine: SimMachine) {}
@@ -38,7 +41,8 @@ export class Changes {
     if (refused !== 0) return refused;
     const before = kt.prio;
     const same = kt.policy === policy && kernel.tasks.fields.rtPriority.get(kt.ptr) === rtPriority;
-    if (same && !deadline) return 0;
+    // __sched_setscheduler() goes on for fair policies: the call's slice is 0 (sched_runtime), the task's never is (se.slice).
+    if (same && !deadline && !FAIR_POLICIES.has(policy)) return 0;
     const served = policy === SCHED_POLICY.DEADLINE;
     const realTime = served || policy === SCHED_POLICY.FIFO || policy === SCHED_POLICY.RR;
     const cls: SchedClass = served

@@ -32,9 +32,13 @@ export function noiseOf(recording: Recording): Noise[] {
   const names = otherTasks(recording);
   const noise: Noise[] = [];
   const open = new Map<number, Noise>();
+  /** When each CPU chose last. */
+  const chosen = new Map<number, number>();
   for (const { from, end, voluntary } of choicesOf(recording).flat()) {
     if (end < 0) continue;
     const [, cpu, , prev, other] = recording.events[end]!;
+    const before = chosen.get(cpu) ?? 0;
+    chosen.set(cpu, from);
     const ended = open.get(cpu);
     if (ended) {
       ended.to = from;
@@ -42,8 +46,9 @@ export function noiseOf(recording: Recording): Noise[] {
     }
     if (typeof other !== 'number' || other === 0 || OWN.test(names.get(other) ?? 'swapper/')) continue;
     const chooses = !prev.startsWith('swapper/') && (!(prev in recording.tasks) || voluntary);
-    // Of tasks of other classes nothing tells when they begin to go.
-    const begin = chooses && from === recording.events[end]![0] ? from - UNSEEN_NS : from - 1;
+    // Of tasks of other classes nothing tells when they begin to go; a stopper may let go much sooner on the machine.
+    const unseen = STOPPER.test(prev) ? before : from - UNSEEN_NS;
+    const begin = chooses && from === recording.events[end]![0] ? unseen : from - 1;
     const next = { pid: other, cpu, from: begin, to: from, tells: chooses ? undefined : begin };
     noise.push(next);
     open.set(cpu, next);

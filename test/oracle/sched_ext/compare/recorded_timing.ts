@@ -385,12 +385,14 @@ export class RecordedTiming implements Timing {
       }
       case 'exit':
         return this.#next(track, own('tp_exit'));
-      case 'exit-release':
-        return this.#next(
-          track,
-          (e) => e[TASK] === name && (isFarewell(e, name) ? !this.#sleeps(e) : e[EVENT] === 'quiescent' && !isSleep(e)),
-          (e) => own('tp_switch')(e) && e[B] === TASK_DEAD,
-        );
+      case 'exit-release': {
+        const dead = (e: RecordedEvent) => own('tp_switch')(e) && e[B] === TASK_DEAD;
+        const leaves = (e: RecordedEvent) =>
+          isFarewell(e, name) ? !this.#sleeps(e) : own('quiescent')(e) && !isSleep(e);
+        const released = this.#next(track, (e) => e[CPU] === here && leaves(e), dead);
+        // Nothing is to be seen of one that has left the scheduler by then.
+        return released >= 0 ? released : this.#next(track, own('disable'), dead);
+      }
       case 'exit-notify': {
         const parent = task.parent?.name ?? '';
         const notice = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === parent && e[CPU] === here;
@@ -450,9 +452,26 @@ export class RecordedTiming implements Timing {
     for (let i = farewell + 1; i < found; i++) {
       const e = this.#events[i]!;
       if (e[EVENT] === 'tp_waking' && e[TASK] === task) break;
-      if (e[CPU] === cpu && e[EVENT] === 'dispatch') return e[NS] - start > STANDSTILL_NS ? e[NS] : start;
+      if (e[CPU] !== cpu || e[EVENT] !== 'dispatch') continue;
+      if (e[NS] - start > STANDSTILL_NS) return e[NS];
+      const next = this.#events.findIndex((one, at) => at > i && one[CPU] === cpu);
+      return this.#overtaken(i, next, this.#events[found]![OTHER]) ? this.#events[next]![NS] : start;
     }
     return start;
+  }
+
+  /** A CPU that stands still in ops.dispatch had not got hold of its task yet where others took those that waited longer. */
+  #overtaken(dispatch: number, next: number, task: number | string): boolean {
+    const last = (event: string, name: number | string, before: number) =>
+      this.#events.slice(0, before).findLastIndex((e) => e[EVENT] === event && e[TASK] === name);
+    const since = last('kf_insert', task, next);
+    for (let at = dispatch + 1; at < next; at++) {
+      const e = this.#events[at]!;
+      if (e[EVENT] !== 'running') continue;
+      const inserted = last('kf_insert', e[TASK], at);
+      if (inserted < since && inserted > last('running', e[TASK], at)) return true;
+    }
+    return false;
   }
 
   /** What a task does while it holds the lock of a run queue is seen by others when it is done, should its CPU stand still. */
