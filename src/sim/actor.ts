@@ -34,6 +34,7 @@ const WAITED = 6;
 const YIELD = 7;
 const SPIN = 8;
 const STEP_DONE = 9;
+const LOCKED = 10;
 
 const FOREVER = Number.POSITIVE_INFINITY;
 
@@ -130,10 +131,15 @@ export class Actor extends Timer implements Iterator<number, void, void> {
           task.step = this.#pc;
           stage.onStep?.(task, this.#pc);
           this.#cost = step.verb === 'run' || step.verb === 'spin' ? 0 : machine.costs.syscallReturn;
-          const value = this.#begin(step);
-          if (value === undefined) return undefined;
-          return value;
+          if (machine.timing.locked(task)) {
+            this.#state = LOCKED;
+            this.#sub = machine.lives.waitForLocks(task);
+            return undefined;
+          }
+          return this.#begin(step);
         }
+        case LOCKED:
+          return this.#begin(this.#step!);
         case EFFECT:
           stage.act(task, this.#step!);
           this.#state = BETWEEN;

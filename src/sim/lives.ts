@@ -122,6 +122,15 @@ export class Lives {
     }
   }
 
+  /** Locks that a task meets on its way to what it is about: those of its address space, which its parent has, too. */
+  *waitForLocks(task: SimTask): Program {
+    const { machine } = this;
+    while (machine.timing.locked(task)) {
+      yield machine.toward(task, 'block', machine.costs.syscall);
+      yield* this.sleepFor(task, machine.costs.gracePeriod);
+    }
+  }
+
   /** A sleep in the kernel that nothing ends early. */
   *sleepFor(task: SimTask, ns: number): Program {
     const { machine } = this;

@@ -33,6 +33,8 @@ export interface Timing {
   timer(task: SimTask, ns: number): number;
   /** Does a system call sleep on its way, for a lock or a grace period? */
   sleeps(task: SimTask): boolean;
+  /** Does a task sleep for a lock before it comes to what its step is about? */
+  locked(task: SimTask): boolean;
   /** …and when it is woken from that, where the costs say so many ns. */
   awakes(task: SimTask, ns: number): number;
   /** Time at which a CPU's thread is woken to take it down: whoever asked for that waits for locks and grace periods first. */
@@ -90,6 +92,10 @@ export class CostTiming implements Timing {
   }
 
   sleeps(_task: SimTask): boolean {
+    return false;
+  }
+
+  locked(_task: SimTask): boolean {
     return false;
   }
 

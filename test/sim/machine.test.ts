@@ -35,6 +35,8 @@ interface Outcome {
   workload: Workload;
   /** `time task` of each switch to a task of the workload. */
   switches: string[];
+  /** Tasks that were changed, again for each change. */
+  changes: string[];
   task: (name: string) => SimTask;
 }
 
@@ -50,6 +52,8 @@ async function simulate(tasks: SimTasks, { profile = '7.3', cpus = 2, until = ms
   object.structOpsMap('trace_ops').attach();
   const workload = new Workload(machine, tasks);
   const switches: string[] = [];
+  const changes: string[] = [];
+  machine.onChanged = (task) => changes.push(task.name);
   machine.onSwitch = (cpu, _before, after) => {
     if (after && after.name in tasks) switches.push(`${(machine.now / 1e6).toFixed(0)} ${after.name} ${cpu.id}`);
   };
@@ -58,7 +62,7 @@ async function simulate(tasks: SimTasks, { profile = '7.3', cpus = 2, until = ms
     if (typeof root !== 'number') machine.wakeups.wakeNew(root);
   });
   machine.runUntil(until, () => workload.done);
-  return { machine, workload, switches, task: (name) => workload.tasks.get(name) as SimTask };
+  return { machine, workload, switches, changes, task: (name) => workload.tasks.get(name) as SimTask };
 }
 
 const ext = policy('self', 'ext');
@@ -123,6 +127,16 @@ describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
     expect(switches.filter((line) => line.includes('X')).pop()).toMatch(/ 1$/);
     expect(task('X').dead).toBe(true);
   });
+});
+
+it('takes a task out and puts it back that is given the fair policy that it has, and does not for SCHED_IDLE', async () => {
+  const times = async (name: 'ext' | 'batch' | 'idle' | 'fifo') => {
+    const set = policy('self', name, name === 'fifo' ? 1 : 0);
+    const once = await simulate({ P: [set, run(ms(1))] });
+    const again = await simulate({ P: [set, set, run(ms(1))] });
+    return again.changes.length - once.changes.length;
+  };
+  expect([await times('ext'), await times('batch'), await times('idle'), await times('fifo')]).toEqual([1, 1, 0, 0]);
 });
 
 it('does the same twice', async () => {

@@ -165,6 +165,17 @@ export const RULES: readonly Control[] = [
     },
   },
   {
+    rule: 'a fair policy that is set again is a change',
+    source: '__sched_setscheduler',
+    recordings: ['combined/four-classes'],
+    only: ['7.3.4', '6.18.15'],
+    mutate: ({ changes }) => {
+      const { setPolicy } = changes;
+      changes.setPolicy = (task, policy, ...rest) =>
+        task.kt.policy === policy ? 0 : setPolicy.call(changes, task, policy, ...rest);
+    },
+  },
+  {
     rule: 'who leaves the class is disabled',
     source: 'switched_from_scx',
     recordings: ['changes/policy-running', 'changes/policy-queued', 'changes/rt-sleeping'],

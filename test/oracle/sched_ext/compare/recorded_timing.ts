@@ -49,6 +49,25 @@ const EFFECTS = new Set([
 /** What follows of a task between its farewell and the switch; whoever wakes it then waits for that (try_to_wake_up). */
 const FAREWELL = new Set(['quiescent', 'dispatch', 'kf_move_to_local', 'tp_waking']);
 
+/** Steps of which no others sleep in such a state but for locks, before what they are about. */
+const LOCKING = new Set<SimStep['verb']>([
+  ...([
+    'run',
+    'fork',
+    'read',
+    'sleep',
+    'wait',
+    'futexwait',
+    'write',
+    'futexwake',
+    'nice',
+    'affinity',
+    'policy',
+    'kill',
+    'yield',
+  ] as const),
+]);
+
 /** Longer than what a CPU does at once. */
 const STANDSTILL_NS = 20_000;
 /** Longest that a CPU stands still with its tick due. */
@@ -526,6 +545,31 @@ export class RecordedTiming implements Timing {
       this.#events[effect]![EVENT] === 'tp_switch' ||
       isFarewell(this.#events[effect]!, task.name)
     );
+  }
+
+  locked(task: SimTask): boolean {
+    const track = this.#tracks.get(task.name);
+    const step = this.#step(task);
+    if (!track || !step || !LOCKING.has(step.verb)) return false;
+    const end = (e: RecordedEvent) => e[TASK] === task.name && (e[EVENT] === 'mark' || e[EVENT] === 'tp_exit');
+    const block = this.#next(track, (e) => sleepsAway(e, task.name), end);
+    if (block < 0 || (Number(this.#events[block]![B]) & TASK_UNINTERRUPTIBLE) === 0) return false;
+    switch (step.verb) {
+      case 'run':
+        // Behind the last step it is on its way out.
+        return this.#events.find((e, at) => at > block && end(e))?.[EVENT] === 'mark';
+      case 'fork': {
+        const fork = this.#find(task, track, 'fork');
+        return fork < 0 || block < fork;
+      }
+      case 'read':
+      case 'sleep':
+      case 'wait':
+      case 'futexwait':
+        return true;
+      default:
+        return this.#find(task, track, 'effect') === block;
+    }
   }
 
   // ---- Run time
