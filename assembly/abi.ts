@@ -188,8 +188,6 @@ export const CUR_CTX = EXEC_RECORDS + 88;
 export const CUR_FRAME = EXEC_RECORDS + 92;
 export const CUR_PROG = EXEC_RECORDS + 96;
 export const CUR_CPU = EXEC_RECORDS + 100;
-/** u32 writeClasses of the running program. */
-export const CUR_WRITE_CLASSES = EXEC_RECORDS + 104;
 /** What the host asks of the core that called it (FAULT_NONE, FAULT_*, CALL_*). The call insn is at RUN_PC. */
 export const CALL_STATUS = EXEC_RECORDS + 116;
 /** Further answers of host functions: tail call of the program (core address) in CALL_FN; exception with the u64 cookie. */
@@ -210,6 +208,11 @@ export const RESULT = EXEC_RECORDS + 128;
 export const RESULT_CTX = EXEC_RECORDS + 340;
 /** u32, kept by the host: spin locks that the running program holds. It may call no function of the core's then. */
 export const CUR_LOCKS = EXEC_RECORDS + 344;
+/**
+ * The context that a run can begin on at once, or 0. Nothing runs, it is at the pool's head and BASE_CTX, and it is as a run on it
+ * left it that is done: CUR_FRAME is its first frame, REG_R10 belongs to that, FRAME_MAY_GOTO there is 0, and so is CTX_PARENT.
+ */
+export const IDLE_CTX = EXEC_RECORDS + 104;
 /** Why loadProg refused: VERIFY_* code, insn, and a number that the reason needs (an opcode, a register, a target). */
 export const VERIFY_CODE = EXEC_RECORDS + 136;
 export const VERIFY_INSN = EXEC_RECORDS + 140;
@@ -295,15 +298,17 @@ export const PROG_ARENA = 40; // record of the arena that addr_space_cast refers
 /** Where compiled code can be entered, its functions by their place and then ramps: (slot, index in the table) u32 each. */
 export const PROG_ENTRIES = 44;
 export const PROG_ENTRY_COUNT = 48;
-/** Index in the table of compiled main, or 0. */
-export const PROG_CODE = 52;
 /** u16 a slot: registers that may still be read before it, bit by bit. */
-export const PROG_LIVE = 56;
+export const PROG_LIVE = 52;
+/** Index in the table of compiled main, or 0; read together with the next as a u64. */
+export const PROG_CODE = 56;
 /** Runs until the program is hot; 0: it never will be. */
 export const PROG_HEAT = 60;
 /** u64 slots of the context at r1 that the host gives compiled code as parameters; at most MAX_CONTEXT_SLOTS. */
 export const PROG_CONTEXT = 64;
 export const MAX_CONTEXT_SLOTS = 3;
+/** First slot; 0 if the program may read registers other than r1 and r10 that it has not written, which are to be 0 then. */
+export const PROG_START = 68;
 /** Ramps (jit/ramp.ts): how many, and slot of each; how often a run found no way in since the last one; of PROG_ENTRIES, how many
  *  are functions. */
 export const PROG_RAMPS = 72;

@@ -25,7 +25,7 @@ export function verdict(t: u64, width: u32, write: bool): u32 {
     return address < <u64>abi.NULL_PAGE || address >= <u64>-abi.NULL_PAGE ? abi.FAULT_NULL : abi.FAULT_OUT_OF_WINDOW;
   }
   if (!(load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_FLAGS) & abi.PROG_OBJECT)) return abi.FAULT_NONE;
-  return checkSlow(<u32>t, width, write, load<u32>(abi.CUR_WRITE_CLASSES));
+  return checkSlow(<u32>t, width, write, load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_WRITE_CLASSES));
 }
 
 /**

@@ -127,22 +127,23 @@ function callRegister(pc: u32): u32 {
 
 /** Behind a call: r1 to r5 are 0, as they are when a subprogram returns. */
 function afterCall(pc: u32, fault: u32): u32 {
-  if (!fault) for (let r: u32 = 8; r < 48; r += 8) store<u64>(abi.REGS + r, 0);
-  return after(pc, fault);
+  if (fault) return stop(fault);
+  store<u64>(abi.REG_R1, 0);
+  store<u64>(abi.REG_R2, 0);
+  store<u64>(abi.REG_R3, 0);
+  store<u64>(abi.REG_R4, 0);
+  store<u64>(abi.REG_R5, 0);
+  store<u32>(abi.RUN_PC, pc + abi.SLOT_BYTES);
+  return 0;
 }
 
+/** A host function: what it returns is 0 to go on behind the call, else what settle takes. */
 function callHost(pc: u32, fn: u32): u32 {
-  const status = hostFunction(fn);
-  return status ? settle(status) : afterCall(pc, 0);
-}
-
-/** Runs a host function: 0 to go on behind the call, else what settle takes. */
-function hostFunction(fn: u32): u32 {
   store<u64>(abi.REG_R0, 0);
   const status = host(fn);
   // Written in halves: a processor that reads them at once would wait for both stores.
   store<u64>(abi.REG_R0, ((<u64>load<u32>(abi.REG_R0, 4)) << 32) | load<u32>(abi.REG_R0));
-  return status;
+  return status ? settle(status) : afterCall(pc, 0);
 }
 
 /** What a function that the insn at RUN_PC called asks for beside a result: 0 to go on at RUN_PC, else RUN_*. */
@@ -382,5 +383,4 @@ function tailReturn(): u32 {
 /** Another program runs from here on, perhaps with other checks. */
 function become(prog: u32): void {
   store<u32>(abi.CUR_PROG, prog);
-  store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
 }

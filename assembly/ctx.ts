@@ -38,6 +38,7 @@ export function ctxNew(stack: u32): u32 {
 }
 
 export function ctxFree(ctx: u32): void {
+  store<u32>(abi.IDLE_CTX, 0);
   if (load<u32>(abi.BASE_CTX) == ctx) store<u32>(abi.BASE_CTX, abi.NO_BASE);
   heapFree(ctx);
 }
@@ -54,6 +55,7 @@ export function ctxGive(ctx: u32): void {
 /** The run on a context that Pool.remove may have taken out of the pool is over. */
 export function give(ctx: u32): void {
   if (load<u32>(abi.CTX_FREE) == ctx) return;
+  store<u32>(abi.IDLE_CTX, 0);
   store<u32>(ctx, load<u32>(abi.CTX_FREE), abi.CTX_NEXT);
   store<u32>(abi.CTX_FREE, ctx);
 }
@@ -61,7 +63,9 @@ export function give(ctx: u32): void {
 class Pool {
   /** invoke leaves the context that it runs on at the pool's head: this takes it from there. */
   @inline static remove(ctx: u32): void {
-    if (ctx && load<u32>(abi.CTX_FREE) == ctx) store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+    if (!ctx || load<u32>(abi.CTX_FREE) != ctx) return;
+    store<u32>(abi.CTX_FREE, load<u32>(ctx, abi.CTX_NEXT));
+    store<u32>(abi.IDLE_CTX, 0);
   }
 }
 
@@ -146,11 +150,11 @@ function save(ctx: u32): void {
 
 /** What runs from here on, and what follows from it. */
 function current(ctx: u32, prog: u32, frame: u32, cpu: u32): void {
+  store<u32>(abi.IDLE_CTX, 0);
   store<u32>(abi.CUR_CTX, ctx);
   store<u32>(abi.CUR_FRAME, frame);
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_CPU, cpu);
-  store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
   if (load<u32>(abi.BASE_CTX) != ctx) base(ctx);
 }
 
@@ -305,8 +309,15 @@ class Engine {
     } else {
       give(ctx);
     }
-    if (outer) unpark(outer);
-    else store<u32>(abi.CUR_CTX, 0);
+    if (outer) {
+      unpark(outer);
+      return status;
+    }
+    store<u32>(abi.CUR_CTX, 0);
+    if (status == abi.RUN_DONE && load<u32>(abi.BASE_CTX) == ctx) {
+      store<u32>(ctx + abi.CTX_FRAMES, 0, abi.FRAME_MAY_GOTO);
+      store<u32>(abi.IDLE_CTX, ctx);
+    }
     return status;
   }
 
@@ -339,7 +350,7 @@ export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   store<u32>(ctx, outer, abi.CTX_PARENT);
   const frame = ctx + abi.CTX_FRAMES;
   // What the program reads before it writes it is 0.
-  if (load<u16>(load<u32>(prog, abi.PROG_LIVE)) & ~R1) {
+  if (!load<u32>(prog, abi.PROG_START)) {
     store<u64>(abi.REGS, 0, 0);
     for (let r: u32 = 16; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
   }
@@ -353,14 +364,18 @@ export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   return Engine.over(ctx, outer, Engine.run(ctx, outer, 0, pc, fuel));
 }
 
-const R1: u32 = 2;
+/** What the interpreter's quick way in leaves: its run ended in another way than in RUN_DONE, or somebody took its context. */
+export function quickLeft(ctx: u32, prog: u32, status: u32): u32 {
+  if (status == abi.RUN_PAUSED) warm(prog, abi.HOT_RUNS - 1);
+  return Engine.over(ctx, 0, status == abi.RUN_SWITCH ? mixed(ctx, 0) : status);
+}
 
 /** Compiled code that the host entered, on the context at the pool's head, was left: as the end of invoke. */
 export function invokeLeft(prog: u32, cpu: u32): u32 {
   const ctx = load<u32>(abi.BASE_CTX);
+  store<u32>(abi.IDLE_CTX, 0);
   store<u32>(abi.CUR_CTX, ctx);
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_CPU, cpu);
-  store<u32>(abi.CUR_WRITE_CLASSES, load<u32>(prog, abi.PROG_WRITE_CLASSES));
   return Engine.over(ctx, 0, goOn(ctx, 0, left()));
 }

@@ -15,6 +15,7 @@ export {
 } from './arena';
 // Execution.
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, invoke, invokeLeft, resume } from './ctx';
+export { invokeIsolate, invokeObject } from './interp';
 export { liveRegisters } from './jit/cfg';
 export { jitCore, jitHashLookup, jitIterNext, setCode } from './jit/enter';
 export { analyse, translate, translated } from './jit/translate';

@@ -5,8 +5,10 @@
 // registers. Registers of the program live at the fixed address REGS.
 
 import * as abi from './abi';
+import { GUEST_BASE } from './access';
 import { castKern, castUser } from './arena';
 import { slow } from './call';
+import { invoke, quickLeft } from './ctx';
 import * as ops from './ops';
 
 // Compile-time flags of the loop: types of different size.
@@ -126,6 +128,8 @@ class Div {
 }
 
 /** Runs from a slot until done, out of fuel or at fault: RUN_*. */
+// @ts-ignore: decorator
+@inline
 function loop<C, N>(from: usize, most: i32): u32 {
   let pc = from;
   let fuel = most;
@@ -2134,6 +2138,7 @@ function loop<C, N>(from: usize, most: i32): u32 {
         const frame = load<u32>(abi.CUR_FRAME);
         const to: usize = load<u32>(frame, abi.FRAME_RET);
         if (to == abi.RETURN_SLOT) {
+          store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
           store<u32>(abi.RUN_PC, to);
           store<i32>(abi.RUN_FUEL, fuel);
           if (sizeof<N>() == sizeof<Counting>()) {
@@ -2235,10 +2240,51 @@ function loop<C, N>(from: usize, most: i32): u32 {
   }
 }
 
+/**
+ * The loop and, in the same function because each call of one shows, what invoke of ctx.ts does around it: a run of `prog` from its
+ * start if it is not 0, as long as nothing is special about it; else the current context goes on at slot `arg`.
+ */
+// @ts-ignore: decorator
+@inline
+function run<C, N>(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+  let pc = arg;
+  if (sizeof<N>() == sizeof<Plain>() && prog) {
+    const ctx = load<u32>(abi.IDLE_CTX);
+    pc = load<u32>(prog, abi.PROG_START);
+    // Compiled, or to be after so many runs.
+    if (!ctx || !pc || load<u64>(prog, abi.PROG_CODE)) return invoke(prog, arg, cpu, fuel);
+    store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
+    store<u32>(abi.IDLE_CTX, 0);
+    store<u32>(abi.CUR_CTX, ctx);
+    store<u32>(abi.CUR_PROG, prog);
+    store<u32>(abi.CUR_CPU, cpu);
+  }
+  const status = loop<C, N>(pc, fuel);
+  if (sizeof<N>() == sizeof<Counting>() || !prog) return status;
+  const ctx = load<u32>(abi.CUR_CTX);
+  if (status || load<u32>(abi.CTX_FREE) != ctx) return quickLeft(ctx, prog, status);
+  store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
+  store<u32>(abi.CUR_CTX, 0);
+  store<u32>(abi.IDLE_CTX, ctx);
+  return abi.RUN_DONE;
+}
+
+/** invoke of ctx.ts for programs under isolate checks and under object checks; without one, the current context goes on. */
+export function invokeIsolate(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+  return run<Isolate, Plain>(prog, arg, cpu, fuel);
+}
+export function invokeObject(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+  return run<ObjectChecks, Plain>(prog, arg, cpu, fuel);
+}
+function countIsolate(pc: u32, fuel: i32): u32 {
+  return run<Isolate, Counting>(0, pc, 0, fuel);
+}
+function countObject(pc: u32, fuel: i32): u32 {
+  return run<ObjectChecks, Counting>(0, pc, 0, fuel);
+}
+
 /** Runs the current context on from RUN_PC with RUN_FUEL, which the caller has at hand. */
 export function interpret(flags: u32, counting: u32, pc: u32, fuel: i32): u32 {
-  if (flags & abi.PROG_OBJECT) {
-    return counting ? loop<ObjectChecks, Counting>(pc, fuel) : loop<ObjectChecks, Plain>(pc, fuel);
-  }
-  return counting ? loop<Isolate, Counting>(pc, fuel) : loop<Isolate, Plain>(pc, fuel);
+  if (flags & abi.PROG_OBJECT) return counting ? countObject(pc, fuel) : invokeObject(0, pc, 0, fuel);
+  return counting ? countIsolate(pc, fuel) : invokeIsolate(0, pc, 0, fuel);
 }

@@ -8,6 +8,9 @@ import * as isa from './isa';
 import { findLive } from './jit/cfg';
 import { isSubprogMark, verify } from './verify';
 
+/** In PROG_LIVE. */
+const R1: u32 = 2;
+
 function refuse(code: u32, arg: u32 = 0): u32 {
   store<u32>(abi.VERIFY_CODE, code);
   store<u32>(abi.VERIFY_INSN, 0);
@@ -47,6 +50,8 @@ export function loadProg(
     return 0;
   }
   store<u32>(prog, flags, abi.PROG_FLAGS);
+  const live: u32 = load<u16>(load<u32>(prog, abi.PROG_LIVE));
+  store<u32>(prog, live & ~R1 ? 0 : load<u32>(prog, abi.PROG_SLOTS), abi.PROG_START);
   store<u32>(prog, writeClasses, abi.PROG_WRITE_CLASSES);
   store<u32>(prog, arena, abi.PROG_ARENA);
   store<u32>(prog, context, abi.PROG_CONTEXT);

@@ -1,6 +1,6 @@
-// The function of a module that the host calls: main, entered as invoke of ctx.ts enters it, on the context at the head of the
-// pool. Of the run's record it writes what functions of the core and the host look at, and nothing if main calls none: the rest
-// is put together when it is left. So it is only for a run that no other one goes on below.
+// The function of a module that the host calls: main, entered as invoke of ctx.ts enters it, on IDLE_CTX. Of the run's record it
+// writes what functions of the core and the host look at, and nothing if the program calls none: the rest is put together when it
+// is left. So it is only for a run that no other one goes on below.
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
@@ -98,12 +98,9 @@ export class Invoke {
       Wasm.op(w.I64_OR);
       Wasm.access(w.I64_STORE, abi.WINDOW_BASE + i * 8);
     }
-    Wasm.fixed(abi.CTX_FREE);
+    Wasm.fixed(abi.IDLE_CTX);
     Wasm.tee(Invoke.ctx);
-    Wasm.fixed(abi.BASE_CTX);
-    Wasm.op(w.I32_NE);
-    Wasm.fixed(abi.CUR_CTX);
-    Wasm.op(w.I32_OR);
+    Wasm.op(w.I32_EQZ);
     Wasm.if_();
     Wasm.i32(prog);
     Wasm.get(Invoke.ARG);
@@ -114,21 +111,11 @@ export class Invoke {
     Wasm.end();
     Invoke.fix(abi.CUR_CPU, Invoke.CPU);
     if (Invoke.calls) {
+      Invoke.clear(abi.IDLE_CTX);
       Invoke.fix(abi.CUR_CTX, Invoke.ctx);
-      Wasm.i32(0);
-      Wasm.get(Invoke.ctx);
-      Wasm.i32(abi.CTX_FRAMES);
-      Wasm.op(w.I32_ADD);
-      Wasm.access(w.I32_STORE, abi.CUR_FRAME);
-      Wasm.get(Invoke.ctx);
-      Wasm.i32(0);
-      Wasm.access(w.I32_STORE, abi.CTX_PARENT);
       Wasm.i32(0);
       Wasm.i32(prog);
       Wasm.access(w.I32_STORE, abi.CUR_PROG);
-      Wasm.i32(0);
-      Wasm.i32(load<u32>(prog, abi.PROG_WRITE_CLASSES));
-      Wasm.access(w.I32_STORE, abi.CUR_WRITE_CLASSES);
     }
     Wasm.fixed(abi.BASE_R10);
     Wasm.set(Emit.FRAME);
@@ -175,11 +162,16 @@ export class Invoke {
       Wasm.get(Invoke.ctx);
       Wasm.call(IMPORT_GIVE);
       Wasm.end();
-      Wasm.i32(0);
-      Wasm.i32(0);
-      Wasm.access(w.I32_STORE, abi.CUR_CTX);
+      Invoke.clear(abi.CUR_CTX);
+      Invoke.fix(abi.IDLE_CTX, Invoke.ctx);
     }
     Wasm.i32(abi.RUN_DONE);
+  }
+
+  private static clear(at: u32): void {
+    Wasm.i32(0);
+    Wasm.i32(0);
+    Wasm.access(w.I32_STORE, at);
   }
 
   private static fix(at: u32, local: u32): void {

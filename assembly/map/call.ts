@@ -8,7 +8,6 @@ import {
   CALL_STATUS,
   CUR_CPU,
   CUR_PROG,
-  CUR_WRITE_CLASSES,
   FAULT_BAD_MAP,
   FAULT_NONE,
   FAULT_NULL,
@@ -32,6 +31,7 @@ import {
   NULL_PAGE,
   PROG_FLAGS,
   PROG_OBJECT,
+  PROG_WRITE_CLASSES,
   REG_R0,
   REG_R1,
   REG_R2,
@@ -75,7 +75,7 @@ export function checkArg(address: u64, n: u32, write: bool, object: bool): u32 {
   else if (object) {
     const at = t as u32;
     if ((at & 7) + n <= 8 && load<u8>(load<u32>(SHADOW_START) + (at >> 3)) == SHADOW_RW) return FAULT_NONE;
-    fault = checkSlow(at, n, write, load<u32>(CUR_WRITE_CLASSES));
+    fault = checkSlow(at, n, write, load<u32>(load<u32>(CUR_PROG), PROG_WRITE_CLASSES));
   }
   if (fault) {
     store<u64>(ARG_ADDR, address);

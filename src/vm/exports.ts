@@ -8,6 +8,8 @@ export interface ExecExports {
   ctxStart(ctx: number, prog: number, code: bigint, cpu: number, flags: number): number;
   resume(ctx: number, fuel: number): number;
   invoke(prog: number, arg: number, cpu: number, fuel: number): number;
+  invokeIsolate: ExecExports['invoke'];
+  invokeObject: ExecExports['invoke'];
   invokeLeft(prog: number, cpu: number): number;
   give(ctx: number): void;
   abandon(outer: number): void;

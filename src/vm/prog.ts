@@ -2,6 +2,7 @@ import * as abi from '../../assembly/abi.js';
 import { InputError } from '../errors.js';
 import type { Core } from './core.js';
 import type { Engine } from './engine.js';
+import type { ExecExports } from './exports.js';
 import type { CoreMemory } from './memory.js';
 import type { CallTarget, HostTraits, VmProg, VmProgSpec } from './types.js';
 import { verifyError } from './verify.js';
@@ -26,16 +27,20 @@ export class LoadedProg implements VmProg {
   notCompiled: string | undefined;
   /** u64 slots of its context that `invoke` takes. */
   readonly contextSlots: number;
+  /** The core's invoke for programs with its checks, which runs others no less. */
+  readonly enter: ExecExports['invoke'];
   /** The way into its compiled code: RUN_*, as the core's invoke. Behind r1, two halves of each slot of the context there. */
   invoke: ((fuel: number, cpu: number, arg: number, ...slots: number[]) => number) | undefined;
 
   constructor(
+    exports: ExecExports,
     readonly handle: number,
     id: number,
     spec: VmProgSpec,
     private readonly runner: Engine,
     private readonly release: (prog: LoadedProg) => void,
   ) {
+    this.enter = spec.checks === 'object' ? exports.invokeObject : exports.invokeIsolate;
     this.id = id;
     this.name = spec.name;
     this.insnCount = spec.insns.length / 8;
@@ -100,7 +105,7 @@ export function loadProg(
     if (handle === 0) {
       throw verifyError(memory.u32At(abi.VERIFY_CODE), memory.u32At(abi.VERIFY_INSN), memory.u32At(abi.VERIFY_ARG));
     }
-    return new LoadedProg(handle, memory.u32At(handle + abi.PROG_ID), spec, engine, release);
+    return new LoadedProg(exports, handle, memory.u32At(handle + abi.PROG_ID), spec, engine, release);
   } finally {
     exports.heapFree(buffer);
   }

@@ -43,6 +43,7 @@ export const INVOKE_FAULT = abi.RUN_FAULT;
 
 // What is needed where the host has no stack left for a call: a module's own constants, because bundlers may make an import one.
 const CUR_CTX = abi.CUR_CTX >>> 2;
+const IDLE_CTX = abi.IDLE_CTX >>> 2;
 const NEST_DEPTH = abi.NEST_DEPTH >>> 2;
 const { CTX_STATE, CTX_FAULTED } = abi;
 
@@ -59,6 +60,7 @@ export class Vm implements ContextOwner, CallSources {
   private readonly hostFns: HostFn[] = [];
   private readonly hostNames: string[] = [];
   private readonly hostTraits: HostTraits[] = [];
+  private readonly hostRules: HostTraits['rule'][] = [];
   private readonly hostEntries: (() => number)[] = [];
   private readonly progs = new Map<number, LoadedProg>();
   private readonly arenas = new Map<number, CoreArena>();
@@ -74,8 +76,6 @@ export class Vm implements ContextOwner, CallSources {
   /** @internal Host functions that are running; of them, those that compiled code which is no longer right called. */
   hostCalls = 0;
   stale = 0;
-  /** @internal The core's invoke, in a field of its own: property access on the exports object is slow. */
-  readonly enter: ExecExports['invoke'];
   /** @internal What a program's own `invoke` is given: compiled code needs no slices; and what the core's `invoke` is. */
   readonly quickFuel: number;
   readonly slice: number;
@@ -88,7 +88,6 @@ export class Vm implements ContextOwner, CallSources {
     options: VmOptions,
   ) {
     this.exports = core.exports;
-    this.enter = core.exports.invoke;
     this.memory = new CoreMemory(core);
     this.maps = new Maps(core, this.memory);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
@@ -223,6 +222,7 @@ export class Vm implements ContextOwner, CallSources {
   registerHost(name: string, fn: HostFn, traits: HostTraits = {}): number {
     this.alive();
     this.hostFns.push(fn);
+    this.hostRules.push(traits.rule);
     this.hostTraits.push(traits);
     return this.hostNames.push(name) - 1;
   }
@@ -281,13 +281,15 @@ export class Vm implements ContextOwner, CallSources {
    * function callHost puts that right; here nothing may be called for it, because there is no stack to call on.
    */
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
+    const loaded = prog as LoadedProg;
     let status = -1;
     try {
-      status = this.enter((prog as LoadedProg).handle, arg, cpu, this.slice);
+      status = loaded.enter(loaded.handle, arg, cpu, this.slice);
     } finally {
       if (status < 0 && this.hostCalls === 0) {
         const { u32 } = this.core;
         u32[CUR_CTX] = 0;
+        u32[IDLE_CTX] = 0;
         u32[NEST_DEPTH] = 0;
       }
     }
@@ -318,20 +320,23 @@ export class Vm implements ContextOwner, CallSources {
 
   /** A function that does what invoke does with this program, quicker: V8 makes calls from there straight to compiled code. */
   invoker(prog: VmProg): (arg: GuestPtr, cpu: number) => number {
+    const own = this.own(prog);
     return ownCopy(makeInvoker)(
       this,
-      this.own(prog),
+      own,
+      own.contextSlots === 0 ? own : { invoke: undefined },
       this.core,
-      this.enter,
+      own.enter,
       this.quickFuel,
       this.slice,
       CUR_CTX,
+      IDLE_CTX,
       NEST_DEPTH,
     );
   }
 
   /**
-   * @internal What invoke does when the core's `enter`, or the program's own `invoke`, does not say RUN_DONE; `given` is the fuel
+   * @internal What invoke does when a program's `enter`, or the program's own `invoke`, does not say RUN_DONE; `given` is the fuel
    * that it got. Callers with a hot path of their own call `enter(handle, arg, cpu, slice)` from there, a call that V8 can then
    * make straight to the core.
    */
@@ -375,6 +380,7 @@ export class Vm implements ContextOwner, CallSources {
         u32[(ctx + CTX_STATE) >>> 2] = CTX_FAULTED;
         if (this.hostCalls === 0) {
           u32[CUR_CTX] = 0;
+          u32[IDLE_CTX] = 0;
           u32[NEST_DEPTH] = 0;
         }
       }
@@ -412,26 +418,29 @@ export class Vm implements ContextOwner, CallSources {
 
   /** Runs a host function that the interpreter calls: 0 to go on, FAULT_* or CALL_*. No exception passes through the core. */
   private callHost(index: number): number {
-    const { call } = this;
+    const { call, hostCalls: outside } = this;
     const ctx = this.core.u32[CUR_CTX] as number;
-    this.hostCalls++;
+    let status = 0;
+    this.hostCalls = outside + 1;
     try {
-      this.hostTraits[index]?.rule?.(call);
+      const rule = this.hostRules[index];
+      if (rule !== undefined) rule(call);
       (this.hostFns[index] as HostFn)(call);
-      return this.stale === 0 ? call.asked() : this.askedOf();
+      status = this.stale === 0 ? call.asked() : this.askedOf();
     } catch (error) {
+      this.hostCalls = outside;
       return this.threw(ctx, index, error);
-    } finally {
-      this.hostCalls--;
     }
+    this.hostCalls = outside;
+    return status;
   }
 
   /** The same for compiled code, as a function of each host function's own. */
   private hostEntry(index: number): () => number {
     let entry = this.hostEntries[index];
     if (!entry) {
-      const rule = this.hostTraits[index]?.rule;
-      entry = ownCopy(makeHostEntry)(this, this.hostFns[index] as HostFn, rule, index, this.call, this.core, CUR_CTX);
+      const fn = this.hostFns[index] as HostFn;
+      entry = ownCopy(makeHostEntry)(this, fn, this.hostRules[index], index, this.call, this.core, CUR_CTX);
       this.hostEntries[index] = entry;
     }
     return entry;
@@ -445,10 +454,10 @@ export class Vm implements ContextOwner, CallSources {
     return status === 0 ? this.call.leave() : status;
   }
 
-  /** @internal A host function threw: what the running program, which called it, is to stop with. */
+  /** @internal A host function, no longer one of `hostCalls`, threw: what the program which called it is to stop with. */
   threw(ctx: number, index: number, error: unknown): number {
     const { memory } = this;
-    if (this.stale >= this.hostCalls) this.stale = this.hostCalls - 1;
+    if (this.stale > this.hostCalls) this.stale = this.hostCalls;
     if (memory.u32At(abi.CUR_CTX) !== ctx) this.exports.abandon(ctx);
     this.call.asked();
     this.thrownBy = this.nameOf(index);
@@ -532,16 +541,18 @@ export class Vm implements ContextOwner, CallSources {
 function makeInvoker(
   vm: Vm,
   prog: LoadedProg,
+  compiled: Pick<LoadedProg, 'invoke'>,
   core: Core,
   enter: ExecExports['invoke'],
   fuel: number,
   slice: number,
   curCtx: number,
+  idleCtx: number,
   nestDepth: number,
 ): (arg: GuestPtr, cpu: number) => number {
   const { handle } = prog;
   return (arg, cpu) => {
-    const invoke = prog.contextSlots === 0 ? prog.invoke : undefined;
+    const { invoke } = compiled;
     let status = -1;
     try {
       status = invoke === undefined ? enter(handle, arg, cpu, slice) : invoke(fuel, cpu, arg);
@@ -549,6 +560,7 @@ function makeInvoker(
       if (status < 0 && vm.hostCalls === 0) {
         const { u32 } = core;
         u32[curCtx] = 0;
+        u32[idleCtx] = 0;
         u32[nestDepth] = 0;
       }
     }
@@ -556,7 +568,7 @@ function makeInvoker(
   };
 }
 
-/** The same. */
+/** callHost for one function, self-contained as well. */
 function makeHostEntry(
   vm: Vm,
   fn: HostFn,
@@ -568,15 +580,18 @@ function makeHostEntry(
 ): () => number {
   return () => {
     const ctx = core.u32[curCtx] as number;
-    vm.hostCalls++;
+    const outside = vm.hostCalls;
+    let status = 0;
+    vm.hostCalls = outside + 1;
     try {
       if (rule !== undefined) rule(call);
       fn(call);
-      return vm.stale === 0 ? call.asked() : vm.askedOf();
+      status = vm.stale === 0 ? call.asked() : vm.askedOf();
     } catch (error) {
+      vm.hostCalls = outside;
       return vm.threw(ctx, index, error);
-    } finally {
-      vm.hostCalls--;
     }
+    vm.hostCalls = outside;
+    return status;
   };
 }

@@ -122,10 +122,11 @@ export class StructOpsCall implements QuickOp {
       stats,
       vm,
       core: vm.core,
-      enter: vm.enter,
+      enter: (this.vmProg as LoadedProg).enter,
       slice: vm.slice,
       fuel: vm.quickFuel,
       curCtx: abi.CUR_CTX >>> 2,
+      idleCtx: abi.IDLE_CTX >>> 2,
       nestDepth: abi.NEST_DEPTH >>> 2,
       resultAt: abi.RESULT >>> 2,
     });

@@ -43,8 +43,9 @@ export interface QuickSources {
   enter: ExecExports['invoke'];
   slice: number;
   fuel: number;
-  /** Places of CUR_CTX, NEST_DEPTH and RESULT among the u32 of linear memory. */
+  /** Places of CUR_CTX, IDLE_CTX, NEST_DEPTH and RESULT among the u32 of linear memory. */
   curCtx: number;
+  idleCtx: number;
   nestDepth: number;
   resultAt: number;
 }
@@ -61,7 +62,7 @@ export interface Op {
  */
 export function makeOp(sources: QuickSources): Op {
   const { op, args, ret, s32, returned, prog, kernel, held, section, stats, vm, core, enter } = sources;
-  const { slice, fuel, curCtx, nestDepth, resultAt } = sources;
+  const { slice, fuel, curCtx, idleCtx, nestDepth, resultAt } = sources;
   const { handle } = prog;
   const [a0, a1, a2] = args as readonly [Arg, Arg, Arg];
 
@@ -90,6 +91,7 @@ export function makeOp(sources: QuickSources): Op {
     section.depth--;
     if (vm.hostCalls === 0) {
       core.u32[curCtx] = 0;
+      core.u32[idleCtx] = 0;
       core.u32[nestDepth] = 0;
     }
     held.leave(0);
