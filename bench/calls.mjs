@@ -6,6 +6,10 @@ import { callLoop, kernelInsns, MEMORY_BYTES } from './kernels.mjs';
 /** Calls of a host function in one run of the program that does nothing else. */
 const ROUND_TRIPS = 100;
 const EXIT = assemble('r0 = 0; exit');
+/** As kernels/tiny.c without its division: what a callback does that charges a task for its slice. */
+const SMALL =
+  assemble(`r2 = *(u64 *)(r1 + 0); r3 = *(u64 *)(r1 + 16); r4 = *(u32 *)(r1 + 12); w4 &= 4; if w4 == 0 goto full; r3 >>= 1
+  full: r2 += r3; *(u64 *)(r1 + 0) = r2; r0 = r2; r0 >>= 10; exit`);
 const LOOP = assemble(`r6 = ${ROUND_TRIPS}; top: r1 = r6; call 1; r6 += -1; if r6 != 0 goto top; exit`);
 const CALL_AT = 2;
 
@@ -47,6 +51,7 @@ export async function callSubjects(vm, engines) {
       subjects.push({ ...subject, key, engine, per });
     };
     invoke('empty program', load('empty', EXIT), 'empty');
+    invoke(`program of ${SMALL.length / 8} insns`, load('small', SMALL), 'small');
     const tiny = kernelInsns('tiny');
     invoke(`program of ${tiny.length / 8} insns`, load('tiny', tiny), 'tiny');
     const calls = new Map([[CALL_AT, { kind: 'host', index: kfunc }]]);

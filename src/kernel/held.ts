@@ -50,7 +50,8 @@ export class HeldTable {
     for (let i = this.#entries.length - 1; i >= this.#floor; i--) {
       const entry = this.#entries[i]!;
       if (entry.kind !== kind || entry.key !== key) continue;
-      this.#entries.splice(i, 1);
+      if (i === this.#entries.length - 1) this.#entries.pop();
+      else this.#entries.splice(i, 1);
       this.count = this.#entries.length;
       if (kind === 'lock') this.#setLocks(this.locks - 1);
       return true;

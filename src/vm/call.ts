@@ -108,9 +108,13 @@ export class Call implements HostCall {
   }
 
   ptr(i: number): GuestPtr {
-    const ptr = this.memory.fromHalves(this.lo(i), this.hi(i));
+    const ptr = this.tryPtr(i);
     if (ptr < 0) throw new Stop(abi.FAULT_BAD_POINTER, this.u64(i));
     return ptr;
+  }
+
+  tryPtr(i: number): GuestPtr {
+    return this.memory.fromHalves(this.lo(i), this.hi(i));
   }
 
   mem(i: number, bytes: number, write: boolean): GuestPtr {
@@ -165,6 +169,13 @@ export class Call implements HostCall {
 
   retU64(value: bigint): void {
     this.memory.setU64At(abi.REG_R0, BigInt.asUintN(64, value));
+    this.given();
+  }
+
+  retHalves(lo: number, hi: number): void {
+    const { u32 } = this.core;
+    u32[R0] = lo;
+    u32[R0 + 1] = hi;
     this.given();
   }
 

@@ -322,6 +322,13 @@ export class CoreMemory implements GuestMemory {
     this.core.view.setUint32(at + 4, value === 0 ? 0 : GUEST_BASE_HI, true);
   }
 
+  copy(to: GuestPtr, from: GuestPtr, bytes: number): void {
+    if (bytes >>> 0 !== bytes) this.outside(to, bytes);
+    const target = this.at(to, bytes);
+    const source = this.at(from, bytes);
+    this.core.u8.copyWithin(target, source, source + bytes);
+  }
+
   bytes(ptr: GuestPtr, length: number): Uint8Array {
     if (length >>> 0 !== length) this.outside(ptr, length);
     const at = this.at(ptr, length);

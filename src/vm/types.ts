@@ -79,6 +79,8 @@ export interface GuestMemory {
   ptr(ptr: GuestPtr): GuestPtr;
   setPtr(ptr: GuestPtr, value: GuestPtr): void;
   bytes(ptr: GuestPtr, length: number): Uint8Array;
+  /** Copies so many bytes, which may overlap. */
+  copy(to: GuestPtr, from: GuestPtr, bytes: number): void;
   cstring(ptr: GuestPtr, max: number): string;
 }
 
@@ -211,6 +213,8 @@ export interface HostCall {
   u64n(i: number): number;
   /** A pointer into the window or NULL (0). Anything else faults the program (`bad_pointer`). */
   ptr(i: number): GuestPtr;
+  /** The same, -1 for what is no guest pointer. */
+  tryPtr(i: number): GuestPtr;
   /** A pointer to `bytes` accessible bytes; faults the program as a load or store of its own would. */
   mem(i: number, bytes: number, write: boolean): GuestPtr;
   /** The same for a pointer that is no argument: `bytes` accessible bytes at `ptr`. */
@@ -225,6 +229,8 @@ export interface HostCall {
   /** Results; void functions return nothing and r0 becomes 0. Numbers are sign-extended to 64 bits. */
   ret(value: number): void;
   retU64(value: bigint): void;
+  /** A u64 as its two halves, each a u32 or s32: quicker than a bigint. */
+  retHalves(lo: number, hi: number): void;
   retPtr(ptr: GuestPtr): void;
   /** Runs a code pointer (PSEUDO_FUNC argument) of the calling program below this frame; returns r0. */
   callback(code: bigint, args: readonly bigint[]): bigint;

@@ -22,6 +22,7 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
       seen.push(call.lo(0), call.hi(0), call.u64(0), call.s32(1), call.u32(1), call.u64n(4), call.cpu, call.insn);
       expect(call.ptr(2)).toBeGreaterThan(4096);
       expect(call.ptr(3)).toBe(0);
+      expect([call.tryPtr(0), call.tryPtr(2), call.tryPtr(3)]).toEqual([-1, call.ptr(2), 0]);
       expect(call.prog).toBe(p);
     });
     expect(vm.run(p).r0).toBe(0n);
@@ -29,6 +30,10 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     expect(vm.run(calling('call 1; exit', (call) => call.ret(-5))).r0).toBe(2n ** 64n - 5n);
     expect(vm.run(calling('call 1; exit', (call) => call.ret(2 ** 40 + 1))).r0).toBe(2n ** 40n + 1n);
     expect(vm.run(calling('call 1; exit', (call) => call.retU64(-2n))).r0).toBe(2n ** 64n - 2n);
+    expect(vm.run(calling('call 1; exit', (call) => call.retHalves(7, -2))).r0).toBe(0xfffffffe00000007n);
+    expect(vm.run(calling('call 1; exit', (call) => call.retHalves(2 ** 32 - 1, 2 ** 31))).r0).toBe(
+      0x80000000ffffffffn,
+    );
     expect(vm.run(calling('call 1; exit', (call) => call.retPtr(0))).r0).toBe(0n);
     expect(vm.run(calling('call 1; exit', (call) => call.retPtr(8192))).r0).toBe(vm.memory.address(8192));
   });

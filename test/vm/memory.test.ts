@@ -52,6 +52,15 @@ test('addresses and offsets are two names of one place', async () => {
   for (const bad of [-1, 2 ** 24, 1.5]) expect(() => memory.setPtr(p, bad)).toThrow(VmtableError);
 });
 
+test('bytes are copied, over each other as well', async () => {
+  const { memory } = await newCore();
+  const at = memory.alloc(16, { name: 'bytes' });
+  memory.bytes(at, 16).set(Uint8Array.from({ length: 16 }, (_, i) => i));
+  memory.copy(at + 2, at, 8);
+  memory.copy(at + 12, at + 13, 3);
+  expect([...memory.bytes(at, 16)]).toEqual([0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 13, 14, 15, 15]);
+});
+
 test('strings end at NUL, at max, and never beyond the window', async () => {
   const { memory } = await newCore({ windowBytes: 2 ** 20 });
   const p = memory.alloc(16, { name: 'x' });
@@ -83,6 +92,8 @@ test('every access outside the window, or through NULL, is an error of ours', as
     [8, (p: number) => memory.setU64n(p, 0)],
     [8, (p: number) => memory.setPtr(p, 0)],
     [5, (p: number) => memory.bytes(p, 5)],
+    [5, (p: number) => memory.copy(p, 65536, 5)],
+    [5, (p: number) => memory.copy(65536, p, 5)],
   ] as const;
   for (const [width, access] of reads) {
     access(end - width);

@@ -55,5 +55,5 @@ export function registerHelpers(kernel: Kernel): void {
   registerBtfHelpers(kernel);
   // The machine has one node.
   kernel.registerHelper('get_numa_node_id', (call) => call.ret(0));
-  kernel.registerHelper('get_prandom_u32', (call) => call.retU64(BigInt(kernel.random.u32())));
+  kernel.registerHelper('get_prandom_u32', (call) => call.ret(kernel.random.u32()));
 }

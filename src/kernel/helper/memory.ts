@@ -29,7 +29,7 @@ export function registerMemoryHelpers(kernel: Kernel): void {
 
 /** Bytes at argument `i` that can be read without a fault, or -1; what is not modelled stops the program by name. */
 export function probeSource(kernel: Kernel, call: HostCall, i: number, bytes: number): number {
-  const ptr = call.memory.fromAddress(call.u64(i));
+  const ptr = call.tryPtr(i);
   if (ptr <= 0) return -1;
   if (call.memory.canAccess(ptr, bytes, false)) return ptr;
   for (let at = ptr; at < ptr + bytes; at++) {
@@ -49,14 +49,13 @@ function refuseUnmodelled(kernel: Kernel, call: HostCall, at: GuestPtr): void {
 function probeRead(kernel: Kernel, call: HostCall): void {
   const size = call.u32(1);
   const to = call.mem(0, size, true);
-  const target = call.memory.bytes(to, size);
   const from = size === 0 ? to : probeSource(kernel, call, 2, size);
   if (from < 0) {
-    target.fill(0);
+    call.memory.bytes(to, size).fill(0);
     call.ret(-ERRNO.EFAULT);
     return;
   }
-  target.set(call.memory.bytes(from, size).slice());
+  call.memory.copy(to, from, size);
   call.ret(0);
 }
 

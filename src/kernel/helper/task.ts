@@ -10,11 +10,11 @@ export function registerTaskHelpers(kernel: Kernel): void {
   }
   kernel.registerHelper('get_current_pid_tgid', (call) => {
     const { pid, tgid } = kernel.current;
-    call.retU64((BigInt(tgid) << 32n) | BigInt(pid));
+    call.retHalves(pid, tgid);
   });
   kernel.registerHelper('get_current_uid_gid', (call) => {
     const { uid, gid } = kernel.current;
-    call.retU64((BigInt(gid) << 32n) | BigInt(uid));
+    call.retHalves(uid, gid);
   });
 
   // Kernel: bpf_get_current_comm; strscpy_pad cuts off what does not fit.

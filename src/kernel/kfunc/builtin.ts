@@ -38,5 +38,5 @@ export function registerKfuncs(kernel: Kernel): void {
   registerCssTaskIterator(kernel);
   kernel.kfuncs.register('bpf_throw', { kind: 'core', fn: FN_THROW });
   // A cast of the verifier's; the pointer stays what it is.
-  kernel.registerKfunc('bpf_rdonly_cast', (call) => call.retU64(call.u64(0)));
+  kernel.registerKfunc('bpf_rdonly_cast', (call) => call.retHalves(call.lo(0), call.hi(0)));
 }

@@ -8,9 +8,10 @@ const FLAGS_BYTES = 8;
 /** Stretches of a program that it must end itself: RCU read sections, preemption and interrupts off. */
 export function registerSectionKfuncs(kernel: Kernel): void {
   const { held } = kernel;
+  const unlock = () => kernel.rcu.readUnlock();
   kernel.registerKfunc('bpf_rcu_read_lock', (call) => {
     kernel.rcu.readLock();
-    held.acquire(call, 'rcu', 0, 'the section of bpf_rcu_read_lock', () => kernel.rcu.readUnlock());
+    held.acquire(call, 'rcu', 0, 'the section of bpf_rcu_read_lock', unlock);
   });
   kernel.registerKfunc('bpf_rcu_read_unlock', (call) => {
     if (!held.release('rcu', 0)) {
