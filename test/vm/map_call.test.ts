@@ -15,8 +15,12 @@ const ALL = [HASH, ARRAY, PERCPU_HASH, PERCPU_ARRAY];
 let core: Core;
 let memory: CoreMemory;
 let maps: Maps;
+/** The record of the program that calls. */
+let prog: number;
 beforeEach(async () => {
   ({ core, memory, maps } = await newCore({ cpus: 4 }));
+  prog = core.exports.heapAllocZeroed(abi.PROG_BYTES);
+  memory.setU32At(abi.CUR_PROG, prog);
 });
 
 type Helper = 'callMapLookup' | 'callMapUpdate' | 'callMapDelete' | 'callMapLookupPercpu';
@@ -36,7 +40,7 @@ function call(
   const { object = true, cpu = 0, writeClasses = 0 } = options;
   for (const [i, arg] of args.entries()) memory.setU64At(abi.REG_R1 + 8 * i, BigInt.asUintN(64, arg));
   memory.setU32At(abi.CUR_CPU, cpu);
-  memory.setU32At(abi.CUR_WRITE_CLASSES, writeClasses);
+  memory.setU32At(prog + abi.PROG_WRITE_CLASSES, writeClasses);
   const fault = core.exports[helper](object);
   return {
     fault,
