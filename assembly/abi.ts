@@ -256,6 +256,16 @@ export const JIT_BYTES = EXEC_RECORDS + 384;
 export const JIT_REASON = EXEC_RECORDS + 388;
 /** Whose frozen values its code knows (jit/constants.ts): how many maps, and their ids, u32 each. */
 export const JIT_KNOWN = EXEC_RECORDS + 512;
+/** What is known of spans (jit/spans.ts): window offset of an access outside of it or 0, fuel from which on the core looks for more
+ *  of it (s32), steps that it looks then, u32 each; its first address and bytes, u64 each. */
+export const SPANS = EXEC_RECORDS + 768;
+export const MAX_SPANS = 4;
+export const SPAN_MISSED = 0;
+export const SPAN_NEXT = 4;
+export const SPAN_STEPS = 8;
+export const SPAN_FIRST = 16;
+export const SPAN_SIZE = 24;
+export const SPAN_BYTES = 32;
 /** u32: a program under isolate checks was loaded once. It may have written anywhere: frozen values are not known any more. */
 export const ISOLATE_SEEN = EXEC_RECORDS + 416;
 /** u32: after so many misses a program gets a ramp. */

@@ -18,6 +18,7 @@ export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, in
 export { invokeIsolate, invokeObject } from './interp';
 export { liveRegisters } from './jit/cfg';
 export { jitCore, jitHashLookup, jitIterNext, setCode } from './jit/enter';
+export { jitLook } from './jit/spans';
 export { analyse, translate, translated } from './jit/translate';
 export {
   callMapDelete,

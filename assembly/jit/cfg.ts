@@ -35,7 +35,9 @@ const B_LATCH: u32 = 64; // of a loop: place of the last block that goes back to
 const B_ROUND: u32 = 68; // the loop, plus 1, whose rounds are repeated and paid together (unroll.ts), or 0
 const B_OWED: u32 = 72; // fuel that was used since this loop's start and is not yet paid
 const B_PREPAID: u32 = 76; // at this loop's start: fuel that all its rounds use
-export const BLOCK_BYTES: u32 = 80;
+const B_DISPATCH: u32 = 80; // chooses between the rounds of a loop that are checked together, and one alone (unroll.ts)
+const B_MOVED: u32 = 84; // the dispatch, plus 1, that ways to this block lead to, or 0
+export const BLOCK_BYTES: u32 = 88;
 
 // A function.
 const F_SLOT: u32 = 0; // slots [slot, end)
@@ -137,6 +139,28 @@ export class Cfg {
     store<u32>(Cfg.at(block), loop + 1, B_ROUND);
     store<u32>(Cfg.at(block), owed, B_OWED);
     store<u32>(Cfg.at(block), prepaid, B_PREPAID);
+  }
+  @inline static isDispatch(block: u32): bool {
+    return load<u32>(Cfg.at(block), B_DISPATCH) != 0;
+  }
+  /** Makes a block one without slots that goes to `slow` or `fast`. */
+  static setDispatch(block: u32, slow: u32, fast: u32): void {
+    Cfg.copy(block, slow);
+    store<u32>(Cfg.at(block), Cfg.first(slow), B_END);
+    store<u32>(Cfg.at(block), 1, B_DISPATCH);
+    store<u32>(Cfg.at(slow), block + 1, B_MOVED);
+    if (Cfg.root == slow) Cfg.root = block;
+    Cfg.setNext(block, fast, slow);
+  }
+  /** All other ways to what dispatches go to lead to these. */
+  static redirect(): void {
+    for (let b: u32 = 0; b < Cfg.count; b++) {
+      if (!Cfg.isDispatch(b)) Cfg.setNext(b, Cfg.moved(Cfg.fall(b)), Cfg.moved(Cfg.taken(b)));
+    }
+  }
+  private static moved(b: u32): u32 {
+    const to = b == NONE ? 0 : load<u32>(Cfg.at(b), B_MOVED);
+    return to ? to - 1 : b;
   }
   static copy(to: u32, from: u32): void {
     memory.copy(Cfg.at(to), Cfg.at(from), BLOCK_BYTES);
@@ -510,7 +534,9 @@ export class Cfg {
     if (to == NONE) return;
     const at = Cfg.at(to);
     if (Cfg.rpo(to) > Cfg.rpo(from)) {
-      store<u32>(at, load<u32>(at, B_EDGES) + 1, B_EDGES);
+      // What a dispatch goes to otherwise starts behind the end of a Wasm block.
+      const more: u32 = Cfg.isDispatch(from) && to == Cfg.taken(from) ? 2 : 1;
+      store<u32>(at, load<u32>(at, B_EDGES) + more, B_EDGES);
       return;
     }
     if (!Cfg.isHeader(to)) store<u32>(at, Cfg.rpo(from), B_LATCH);

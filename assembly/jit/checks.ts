@@ -24,11 +24,14 @@ import {
   G_INDEX,
   G_LOW,
   G_REACH,
+  G_WIDE,
   Groups,
+  OBJECT_SPAN,
   Y_FACT,
   Y_MEMORY,
   Y_ROOT,
 } from './groups';
+import { Spans } from './spans';
 import { FRAME_ROOT, MEMORY, Values, WINDOW_ROOT } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
@@ -62,7 +65,7 @@ export class Checks {
     if (Checks.isKnown(at)) return;
     const group = load<u32>(at, A_GROUP);
     const near = load<u32>(at, A_NEAR) != 0;
-    let by = Checks.checkOf(group);
+    let by = Groups.isWide(group) ? group : Checks.checkOf(group);
     if (!by) {
       Checks.emit(i, group, near ? Values.holder(load<u32>(load<u32>(group, G_FAMILY), Y_ROOT), i) : Accessed.base);
       Checks.remember(Checks.at - 1);
@@ -173,7 +176,22 @@ export class Checks {
     const span = load<i32>(group, G_HIGH) - low;
     const at = low - load<i32>(group, G_REACH);
     const fine = Wasm.block();
-    // Granules that the bytes may touch, all of them open for everything: most objects.
+    Checks.isOpen(at, span);
+    Wasm.brIf(fine);
+    // Otherwise access by access, byte by byte: a mask of 8 bits for each granule.
+    const bad = Wasm.block();
+    for (let a = load<u32>(group, G_FIRST); a != NONE; a = load<u32>(Groups.access(a), A_NEXT)) {
+      Checks.emitMasks(Groups.access(a), load<i32>(group, G_REACH));
+      Wasm.brIf(bad);
+    }
+    Wasm.br(fine);
+    Wasm.end();
+    Emit.leave(i);
+    Wasm.end();
+  }
+
+  /** Whether the granules that so many bytes at a distance from Emit.address may touch are open for everything: most objects. */
+  private static isOpen(at: i32, span: i32): void {
     Checks.granule(at);
     if (span == 1) {
       Wasm.access(w.I32_LOAD8_U, Emit.shadow);
@@ -192,17 +210,6 @@ export class Checks {
       Wasm.i64(<i64>abi.SHADOW_RW * 0x0101010101010101);
       Wasm.op(w.I64_EQ);
     }
-    Wasm.brIf(fine);
-    // Otherwise access by access, byte by byte: a mask of 8 bits for each granule.
-    const bad = Wasm.block();
-    for (let a = load<u32>(group, G_FIRST); a != NONE; a = load<u32>(Groups.access(a), A_NEXT)) {
-      Checks.emitMasks(Groups.access(a), load<i32>(group, G_REACH));
-      Wasm.brIf(bad);
-    }
-    Wasm.br(fine);
-    Wasm.end();
-    Emit.leave(i);
-    Wasm.end();
   }
 
   /** Number of the granule at a distance from Emit.address. */
@@ -275,6 +282,62 @@ export class Checks {
       if ((live >> r) & 1 && Values.root(r) == root && Values.isInvariant(b, r)) return r;
     }
     return NONE;
+  }
+
+  /** At a dispatch: goes to a label if what all rounds access is not known to be open. */
+  static dispatch(b: u32, slow: u32): void {
+    for (let group = Groups.firstWide(b); group; group = load<u32>(group, G_WIDE)) {
+      const reach = load<i32>(group, G_REACH);
+      const bytes = load<i32>(group, G_HIGH) - reach;
+      const index = load<u32>(group, G_INDEX);
+      Values.make(b, load<u32>(load<u32>(group, G_FAMILY), Y_ROOT));
+      if (reach) {
+        Wasm.i64(reach);
+        Wasm.op(w.I64_ADD);
+      }
+      Wasm.set(Emit.address);
+      if (index) {
+        Wasm.get(Emit.address);
+        Wasm.op(w.I32_WRAP);
+        Wasm.set(Checks.firstIndex + index - 1);
+      }
+      const span = Spans.of(group);
+      if (span == NONE) {
+        Checks.test(group, slow);
+        continue;
+      }
+      if (!index) {
+        Wasm.get(Emit.address);
+        Wasm.op(w.I32_WRAP);
+        Wasm.set(Emit.state);
+      }
+      Spans.lacks(span, bytes);
+      Wasm.if_();
+      Spans.missAt(span, index ? Checks.firstIndex + index - 1 : Emit.state);
+      Spans.growIf(span, b);
+      Wasm.br(slow);
+      Wasm.end();
+    }
+  }
+
+  /** Goes to a label if not all of a group at Emit.address is open for everything. */
+  private static test(group: u32, label: u32): void {
+    const reach = load<i32>(group, G_REACH);
+    const low = load<i32>(group, G_LOW);
+    const high = load<i32>(group, G_HIGH);
+    if (high - low > OBJECT_SPAN) {
+      Wasm.br(label);
+      return;
+    }
+    Wasm.get(Emit.address);
+    Wasm.i64(-GUEST_BASE);
+    Wasm.op(w.I64_ADD);
+    Wasm.i64(Emit.window - (high - reach));
+    Wasm.op(w.I64_GT_U);
+    Wasm.brIf(label);
+    Checks.isOpen(low - reach, high - low);
+    Wasm.op(w.I32_EQZ);
+    Wasm.brIf(label);
   }
 
   /** The tables of the program's masks. False: the heap has no room. */

@@ -16,6 +16,7 @@ import { Constants } from './constants';
 import { Groups } from './groups';
 import { Invoke } from './invoke';
 import { Ramp } from './ramp';
+import { Spans } from './spans';
 import { Stack } from './stack';
 import { Values } from './values';
 import * as w from './wasm';
@@ -31,8 +32,9 @@ export const IMPORT_GIVE: u32 = 5;
 export const IMPORT_ITER_CHECK: u32 = 6;
 export const IMPORT_ITER_NEXT: u32 = 7;
 export const IMPORT_HASH_LOOKUP: u32 = 8;
+export const IMPORT_LOOK: u32 = 9;
 /** Then the host functions that the program calls. */
-export const IMPORTS: u32 = 9;
+export const IMPORTS: u32 = 10;
 
 /** Blocks of a loop that are searched for calls. */
 const MAX_LOOK: u32 = 64;
@@ -91,6 +93,8 @@ export class Emit {
     Stack.first = next;
     next += Stack.count;
     Emit.bias = Emit.loopsAlone() ? next++ : 0;
+    Spans.firstLocal = next;
+    next += Spans.locals();
     const i64s = next - first;
     Emit.pc = next++;
     Emit.state = next++;

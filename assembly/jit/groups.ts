@@ -14,7 +14,10 @@ import { FRAME_ROOT, MEMORY, Values, WINDOW_ROOT } from './values';
 
 /** Bytes that a group spans at most. Under object checks their shadow, and that of what shares granules with them, is 8 bytes. */
 const ISOLATE_SPAN: i32 = 32768;
-const OBJECT_SPAN: i32 = 57;
+export const OBJECT_SPAN: i32 = 57;
+/** Those that are checked at a dispatch (unroll.ts), and how many of these there are at most. */
+const WIDE_SPAN: i32 = 2048;
+const MAX_WIDE: u32 = 8;
 /** Groups of a function at most that have their window offset in a local, because their base registers differ. */
 const MAX_INDEXES: u32 = 16;
 
@@ -40,7 +43,8 @@ export const G_HIGH: u32 = 20;
 export const G_REACH: u32 = 24; // lowest of all these
 export const G_BASE: u32 = 28; // distance of the first base register
 export const G_INDEX: u32 = 32; // local that has the window offset of the reach, counted from 1, or 0
-const GROUP_BYTES: u32 = 36;
+export const G_WIDE: u32 = 36; // of those of a dispatch, the next one, or 0
+const GROUP_BYTES: u32 = 40;
 
 // A family: accesses by one root, under object checks between the same calls.
 export const Y_ROOT: u32 = 0;
@@ -82,7 +86,7 @@ export class Groups {
   private static families: u32 = 0;
   private static hash: u32 = 0;
   private static hashMask: u32 = 0;
-  private static firsts: u32 = 0; // of each block: first access, and the one behind the last
+  private static firsts: u32 = 0; // of each block: first access, and the one behind the last; first group of a dispatch, how many
   private static groupCount: u32 = 0;
   private static familyCount: u32 = 0;
   private static count: u32 = 0;
@@ -105,23 +109,24 @@ export class Groups {
     let size: u32 = 16;
     while (size < 2 * count) size *= 2;
     Groups.hashMask = size - 1;
-    Groups.accesses = heapAlloc(count * (ACCESS_BYTES + GROUP_BYTES + FAMILY_BYTES) + Cfg.count * 8);
+    Groups.accesses = heapAlloc(count * (ACCESS_BYTES + GROUP_BYTES + FAMILY_BYTES) + Cfg.count * 16);
     Groups.hash = heapAllocZeroed(size * 4);
     if (!Groups.accesses || !Groups.hash) return false;
     Groups.groups = Groups.accesses + count * ACCESS_BYTES;
     Groups.families = Groups.groups + count * GROUP_BYTES;
     Groups.firsts = Groups.families + count * FAMILY_BYTES;
+    memory.fill(Groups.firsts, 0, Cfg.count * 16);
     Groups.groupCount = Groups.familyCount = Groups.count = Groups.indexes = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
-      store<u32>(Groups.firsts + b * 8, Groups.count);
+      store<u32>(Groups.firsts + b * 16, Groups.count);
       Values.enter(b);
       for (let s = Cfg.first(b); s < Cfg.end(b); s++) {
         const slot = Cfg.slot(s);
         if (Accessed.of(slot) && !Groups.isConstant(slot)) Groups.add(b, s);
         Values.step(slot);
       }
-      store<u32>(Groups.firsts + b * 8, Groups.count, 4);
+      store<u32>(Groups.firsts + b * 16, Groups.count, 4);
     }
     return true;
   }
@@ -170,11 +175,23 @@ export class Groups {
     store<u32>(at, near ? 1 : 0, A_NEAR);
     const family = Groups.familyOf(root, Emit.object ? Values.root(MEMORY) : 0);
     let group = load<u32>(family, Y_GROUP);
-    if (!group || !Groups.fits(group, b, start, end, reach)) {
+    let block = near ? b : Groups.wideAt(b, root);
+    let limit = block == b ? OBJECT_SPAN : WIDE_SPAN;
+    if (
+      block != b &&
+      !(group && Groups.fits(group, block, start, end, reach, limit)) &&
+      Groups.isFull(block, start, end)
+    ) {
+      block = b;
+      limit = OBJECT_SPAN;
+    }
+    if (!group || !Groups.fits(group, block, start, end, reach, limit)) {
       group = Groups.groups + Groups.groupCount++ * GROUP_BYTES;
       store<u32>(family, group, Y_GROUP);
       store<u32>(group, family, G_FAMILY);
-      store<u32>(group, b, G_BLOCK);
+      store<u32>(group, block, G_BLOCK);
+      store<u32>(group, 0, G_WIDE);
+      if (block != b) Groups.addWide(block, group);
       store<u32>(group, Groups.count, G_FIRST);
       store<i32>(group, start, G_LOW);
       store<i32>(group, end, G_HIGH);
@@ -218,19 +235,43 @@ export class Groups {
     return min(start, base) >= 0 && <u64>(start + <i32>width) <= Emit.window;
   }
 
-  private static fits(group: u32, b: u32, start: i32, end: i32, reach: i32): bool {
+  /** The dispatch at which an access by a root in a block can be checked, or the block. */
+  private static wideAt(b: u32, root: u32): u32 {
+    const dispatch = Cfg.round(b) - 1;
+    if (!Cfg.round(b) || !Cfg.isDispatch(dispatch)) return b;
+    return Values.rootAt(dispatch, MEMORY) == Values.root(MEMORY) && Values.isMadeAt(dispatch, root) ? dispatch : b;
+  }
+  private static isFull(dispatch: u32, start: i32, end: i32): bool {
+    return end - start > WIDE_SPAN || load<u32>(Groups.firsts + dispatch * 16, 12) == MAX_WIDE;
+  }
+  private static addWide(dispatch: u32, group: u32): void {
+    const at = Groups.firsts + dispatch * 16;
+    store<u32>(group, load<u32>(at, 8), G_WIDE);
+    store<u32>(at, group, 8);
+    store<u32>(at, load<u32>(at, 12) + 1, 12);
+  }
+  /** The first group that is checked at a dispatch, or 0. */
+  static firstWide(dispatch: u32): u32 {
+    return load<u32>(Groups.firsts + dispatch * 16, 8);
+  }
+  /** Was a group checked at a dispatch? All its accesses lie in the rounds that this leads to. */
+  static isWide(group: u32): bool {
+    return Cfg.isDispatch(load<u32>(group, G_BLOCK));
+  }
+
+  private static fits(group: u32, b: u32, start: i32, end: i32, reach: i32, limit: i32): bool {
     if (Emit.object) {
       if (load<u32>(group, G_BLOCK) != b) return false;
-      if (max(end, load<i32>(group, G_HIGH)) - min(start, load<i32>(group, G_LOW)) > OBJECT_SPAN) return false;
+      if (max(end, load<i32>(group, G_HIGH)) - min(start, load<i32>(group, G_LOW)) > limit) return false;
     }
     return max(end, load<i32>(group, G_HIGH)) - min(reach, load<i32>(group, G_REACH)) <= ISOLATE_SPAN;
   }
 
   /** First access of a block; and the one behind its last. */
   static first(b: u32): u32 {
-    return load<u32>(Groups.firsts + b * 8);
+    return load<u32>(Groups.firsts + b * 16);
   }
   static end(b: u32): u32 {
-    return load<u32>(Groups.firsts + b * 8, 4);
+    return load<u32>(Groups.firsts + b * 16, 4);
   }
 }

@@ -12,6 +12,7 @@ import { Checks } from './checks';
 import { Emit } from './emit';
 import { Jump } from './jump';
 import { Select } from './select';
+import { Spans } from './spans';
 import { Stack } from './stack';
 import { I32_EQZ, I32_LT_S, I32_SUB, Wasm } from './wasm';
 
@@ -20,8 +21,9 @@ const TREE: u32 = 0; // a block and what it dominates
 const END: u32 = 1; // of a Wasm block
 const FALL: u32 = 2; // the way on from a block
 const TAKEN: u32 = 3; // and that of its jump
-const KIND: u32 = 3;
-const KIND_BITS: u32 = 2;
+const GROW: u32 = 4; // what stands behind a loop (spans.ts)
+const KIND: u32 = 7;
+const KIND_BITS: u32 = 3;
 
 /** V8 takes no larger table. */
 const MAX_TABLE: u32 = 65000;
@@ -35,8 +37,8 @@ export class Structure {
   static emit(): bool {
     if (Cfg.irreducible) return Structure.table();
     Structure.dispatch = 0;
-    // A block puts its merges, their ends, its loop's end, its branch's end and both ways on onto the stack.
-    Structure.stack = heapAlloc(Cfg.reached * 6 * 4 + 64);
+    // A block puts its merges, their ends, the ends of its loop and the one around it, its branch's end and both ways on onto the stack.
+    Structure.stack = heapAlloc(Cfg.reached * 7 * 4 + 64);
     if (!Structure.stack) return false;
     Structure.top = Structure.stack;
     Structure.push(TREE, Cfg.ordered(0));
@@ -50,6 +52,9 @@ export class Structure {
           break;
         case TREE:
           Structure.tree(b);
+          break;
+        case GROW:
+          Spans.grow(b);
           break;
         case FALL:
           Structure.edge(b, Cfg.fall(b), false);
@@ -70,7 +75,9 @@ export class Structure {
   private static tree(b: u32): void {
     if (Cfg.isHeader(b)) {
       Emit.enter(b);
+      Spans.open(b);
       Checks.hoist(b);
+      if (Spans.around(b)) Structure.push(GROW, b);
       Cfg.setLoopLabel(b, Wasm.loop());
       Structure.push(END, b);
       Structure.prepay(b);
@@ -83,6 +90,11 @@ export class Structure {
     const last = Emit.block(b);
     const fall = Cfg.fall(b);
     const taken = Cfg.taken(b);
+    if (Cfg.isDispatch(b)) {
+      Checks.dispatch(b, Cfg.label(taken));
+      Structure.edge(b, fall, false);
+      return;
+    }
     if (taken == NONE) {
       if (fall != NONE) Structure.edge(b, fall, false);
       return;

@@ -10,6 +10,7 @@ import { Groups } from './groups';
 import { Hosts } from './hosts';
 import { Invoke } from './invoke';
 import { Ramp } from './ramp';
+import { Spans } from './spans';
 import { Stack } from './stack';
 import { Structure } from './structure';
 import { Unroll } from './unroll';
@@ -30,7 +31,8 @@ const TYPE_HOST: u32 = 6;
 const TYPE_ITER_CHECK: u32 = 7;
 const TYPE_ITER_NEXT: u32 = 8;
 const TYPE_HASH_LOOKUP: u32 = 9;
-const TYPE_FUNCTION: u32 = 10; // and one for each number of parameters from here on
+const TYPE_LOOK: u32 = 10;
+const TYPE_FUNCTION: u32 = 11; // and one for each number of parameters from here on
 const TYPES: u32 = TYPE_FUNCTION + 11;
 
 const LETTER_A: u32 = 97;
@@ -91,11 +93,13 @@ function emit(f: u32, params: u32): bool {
     Unroll.apply() &&
     findValues() &&
     Groups.plan() &&
+    Spans.plan() &&
     Emit.begin(f, params) &&
     Structure.emit();
   if (done) Emit.finish();
   Values.free();
   Groups.free();
+  Spans.free();
   Stack.free();
   Cfg.release();
   return done;
@@ -130,6 +134,7 @@ function build(): bool {
   Module.type(1, I64, I32, I32, 1, I32);
   Module.type(3, I64, I64, I32, 1, I64);
   Module.type(2, I32, I32, I32, 1, I64);
+  Module.type(2, I32, I32, I32, 0, I32);
   for (let k: u32 = 0; k <= 10; k++) Module.type(2 + k, I32, I32, I64, 2, I64);
   Out.closeSize(size);
 
@@ -143,6 +148,7 @@ function build(): bool {
   Module.importFunction(LETTER_A + 6, TYPE_ITER_CHECK);
   Module.importFunction(LETTER_A + 7, TYPE_ITER_NEXT);
   Module.importFunction(LETTER_A + 8, TYPE_HASH_LOOKUP);
+  Module.importFunction(LETTER_A + 9, TYPE_LOOK);
   for (let i: u32 = 0; i < Hosts.count; i++) Module.importNumbered(Hosts.at(i), TYPE_HOST);
   Module.importMemory(LETTER_M);
   Out.closeSize(size);

@@ -2,10 +2,14 @@
 // and checks of addresses that differ by a constant from round to round become one. Every way through a round must cost the
 // same fuel; so it is known at every block what is owed since the loop's start. It is paid where the loop is left, and at the
 // end of the last round; the interpreter takes over at the loop's start if there may not be enough for all rounds.
+//
+// Under object checks what these rounds access together may be more than the program ever does. So the loop stays as it is beside
+// them, and its start becomes a dispatch: to the rounds if all that is known to be accessed there may be, or to a single one.
 
 import * as abi from '../abi';
 import * as ops from '../ops';
 import { Cfg, NONE } from './cfg';
+import { Emit } from './emit';
 
 /** Slots and blocks of a loop that is small, and slots that its rounds have together at most. */
 const MAX_SLOTS: u32 = 64;
@@ -37,7 +41,7 @@ export class Unroll {
     let copies: u32 = 0;
     for (let i: u32 = 0; i < Cfg.reached; i++) {
       const b = Cfg.ordered(i);
-      if (Cfg.isHeader(b) && Unroll.look(b)) copies += Unroll.blocks * (Unroll.rounds - 1);
+      if (Cfg.isHeader(b) && Unroll.look(b)) copies += Unroll.copies();
     }
     if (!copies) return true;
     Unroll.next = Cfg.count;
@@ -46,7 +50,13 @@ export class Unroll {
       const b = Cfg.ordered(i);
       if (Cfg.isHeader(b) && Unroll.look(b)) Unroll.repeat(b);
     }
+    if (Emit.object) Cfg.redirect();
     return Cfg.arrange();
+  }
+
+  /** Blocks that are added for the loop that is looked at. */
+  private static copies(): u32 {
+    return Emit.object ? Unroll.blocks * Unroll.rounds + 1 : Unroll.blocks * (Unroll.rounds - 1);
   }
 
   /** Number of a block in the loop that is looked at, or NONE. */
@@ -124,31 +134,40 @@ export class Unroll {
 
   private static repeat(header: u32): void {
     const copies = Unroll.next;
-    Unroll.next += Unroll.blocks * (Unroll.rounds - 1);
+    Unroll.next += Unroll.copies();
     const prepaid = Unroll.rounds * Unroll.cost;
+    // The first of the rounds is the loop itself, or a copy, too.
+    const own = !Emit.object;
+    const start = own ? header : Unroll.next - 1;
     // Copies first: they are made of what the blocks are now.
     for (let round = Unroll.rounds; round-- > 0; ) {
       for (let n: u32 = 0; n < Unroll.blocks; n++) {
         const b = load<u32>(BLOCKS + n * 4);
-        const copy = round ? copies + (round - 1) * Unroll.blocks + n : b;
-        const fall = Unroll.inRound(copies, header, Cfg.fall(b), round);
-        const taken = Unroll.inRound(copies, header, Cfg.taken(b), round);
+        const copy = Unroll.copyOf(copies, b, n, round);
+        const fall = Unroll.inRound(copies, header, start, Cfg.fall(b), round);
+        const taken = Unroll.inRound(copies, header, start, Cfg.taken(b), round);
         const owed = load<u32>(OWED + (Cfg.rpo(b) - Unroll.first) * 4) + round * Unroll.cost;
-        if (round) Cfg.copy(copy, b);
+        if (copy != b) Cfg.copy(copy, b);
         Cfg.setNext(copy, fall, taken);
-        Cfg.setRound(copy, header, owed, copy == header ? prepaid : 0);
+        Cfg.setRound(copy, start, owed, copy == start ? prepaid : 0);
       }
     }
+    if (own) return;
+    Cfg.setDispatch(start, header, Unroll.copyOf(copies, header, Unroll.member(header), 0));
+    Cfg.setRound(start, start, 0, prepaid);
+  }
+
+  /** The nth block of the loop in a round. */
+  private static copyOf(copies: u32, b: u32, n: u32, round: u32): u32 {
+    if (Emit.object) return copies + round * Unroll.blocks + n;
+    return round ? copies + (round - 1) * Unroll.blocks + n : b;
   }
 
   /** Where an edge to a block leads from a round. */
-  private static inRound(copies: u32, header: u32, to: u32, round: u32): u32 {
+  private static inRound(copies: u32, header: u32, start: u32, to: u32, round: u32): u32 {
     const n = Unroll.member(to);
     if (n == NONE) return to;
-    if (to == header) {
-      if (round + 1 == Unroll.rounds) return header;
-      return copies + round * Unroll.blocks + n;
-    }
-    return round ? copies + (round - 1) * Unroll.blocks + n : to;
+    if (to == header) return round + 1 == Unroll.rounds ? start : Unroll.copyOf(copies, to, n, round + 1);
+    return Unroll.copyOf(copies, to, n, round);
   }
 }

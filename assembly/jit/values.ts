@@ -13,8 +13,10 @@ import * as ops from '../ops';
 import { BOUNDS_BYTES, Bounds, GIVE_UP, WIDEN } from './bounds';
 import { Cfg, NONE } from './cfg';
 import { Effects, effects } from './effects';
+import { Emit } from './emit';
 import { Lookup } from './lookup';
 import { Stack, TRACKED } from './stack';
+import { I64_ADD, I64_SHL, I64_SUB, Wasm } from './wasm';
 
 /** Root of the frame's end, r10. */
 export const FRAME_ROOT: u32 = 1;
@@ -55,6 +57,8 @@ const ENTRY_BYTES: u32 = E_WAYS + BOUNDS_BYTES;
 const MAX_BOUND_PASSES: u32 = 3;
 /** Passes after which every block with more than one way to it joins everything. */
 const MAX_PASSES: u32 = 16;
+/** Sums that are taken apart for one value. */
+const MAX_PARTS: u32 = 12;
 /** Distances stay below this: with the offsets of accesses, the difference of any two is an i32. */
 const FAR: i64 = 1 << 29;
 
@@ -73,6 +77,8 @@ export class Values {
   private static units: bool = false;
   private static bounded: bool = false;
   private static held: u32 = 0;
+  /** Sums that may still be taken apart. */
+  private static parts: u32 = 0;
 
   static root(r: u32): u32 {
     return r == isa.REG_FP ? FRAME_ROOT : load<u32>(NOW + r * 8);
@@ -299,6 +305,95 @@ export class Values {
   /** Is what this register (or MEMORY) holds at the start of a loop the same in each round? */
   static isInvariant(b: u32, r: u32): bool {
     return !((load<u32>(Values.at(b), E_JOINED) >> r) & 1);
+  }
+
+  /** Root of what this register (or MEMORY) holds at the start of a block. */
+  static rootAt(b: u32, r: u32): u32 {
+    return load<u32>(Values.at(b) + r * 8);
+  }
+
+  // ---- Values that are made again from others ---------------------------------------------------------------------------------
+
+  /** A register that holds a value of a root at the start of a block, r10, or NONE. */
+  private static heldAt(b: u32, root: u32): u32 {
+    if (root == FRAME_ROOT) return isa.REG_FP;
+    const live = Cfg.liveIn(b);
+    for (let r: u32 = 0; r < 10; r++) if ((live >> r) & 1 && Values.rootAt(b, r) == root) return r;
+    return NONE;
+  }
+
+  /** Can a value of this root be made at the start of a block, of what registers hold there? */
+  static isMadeAt(b: u32, root: u32): bool {
+    Values.parts = MAX_PARTS;
+    return Values.isMade(b, root);
+  }
+  private static isMade(b: u32, root: u32): bool {
+    if (root == WINDOW_ROOT || Values.heldAt(b, root) != NONE) return true;
+    if (root < SUM || root >= JOINED || !Values.parts) return false;
+    Values.parts--;
+    const low = load<u32>(Values.sums + (root - SUM) * 8);
+    const high = load<u32>(Values.sums + (root - SUM) * 8, 4);
+    return (Values.isShift(low) || Values.isMade(b, low)) && (Values.isShift(high) || Values.isMade(b, high));
+  }
+
+  @inline private static isShift(root: u32): bool {
+    return root - SHIFT < 32;
+  }
+
+  /** Makes it, at distance 0, on the stack. */
+  static make(b: u32, root: u32): void {
+    if (root == WINDOW_ROOT) {
+      Wasm.i64(GUEST_BASE);
+      return;
+    }
+    const r = Values.heldAt(b, root);
+    if (r != NONE) {
+      Emit.get(r);
+      const distance = r == isa.REG_FP ? 0 : load<i32>(Values.at(b) + r * 8, 4);
+      if (!distance) return;
+      Wasm.i64(distance);
+      Wasm.op(I64_SUB);
+      return;
+    }
+    const low = load<u32>(Values.sums + (root - SUM) * 8);
+    const high = load<u32>(Values.sums + (root - SUM) * 8, 4);
+    const shift = Values.isShift(low) ? low : Values.isShift(high) ? high : 0;
+    Values.make(b, shift == low ? high : low);
+    if (shift) Wasm.i64(shift - SHIFT);
+    else Values.make(b, high);
+    Wasm.op(shift ? I64_SHL : I64_ADD);
+  }
+
+  // ---- Sources: of addresses in a loop, what they were made of ---------------------------------------------------------------
+
+  /**
+   * Of the parts of a sum, the one that changes least in a loop: one that comes from outside of it, else what it carries from round
+   * to round, of its outermost loops first. NONE: there is none such.
+   */
+  static source(loop: u32, root: u32): u32 {
+    Values.parts = MAX_PARTS;
+    return Values.sourceOf(loop, root);
+  }
+
+  private static sourceOf(loop: u32, root: u32): u32 {
+    if (root < SUM || root >= JOINED) return Values.changes(loop, root) == NONE ? NONE : root;
+    const sum = Values.sums + (root - SUM) * 8;
+    const low = load<u32>(sum);
+    const high = load<u32>(sum, 4);
+    // A number that was shifted is an index.
+    if (!Values.parts || Values.isShift(low) || Values.isShift(high)) return NONE;
+    Values.parts--;
+    const a = Values.sourceOf(loop, low);
+    const b = Values.sourceOf(loop, high);
+    if (a == NONE || b == NONE) return a == NONE ? b : a;
+    return Values.changes(loop, a) <= Values.changes(loop, b) ? a : b;
+  }
+
+  /** 0: a root of outside of a loop; else place of the block in it that joins different values, from 1 on, or NONE. */
+  private static changes(loop: u32, root: u32): u32 {
+    if (root < SUM) return root < load<u32>(Values.at(loop), E_NEXT) ? 0 : NONE;
+    const place = Cfg.rpo((root & ~JOINED) >> 5);
+    return place < Cfg.rpo(loop) ? 0 : place + 1;
   }
 
   /** Goes over a slot. */

@@ -33,6 +33,7 @@ export interface ExecExports {
   setCode(prog: number, on: boolean): void;
   jitCore(fn: number): number;
   jitHashLookup(map: number, key: number): bigint;
+  jitLook(span: number, fuel: number): void;
   jitIterNext(map: bigint, cursor: bigint, r10: number): bigint;
   liveRegisters(prog: number, slot: number): number;
   checkHalves(lo: number, hi: number, bytes: number, write: boolean): number;

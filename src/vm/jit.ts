@@ -48,6 +48,7 @@ export class Jit {
       g: exports.mapIterCheck,
       h: exports.jitIterNext,
       i: exports.jitHashLookup,
+      j: exports.jitLook,
       m: memory,
     };
     this.imports = { c, h: this.hosts } as WebAssembly.Imports;

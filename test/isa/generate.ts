@@ -282,10 +282,11 @@ class Builder {
         );
       case 15:
       case 16: {
-        // A pointer that goes on by a constant each round, several accesses by it: past the end now and then, of an object or
-        // of the window, also by one access alone.
+        // A pointer that goes on by a constant each round, or by what a register holds, or an index that is shifted; several
+        // accesses by it: past the end now and then, of an object or of the window, also by one access alone.
         const inFrame = random.chance(15);
-        const step = random.pick(inFrame ? [1, 4] : [1, 4, 8, 8, 24]);
+        const step = random.pick(inFrame ? [1, 4] : [1, 4, 8, 8, 24, 40, 96]);
+        const how = random.pick(inFrame ? ['constant'] : ['constant', 'constant', 'constant', 'register', 'shifted']);
         const start = random.pick<string[]>([
           ['r4 = r8', `r4 += ${random.below(PACKET_BYTES)}`],
           ['r4 = r9', `r4 += ${AREA + random.below(AREA_BYTES)}`],
@@ -293,6 +294,8 @@ class Builder {
           ['r4 = r9', 'r4 >>= 20', 'r4 <<= 20', `r4 += ${2 ** 20 - random.below(100)}`],
         ]);
         if (inFrame) start.splice(0, start.length, 'r4 = r10', `r4 += ${-STACK_BYTES}`);
+        if (how === 'register') start.push(`r1 = ${random.chance(85) ? step : -step}`);
+        if (how === 'shifted') start.push('r1 = 0', 'r2 = r4');
         const accesses = Array.from({ length: 1 + random.below(3) }, () => {
           const width = random.pick(WIDTHS);
           const place = `r4 + ${random.below(24)}`;
@@ -304,8 +307,13 @@ class Builder {
           );
         });
         const leaves = random.chance(30) ? [branch(this.condition(), [lines('r4 += 1')])] : [];
-        const body = [...accesses, ...leaves, lines(`r4 += ${step}`)];
-        const count = 1 + random.below(inFrame ? 8 : 20);
+        const next = {
+          constant: [`r4 += ${step}`],
+          register: ['r4 += r1'],
+          shifted: ['r1 += 1', 'r4 = r1', `r4 <<= ${random.below(5)}`, 'r4 += r2'],
+        }[how];
+        const body = [...accesses, ...leaves, lines(...(next ?? []))];
+        const count = 1 + random.below(inFrame ? 8 : random.chance(30) ? 60 : 20);
         return branch('r9 == 0', [], [lines(...start), { kind: 'loop', count, mayGoto: false, depth: level, body }]);
       }
       case 17: {

@@ -77,6 +77,34 @@ function goneInLoop(random: Random, functions: number, depth: number): Step {
   return guarded(lines(`r6 = *(u64 *)(r9 + ${OBJECT_SLOT})`), loop);
 }
 
+/** Loops over an object that goes between them, or between their rounds' rounds: what one found out holds for no other. */
+function goneAroundLoop(random: Random, functions: number, depth: number): Step {
+  const step = random.pick([8, 8, 8, 16, 4]);
+  const over = (): Step[] => [
+    lines('r4 = r6', `r2 = ${step}`),
+    {
+      kind: 'loop',
+      count: random.pick([OBJECT_BYTES / step, OBJECT_BYTES / step, 1 + random.below(20)]),
+      mayGoto: false,
+      depth: depth + 1,
+      body: [lines(...some(random, 2, () => access(random, 'r4', 8)), random.pick(['r4 += r2', `r4 += ${step}`]))],
+    },
+  ];
+  const goesOnce: Step = {
+    kind: 'if',
+    condition: `r7 != ${1 + random.below(4)}`,
+    yes: [],
+    no: [goes(random, Math.min(functions, 0))],
+  };
+  const body = random.pick([
+    [...over(), goesOnce],
+    [...over(), goesOnce, ...over()],
+    [goesOnce, ...over()],
+  ]);
+  const loop: Step = { kind: 'loop', count: 1 + random.below(12), mayGoto: false, depth, body };
+  return guarded(lines(`r6 = *(u64 *)(r9 + ${OBJECT_SLOT})`), loop);
+}
+
 function lookup(random: Random, functions: number): Step {
   const find = () => [
     `*(u32 *)(r10 - 8) = ${random.below(6)}`,
@@ -136,7 +164,7 @@ function back(random: Random): Step {
 
 /** One of them. `depth` is that of a loop here. */
 export function goneStep(random: Random, functions: number, depth: number, inLoop: boolean): Step {
-  switch (random.below(12)) {
+  switch (random.below(14)) {
     case 0:
     case 1:
     case 2:
@@ -153,6 +181,9 @@ export function goneStep(random: Random, functions: number, depth: number, inLoo
     case 9:
     case 10:
       return far(random);
+    case 11:
+    case 12:
+      return goneAroundLoop(random, functions, depth);
     default:
       return back(random);
   }
