@@ -9,6 +9,7 @@ import { Constants } from './constants';
 import { Effects } from './effects';
 import { Emit } from './emit';
 import { Stack } from './stack';
+import { Values } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
@@ -16,6 +17,8 @@ export class Access {
   private static base: u32 = 0;
   private static local: u32 = 0;
   private static at: u32 = 0;
+  /** Slot (index). */
+  private static slot: u32 = 0;
 
   /** Checks the access of slot i (index): what is Access.at away from index() may be accessed then. */
   private static checked(i: u32, slot: u32, base: u32): void {
@@ -23,12 +26,14 @@ export class Access {
     Access.local = Checks.index;
     Access.at = abi.WINDOW_BASE + (Access.local ? Checks.place : <u32>(Emit.imm(slot) + GUEST_BASE));
     Access.base = base;
+    Access.slot = i;
   }
 
   private static index(): void {
     if (Access.local) Wasm.get(Access.local);
     else if (Access.base == isa.REG_FP) Wasm.get(Emit.FRAME);
-    else Emit.get32(Access.base);
+    // A sum that no check needs is made in 32 bits.
+    else if (Checks.made || !Values.makeLow(Access.base, Access.slot)) Emit.get32(Access.base);
   }
 
   private static loadOf(size: u32, signed: bool): u32 {

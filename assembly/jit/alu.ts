@@ -1,5 +1,6 @@
 // Arithmetic, division and byte order: slots to Wasm.
 
+import * as abi from '../abi';
 import * as ops from '../ops';
 import { dividesByRegister, Effects } from './effects';
 import { Emit } from './emit';
@@ -50,6 +51,36 @@ export class Alu {
     else Emit.get(s);
     Wasm.op(Alu.operation64(op));
     Emit.set(d);
+  }
+
+  /** Do a slot and the next one shift a register left and right by the same? */
+  static isCut(slot: u32): bool {
+    if (load<u8>(slot, abi.SLOT_BASE) != ops.H_LSH_K) return false;
+    const next = slot + abi.SLOT_BYTES;
+    const op: u32 = load<u8>(next, abi.SLOT_BASE);
+    const by = <u32>Emit.imm(slot) & 63;
+    if (Effects.dst(next) != Effects.dst(slot) || (<u32>Emit.imm(next) & 63) != by) return false;
+    return op == ops.H_RSH_K ? by > 0 : op == ops.H_ARSH_K && (by == 32 || by == 48 || by == 56);
+  }
+
+  /** Both: bits above some become 0 or those of the sign. */
+  static cut(slot: u32): void {
+    const d = Effects.dst(slot);
+    const by = <u32>Emit.imm(slot) & 63;
+    const signed = load<u8>(slot + abi.SLOT_BYTES, abi.SLOT_BASE) == ops.H_ARSH_K;
+    if (signed) {
+      Emit.get(d);
+      Wasm.op(by == 32 ? w.I64_EXTEND32_S : by == 48 ? w.I64_EXTEND16_S : w.I64_EXTEND8_S);
+      Emit.set(d);
+    } else if (by == 32) {
+      Emit.get32(d);
+      Emit.set32(d);
+    } else {
+      Emit.get(d);
+      Wasm.i64(<i64>(~(<u64>0) >> by));
+      Wasm.op(w.I64_AND);
+      Emit.set(d);
+    }
   }
 
   private static operation64(op: u32): u32 {

@@ -44,6 +44,8 @@ export class Checks {
   static firstIndex: u32 = 0;
   static index: u32 = 0;
   static place: u32 = 0;
+  /** The last access was checked by code of its own. */
+  static made: bool = false;
   /** The next access. */
   private static at: u32 = 0;
   private static block: u32 = 0;
@@ -62,6 +64,7 @@ export class Checks {
     Accessed.of(Cfg.slot(i));
     const at = Groups.access(Checks.at++);
     Checks.index = 0;
+    Checks.made = false;
     if (Checks.isKnown(at)) return;
     const group = load<u32>(at, A_GROUP);
     const near = load<u32>(at, A_NEAR) != 0;
@@ -69,6 +72,7 @@ export class Checks {
     if (!by) {
       Checks.emit(i, group, near ? Values.holder(load<u32>(load<u32>(group, G_FAMILY), Y_ROOT), i) : Accessed.base);
       Checks.remember(Checks.at - 1);
+      Checks.made = true;
       by = group;
     }
     const index = load<u32>(by, G_INDEX);

@@ -328,8 +328,15 @@ export class Emit {
     const end = Cfg.end(b);
     Emit.enter(b);
     for (let i = Cfg.first(b); i < end; i++) {
+      const slot = Cfg.slot(i);
+      if (i + 1 < end && Alu.isCut(slot)) {
+        Alu.cut(slot);
+        Values.step(slot);
+        Values.step(Cfg.slot(++i));
+        continue;
+      }
       Emit.slot(i);
-      Values.step(Cfg.slot(i));
+      Values.step(slot);
     }
     return Cfg.slot(end - 1);
   }

@@ -16,7 +16,7 @@ import { Effects, effects } from './effects';
 import { Emit } from './emit';
 import { Lookup } from './lookup';
 import { Stack, TRACKED } from './stack';
-import { I64_ADD, I64_SHL, I64_SUB, Wasm } from './wasm';
+import { I32_ADD, I32_SHL, I64_ADD, I64_SHL, I64_SUB, Wasm } from './wasm';
 
 /** Root of the frame's end, r10. */
 export const FRAME_ROOT: u32 = 1;
@@ -362,6 +362,47 @@ export class Values {
     if (shift) Wasm.i64(shift - SHIFT);
     else Values.make(b, high);
     Wasm.op(shift ? I64_SHL : I64_ADD);
+  }
+
+  /** Makes the lower half of what a register holds before a slot (index) of what others hold, on the stack. False: there is none such. */
+  static makeLow(r: u32, slot: u32): bool {
+    const root = Values.root(r);
+    if (root < SUM || root >= JOINED) return false;
+    const low = load<u32>(Values.sums + (root - SUM) * 8);
+    const high = load<u32>(Values.sums + (root - SUM) * 8, 4);
+    if (Values.isShift(low) || Values.isShift(high)) return false;
+    const a = Values.shiftedHolder(low, slot);
+    const b = Values.shiftedHolder(high, slot);
+    if (a == NONE || b == NONE) return false;
+    let distance = Values.distance(r);
+    distance -= Values.getLow(low, a);
+    distance -= Values.getLow(high, b);
+    Wasm.op(I32_ADD);
+    if (!distance) return true;
+    Wasm.i32(distance);
+    Wasm.op(I32_ADD);
+    return true;
+  }
+
+  /** A register that lives before a slot (index) and holds a value of a root, or of the root that this one shifts. */
+  private static shiftedHolder(root: u32, slot: u32): u32 {
+    const r = Values.holder(root, slot);
+    if (r != NONE || root < SUM || root >= JOINED) return r;
+    const low = load<u32>(Values.sums + (root - SUM) * 8);
+    const high = load<u32>(Values.sums + (root - SUM) * 8, 4);
+    if (Values.isShift(low)) return Values.holder(high, slot);
+    return Values.isShift(high) ? Values.holder(low, slot) : NONE;
+  }
+
+  /** Its lower half on the stack, which is a value of the root this far away. */
+  private static getLow(root: u32, r: u32): i32 {
+    Emit.get32(r);
+    if (Values.root(r) == root) return Values.distance(r);
+    const low = load<u32>(Values.sums + (root - SUM) * 8);
+    const by = (Values.isShift(low) ? low : load<u32>(Values.sums + (root - SUM) * 8, 4)) - SHIFT;
+    Wasm.i32(by);
+    Wasm.op(I32_SHL);
+    return Values.distance(r) << by;
   }
 
   // ---- Sources: of addresses in a loop, what they were made of ---------------------------------------------------------------
