@@ -77,9 +77,10 @@ function changing({ core, memory }: Vm): Range[] {
     // PROG_TABLE and the slots that belong to no program, which stay.
     [abi.REGS, abi.RESULT + 8],
     [abi.RUN_PC, abi.RESULT_CTX + 4],
-    // Where frames lie, and what a function called by compiled code asked for.
+    // Where frames lie, what a function called by compiled code asked for, and what its loops found out about memory.
     [abi.FRAME_BIAS, abi.JIT_STATUS + 4],
     [abi.BASE_CTX, abi.BASE_R10 + 4],
+    [abi.SPANS, abi.SPANS + abi.MAX_SPANS * abi.SPAN_BYTES],
     // Answers of objectAt when a fault is described, what checkArg refused, where an iteration stands.
     [abi.NEAR_START, abi.ITER_VALUE + 4],
     // Keys and values of map calls that the host makes.
