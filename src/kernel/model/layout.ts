@@ -14,13 +14,16 @@ export class Layout<Path extends string = string> {
   /** Fields of this kernel that programs may read, with the class of those that some may write. */
   readonly #access = new Map<string, AccessClass>();
   readonly #known = new Set<string>();
+  readonly #closed: Set<string>;
   /** Shadow of the struct, taken from the first object. */
   #pattern: Uint8Array | null = null;
 
   /** Pointers that are NULL as long as the machine runs. */
   readonly nulls: readonly string[];
 
-  constructor(types: Types, struct: string, fields: FieldTable) {
+  /** `later`: those that nobody may look at before `open`. */
+  constructor(types: Types, struct: string, fields: FieldTable, later: readonly string[] = []) {
+    this.#closed = new Set(later);
     this.nulls = ALWAYS_NULL[struct] ?? [];
     this.#memory = types.memory;
     this.struct = types.struct(struct);
@@ -34,6 +37,12 @@ export class Layout<Path extends string = string> {
       this.#known.add(path);
       if (this.struct.tryField(path) && !this.#access.has(path)) this.#access.set(path, ACCESS_RO);
     }
+    this.#pattern = null;
+  }
+
+  /** Programs may look at these from now on; objects that are there need `stamp`. */
+  open(paths: readonly string[]): void {
+    for (const path of paths) this.#closed.delete(path);
     this.#pattern = null;
   }
 
@@ -93,6 +102,7 @@ export class Layout<Path extends string = string> {
 
   #lay(ptr: GuestPtr): void {
     for (const [path, access] of this.#access) {
+      if (this.#closed.has(path)) continue;
       const { offset, size } = this.struct.field(path);
       if (size > 0) this.#memory.setAccess(ptr + offset, size, access);
     }

@@ -12,7 +12,7 @@ import { Handles } from './handles.js';
 import { Layout } from './layout.js';
 import { Pids } from './pid.js';
 import { normalPriority, weightOf } from './prio.js';
-import { Signals } from './signal.js';
+import { SIGNAL_PATHS, Signals } from './signal.js';
 import { EXIT_STATE, KernelTask, PF, SCHED_POLICY, TASK_STATE } from './task.js';
 import { TaskFields } from './task_fields.js';
 import { TaskWords } from './task_words.js';
@@ -87,7 +87,7 @@ export class TaskTable {
     readonly cpumasks: Cpumasks,
     readonly cgroups: CgroupTree,
   ) {
-    this.layout = new Layout(kernel.types, 'task_struct', TASK_FIELDS);
+    this.layout = new Layout(kernel.types, 'task_struct', TASK_FIELDS, SIGNAL_PATHS);
     this.fields = new TaskFields(this.layout);
     this.words = new TaskWords(kernel.vm.core, this.fields);
     this.creds = new Creds(kernel);
@@ -153,6 +153,14 @@ export class TaskTable {
     for (const ptr of this.#byPtr.keys()) this.layout.stamp(ptr);
   }
 
+  /** Fills `signal` and `thread_node` of all tasks, present and future: a program may look at them. */
+  showSignals(): void {
+    if (this.#signals.shown) return;
+    this.layout.open(SIGNAL_PATHS);
+    for (const ptr of this.#byPtr.keys()) this.layout.stamp(ptr);
+    this.#signals.show(this.#byPtr.values());
+  }
+
   /** fork(2): a task in state TASK_NEW. Throws InputError for options that no task could have. */
   create(options: TaskOptions): KernelTask {
     const { comm, leader } = options;
@@ -181,7 +189,7 @@ export class TaskTable {
     task.flags |= PF.EXITING;
     this.fields.exitCode.set(task.ptr, code);
     this.fields.exitState.set(task.ptr, EXIT_STATE.ZOMBIE);
-    this.#signals.exited(task.ptr);
+    this.#signals.exited(task);
     if (!task.children) return;
     const heir = this.#heir(task);
     for (const child of task.children) {
@@ -200,7 +208,7 @@ export class TaskTable {
       throw new VmtableError(`${task.name}: reaped before its ${task.threads.length} other threads`);
     }
     task.hashed = false;
-    this.#signals.left(task.ptr);
+    this.#signals.left(task);
     this.fields.exitState.set(task.ptr, EXIT_STATE.DEAD);
     this.#byPid.delete(task.pid);
     this.#sorted = null;
@@ -253,7 +261,7 @@ export class TaskTable {
       const mm = this.fields.mm.get(task.ptr);
       if (mm > 0) this.#mms.free(mm);
     }
-    this.#signals.put(task.ptr);
+    this.#signals.freed(task);
     this.#pids.free(this.fields.threadPid.get(task.ptr));
     const kthread = task.kthread ? (this.fields.workerPrivate?.get(task.ptr) ?? 0) : 0;
     if (kthread > 0) this.#kthreads?.free(kthread);
@@ -319,10 +327,8 @@ export class TaskTable {
     task.comm = comm;
     const { fields } = this;
     fields.pid.set(ptr, pid);
-    const struct = this.#pids.alloc(pid);
-    fields.threadPid.set(ptr, struct);
-    if (leader) this.#signals.join(ptr, leader.ptr);
-    else this.#signals.alloc(ptr, struct);
+    fields.threadPid.set(ptr, this.#pids.alloc(pid));
+    this.#signals.joined(task);
     fields.tgid.set(ptr, task.tgid);
     fields.groupLeader.set(ptr, task.leader.ptr);
     fields.realParent.set(ptr, task.realParent.ptr);

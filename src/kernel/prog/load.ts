@@ -6,6 +6,7 @@ import type { BtfObject } from '../btf.js';
 import type { Kernel } from '../kernel.js';
 import { badToken } from '../map/create.js';
 import { ProgArrayMap } from '../map/prog_array.js';
+import { showSignals } from '../model/signal.js';
 import { objName } from '../name.js';
 import type { BpfAttr } from '../types.js';
 import { checkAttachBtfId, checkLoadAttach, type LoadTarget, structOpsTarget } from './attach.js';
@@ -188,6 +189,7 @@ const KERNEL_TEXT: Readonly<Record<number, string>> = {
 
 /** Hands the program to the core. */
 function build(kernel: Kernel, prog: BpfProg, resolver: Resolver, log: VerifierLog): number {
+  showSignals(kernel, resolver.insns);
   rewritePacketLoads(kernel, prog.type, resolver.insns, resolver.subprogs);
   try {
     const vmProg = kernel.vm.loadProg({

@@ -100,6 +100,15 @@ test('a process has its threads in a ring, counts them, and knows its number', (
   const node = task.field('thread_node.next').offset;
   const leader = tasks.create({ comm: 'p' });
   const second = tasks.create({ comm: 'q', leader });
+  // Nobody has one before a program may look.
+  expect(tasks.fields.signal.get(leader.ptr)).toBe(0);
+  expect(memory.accessAt(leader.ptr + tasks.fields.signal.offset)).toBe(ACCESS_UNMODELLED);
+  k.currentTask = second.ptr;
+  const { offset } = tasks.fields.signal;
+  const nr = signals.field('nr_threads').offset;
+  expect(runText(k, `call get_current_task_btf\nr0 = *(u64 *)(r0 + ${offset})\nr0 = *(u32 *)(r0 + ${nr})\nexit`)).toBe(
+    2,
+  );
   const third = tasks.create({ comm: 'r', leader });
   const signal = tasks.fields.signal.get(leader.ptr);
   const head = signal + signals.field('thread_head.next').offset;
