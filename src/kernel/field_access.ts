@@ -215,10 +215,22 @@ export class TextField extends PlainField {
   }
 
   override setText(ptr: GuestPtr, value: string): void {
-    const bytes = encoder.encode(value).subarray(0, Math.max(this.size - 1, 0));
-    const target = this.memory.bytes(ptr + this.offset, this.size);
+    const at = ptr + this.offset;
+    const room = Math.max(this.size - 1, 0);
+    for (let i = 0; i < this.size; i++) {
+      const unit = i < room && i < value.length ? value.charCodeAt(i) : 0;
+      if (unit > 0x7f) {
+        this.#encode(at, room, value);
+        return;
+      }
+      this.memory.setU8(at + i, unit);
+    }
+  }
+
+  #encode(at: GuestPtr, room: number, value: string): void {
+    const target = this.memory.bytes(at, this.size);
     target.fill(0);
-    target.set(bytes);
+    target.set(encoder.encode(value).subarray(0, room));
   }
 }
 

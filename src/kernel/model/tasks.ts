@@ -304,9 +304,15 @@ export class TaskTable {
 
   /** sched_setaffinity(2) as far as the fields go. Throws InputError for CPUs that are not possible, or none. */
   setCpus(task: KernelTask, cpus: Iterable<number>): void {
+    const { cpumasks } = this;
+    if (cpus === cpumasks.all) {
+      cpumasks.copy(task.cpusMask, cpumasks.possible);
+      task.allowedCount = cpumasks.cpus;
+      return;
+    }
     const list = [...new Set(cpus)];
     if (list.length === 0) throw new InputError(`${task.name}: no CPU to run on`);
-    this.cpumasks.assign(task.cpusMask, list);
+    cpumasks.assign(task.cpusMask, list);
     task.allowedCount = list.length;
   }
 
