@@ -125,4 +125,22 @@ describe('a walk over a queue', () => {
     expect(cursor.lost(first)).toBe(true);
     cursor.close();
   });
+
+  it('goes on in either direction where its task has left and others came', () => {
+    const walk = (reverse: boolean, leave: boolean) => {
+      const dsq = new Dsq(DSQ_USER, 0, 1);
+      const tasks = ['a', 'b', 'c'].map((name, i) => task(name, BigInt(10 * i)));
+      for (const one of tasks) put(dsq, one, 'vtime');
+      const cursor = new DsqCursor(dsq, reverse);
+      const seen: string[] = [];
+      for (let one = cursor.next(); one; one = cursor.next()) {
+        seen.push(one.comm);
+        put(dsq, task('late', BigInt(10 * tasks.indexOf(one))), 'vtime');
+        if (leave) dsq.unlink(one);
+      }
+      return `${seen.join('')} ${names(dsq).join(' ')}`;
+    };
+    expect([walk(false, false), walk(true, false)]).toEqual(['abc a late b late c late', 'cba a late b late c late']);
+    expect([walk(false, true), walk(true, true)]).toEqual(['abc late late late', 'cba late late late']);
+  });
 });
