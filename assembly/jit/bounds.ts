@@ -47,17 +47,21 @@ export class Bounds {
   static forgetAll(): void {
     for (let r: u32 = 0; r < REGISTERS; r++) Bounds.forget(r);
   }
+  /** As memory.copy, which is a call that takes longer. */
+  static copy(to: u32, from: u32): void {
+    for (let i: u32 = 0; i < BOUNDS_BYTES; i += 8) store<u64>(to + i, load<u64>(from + i));
+  }
   @inline static take(at: u32): void {
-    memory.copy(NOW, at, BOUNDS_BYTES);
+    Bounds.copy(<u32>NOW, <u32>at);
   }
   @inline static give(at: u32): void {
-    memory.copy(at, NOW, BOUNDS_BYTES);
+    Bounds.copy(<u32>at, <u32>NOW);
   }
   @inline static keep(): void {
-    memory.copy(KEPT, NOW, BOUNDS_BYTES);
+    Bounds.copy(<u32>KEPT, <u32>NOW);
   }
   @inline static back(): void {
-    memory.copy(NOW, KEPT, BOUNDS_BYTES);
+    Bounds.copy(<u32>NOW, <u32>KEPT);
   }
 
   /** Bounds that no way has brought yet; those of anything. */

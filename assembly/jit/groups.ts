@@ -99,6 +99,15 @@ export class Groups {
     Groups.accesses = Groups.hash = 0;
   }
 
+  /** Does the current function access memory at all? */
+  static isNeeded(): bool {
+    for (let i: u32 = 0; i < Cfg.reached; i++) {
+      const b = Cfg.ordered(i);
+      for (let s = Cfg.first(b); s < Cfg.end(b); s++) if (Accessed.of(Cfg.slot(s))) return true;
+    }
+    return false;
+  }
+
   /** Groups the accesses of the current function. False: the heap has no room. */
   static plan(): bool {
     let count: u32 = 0;

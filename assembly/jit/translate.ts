@@ -81,7 +81,7 @@ function takeEntries(base: u32): bool {
 
 /** What registers hold, and then what units of the frame hold whose addresses no register has. */
 function findValues(): bool {
-  const bounded = !Emit.object;
+  const bounded = !Emit.object && Groups.isNeeded();
   if (!Stack.isUsed()) return Values.analyse(false, bounded) && Stack.plan();
   if (!Values.analyse(false, false) || !Stack.plan()) return false;
   return (!Stack.count && !bounded) || Values.analyse(Stack.count != 0, bounded);

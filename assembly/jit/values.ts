@@ -226,7 +226,7 @@ export class Values {
       const b = Cfg.ordered(i);
       const at = Values.at(b);
       if (!Cfg.isHeader(b) || !memory.compare(at + E_LOOP, at + E_WAYS, BOUNDS_BYTES)) continue;
-      memory.copy(at + E_LOOP, at + E_WAYS, BOUNDS_BYTES);
+      Bounds.copy(at + E_LOOP, at + E_WAYS);
       changed = true;
     }
     return changed;
@@ -243,7 +243,7 @@ export class Values {
       if (Values.all && (Cfg.isMerge(b) || Cfg.isHeader(b))) joined = (1 << COUNT) - 1;
       store<u32>(at, joined, E_JOINED);
       memory.copy(at, NOW, Values.held * 8);
-      for (let r: u32 = 0; r < Values.held; r++) if ((joined >> r) & 1) Values.join(at, b, r);
+      for (let left = joined & ((1 << Values.held) - 1); left; left &= left - 1) Values.join(at, b, ctz(left));
       return changed;
     }
     const before = joined;
@@ -268,7 +268,7 @@ export class Values {
       if (first) Bounds.none(at + E_WAYS);
       Bounds.join(at + E_WAYS, live, 0);
       if (Values.all) Bounds.any(at + E_LOOP);
-      memory.copy(at + E_BOUNDS, at + E_LOOP, BOUNDS_BYTES);
+      Bounds.copy(at + E_BOUNDS, at + E_LOOP);
     } else if (first) {
       Bounds.give(at + E_BOUNDS);
     } else {
@@ -279,9 +279,16 @@ export class Values {
     for (let r: u32 = 0; r < NEAR_REGISTERS; r++) {
       const near = at + E_NEAR + r * 12;
       const here = NEAR + r * 12;
-      if (first) memory.copy(near, here, 12);
-      else if (load<u64>(near) != load<u64>(here) || load<u32>(near, 8) != load<u32>(here, 8)) apart |= (1 << r) & live;
-      if (((apart | ~live) >> r) & 1) memory.fill(near, 0, 12);
+      if (!first && (load<u64>(near) != load<u64>(here) || load<u32>(near, 8) != load<u32>(here, 8)))
+        apart |= (1 << r) & live;
+      // Calls for so few bytes would take longer than all else here.
+      if (((apart | ~live) >> r) & 1) {
+        store<u64>(near, 0);
+        store<u32>(near, 0, 8);
+      } else if (first) {
+        store<u64>(near, load<u64>(here));
+        store<u32>(near, load<u32>(here, 8), 8);
+      }
     }
     store<u32>(at, apart, E_APART);
     return changed || apart != before;
