@@ -5,6 +5,7 @@ import { VmtableError } from '../errors.js';
 import { fieldAt } from '../kernel/field_name.js';
 import { ITER_TARGETS } from '../kernel/iter/target.js';
 import type { Kernel } from '../kernel/kernel.js';
+import { NULL_VARS } from '../kernel/model/percpu_vars.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../uapi.js';
 import { attachSymbol } from './attach_target.js';
 import type { Finding } from './doctor.js';
@@ -186,7 +187,8 @@ function accessTypes(
       return id === 0 ? undefined : { kind: 'kernel', btf, type: id, off: 0 };
     },
     helper: (number) => helpers.get(number),
-    isAlwaysNull(view, type, off) {
+    isAlwaysNull({ btf: view, type, ksym }, off) {
+      if (ksym !== undefined) return NULL_VARS.has(ksym);
       const nulls = kernel.types.layouts.get(view.nameOf(type))?.nulls ?? [];
       return nulls.some((path) => (view.path(type, path)?.bitOffset ?? -1) === off * 8);
     },

@@ -58,8 +58,8 @@ export interface AccessTypes {
   struct(name: string): Value | undefined;
   /** A helper's name by number, without `bpf_`. */
   helper(number: number): string | undefined;
-  /** Pointer fields that are NULL as long as the machine runs. */
-  isAlwaysNull(btf: BtfView, type: number, off: number): boolean;
+  /** Pointer fields and variables that are NULL as long as the machine runs. */
+  isAlwaysNull(from: Value & { kind: 'kernel' }, off: number): boolean;
 }
 
 type State = { regs: readonly (Value | undefined)[]; slots: ReadonlyMap<number, Value> };
@@ -181,7 +181,7 @@ class Flow extends InsnFlow<State> {
       this.#found.set(place, { ...what, ...this.code.at(at) });
     }
     if (bytes !== 8 || off < 0) return undefined;
-    if (this.types.isAlwaysNull(btf, type, off)) return NULL;
+    if (this.types.isAlwaysNull(from, off)) return NULL;
     const member = memberAt(btf, type, off);
     return member?.first ? followed(btf, member.type) : undefined;
   }

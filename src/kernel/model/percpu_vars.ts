@@ -58,6 +58,9 @@ export const PERCPU_VARS = {
   __preempt_count: 'PREEMPT_ENABLED, and 1 for each bpf_preempt_disable',
 } as const;
 
+/** Pointers among them that are NULL as long as the machine runs. */
+export const NULL_VARS: ReadonlySet<string> = new Set(['cpufreq_cpu_data']);
+
 const PREEMPT_ENABLED = 0x80000000;
 
 /** The same, made when a program or a driver first asks. */
