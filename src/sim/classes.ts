@@ -40,8 +40,9 @@ export class OtherClasses {
     if (queue.includes(task)) return;
     if (queue === cpu.fairQueue) {
       // A task that slept must not have saved up for a monopoly.
-      const least = Math.min(...cpu.fairQueue.map(({ vruntime }) => vruntime));
-      if (Number.isFinite(least)) task.vruntime = Math.max(task.vruntime, least - FAIR_SLICE);
+      let least = Number.POSITIVE_INFINITY;
+      for (const { vruntime } of queue) if (vruntime < least) least = vruntime;
+      if (queue.length > 0) task.vruntime = Math.max(task.vruntime, least - FAIR_SLICE);
     }
     if (queue === cpu.rtQueue) task.turn = RR_TURN;
     queue.push(task);
@@ -130,8 +131,8 @@ export class OtherClasses {
     if (task.scx.cls === CLASS.rt) this.#toTail(cpu.rtQueue, task);
     else if (task.scx.cls === CLASS.dl) this.#deadlines.yieldTask(cpu, task);
     else if (task.scx.cls === CLASS.fair) {
-      const most = Math.max(...cpu.fairQueue.map(({ vruntime }) => vruntime));
-      task.vruntime = Math.max(task.vruntime, most) + 1;
+      for (const { vruntime } of cpu.fairQueue) if (vruntime > task.vruntime) task.vruntime = vruntime;
+      task.vruntime++;
     }
   }
 
