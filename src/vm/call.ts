@@ -1,7 +1,6 @@
 import * as abi from '../../assembly/abi.js';
 import { STACK_BYTES } from '../../assembly/isa.js';
 import { VmtableError } from '../errors.js';
-import type { Core } from './core.js';
 import type { ExecExports } from './exports.js';
 import { callChain } from './fault.js';
 import type { CoreMemory } from './memory.js';
@@ -50,14 +49,17 @@ export interface CallSources {
 /** The running call, read and written in place: arguments and result are the program's registers. */
 export class Call implements HostCall {
   readonly memory: CoreMemory;
-  private readonly core: Core;
+  /** @internal The u32 of linear memory; the core's to replace. Only declared: V8 takes a field that is set once for a constant. */
+  declare words: Uint32Array;
   private readonly checkHalves: ExecExports['checkHalves'];
   private status = 0;
 
   constructor(private readonly vm: CallSources) {
     this.checkHalves = vm.exports.checkHalves;
     this.memory = vm.memory;
-    this.core = vm.memory.core;
+    const { core } = vm.memory;
+    this.words = core.u32;
+    core.keeper = this;
   }
 
   get prog(): LoadedProg {
@@ -65,7 +67,7 @@ export class Call implements HostCall {
   }
 
   isOf(prog: VmProg): boolean {
-    return (this.core.u32[abi.CUR_PROG >>> 2] as number) === (prog as LoadedProg).handle;
+    return (this.words[abi.CUR_PROG >>> 2] as number) === (prog as LoadedProg).handle;
   }
 
   get insn(): number {
@@ -73,7 +75,7 @@ export class Call implements HostCall {
   }
 
   get cpu(): number {
-    return this.core.u32[abi.CUR_CPU >>> 2] as number;
+    return this.words[abi.CUR_CPU >>> 2] as number;
   }
 
   get chain(): { prog: VmProg; insn: number }[] {
@@ -84,11 +86,11 @@ export class Call implements HostCall {
   }
 
   lo(i: number): number {
-    return this.core.u32[R1 + i * 2] as number;
+    return this.words[R1 + i * 2] as number;
   }
 
   hi(i: number): number {
-    return this.core.u32[R1 + i * 2 + 1] as number;
+    return this.words[R1 + i * 2 + 1] as number;
   }
 
   s32(i: number): number {
@@ -154,7 +156,7 @@ export class Call implements HostCall {
   }
 
   ret(value: number): void {
-    const { u32 } = this.core;
+    const u32 = this.words;
     const int = value | 0;
     if (int === value) {
       u32[R0] = int;
@@ -173,14 +175,14 @@ export class Call implements HostCall {
   }
 
   retHalves(lo: number, hi: number): void {
-    const { u32 } = this.core;
+    const u32 = this.words;
     u32[R0] = lo;
     u32[R0 + 1] = hi;
     this.given();
   }
 
   retPtr(ptr: GuestPtr): void {
-    const { u32 } = this.core;
+    const u32 = this.words;
     u32[R0] = ptr;
     u32[R0 + 1] = ptr === 0 ? 0 : abi.GUEST_BASE_HI;
     if (this.frameOf(ptr) >= 0) this.given();
@@ -188,7 +190,7 @@ export class Call implements HostCall {
 
   /** Which frame of the run an address lies in or behind, the outermost is 0; or -1. */
   private frameOf(ptr: GuestPtr): number {
-    const at = ptr - (this.core.u32[BASE_R10] as number) + STACK_BYTES;
+    const at = ptr - (this.words[BASE_R10] as number) + STACK_BYTES;
     return at >= 0 && at < abi.CTX_STACK_BYTES ? Math.floor(at / abi.STACK_STRIDE) : -1;
   }
 
@@ -197,7 +199,7 @@ export class Call implements HostCall {
    * Parts of frames that no pointer can reach are not in memory there (assembly/jit/stack.ts).
    */
   private given(): void {
-    const { u32 } = this.core;
+    const u32 = this.words;
     const ptr = u32[R0] as number;
     if (u32[R0 + 1] !== abi.GUEST_BASE_HI) return;
     const frame = this.frameOf(ptr);
@@ -240,7 +242,7 @@ export class Call implements HostCall {
 
   /** The result stands, and compiled code is to be left. */
   leave(): number {
-    const { u32 } = this.core;
+    const u32 = this.words;
     u32[RESULT] = u32[R0] as number;
     u32[RESULT + 1] = u32[R0 + 1] as number;
     return abi.CALL_LEAVE;

@@ -84,12 +84,14 @@ export interface CoreOptions {
   env?: Record<string, (...args: never[]) => unknown>;
 }
 
-/** One instance of the core with a memory of its own, whose views are all here: nothing else keeps one. */
+/** One instance of the core with a memory of its own, whose views are all here: nothing but `keeper` keeps one. */
 export class Core {
   /** Views of linear memory; replaced when it grows. */
   u8 = new Uint8Array(0);
   u32 = new Uint32Array(0);
   view = new DataView(new ArrayBuffer(0));
+  /** Has the u32 of linear memory itself, one step nearer for what every host function does, and is given each new view. */
+  keeper: { words: Uint32Array } | undefined;
   /** Bytes of the window that can be accessed: windowBytes, then 0. */
   limit: number;
 
@@ -110,6 +112,7 @@ export class Core {
     this.u8 = new Uint8Array(buffer);
     this.u32 = new Uint32Array(buffer);
     this.view = new DataView(buffer);
+    if (this.keeper) this.keeper.words = this.u32;
   }
 
   /** Gone: views are empty and the memory can be collected once the core is. */

@@ -419,7 +419,7 @@ export class Vm implements ContextOwner, CallSources {
   /** Runs a host function that the interpreter calls: 0 to go on, FAULT_* or CALL_*. No exception passes through the core. */
   private callHost(index: number): number {
     const { call, hostCalls: outside } = this;
-    const ctx = this.core.u32[CUR_CTX] as number;
+    const ctx = call.words[CUR_CTX] as number;
     let status = 0;
     this.hostCalls = outside + 1;
     try {
@@ -440,7 +440,7 @@ export class Vm implements ContextOwner, CallSources {
     let entry = this.hostEntries[index];
     if (!entry) {
       const fn = this.hostFns[index] as HostFn;
-      entry = ownCopy(makeHostEntry)(this, fn, this.hostRules[index], index, this.call, this.core, CUR_CTX);
+      entry = ownCopy(makeHostEntry)(this, fn, this.hostRules[index], index, this.call, CUR_CTX);
       this.hostEntries[index] = entry;
     }
     return entry;
@@ -575,11 +575,10 @@ function makeHostEntry(
   rule: HostTraits['rule'],
   index: number,
   call: Call,
-  core: Core,
   curCtx: number,
 ): () => number {
   return () => {
-    const ctx = core.u32[curCtx] as number;
+    const ctx = call.words[curCtx] as number;
     const outside = vm.hostCalls;
     let status = 0;
     vm.hostCalls = outside + 1;
