@@ -38,6 +38,17 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
     expect(vm.run(calling('call 1; exit', (call) => call.retPtr(8192))).r0).toBe(vm.memory.address(8192));
   });
 
+  test('calls go on when memory has grown', () => {
+    const p = calling('r1 = 7; call 1; exit', (call) => call.ret(call.u32(0) + 1));
+    const enter = vm.invoker(p);
+    for (let i = 0; i < 2; i++) {
+      expect([enter(0, 0), vm.r0lo]).toEqual([0, 8]);
+      const { u32 } = vm.core;
+      vm.exports.heapFree(vm.exports.heapAlloc(u32.byteLength) >>> 0);
+      expect(vm.core.u32 === u32).toBe(false);
+    }
+  });
+
   test('r6 to r9 and the stack survive a call', () => {
     const p = calling(
       'r6 = 6; r9 = 9; *(u64 *)(r10 - 8) = 8; call 1; r0 = r6; r0 += r9; r1 = *(u64 *)(r10 - 8); r0 += r1; exit',
