@@ -124,6 +124,10 @@ export class Actor extends Timer implements Iterator<number, void, void> {
           return machine.toward(task, 'step', this.#cost, true);
         }
         case BEGIN: {
+          if (task.step < 0 && machine.timing.faults(task)) {
+            this.#sub = this.#fault();
+            return undefined;
+          }
           const step = this.#step!;
           this.#count();
           // A child is called as its parent until then.
@@ -184,6 +188,15 @@ export class Actor extends Timer implements Iterator<number, void, void> {
           this.#state = BETWEEN;
       }
     }
+  }
+
+  /** handle_mm_fault() that sleeps. */
+  *#fault(): Program {
+    const { task } = this;
+    const { machine } = this.stage;
+    yield machine.toward(task, 'block', machine.costs.syscall);
+    yield* machine.lives.sleepFor(task, 0);
+    yield machine.toward(task, 'step', machine.costs.syscallReturn, true);
   }
 
   #begin(step: FlatStep): number | undefined {

@@ -2,10 +2,11 @@ import type { KernelCgroup } from '../kernel/model/cgroup.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import { QUEUE } from '../sched_ext/core.js';
 import { CLASS, type SchedClass } from '../sched_ext/task.js';
+import type { SimCpu } from './cpu.js';
 import { DeadlineEntity } from './deadline.js';
 import type { SimMachine } from './machine.js';
 import type { DeadlineParams } from './scenario.js';
-import type { SimTask } from './sim_task.js';
+import type { Program, SimTask } from './sim_task.js';
 
 /** A move that a stopper carries out; whoever asked for it may sleep until it is done. */
 export interface PendingMove {
@@ -124,15 +125,19 @@ export class Changes {
     const { machine } = this;
     const pending: PendingMove = { done: false, waiter: null };
     const cpu = machine.cpuOf(task);
-    machine.kthreads.stopWork(cpu, () => {
-      if (machine.cpuOf(task) === cpu && task.kt.state !== TASK_STATE.DEAD) {
-        if (task.scx.onRq) machine.wakeups.moveQueued(task, to);
-        else task.scx.cpu = to;
-      }
-      pending.done = true;
-      if (pending.waiter) machine.wakeups.wake(pending.waiter);
-    });
+    machine.kthreads.stopProgram(cpu, (stopper) => this.#move(stopper, cpu, task, to, pending));
     return pending;
+  }
+
+  *#move(stopper: SimTask, cpu: SimCpu, task: SimTask, to: number, pending: PendingMove): Program {
+    const { machine } = this;
+    if (machine.cpuOf(task) === cpu && task.kt.state !== TASK_STATE.DEAD) {
+      if (task.scx.onRq) machine.wakeups.moveQueued(task, to);
+      else task.scx.cpu = to;
+    }
+    yield machine.toward(stopper, 'stop-complete', 0);
+    pending.done = true;
+    if (pending.waiter) machine.wakeups.wake(pending.waiter);
   }
 
   // ---- Groups

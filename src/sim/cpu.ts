@@ -38,6 +38,8 @@ export class SimCpu {
   pushing = false;
   /** The queues below may have tasks: most CPUs hardly ever have some. */
   mixed = false;
+  /** Locks of run queues that it waits for, with interrupts off. */
+  spinning = 0;
   readonly #row: number;
   /** When its task comes to its next point, or it gets round to a choice. */
   readonly look: Timer;

@@ -9,6 +9,8 @@ export interface HotplugChange {
   done: boolean;
   /** The thread is through, and `CpuHotplug.takeDown` is the caller's to call. */
   goesDown: boolean;
+  /** The CPU is down, and the stoppers have told so. */
+  down: boolean;
   gone: boolean;
   waiter: SimTask | null;
 }
@@ -30,7 +32,7 @@ export class CpuHotplug {
    * task asks for it, and does itself what is not done by the CPU's thread.
    */
   change(cpu: SimCpu, online: boolean, caller = false): HotplugChange {
-    const change: HotplugChange = { cpu, done: false, goesDown: false, gone: false, waiter: null };
+    const change: HotplugChange = { cpu, done: false, goesDown: false, down: false, gone: false, waiter: null };
     this.#pending.push(() => (online ? this.#up(cpu, change) : this.#down(cpu, change, caller)));
     if (!this.#busy) this.#next();
     return change;
@@ -81,7 +83,7 @@ export class CpuHotplug {
       this.#complete(change);
       return;
     }
-    machine.at(machine.now + costs.kthread, () =>
+    machine.at(machine.timing.stopsMachine(machine.kthreads.stopper(cpu)), () =>
       machine.interrupt(machine.cpus.find(({ active }) => active)!, () => this.takeDown(change)),
     );
   }
@@ -102,22 +104,31 @@ export class CpuHotplug {
     missing.count--;
     while (missing.count > 0) yield spin();
     if (cpu === change.cpu) {
-      yield machine.toward(stopper, 'stop', machine.costs.kthread);
+      yield spin();
       this.#takeDown(change);
+      yield machine.toward(stopper, 'stop', 0);
+      this.#finish(change);
       return;
     }
-    while (!change.gone) yield spin();
+    while (!change.down) yield spin();
     yield machine.toward(stopper, 'stop', 0);
   }
 
   /** take_cpu_down() */
   #takeDown(change: HotplugChange): void {
     const { machine } = this;
-    const { cpu, waiter } = change;
+    const { cpu } = change;
     cpu.online = false;
     cpu.pushing = false;
     machine.kernel.rqs.of(cpu.id).online = false;
     machine.stopTick(cpu);
+    change.down = true;
+  }
+
+  /** cpu_stop_signal_done(), by the last of the stoppers. */
+  #finish(change: HotplugChange): void {
+    const { machine } = this;
+    const { waiter } = change;
     change.gone = true;
     if (!change.done) this.#complete(change);
     else if (waiter) machine.wakeups.wake(waiter);
@@ -134,13 +145,16 @@ export class CpuHotplug {
     }
     cpu.online = true;
     machine.kernel.rqs.of(cpu.id).online = true;
-    machine.kthreads.hotplugWork(cpu, () => this.#activate(cpu, change));
+    machine.kthreads.hotplugWork(cpu, (thread) => this.#activate(thread, change));
   }
 
   /** sched_cpu_activate(), in the CPU's thread. */
-  #activate(cpu: SimCpu, change: HotplugChange): undefined {
+  *#activate(thread: SimTask, change: HotplugChange): Program {
     const { machine } = this;
     const { scx } = machine;
+    const { cpu } = change;
+    // What else has to be told of a CPU comes first.
+    yield machine.toward(thread, 'activate', 0);
     cpu.active = true;
     scx.hotplug.activate(cpu.rq);
     scx.hotplug.rqOnline(cpu.rq);

@@ -118,10 +118,13 @@ export class Kthreads {
   *#work(worker: Worker): Program {
     const { machine } = this;
     for (;;) {
-      for (let work = worker.queue.shift(); work; work = worker.queue.shift()) {
-        yield machine.toward(worker.task, 'kthread', machine.costs.kthread);
-        const program = work();
-        if (program) yield* program;
+      while (worker.queue.length > 0) {
+        for (let work = worker.queue.shift(); work; work = worker.queue.shift()) {
+          yield machine.toward(worker.task, 'kthread', machine.costs.kthread);
+          const program = work();
+          if (program) yield* program;
+        }
+        yield machine.toward(worker.task, 'kthread-done', 0);
       }
       worker.task.kt.state = TASK_STATE.INTERRUPTIBLE;
       yield BLOCK;

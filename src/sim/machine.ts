@@ -297,6 +297,7 @@ export class SimMachine implements SchedCore {
   /** Interrupts that were held back, then the choice of a task, then its program, until it wants time to pass. */
   #goOn(cpu: SimCpu): void {
     for (;;) {
+      if (cpu.spinning > 0) break;
       if (cpu.irqWork) {
         cpu.nextIrqWork()();
         continue;
@@ -365,6 +366,7 @@ export class SimMachine implements SchedCore {
     const { now } = this;
     let time = task && !cpu.waits ? now + Math.ceil(task.remaining / cpu.speed) : Number.POSITIVE_INFINITY;
     if (cpu.heldUntil > now) time = cpu.heldUntil;
+    if (cpu.spinning > 0) time = Number.POSITIVE_INFINITY;
     if (time === cpu.looksAt) return;
     cpu.looksAt = time;
     if (time === Number.POSITIVE_INFINITY) cpu.look.cancel();
@@ -434,7 +436,10 @@ export class SimMachine implements SchedCore {
   }
 
   kthreadWork(work: () => void): void {
-    this.kthreads.helpWork(work);
+    const time = this.timing.helps();
+    const { here } = this;
+    if (time <= this.now) this.kthreads.helpWork(work);
+    else this.at(time, () => this.interrupt(here, () => this.kthreads.helpWork(work)));
   }
 
   afterGracePeriod(work: () => void): void {
@@ -511,7 +516,10 @@ export class SimMachine implements SchedCore {
 
   setNextOther(_task: ScxTask): void {}
 
-  migrated(_task: ScxTask, _from: number, _to: number): void {}
+  migrated(_task: ScxTask, from: number, to: number): void {
+    this.cpus[from]!.rq.kernelRq.nrRunning--;
+    this.cpus[to]!.rq.kernelRq.nrRunning++;
+  }
 
   /** Is this class one whose tasks sched_ext does not queue? */
   static other(cls: SchedClass): boolean {

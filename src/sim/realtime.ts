@@ -72,21 +72,33 @@ export class RealTime {
     }
   }
 
-  /** pick_next_pushable_task() */
-  #pushable(cpu: SimCpu): SimTask | undefined {
+  /** pick_next_pushable_task(); with a CPU, pick_highest_pushable_task(): only of those that may run there. */
+  #pushable(cpu: SimCpu, to?: SimCpu): SimTask | undefined {
     let best: SimTask | undefined;
     for (const task of cpu.rtQueue) {
       if (task === cpu.task || task.noise || task.scx.allowedCount < 2 || task.scx.migrationDisabled) continue;
+      if (to && !task.scx.allows(to.id)) continue;
       if (!best || task.kt.prio < best.kt.prio) best = task;
     }
     return best;
   }
 
-  /** balance_rt(), when a task of the class has left the CPU: CPUs with too many push (tell_cpu_to_push). */
+  /**
+   * balance_rt(), before the choice, when a task of the class has left the CPU: gets what waits elsewhere (pull_rt_task; kernels
+   * that are not PREEMPT_RT have RT_PUSH_IPI switched off).
+   */
   pull(cpu: SimCpu, prev: SimTask): void {
     if (prev.scx.onRq || this.#level(cpu) <= prev.kt.prio) return;
-    for (const other of this.machine.cpus) {
-      if (other !== cpu && this.#pushable(other)) this.machine.irqWork(other.id, () => this.push(other));
+    const { machine } = this;
+    for (const other of machine.cpus) {
+      if (other === cpu || other.rtQueue.length < 2) continue;
+      const task = this.#pushable(other, cpu);
+      if (!task || task.kt.prio >= this.#level(cpu)) continue;
+      // It is about to preempt the task that runs there.
+      if (other.task && task.kt.prio < other.task.kt.prio) continue;
+      machine.schedule.dequeue(other, task, 0);
+      task.scx.cpu = cpu.id;
+      machine.schedule.enqueue(cpu, task, 0);
     }
   }
 }

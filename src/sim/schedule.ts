@@ -89,9 +89,9 @@ export class Schedule {
   #pick(cpu: SimCpu): ScxTask {
     const { scx, classes } = this.machine;
     const { rq } = cpu;
+    if (cpu.task?.scx.cls === CLASS.rt) this.machine.realTime.pull(cpu, cpu.task);
     if (scx.enabled && !scx.consts.dispatchInPick) this.#balance(cpu, rq);
     if (cpu.task && !cpu.task.ext) this.updateCurr(cpu);
-    if (cpu.task?.scx.cls === CLASS.rt) this.machine.realTime.pull(cpu, cpu.task);
     const other = classes.pick(cpu);
     if (other) return other.scx;
     const task = scx.enabled ? scx.pick.pickTask(rq) : null;

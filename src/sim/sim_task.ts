@@ -64,6 +64,8 @@ export class SimTask {
   zombie = false;
   /** It sleeps in wait(2), for any of its children, or in waitpid(2) for one. */
   waitsFor: SimTask | 'any' | null = null;
+  /** It is being woken (TASK_WAKING). */
+  waking = false;
   exitStatus = 0;
 
   /** What signals interrupted, innermost last; null while that is nothing. */

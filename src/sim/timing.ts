@@ -14,12 +14,15 @@ export type Point =
   | 'fork-wake'
   | 'stop-machine'
   | 'stop'
+  | 'stop-complete'
   | 'signal-stop'
   | 'exit'
   | 'exit-release'
   | 'exit-notify'
   | 'exit-dead'
-  | 'kthread';
+  | 'kthread'
+  | 'kthread-done'
+  | 'activate';
 
 /** When things happen. The machine asks; the answers of a recording can stand in for those of the cost table. */
 export interface Timing {
@@ -35,10 +38,16 @@ export interface Timing {
   sleeps(task: SimTask): boolean;
   /** Does a task sleep for a lock before it comes to what its step is about? */
   locked(task: SimTask): boolean;
+  /** Does a task that has not begun yet sleep for memory of its own? */
+  faults(task: SimTask): boolean;
   /** …and when it is woken from that, where the costs say so many ns. */
   awakes(task: SimTask, ns: number): number;
   /** Time at which a CPU's thread is woken to take it down: whoever asked for that waits for locks and grace periods first. */
   takesDown(thread: SimTask): number;
+  /** Time at which whoever wakes the task, and has found a CPU for it, holds the lock of that CPU's run queue. */
+  locks(task: SimTask): number;
+  /** Time at which all CPUs are stopped for the one to go that is ready for it and has this stopper. */
+  stopsMachine(stopper: SimTask): number;
   /** The task is put on a CPU. */
   placed(task: SimTask): void;
   /** Run time that the kernel's clocks show for a task that has had a CPU for so many ns since it was accounted for last. */
@@ -63,6 +72,8 @@ export interface Timing {
   ticks(cpu: number): boolean;
   /** Time at which a grace period ends that begins now. */
   gracePeriod(): number;
+  /** Time at which the helper of sched_ext is woken for work that comes up now: whoever ends a scheduler writes its dump first. */
+  helps(): number;
   /** Time at which the task_struct of a task goes that nobody holds any more. */
   freed(task: SimTask): number;
 }
@@ -99,11 +110,23 @@ export class CostTiming implements Timing {
     return false;
   }
 
+  faults(_task: SimTask): boolean {
+    return false;
+  }
+
   awakes(_task: SimTask, ns: number): number {
     return this.clock.now + ns;
   }
 
   takesDown(_thread: SimTask): number {
+    return this.clock.now;
+  }
+
+  stopsMachine(_stopper: SimTask): number {
+    return this.clock.now + this.costs.kthread;
+  }
+
+  locks(_task: SimTask): number {
     return this.clock.now;
   }
 
@@ -143,6 +166,10 @@ export class CostTiming implements Timing {
 
   gracePeriod(): number {
     return this.clock.now + this.costs.gracePeriod;
+  }
+
+  helps(): number {
+    return this.clock.now;
   }
 
   freed(_task: SimTask): number {

@@ -16,7 +16,7 @@ export class Wakeups {
   /** Wakes a task; false if it did not sleep. `flags`: WF.sync where the waker is about to sleep. */
   wake(task: SimTask, flags = 0): boolean {
     const { kt, scx } = task;
-    if (kt.state === TASK_STATE.RUNNING || task.dead || kt.state === TASK_STATE.DEAD) return false;
+    if (kt.state === TASK_STATE.RUNNING || task.waking || task.dead || kt.state === TASK_STATE.DEAD) return false;
     const { tracepoints } = this.machine;
     if (scx.onRq) {
       // It has not gone to sleep yet (ttwu_runnable).
@@ -41,16 +41,40 @@ export class Wakeups {
       scx.cpu = id;
       enqueue |= machine.flags.migrated;
     }
-    const cpu = machine.cpus[id]!;
+    const locked = machine.timing.locks(task);
+    if (locked > machine.now) this.#spin(task, locked, enqueue);
+    else this.#complete(task, enqueue);
+    return true;
+  }
+
+  /** The waker's CPU waits for the lock of the run queue, with interrupts off. */
+  #spin(task: SimTask, until: number, enqueue: number): void {
+    const { machine } = this;
+    const { here } = machine;
+    task.waking = true;
+    here.spinning++;
+    machine.at(until, () =>
+      machine.interrupt(here, () => {
+        here.spinning--;
+        task.waking = false;
+        this.#complete(task, enqueue);
+      }),
+    );
+  }
+
+  /** ttwu_queue(), ttwu_do_activate() */
+  #complete(task: SimTask, enqueue: number): void {
+    const { machine } = this;
+    const { kt, scx } = task;
+    const cpu = machine.cpuOf(task);
     cpu.rq.kernelRq.clock = machine.now;
     machine.schedule.enqueue(cpu, task, enqueue);
     this.preempt(cpu, task);
     kt.state = TASK_STATE.RUNNING;
-    tracepoints.wakeup(scx);
+    machine.tracepoints.wakeup(scx);
     if (task.scx.cls === CLASS.rt) machine.realTime.woken(cpu, task);
     if (task.ext) machine.scx.enqueue.woken(cpu.rq);
     machine.onWake?.(task);
-    return true;
   }
 
   /** select_task_rq(): `asked` tells whether the class was. */

@@ -449,6 +449,7 @@ export class Workload implements Stage {
     yield machine.toward(task, 'stop-machine', machine.costs.syscall);
     machine.hotplug.takeDown(change);
     yield machine.toward(task, 'effect', 0);
+    if (!change.gone) yield machine.toward(task, 'block', 0);
     while (!change.gone) {
       change.waiter = task;
       task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
@@ -504,6 +505,7 @@ export class Workload implements Stage {
     const pending = target ? machine.changes.setCpus(target, cpus) : null;
     // The stopper of this CPU takes over at once.
     if (pending) yield machine.toward(task, 'step', 0);
+    if (pending && !pending.done) yield machine.toward(task, 'block', 0);
     while (pending && !pending.done) {
       pending.waiter = task;
       task.kt.state = TASK_STATE.UNINTERRUPTIBLE;

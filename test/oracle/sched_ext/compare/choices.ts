@@ -38,7 +38,8 @@ export function choicesOf({ events, cpus }: Recording): Choice[][] {
 }
 
 function switchFollows(own: readonly RecordedEvent[], at: number): boolean {
-  for (let i = at + 1; i < own.length && own[i]![0] - own[i - 1]![0] < GAP_NS; i++) {
+  const close = (i: number) => own[i]![0] - own[i - 1]![0] < GAP_NS || own[i - 1]![2] === 'cpu_release';
+  for (let i = at + 1; i < own.length && close(i); i++) {
     const [, , event] = own[i]!;
     if (event === 'tp_switch') return true;
     if (!WITHIN.has(event) && !OF_PREVIOUS.has(event) && event !== 'stopping') return false;
@@ -52,7 +53,8 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
   const [, , event, task] = own[at]!;
   let prev = event === 'tp_switch' || task !== '-' ? task : undefined;
   let first = at;
-  for (let i = at - 1; i >= 0 && own[i + 1]![0] - own[i]![0] < GAP_NS; i--) {
+  const sure = (i: number) => i === at - 1 && event === 'tp_switch' && own[i]![2] === 'cpu_release';
+  for (let i = at - 1; i >= 0 && (own[i + 1]![0] - own[i]![0] < GAP_NS || sure(i)); i--) {
     const [, , name, of, , runnable] = own[i]!;
     if (name === 'stopping' && (prev === undefined || of === prev)) {
       if (runnable === 0) return own[i]![0];

@@ -14,6 +14,7 @@ export interface Noise {
 /** Threads that the machine has itself: what they did came from the workload. Of a stopper, if a task was moved. */
 const OWN = /^(swapper\/|sched_ext_helpe|sched_ext_ops_h|cpuhp\/)/;
 export const STOPPER = /^migration\//;
+export const HELPER = /^sched_ext_(helpe|ops_h)/;
 
 /** Before its switch the machine lets a task go to sleep of which no callback tells. */
 const UNSEEN_NS = 2_000;
@@ -75,7 +76,8 @@ const TOLD = new Set(['stopping', 'running', 'quiescent']);
 /**
  * Interrupts that have a CPU choose anew though no other class wants it. That shows where its task has some slice left and the
  * scheduler is bypassed (its tasks take turns then), and where the CPU is idle and finds a task that has waited since before:
- * nothing has happened to that task meanwhile. Otherwise nothing tells of them.
+ * nothing has happened to that task meanwhile; and where tasks of the workload that are another class's take turns. Otherwise
+ * nothing tells of them.
  */
 export function glancesOf(recording: Recording): Glance[] {
   const { events, tasks } = recording;

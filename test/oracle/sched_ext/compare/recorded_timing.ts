@@ -1,7 +1,7 @@
 import type { Point, SimStep, SimTask, Timing } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
 import { type Choice, choicesOf } from './choices.js';
-import { otherTasks, STOPPER } from './noise.js';
+import { HELPER, otherTasks, STOPPER } from './noise.js';
 
 // A recording's answers to "when": how long a task computed, when a timer fired, when a CPU noticed an interrupt, when ticks
 // came. What happens then is the machine's own doing.
@@ -67,6 +67,8 @@ const LOCKING = new Set<SimStep['verb']>([
     'yield',
   ] as const),
 ]);
+/** Points that the machine's costs may have at once, where a CPU can stand still before them. */
+const MAY_TAKE_NONE: ReadonlySet<Point> = new Set<Point>(['signal-stop', 'block']);
 
 /** Longer than what a CPU does at once. */
 const STANDSTILL_NS = 20_000;
@@ -137,6 +139,8 @@ class Track {
   /** Time of the point that it is on its way to, and where that was looked for. */
   target = Number.NaN;
   from = 0;
+  /** It sleeps before it comes to its first step. */
+  fault = false;
   /** Index of the switch away that it was to come to last. */
   block = -1;
   /** Index of the event that noted its slice last, -1 for none, and what it has been charged with since. */
@@ -154,6 +158,7 @@ export class RecordedTiming implements Timing {
   readonly #phase: readonly (number | undefined)[];
   readonly #ticks: readonly number[][];
   readonly #stoppers: ReadonlySet<number>;
+  readonly #helpers: ReadonlySet<number>;
   #graces = 0;
   /** Choices of a task, by CPU, in order. */
   readonly #choices: readonly Choice[][];
@@ -171,7 +176,10 @@ export class RecordedTiming implements Timing {
   ) {
     this.#events = recording.events;
     this.#choices = choicesOf(recording);
-    this.#stoppers = new Set([...otherTasks(recording)].filter(([, comm]) => STOPPER.test(comm)).map(([pid]) => pid));
+    const threads = (names: RegExp) =>
+      new Set([...otherTasks(recording)].filter(([, comm]) => names.test(comm)).map(([pid]) => pid));
+    this.#stoppers = threads(STOPPER);
+    this.#helpers = threads(HELPER);
     for (const name of Object.keys(recording.tasks)) this.#tracks.set(name, new Track());
     this.#findStretches();
     this.#ticks = Array.from({ length: recording.cpus }, (_, cpu) => this.#ticksOf(cpu));
@@ -193,11 +201,19 @@ export class RecordedTiming implements Timing {
     const ticks: number[] = [];
     let ended = false;
     let curr: number | string = 0;
+    // When its task was noted with some slice left, and when that would be used up.
+    let left = 0;
+    let until = 0;
     for (const e of this.#events) {
       // Another CPU changes the task that runs here.
       const changed = e[TASK] === curr && ['running', 'stopping'].includes(e[EVENT]);
       if (e[CPU] !== cpu && !changed) continue;
       if (e[EVENT] === 'tp_switch') curr = e[OTHER];
+      const slice = sliceIn(e) ?? 0;
+      if (slice > 0) {
+        left = e[NS];
+        until = left + slice;
+      }
       if (e[EVENT] === 'tick') {
         ticks.push(e[NS]);
         ended = e[A] === 0;
@@ -211,8 +227,12 @@ export class RecordedTiming implements Timing {
         // Nor where the task went to sleep and its last stretch took what was left.
         if (choice?.voluntary) continue;
         // Where a higher class came, it was not the tick that made the CPU choose.
-        if (choice && choice.end >= 0 && !this.#ours(this.#events[choice.end]![OTHER])) continue;
-        if (choice && this.#released(choice)) continue;
+        const higher =
+          choice && (this.#released(choice) || (choice.end >= 0 && !this.#ours(this.#events[choice.end]![OTHER])));
+        // …unless it has none left long before that is used up: the scheduler is bypassed.
+        if (higher && e[NS] > until - this.tickNs) continue;
+        // Nor is there time for one behind a change of the task.
+        if ((choice?.from ?? e[NS]) - HIDDEN_TICK_NS < left) continue;
         ticks.push((choice?.from ?? e[NS]) - HIDDEN_TICK_NS);
         ended = true;
       }
@@ -246,9 +266,15 @@ export class RecordedTiming implements Timing {
 
   until(task: SimTask, point: Point, ns: number): number {
     if (point === 'stop') return this.#stops(task, ns);
+    if (point === 'activate') return this.#activates(task);
+    if (point === 'stop-complete') return this.#completes(task);
+    if (point === 'kthread-done') return this.#stoppers.has(task.kt.pid) ? this.#leaves(task) : ns;
     if (point === 'kthread' && this.#stoppers.has(task.kt.pid)) return this.#moves(task, ns);
+    if (point === 'kthread' && this.#helpers.has(task.kt.pid)) return this.#letsGo(task, ns);
     const track = this.#tracks.get(task.name);
-    if (!track || (ns === 0 && point !== 'signal-stop')) return ns;
+    if (!track || (ns === 0 && !MAY_TAKE_NONE.has(point))) return ns;
+    // What the signal interrupts is still ahead.
+    if (point === 'signal-stop') return this.#left(track, this.#stopsAt(task) ?? this.clock.now);
     // A signal came before it was there.
     if (track.target > this.clock.now) track.cursor = track.from;
     track.from = track.cursor;
@@ -263,19 +289,30 @@ export class RecordedTiming implements Timing {
       return point === 'step' ? until + IPI_NS : Math.max(until, 1);
     }
     track.target = this.#timeOf(found, point);
+    track.fault = point === 'step' && sleepsAway(this.#events[found]!, task.name);
     // A sleep that it comes to on its way is still ahead.
-    const locked = point === 'effect' && sleepsAway(this.#events[found]!, task.name);
+    const locked = (point === 'effect' || point === 'step') && sleepsAway(this.#events[found]!, task.name);
     track.cursor = locked ? found : found + 1;
-    return this.#left(track);
+    return this.#left(track, track.target);
   }
 
-  /** A stopper has its CPU until something is noted there; those of all CPUs let go together (multi_cpu_stop). */
+  /** When the task stops next, should it come to no other step before. */
+  #stopsAt({ name }: SimTask): number | undefined {
+    const { now } = this.clock;
+    for (let i = 0; i < this.#events.length; i++) {
+      const e = this.#events[i]!;
+      if (e[NS] < now || e[TASK] !== name) continue;
+      if (e[EVENT] === 'mark' || e[EVENT] === 'tp_exit') return undefined;
+      if (sleepsAway(e, name)) return (Number(e[B]) & TASK_STOPPED) === 0 ? undefined : this.#timeOf(i, 'signal-stop');
+    }
+    return undefined;
+  }
+
+  /** A stopper has its CPU until something is noted there. */
   #stops({ kt }: SimTask, ns: number): number {
     const { now } = this.clock;
-    const begin = this.#begins(kt.pid);
-    const together = [...this.#stoppers].map((pid) => this.#stopEnds(this.#begins(pid)));
-    const end = Math.min(...together.filter((time) => time > now && time <= this.#stopEnds(begin)));
-    return end < now + IPI_NS ? end - now : ns;
+    const end = this.#stopEnds(this.#begins(kt.pid));
+    return end > now && end < now + IPI_NS ? end - now : ns;
   }
 
   /** Index of the switch to a stopper that the machine has come to. */
@@ -289,6 +326,53 @@ export class RecordedTiming implements Timing {
     return this.#events.find((e, i) => i > begin && e[CPU] === cpu)?.[NS] ?? Number.POSITIVE_INFINITY;
   }
 
+  /** CPU time of a CPU's thread until it tells the scheduler that the CPU has come. */
+  #activates({ kt }: SimTask): number {
+    const { now } = this.clock;
+    const call = this.#events.find((e) => e[NS] >= now && isHotplug(e));
+    if (call?.[EVENT] !== 'cpu_online' || call[NS] > now + IPI_NS) return 0;
+    let left = call[NS] - now;
+    let away = 0;
+    for (const e of this.#events) {
+      if (e[NS] <= now || e[NS] > call[NS] || e[CPU] !== call[CPU] || e[EVENT] !== 'tp_switch') continue;
+      if (e[OTHER] === kt.pid && away > 0) left -= e[NS] - away;
+      away = e[OTHER] === kt.pid ? 0 : e[NS];
+    }
+    return Math.max(0, left);
+  }
+
+  /** Where it stands still before it wakes who waits for its work, until then. */
+  #completes({ kt }: SimTask): number {
+    const { now } = this.clock;
+    const begin = this.#events.findLastIndex(
+      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
+    );
+    const cpu = this.#events[begin]?.[CPU];
+    let last = now;
+    for (const e of this.#events.slice(begin + 1)) {
+      if (e[CPU] !== cpu) continue;
+      if (e[EVENT] === 'tp_switch') break;
+      if (e[EVENT] === 'tp_waking' && e[NS] > now) return e[NS] - last > STANDSTILL_NS ? e[NS] - now : 0;
+      last = e[NS];
+    }
+    return 0;
+  }
+
+  /** …and, when it has done its work, until it goes to sleep. */
+  #leaves({ kt }: SimTask): number {
+    const { now } = this.clock;
+    const name = `${kt.comm}/${kt.pid}`;
+    const end = this.#events.findIndex((e) => e[EVENT] === 'tp_switch' && e[TASK] === name && e[NS] >= now);
+    if (end < 0) return 0;
+    const cpu = this.#events[end]![CPU];
+    const begin = this.#events.findLastIndex(
+      (e, i) => i < end && e[EVENT] === 'tp_switch' && e[CPU] === cpu && e[OTHER] === kt.pid,
+    );
+    if (begin < 0 || this.#events[begin]![NS] > now + SWITCH_NS) return 0;
+    const { from } = this.#choices[cpu]!.find((choice) => choice.end === end)!;
+    return Math.max(0, from - now);
+  }
+
   /** A task that a stopper has taken from its queue waits for the lock of the other one (move_queued_task). */
   #moves({ kt }: SimTask, ns: number): number {
     const { now } = this.clock;
@@ -298,6 +382,20 @@ export class RecordedTiming implements Timing {
     if (begin < 0 || left?.[EVENT] !== 'tp_migrate' || arrived?.[EVENT] !== 'enqueue') return ns;
     if (arrived[TASK] !== left[TASK] || arrived[NS] - left[NS] < STANDSTILL_NS || arrived[NS] < now) return ns;
     return arrived[NS] - now;
+  }
+
+  /** At the end of a scheduler tasks leave one after the other, here all at once: when those of the workload do. */
+  #letsGo({ kt }: SimTask, ns: number): number {
+    const { now } = this.clock;
+    const begin = this.#events.findLastIndex(
+      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
+    );
+    const cpu = this.#events[begin]?.[CPU];
+    const stint = this.#events.slice(begin + 1).filter((e) => e[CPU] === cpu);
+    const first = stint.find((e) => e[EVENT] === 'tp_switch' || (e[EVENT] === 'exit_task' && e[TASK].includes('/')));
+    if (begin < 0 || first?.[EVENT] !== 'exit_task') return ns;
+    const own = stint.find((e) => e[NS] >= first[NS] && e[EVENT] === 'disable' && this.#tracks.has(e[TASK]));
+    return own && own[NS] < first[NS] + LOOP_NS ? Math.max(ns, own[NS] - SHORT_NS - now) : ns;
   }
 
   /** Index of the exit that follows upon what the task is at; -1 if it comes to another step. */
@@ -313,9 +411,11 @@ export class RecordedTiming implements Timing {
     );
   }
 
-  resumed(task: SimTask, _point: Point, ns: number): number {
+  resumed(task: SimTask, point: Point, ns: number): number {
     const track = this.#tracks.get(task.name);
-    return track && !Number.isNaN(track.target) ? this.#left(track) : ns;
+    if (!track) return ns;
+    if (point === 'signal-stop') return this.#left(track, this.#stopsAt(task) ?? this.clock.now);
+    return Number.isNaN(track.target) ? ns : this.#left(track, track.target);
   }
 
   returned(task: SimTask, point: Point, ns: number): number {
@@ -323,13 +423,13 @@ export class RecordedTiming implements Timing {
   }
 
   /** CPU time from now to the target: what lies between, without the stretches in which the task had no CPU. */
-  #left(track: Track): number {
+  #left(track: Track, target: number): number {
     const { now } = this.clock;
-    let left = track.target - now;
+    let left = target - now;
     for (let i = 1; i < track.on.length; i++) {
       const from = track.on[i - 1]!.to;
       const to = track.on[i]!.from;
-      if (from > now && to < track.target) left -= to - from;
+      if (from > now && to < target) left -= to - from;
     }
     return Math.max(left, 1);
   }
@@ -347,12 +447,16 @@ export class RecordedTiming implements Timing {
     const end = (e: RecordedEvent) => mark(e) || own('tp_exit')(e);
     const here = this.#cpuAt(track);
     switch (point) {
-      case 'step':
-        return this.#next(track, mark);
+      case 'step': {
+        const fault = this.#faultOf(task, track);
+        return fault < 0 ? this.#next(track, mark) : fault;
+      }
       case 'effect': {
         // It computes until a lock stops it on its way out.
-        if (step?.verb === 'run')
-          return this.#next(track, (e) => end(e) || (sleepsAway(e, name) && e[B] === TASK_UNINTERRUPTIBLE));
+        if (step?.verb === 'run') {
+          const found = this.#next(track, (e) => end(e) || (sleepsAway(e, name) && e[B] === TASK_UNINTERRUPTIBLE));
+          return this.#events[found]?.[EVENT] === 'tp_exit' ? this.#exits(name, found) : found;
+        }
         const child = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const found = this.#next(
           track,
@@ -369,8 +473,6 @@ export class RecordedTiming implements Timing {
         );
         return found;
       }
-      case 'signal-stop':
-        return this.#next(track, (e) => sleepsAway(e, name) && (Number(e[B]) & TASK_STOPPED) !== 0, end);
       case 'cgroup-move': {
         const target = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const moves = (e: RecordedEvent) =>
@@ -389,7 +491,8 @@ export class RecordedTiming implements Timing {
         track.block = found;
         if (found >= 0) return found;
         // What it would have waited for came before it had gone to sleep.
-        const woken = this.#next(track, own('tp_waking'), end);
+        const { now } = this.clock;
+        const woken = this.#next(track, (e) => own('tp_waking')(e) && e[NS] >= now, end);
         return woken >= 0 ? woken : this.#next(track, end);
       }
       case 'fork': {
@@ -402,8 +505,10 @@ export class RecordedTiming implements Timing {
           ['select_cpu', 'runnable', 'tp_wakeup_new'].includes(e[EVENT]) && e[TASK] === child;
         return this.#next(track, wakes, end);
       }
-      case 'exit':
-        return this.#next(track, own('tp_exit'));
+      case 'exit': {
+        const exit = this.#next(track, own('tp_exit'));
+        return exit < 0 ? exit : this.#exits(name, exit);
+      }
       case 'exit-release': {
         const dead = (e: RecordedEvent) => own('tp_switch')(e) && e[B] === TASK_DEAD;
         const leaves = (e: RecordedEvent) =>
@@ -424,6 +529,22 @@ export class RecordedTiming implements Timing {
     }
   }
 
+  /** Index of where a task is first seen to exit: before tp_exit it may have been kept from the scheduler (PF_EXITING). */
+  #exits(name: string, exit: number): number {
+    const last = this.#events.findLastIndex((e, i) => i < exit && e[EVENT] === 'mark' && e[TASK] === name);
+    // A scheduler that is bypassed is asked nothing of the kind any more.
+    const asked = this.#events.findLastIndex((e) => e[EVENT] === 'enqueue');
+    let stopped = -1;
+    for (let i = last + 1; i < Math.min(exit, asked); i++) {
+      const e = this.#events[i]!;
+      if (e[TASK] !== name) continue;
+      if (e[EVENT] === 'stopping') stopped = e[A] === 1 && e[B] === 0 ? i : -1;
+      else if (e[EVENT] === 'enqueue') stopped = -1;
+      else if (e[EVENT] === 'tp_switch' && stopped >= 0) return stopped;
+    }
+    return exit;
+  }
+
   #next(track: Track, wanted: (e: RecordedEvent) => boolean, end?: (e: RecordedEvent) => boolean): number {
     for (let i = track.cursor; i < this.#events.length; i++) {
       const event = this.#events[i]!;
@@ -437,6 +558,12 @@ export class RecordedTiming implements Timing {
   #timeOf(found: number, point: Point): number {
     const event = this.#events[found]!;
     if (point === 'stop-machine') return this.#choices[event[CPU]]!.find(({ end }) => end === found)!.from;
+    // The CPU owed the choice from the tick on.
+    if ((point === 'exit' || point === 'effect') && event[EVENT] === 'stopping' && event[A] === 1) {
+      const tick = this.#events.findLast((e, i) => i < found && e[EVENT] === 'tick' && e[TASK] === event[TASK]);
+      const { from } = this.#choices[event[CPU]]!.find(({ to }) => to >= event[NS])!;
+      return (tick?.[A] === 0 ? tick[NS] : from) - SHORT_NS;
+    }
     if (point === 'block' && event[EVENT] === 'tp_waking') return event[NS] + 500;
     if (point === 'block' && (event[EVENT] === 'mark' || event[EVENT] === 'tp_exit')) return event[NS] - 500;
     if (event[EVENT] === 'tp_waking') return this.#caught(found) ?? this.#unlocked(found);
@@ -471,7 +598,10 @@ export class RecordedTiming implements Timing {
     for (let i = farewell + 1; i < found; i++) {
       const e = this.#events[i]!;
       if (e[EVENT] === 'tp_waking' && e[TASK] === task) break;
-      if (e[CPU] !== cpu || e[EVENT] !== 'dispatch') continue;
+      if (e[CPU] !== cpu) continue;
+      // Before 'dispatch' the fair class has looked for tasks, without the lock; it may find one that has come meanwhile.
+      if (e[EVENT] === 'cpu_release') return e[NS] - start > STANDSTILL_NS ? e[NS] : start;
+      if (e[EVENT] !== 'dispatch') continue;
       if (e[NS] - start > STANDSTILL_NS) return e[NS];
       const next = this.#events.findIndex((one, at) => at > i && one[CPU] === cpu);
       return this.#overtaken(i, next, this.#events[found]![OTHER]) ? this.#events[next]![NS] : start;
@@ -515,6 +645,20 @@ export class RecordedTiming implements Timing {
     return cpu;
   }
 
+  /** A child may wait for locks that its parent holds as it copies its memory (anon_vma_fork), before it comes to anything. */
+  faults(task: SimTask): boolean {
+    const track = this.#tracks.get(task.name);
+    const { fault = false } = track ?? {};
+    if (track) track.fault = false;
+    return fault;
+  }
+
+  #faultOf({ name, step }: SimTask, track: Track): number {
+    if (step >= 0) return -1;
+    const sleeps = (e: RecordedEvent) => sleepsAway(e, name) && e[B] === TASK_UNINTERRUPTIBLE;
+    return this.#next(track, sleeps, (e) => e[TASK] === name && (e[EVENT] === 'mark' || e[EVENT] === 'tp_exit'));
+  }
+
   /** A system call sleeps if the task leaves its CPU so, before what the call brings about or behind it. */
   sleeps(task: SimTask): boolean {
     const track = this.#tracks.get(task.name);
@@ -524,7 +668,8 @@ export class RecordedTiming implements Timing {
     const block = this.#next(track, blocks, end);
     if (block < 0) return false;
     if (task.exiting) return true;
-    if (this.#step(task)?.verb === 'cpu') {
+    const step = this.#step(task);
+    if (step?.verb === 'cpu') {
       // The sleep in which the callback comes is the wait for the CPU's thread.
       const call = this.#next(track, isHotplug, end);
       // It stops all CPUs before it sleeps again.
@@ -570,6 +715,18 @@ export class RecordedTiming implements Timing {
       default:
         return this.#find(task, track, 'effect') === block;
     }
+  }
+
+  /** A waker's CPU that stands still between the choice of a CPU and the wait for its lock is overtaken by others. */
+  locks(task: SimTask): number {
+    const { now } = this.clock;
+    if (!this.#tracks.has(task.name)) return now;
+    const own = (event: string) => (e: RecordedEvent) => e[EVENT] === event && e[TASK] === task.name;
+    const waking = this.#events.findLastIndex((e) => e[NS] <= now + SHORT_NS && own('tp_waking')(e));
+    const runnable = this.#events.find((e, i) => i > waking && own('runnable')(e));
+    const woken = this.#events.find((e, i) => i > waking && own('tp_wakeup')(e));
+    if (waking < 0 || !runnable || !woken || runnable[NS] > woken[NS]) return now;
+    return runnable[NS] - now > STANDSTILL_NS ? runnable[NS] : now;
   }
 
   // ---- Run time
@@ -651,6 +808,19 @@ export class RecordedTiming implements Timing {
     const begin = this.#events.findIndex((e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] >= now);
     if (begin < 0 || begin > call) return now;
     return this.#choices[this.#events[begin]![CPU]]!.find(({ end }) => end === begin)!.from - 1;
+  }
+
+  /** When the first stopper of those comes that have their CPUs at the same time as that of the CPU that goes. */
+  stopsMachine({ kt }: SimTask): number {
+    const { now } = this.clock;
+    const last = this.#events.findIndex((e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] >= now);
+    if (last < 0) return now;
+    let first = this.#events[last]![NS];
+    for (const choices of this.#choices) {
+      const latest = choices.findLast(({ from, end }) => from <= this.#events[last]![NS] && end >= 0);
+      if (latest && this.#stoppers.has(Number(this.#events[latest.end]![OTHER]))) first = Math.min(first, latest.from);
+    }
+    return Math.max(now, first - 1);
   }
 
   /** When a CPU's thread got it last before it called the scheduler. */
@@ -772,13 +942,20 @@ export class RecordedTiming implements Timing {
       e[NS] > now && (first ? e[EVENT] === 'cgroup_exit' : e[EVENT] === 'exit_task' && e[TASK].includes('/'));
     const found = this.#events.find(next);
     if (!found) return now + 8_000_000;
-    // Tasks go one after the other, here all at once: when those of the workload do.
-    if (!first) {
-      const own = this.#events.find((e) => e[NS] >= found[NS] && e[EVENT] === 'disable' && this.#tracks.has(e[TASK]));
-      if (own && own[NS] < found[NS] + LOOP_NS) return own[NS] - SHORT_NS;
-    }
     const woken = this.#choices[found[CPU]]!.filter(({ from, to }) => from > now && to <= found[NS]).pop();
     return woken ? woken.from - 1 : found[NS];
+  }
+
+  /** Just before it gets a CPU next. */
+  helps(): number {
+    const { now } = this.clock;
+    for (const choices of this.#choices) {
+      const next = choices.find(
+        ({ from, end }) => from > now && end >= 0 && this.#helpers.has(Number(this.#events[end]![OTHER])),
+      );
+      if (next && next.from < now + IPI_NS) return next.from - 1;
+    }
+    return now;
   }
 
   freed(task: SimTask): number {
@@ -788,15 +965,19 @@ export class RecordedTiming implements Timing {
   }
 }
 
-/** Where on a CPU's grid its ticks lie: the place that most of them are shortly behind. */
+/**
+ * Where on a CPU's grid its ticks lie: the place that most of them are shortly behind. Ticks may be late, but never early: of two
+ * such places the one that others are behind.
+ */
 function phaseOf(times: readonly number[], period: number): number | undefined {
   let best: number | undefined;
   let most = 0;
   for (const time of times) {
     const phase = time % period;
-    const close = times.filter((other) => (other - phase + period) % period < SWITCH_NS).length;
-    if (close <= most) continue;
-    most = close;
+    const behind = (within: number) => times.filter((other) => (other - phase + period) % period < within).length;
+    const score = behind(SWITCH_NS) + behind(period / 2) / (times.length + 1);
+    if (score <= most) continue;
+    most = score;
     best = phase;
   }
   return best;

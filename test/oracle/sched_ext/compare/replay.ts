@@ -258,12 +258,13 @@ class Run {
     const machine = this.#machine;
     const task = this.#others.get(pid);
     const cpu = machine.cpus[id]!;
+    if (!cpu.online) return;
     if (machine.kthreads.stopper(cpu).kt.pid === pid) {
       machine.interrupt(cpu, () => machine.kthreads.stopWork(cpu, () => {}));
       return;
     }
     // What becomes of a task of the scheduler's own class is its business, once it is awake.
-    if (!task || !cpu.online || task.ext) return;
+    if (!task || task.ext) return;
     this.#ends.set(task, to);
     if (task.scx.onRq) return;
     machine.interrupt(cpu, () => {
