@@ -104,7 +104,7 @@ export class CpuHotplug {
     missing.count--;
     while (missing.count > 0) yield spin();
     if (cpu === change.cpu) {
-      yield spin();
+      yield machine.toward(stopper, 'kthread', machine.costs.kthread);
       this.#takeDown(change);
       yield machine.toward(stopper, 'stop', 0);
       this.#finish(change);
