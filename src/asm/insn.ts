@@ -5,8 +5,11 @@ import {
   MODE_IMM,
   MODE_MASK,
   OP_LD_IMM64,
+  SIZE_B,
   SIZE_DW,
+  SIZE_H,
   SIZE_MASK,
+  SIZE_W,
 } from '../../assembly/isa.js';
 
 /** One 8-byte insn. `off` is signed 16 bits, `imm` signed 32. */
@@ -48,4 +51,11 @@ export function isWide(op: number): boolean {
     (op & MODE_MASK) === MODE_IMM &&
     (op & SIZE_MASK) === SIZE_DW
   );
+}
+
+const ACCESS_BYTES: Readonly<Record<number, number>> = { [SIZE_W]: 4, [SIZE_H]: 2, [SIZE_B]: 1, [SIZE_DW]: 8 };
+
+/** How many bytes a load or store accesses. */
+export function accessBytes(op: number): number {
+  return ACCESS_BYTES[op & SIZE_MASK] as number;
 }

@@ -6,7 +6,6 @@ import {
   CALL_SUBPROG,
   CLASS_ALU,
   CLASS_ALU64,
-  CLASS_JMP32,
   CLASS_LD,
   CLASS_LDX,
   CLASS_MASK,
@@ -21,13 +20,9 @@ import {
   OP_LD_IMM64,
   PSEUDO_FUNC,
   REG_FP,
-  SIZE_B,
-  SIZE_DW,
-  SIZE_H,
-  SIZE_MASK,
   SRC_MASK,
 } from '../../assembly/isa.js';
-import type { Insn } from '../asm/insn.js';
+import { accessBytes, type Insn } from '../asm/insn.js';
 import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { InsnFlow } from '../kernel/prog/insn_flow.js';
@@ -162,7 +157,7 @@ class Flow extends InsnFlow<State> {
   }
 
   #load(at: number, { op, src, off }: Insn, { regs, slots }: State): Value | undefined {
-    const bytes = bytesOf(op);
+    const bytes = accessBytes(op);
     if (src === REG_FP) return bytes === 8 ? slots.get(off) : undefined;
     const from = regs[src];
     if (from?.kind === 'args') {
@@ -194,7 +189,7 @@ class Flow extends InsnFlow<State> {
         this.#call(at, insn, state);
         return;
       case JMP_JA:
-        this.reach(at + 1 + ((insn.op & CLASS_MASK) === CLASS_JMP32 ? insn.imm : insn.off), state);
+        this.reach(this.jumpTarget(at, insn), state);
         return;
       default:
         this.reach(at + 1 + insn.off, state);
@@ -278,19 +273,6 @@ class Flow extends InsnFlow<State> {
   }
 }
 
-function bytesOf(op: number): number {
-  switch (op & SIZE_MASK) {
-    case SIZE_DW:
-      return 8;
-    case SIZE_H:
-      return 2;
-    case SIZE_B:
-      return 1;
-    default:
-      return 4;
-  }
-}
-
 function set(state: State, register: number, value: Value | undefined): State {
   const regs = [...state.regs];
   regs[register] = value;
@@ -332,7 +314,7 @@ function store(insn: Insn, state: State): State {
   if ((insn.op & MODE_MASK) === MODE_ATOMIC || insn.dst !== REG_FP) return state;
   const value =
     (insn.op & CLASS_MASK) === CLASS_STX ? state.regs[insn.src] : ({ kind: 'number', value: insn.imm } as const);
-  return spill(state, insn.off, bytesOf(insn.op), value);
+  return spill(state, insn.off, accessBytes(insn.op), value);
 }
 
 function spill(state: State, off: number, bytes: number, value: Value | undefined): State {

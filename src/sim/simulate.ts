@@ -79,7 +79,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
 }
 
 /** What `body` reports or throws, with all else that the object lacks here if it stopped at one such thing. */
-export function telling(object: BpfObject, kernel: Kernel, body: () => SimReport): SimReport {
+function telling(object: BpfObject, kernel: Kernel, body: () => SimReport): SimReport {
   try {
     const report = body();
     return report.unsupported ? { ...report, lacking: lacking(object, kernel, report.fault) } : report;

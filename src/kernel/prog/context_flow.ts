@@ -123,7 +123,7 @@ class Flow extends InsnFlow<State> {
         this.reach(at + 1, { ...state, regs: state.regs & ~SCRATCHED });
         return;
       case JMP_JA:
-        this.reach(at + 1 + ((insn.op & CLASS_MASK) === CLASS_JMP32 ? insn.imm : insn.off), state);
+        this.reach(this.jumpTarget(at, insn), state);
         return;
       default:
         this.reach(at + 1 + insn.off, state);

@@ -1,3 +1,4 @@
+import { CLASS_JMP32, CLASS_MASK } from '../../../assembly/isa.js';
 import { decodeInsn, type Insn } from '../../asm/insn.js';
 
 /**
@@ -35,5 +36,9 @@ export abstract class InsnFlow<State> {
     if (joined === undefined) return;
     this.states[at] = joined;
     this.#work.push(at);
+  }
+  /** Where `goto` (JA, of either width) at an insn leads. */
+  protected jumpTarget(at: number, { op, off, imm }: Insn): number {
+    return at + 1 + ((op & CLASS_MASK) === CLASS_JMP32 ? imm : off);
   }
 }

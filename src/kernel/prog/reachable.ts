@@ -41,15 +41,10 @@ import {
   PSEUDO_FUNC,
   REG_COUNT,
   REG_FP,
-  SIZE_B,
-  SIZE_DW,
-  SIZE_H,
-  SIZE_MASK,
-  SIZE_W,
   SRC_MASK,
   STACK_BYTES,
 } from '../../../assembly/isa.js';
-import type { Insn } from '../../asm/insn.js';
+import { accessBytes, type Insn } from '../../asm/insn.js';
 import { InsnFlow } from './insn_flow.js';
 
 /** What is the same on every way to an insn: values of registers, and of 8-byte spills by their address in the frame. */
@@ -152,7 +147,7 @@ class Flow extends InsnFlow<State> {
       case CLASS_LDX: {
         const base = state[src];
         const plain = (op & MODE_MASK) === MODE_MEM && base !== undefined;
-        state[dst] = plain ? this.#read(BigInt.asUintN(64, base + BigInt(off)), sizeOf(op), slots) : undefined;
+        state[dst] = plain ? this.#read(BigInt.asUintN(64, base + BigInt(off)), accessBytes(op), slots) : undefined;
         break;
       }
       case CLASS_ST:
@@ -160,7 +155,7 @@ class Flow extends InsnFlow<State> {
         const atomic = (op & CLASS_MASK) === CLASS_STX && (op & MODE_MASK) === MODE_ATOMIC;
         const value = (op & CLASS_MASK) === CLASS_STX && !atomic ? state[src] : undefined;
         const base = state[dst];
-        if (isStack(base)) slots = this.#spill(slots, base + BigInt(off), sizeOf(op), value);
+        if (isStack(base)) slots = this.#spill(slots, base + BigInt(off), accessBytes(op), value);
         else this.#lose(value);
         if (atomic) {
           state[src] = undefined;
@@ -223,7 +218,7 @@ class Flow extends InsnFlow<State> {
         return;
       case JMP_JA:
         if ((op & SRC_MASK) !== 0) this.#open = true;
-        this.reach(at + 1 + (wide ? off : imm), state);
+        this.reach(this.jumpTarget(at, insn), state);
         return;
       default:
     }
@@ -238,12 +233,6 @@ function unknown(): State {
   const regs = new Array<bigint | undefined>(REG_COUNT).fill(undefined);
   regs[REG_FP] = FRAME_END;
   return { regs, slots: new Map() };
-}
-
-const SIZES: Readonly<Record<number, number>> = { [SIZE_W]: 4, [SIZE_H]: 2, [SIZE_B]: 1, [SIZE_DW]: 8 };
-
-function sizeOf(op: number): number {
-  return SIZES[op & SIZE_MASK] as number;
 }
 
 function alu({ op, off, imm }: Insn, left: bigint | undefined, reg: bigint | undefined): bigint | undefined {
