@@ -48,5 +48,6 @@ if (newest(core) < Math.max(newest(path.join(root, 'assembly')), mtime('asconfig
 var sources = Math.max(newest(path.join(root, 'src')), mtime('assembly/isa.ts'), mtime('assembly/abi.ts'), mtime('tsconfig.json'), mtime('scripts/build-elfy.mjs'), mtime('scripts/build-lib.mjs'));
 if (mtime('build/host.stamp') < sources) {
   run('building', ['run', '--silent', 'build:host']);
+  fs.mkdirSync(path.join(root, 'build'), { recursive: true });
   fs.writeFileSync(path.join(root, 'build/host.stamp'), '');
 }
