@@ -20,5 +20,14 @@ export { type Requirement, requirements } from './requirements.js';
 export { Ring, RingBuffer, type SampleCallback, UserRingBuffer, type UserSample } from './ring_buffer.js';
 export { dumpMap, dumpMaps, isDumpable, loadMap, loadMaps, type Restored } from './snapshot.js';
 export { StructOpsMap } from './struct_ops.js';
+export {
+  chooseStructOps,
+  loadAndAttach,
+  type RunSettings,
+  type StructOpsKind,
+  setVariables,
+  type UserSpace,
+  withObject,
+} from './user_space.js';
 export { type BtfInput, type BtfValue, encodeBtf } from './value.js';
 export type { Variable } from './variable.js';

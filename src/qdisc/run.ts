@@ -1,34 +1,21 @@
 import { checkOptions } from '../argument.js';
 import { InputError, UnsupportedError } from '../errors.js';
-import { Kernel, type KernelOptions } from '../kernel/index.js';
+import { Kernel } from '../kernel/index.js';
 import {
   type BpfObject,
-  type BtfInput,
-  openObject,
+  chooseStructOps,
+  loadAndAttach,
+  type RunSettings,
   type Stop,
-  type StructOpsMap,
+  type StructOpsKind,
   stopOf,
-  withLacking,
+  withObject,
 } from '../loader/index.js';
 import { Device, type PacketFlow } from './device.js';
 import { addQdisc, type QdiscHost } from './host.js';
 import { Qdisc, type QdiscOptions } from './qdisc.js';
 
-export interface QdiscRunOptions extends QdiscOptions {
-  /** What the object is called in the result; default `object`. */
-  name?: string;
-  kernel?: KernelOptions;
-  /** Which struct_ops map, if the object has several disciplines. */
-  map?: string;
-  /** Values of global variables, set before load. */
-  set?: Readonly<Record<string, BtfInput>>;
-  /**
-   * What the object's user space does: once the object is open (`set` comes later), once it is loaded, and before the discipline is
-   * attached. May return a promise.
-   */
-  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
-  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
-  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
+export interface QdiscRunOptions extends QdiscOptions, RunSettings {
   /** Bits a second of the link; default 10 Mbit/s. */
   rate?: number;
   /** Default packetFlows. */
@@ -81,6 +68,7 @@ export interface QdiscRunResult extends Partial<Stop> {
 }
 
 const MBIT = 1_000_000;
+const DISCIPLINE: StructOpsKind = { structs: ['Qdisc_ops'], what: 'queueing discipline' };
 const OPS = ['enqueue', 'dequeue', 'init', 'reset', 'destroy'] as const;
 
 /** More than a link of 10 Mbit/s carries: two that fill it, one that comes in bursts, a thin one with small packets. */
@@ -122,13 +110,8 @@ async function run(kernel: Kernel, bytes: Uint8Array, options: QdiscRunOptions):
     check(`burst of flow ${flow.name}`, flow.burst ?? 1);
   }
   const host = addQdisc(kernel);
-  const name = options.name ?? 'object';
-  const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
-  try {
-    return await runObject(kernel, host, object, name, options);
-  } catch (error) {
-    throw withLacking(error, object, kernel);
-  }
+  const { name = 'object' } = options;
+  return withObject(bytes, name, kernel, (object) => runObject(kernel, host, object, name, options));
 }
 
 async function runObject(
@@ -140,15 +123,9 @@ async function runObject(
 ): Promise<QdiscRunResult> {
   const began = performance.now();
   const { rate = 10 * MBIT, flows = packetFlows(), durationNs = 1e9, sampleNs = 1e7 } = options;
-  const map = disciplineMap(object.structOps, options.map);
-  for (const other of object.structOps) other.autoattach = other === map;
-  await options.beforeLoad?.(object, kernel);
-  for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
-  object.load(kernel);
-  await options.afterLoad?.(object, kernel);
+  const map = chooseStructOps(object.structOps, DISCIPLINE, options.map);
   kernel.statsHolders++;
-  await options.beforeAttach?.(object, kernel);
-  const link = map.attach();
+  const link = await loadAndAttach(object, kernel, map, options);
   const id = String(map.get('id'));
   const kdata = host.find(id);
   if (!kdata) throw new UnsupportedError(`qdisc "${id}" is the kernel's own`);
@@ -230,16 +207,4 @@ function flowResults(device: Device, flows: readonly PacketFlow[], elapsed: numb
     },
     delay: { mean: counts.sent === 0 ? 0 : counts.delayNs / counts.sent, max: counts.maxDelayNs },
   }));
-}
-
-function disciplineMap(maps: readonly StructOpsMap[], wanted: string | undefined): StructOpsMap {
-  const all = maps.filter((map) => /^Qdisc_ops(___|$)/.test(map.structName));
-  const names = all.map((map) => map.name).join(', ');
-  const found = wanted === undefined ? all[0] : all.find((map) => map.name === wanted);
-  if (!found) {
-    const what = `no queueing discipline${wanted === undefined ? '' : ` "${wanted}"`}`;
-    throw new InputError(`${what} (Qdisc_ops${names ? `: ${names}` : ''})`);
-  }
-  if (all.length > 1 && wanted === undefined) throw new InputError(`several disciplines, name one of ${names}`);
-  return found;
 }

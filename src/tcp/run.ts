@@ -1,34 +1,21 @@
 import { checkOptions } from '../argument.js';
-import { InputError } from '../errors.js';
-import { Kernel, type KernelOptions, type StructOpsCallable } from '../kernel/index.js';
+import { Kernel, type StructOpsCallable } from '../kernel/index.js';
 import {
   type BpfObject,
-  type BtfInput,
-  openObject,
+  chooseStructOps,
+  loadAndAttach,
+  type RunSettings,
   type Stop,
+  type StructOpsKind,
   type StructOpsMap,
   stopOf,
-  withLacking,
+  withObject,
 } from '../loader/index.js';
 import { OPS } from './ca_ops.js';
 import { type CurvePoint, type FlowOptions, TcpFlow } from './flow.js';
 import { addTcp, type Tcp } from './tcp.js';
 
-export interface TcpRunOptions extends FlowOptions {
-  /** What the object is called in the result; default `object`. */
-  name?: string;
-  kernel?: KernelOptions;
-  /** Which struct_ops map, if the object has several algorithms. */
-  map?: string;
-  /** Values of global variables, set before load. */
-  set?: Readonly<Record<string, BtfInput>>;
-  /**
-   * What the object's user space does: once the object is open (`set` comes later), once it is loaded, and before the algorithm is
-   * attached. May return a promise.
-   */
-  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
-  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
-  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
+export interface TcpRunOptions extends FlowOptions, RunSettings {
   /** Simulated time; default 10 s. */
   durationNs?: number;
 }
@@ -80,24 +67,15 @@ export async function runTcp(bytes: Uint8Array, options: TcpRunOptions = {}): Pr
   checkOptions('runTcp:', options, { name: 'text', map: 'text', set: 'options' });
   const kernel = await Kernel.create(options.kernel);
   try {
-    return await run(kernel, bytes, options);
+    const tcp = addTcp(kernel);
+    const { name = 'object' } = options;
+    return await withObject(bytes, name, kernel, (object) => run(kernel, tcp, object, name, options));
   } finally {
     kernel.dispose();
   }
 }
 
-async function run(kernel: Kernel, bytes: Uint8Array, options: TcpRunOptions): Promise<TcpRunResult> {
-  const tcp = addTcp(kernel);
-  const name = options.name ?? 'object';
-  const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
-  try {
-    return await runObject(kernel, tcp, object, name, options);
-  } catch (error) {
-    throw withLacking(error, object, kernel);
-  }
-}
-
-async function runObject(
+async function run(
   kernel: Kernel,
   tcp: Tcp,
   object: BpfObject,
@@ -105,15 +83,9 @@ async function runObject(
   options: TcpRunOptions,
 ): Promise<TcpRunResult> {
   const began = performance.now();
-  const map = algorithmMap(object.structOps, options.map);
-  for (const other of object.structOps) other.autoattach = other === map;
-  await options.beforeLoad?.(object, kernel);
-  for (const [path, value] of Object.entries(options.set ?? {})) object.variable(path).set(value);
-  object.load(kernel);
-  await options.afterLoad?.(object, kernel);
+  const map = chooseStructOps(object.structOps, ALGORITHM, options.map);
   kernel.statsHolders++;
-  await options.beforeAttach?.(object, kernel);
-  const link = map.attach();
+  const link = await loadAndAttach(object, kernel, map, options);
   const algorithm = String(map.get('name'));
   const ca = tcp.algorithms.find(algorithm);
   const flow = new TcpFlow(tcp, algorithm, options);
@@ -187,18 +159,4 @@ function complete(map: StructOpsMap): boolean {
   return members.has('ssthresh') && members.has('undo_cwnd') && grows;
 }
 
-function algorithmMap(maps: readonly StructOpsMap[], wanted: string | undefined): StructOpsMap {
-  const all = maps.filter((map) => /^tcp_congestion_ops(___|$)/.test(map.structName));
-  const usable = all.filter(complete);
-  const candidates = usable.length > 0 ? usable : all;
-  const names = all.map((map) => map.name).join(', ');
-  const found = wanted === undefined ? candidates[0] : all.find((map) => map.name === wanted);
-  if (!found) {
-    const what = `no algorithm${wanted === undefined ? '' : ` "${wanted}"`}`;
-    throw new InputError(`${what} (tcp_congestion_ops${names ? `: ${names}` : ''})`);
-  }
-  if (candidates.length > 1 && wanted === undefined) {
-    throw new InputError(`several algorithms, name one of ${names}`);
-  }
-  return found;
-}
+const ALGORITHM: StructOpsKind = { structs: ['tcp_congestion_ops'], what: 'algorithm', complete };

@@ -1,0 +1,95 @@
+import { essentialName } from '../btf/core_match.js';
+import { InputError } from '../errors.js';
+import type { Kernel, KernelOptions } from '../kernel/index.js';
+import type { BpfLink } from './attach.js';
+import { withLacking } from './doctor.js';
+import { type BpfObject, openObject } from './object.js';
+import type { StructOpsMap } from './struct_ops.js';
+import type { BtfInput } from './value.js';
+
+/**
+ * What the user-space half of an object does around load, beyond what the loader does itself. Each may return a promise, which is
+ * waited for.
+ */
+export interface UserSpace {
+  /** The object is open; variables named by `set` are still to come. */
+  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
+  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
+  /** Right before the struct_ops map is attached. */
+  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
+}
+
+/** How a function that takes an object from its bytes to a result loads it. */
+export interface RunSettings extends UserSpace {
+  /** What the object is called in errors and results; default `object`. */
+  name?: string;
+  kernel?: KernelOptions;
+  /** Which struct_ops map, if the object has several that would do. */
+  map?: string;
+  /** Values of global variables, set before load. */
+  set?: Readonly<Record<string, BtfInput>>;
+}
+
+/** Opens `bytes` under the name without its `.bpf.o`. What `body` throws tells all that the object lacks here, if it lacks anything. */
+export async function withObject<T>(
+  bytes: Uint8Array,
+  name: string,
+  kernel: Kernel,
+  body: (object: BpfObject) => T | Promise<T>,
+): Promise<T> {
+  const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
+  try {
+    return await body(object);
+  } catch (error) {
+    throw withLacking(error, object, kernel);
+  }
+}
+
+/** Loads an open object for its struct_ops map `map` alone and attaches that, with what user space does in between. */
+export async function loadAndAttach(
+  object: BpfObject,
+  kernel: Kernel,
+  map: StructOpsMap,
+  settings: RunSettings,
+): Promise<BpfLink> {
+  for (const other of object.structOps) other.autoattach = other === map;
+  await settings.beforeLoad?.(object, kernel);
+  setVariables(object, settings.set);
+  object.load(kernel);
+  await settings.afterLoad?.(object, kernel);
+  await settings.beforeAttach?.(object, kernel);
+  return map.attach();
+}
+
+/** Sets global variables by the paths that `BpfObject.variable` takes. Throws InputError for one that is not there. */
+export function setVariables(object: BpfObject, values: RunSettings['set']): void {
+  for (const [path, value] of Object.entries(values ?? {})) object.variable(path).set(value);
+}
+
+export interface StructOpsKind {
+  /** Names of the kernel's structs, flavours left out; the first one stands for all in messages. */
+  structs: readonly string[];
+  /** What such a map implements, in the singular. */
+  what: string;
+  /** Maps that are no choice unless they are named, or all there is. */
+  complete?(map: StructOpsMap): boolean;
+}
+
+/** The struct_ops map of an object that implements `kind`: the one called `wanted`, or the only one. Throws InputError. */
+export function chooseStructOps(
+  maps: readonly StructOpsMap[],
+  { structs, what, complete }: StructOpsKind,
+  wanted?: string,
+): StructOpsMap {
+  const all = maps.filter((map) => structs.includes(essentialName(map.structName)));
+  const usable = complete ? all.filter(complete) : all;
+  const candidates = usable.length > 0 ? usable : all;
+  const names = all.map((map) => map.name).join(', ');
+  const found = wanted === undefined ? candidates[0] : all.find((map) => map.name === wanted);
+  if (!found) {
+    const which = wanted === undefined ? '' : ` "${wanted}"`;
+    throw new InputError(`no ${what}${which} (${structs[0]}${names ? `: ${names}` : ''})`);
+  }
+  if (candidates.length > 1 && wanted === undefined) throw new InputError(`several ${what}s, name one of ${names}`);
+  return found;
+}
