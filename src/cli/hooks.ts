@@ -23,7 +23,7 @@ export async function importHooks(io: Io, file: string): Promise<Hooks> {
     module = (await io.importModule(file)) as Record<string, unknown>;
   } catch (error) {
     if (error instanceof VmtableError) throw error;
-    throw new InputError(`${file}: cannot be imported (${message(error)})`, { cause: error });
+    throw new InputError(`${placeIn(file, error)}: cannot be imported (${message(error)})`, { cause: error });
   }
   const hooks: Hooks = {};
   for (const name of NAMES) {
@@ -34,13 +34,28 @@ export async function importHooks(io: Io, file: string): Promise<Hooks> {
       try {
         return await hook(object, kernel);
       } catch (error) {
-        if (error instanceof VmtableError) throw located(`${file}: ${name}`, error);
-        throw new InputError(`${file}: ${name}: ${message(error)}`, { cause: error });
+        const place = `${placeIn(file, error)}: ${name}`;
+        if (error instanceof VmtableError) throw located(place, error);
+        throw new InputError(`${place}: ${message(error)}`, { cause: error });
       }
     };
   }
   if (Object.keys(hooks).length === 0) throw new InputError(`${file}: exports none of ${NAMES.join(', ')}`);
   return hooks;
+}
+
+/**
+ * `file:line` of the innermost frame in the file, or the file alone. V8 writes frames as `at f (URL:line:column)`, and above the
+ * message of a SyntaxError `URL:line`.
+ */
+function placeIn(file: string, error: unknown): string {
+  if (!(error instanceof Error) || error.stack === undefined) return file;
+  const name = encodeURI(file.replace(/^.*[\\/]/, ''));
+  for (const frame of error.stack.split('\n')) {
+    const [, path, line] = /((?:file:|\/)[^()\s]*?):(\d+)(?::\d+)?\)?$/.exec(frame) ?? [];
+    if (path?.endsWith(`/${name}`)) return `${file}:${line}`;
+  }
+  return file;
 }
 
 function message(error: unknown): string {

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import { BTF_KIND } from '../btf/types.js';
 import { InputError } from '../errors.js';
 import { Kernel, type KernelOptions, type Profile, profileFromBtf } from '../kernel/index.js';
-import { type BpfObject, openObject } from '../loader/index.js';
+import { type BpfObject, openObject, type Variable } from '../loader/index.js';
 import { DEFAULT_ENGINE, ENGINE_NAMES } from '../vm/types.js';
 import { inFile, inFileAsync, objectName, oneOf, orList, positiveInteger } from './command.js';
 import { type Hooks, importHooks } from './hooks.js';
@@ -101,6 +102,13 @@ function settings(options: LoadOptions): [variable: string, value: string][] {
   });
 }
 
+/** An enumerator of the kernel's for an integer: of an enum that the object only counts with, its own BTF has nothing. */
+function kernelEnumerator({ btf, place }: Variable, text: string, { profile }: Kernel): bigint | undefined {
+  if (!/^[A-Za-z_]\w*$/.test(text) || btf.enumerator(text) !== undefined) return undefined;
+  const type = place.type === 0 ? undefined : btf.type(btf.resolve(place.type));
+  return type?.kind === BTF_KIND.INT && !type.bool ? profile.btf.enumerator(text) : undefined;
+}
+
 function unquoted(text: string): string {
   if (!/^"(?:[^"\\]|\\.)*"$/.test(text)) return text;
   try {
@@ -139,7 +147,10 @@ export async function userSpace(
       });
       await hooks.beforeLoad?.(object, kernel);
       within(() => {
-        for (const [variable, value] of settings(options)) object.variable(variable).set(value);
+        for (const [path, value] of settings(options)) {
+          const variable = object.variable(path);
+          variable.set(kernelEnumerator(variable, value, kernel) ?? value);
+        }
       });
     },
     async afterLoad(object, kernel) {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -46,7 +47,9 @@ function writeAll(fd: number, text: string): void {
 async function importModule(path: string): Promise<unknown> {
   const typed = /\.[mc]?ts$/.test(path);
   if (!typed || (process.features as { typescript?: unknown }).typescript)
-    return import(pathToFileURL(resolve(path)).href);
+    return import(pathToFileURL(resolve(path)).href).catch((error) => {
+      throw error instanceof SyntaxError ? placed(error, path) : error;
+    });
   const source = new TextDecoder().decode(read(path, path));
   const name = 'typescript';
   let typescript: typeof import('typescript');
@@ -60,6 +63,14 @@ async function importModule(path: string): Promise<unknown> {
   const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 };
   const { outputText } = typescript.transpileModule(source, { compilerOptions, fileName: path });
   return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+}
+
+/** The error with the line in its stack, which of a module Node tells on stderr only. */
+function placed(error: SyntaxError, path: string): SyntaxError {
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
+  const [first = ''] = (stderr ?? '').split('\n');
+  if (/:\d+$/.test(first)) error.stack = `${first}\n${error.stack}`;
+  return error;
 }
 
 export const nodeIo: Io = {

@@ -164,21 +164,7 @@ export function encodeValue(btf: BtfView, place: Place, value: BtfInput, bytes: 
       return;
     }
     case BTF_KIND.ARRAY: {
-      if (typeof value === 'string' && isChar(btf, type.type)) {
-        const text = new TextEncoder().encode(value);
-        if (text.length > type.length) throw new InputError(`${text.length} bytes of text in char[${type.length}]`);
-        bytes.fill(0, start, start + type.length);
-        bytes.set(text, start);
-        return;
-      }
-      const items = typeof value === 'string' ? parseJson(value) : value;
-      if (!Array.isArray(items)) throw mismatch(value, `array of ${type.length}`);
-      if (items.length > type.length) throw new InputError(`${items.length} values in an array of ${type.length}`);
-      const size = btf.sizeOf(type.type);
-      for (const [i, item] of items.entries()) {
-        const at = { type: type.type, bitOffset: place.bitOffset + i * size * 8, bitSize: 0 };
-        within(`[${i}]`, () => encodeValue(btf, at, item, bytes));
-      }
+      encodeArray(btf, place, type.length, value, bytes);
       return;
     }
     case BTF_KIND.STRUCT:
@@ -197,6 +183,38 @@ export function encodeValue(btf: BtfView, place: Place, value: BtfInput, bytes: 
     default:
       throw new InputError(`${describeType(btf, place.type)} holds no value`);
   }
+}
+
+/** As encodeValue, of an array that has `length` elements whatever its type says. */
+export function encodeArray(btf: BtfView, place: Place, length: number, value: BtfInput, bytes: Uint8Array): void {
+  const type = typeAt(btf, place.type);
+  if (type?.kind !== BTF_KIND.ARRAY) throw new InputError(`${describeType(btf, place.type)} is no array`);
+  const start = place.bitOffset / 8;
+  const items = arrayItems(btf, type.type, value);
+  if (!items) throw mismatch(value, `array of ${length}`);
+  if (items instanceof Uint8Array) {
+    if (items.length > length) throw new InputError(`${items.length} bytes of text in char[${length}]`);
+    bytes.fill(0, start, start + length);
+    bytes.set(items, start);
+    return;
+  }
+  if (items.length > length) throw new InputError(`${items.length} values in an array of ${length}`);
+  const size = btf.sizeOf(type.type);
+  for (const [i, item] of items.entries()) {
+    const at = { type: type.type, bitOffset: place.bitOffset + i * size * 8, bitSize: 0 };
+    within(`[${i}]`, () => encodeValue(btf, at, item, bytes));
+  }
+}
+
+/** What a value gives an array with this type of elements: of `char` the bytes of a text, otherwise a list; undefined if neither. */
+export function arrayItems(
+  btf: BtfView,
+  element: number,
+  value: BtfInput,
+): readonly BtfInput[] | Uint8Array | undefined {
+  if (typeof value === 'string' && isChar(btf, element)) return new TextEncoder().encode(value);
+  const items = typeof value === 'string' ? parseJson(value) : value;
+  return Array.isArray(items) ? items : undefined;
 }
 
 /** Stores a value of this type at the beginning of `bytes`, see encodeValue. */

@@ -3,10 +3,12 @@ import { InputError, within } from '../errors.js';
 import type { VariableSpec } from '../object/spec.js';
 import type { BpfMap } from './map.js';
 import {
+  arrayItems,
   type BtfInput,
   type BtfValue,
   decodeValue,
   describeType,
+  encodeArray,
   encodeValue,
   isChar,
   locate,
@@ -24,7 +26,7 @@ export class Variable {
     readonly place: Place,
     /** Where the whole variable starts in the map's data. */
     readonly offset: number,
-    private readonly root: { type: number; size: number },
+    private readonly root: { type: number; size: number; resizable: boolean },
   ) {}
 
   /** Its type in C's words. */
@@ -51,6 +53,22 @@ export class Variable {
     return place.type === root.type && declared > 0 && root.size > declared;
   }
 
+  /** Elements of a whole array that is, or gets, longer than its type says; undefined of anything else. */
+  #elementsFor(value: BtfInput): number | undefined {
+    const { btf, root, place, map } = this;
+    const array = btf.type(btf.resolve(root.type));
+    if (place.type !== root.type || array.kind !== BTF_KIND.ARRAY || value instanceof Uint8Array) return undefined;
+    const stride = btf.sizeOf(array.type);
+    if (root.resizable && map.context.state === 'open' && stride > 0) {
+      const bytes = (arrayItems(btf, array.type, value)?.length ?? 0) * stride;
+      if (bytes > root.size) {
+        map.setValueSize(this.offset + bytes);
+        root.size = bytes;
+      }
+    }
+    return this.#isGrown ? root.size / stride : undefined;
+  }
+
   #allElements(bytes: Uint8Array): BtfValue {
     const { btf } = this;
     const array = btf.type(btf.resolve(this.root.type));
@@ -66,12 +84,17 @@ export class Variable {
     return values;
   }
 
-  /** Before load the initial value, after load the live one; constants can't be changed after load. */
+  /**
+   * Before load the initial value, after load the live one; constants can't be changed after load. An array that has a section of
+   * its own (`.data.NAME`, `.rodata.NAME`, `.bss.NAME`) gets as long as the list that is stored, before load.
+   */
   set(value: BtfInput): void {
     within(`variable "${this.name}"`, () => {
       if (this.map.spec.section === '.kconfig') throw new InputError("is the kernel's: set it in the configuration");
+      const elements = this.#elementsFor(value);
       const bytes = this.map.readData(this.offset, this.root.size);
-      encodeValue(this.btf, this.place, value, bytes);
+      if (elements === undefined) encodeValue(this.btf, this.place, value, bytes);
+      else encodeArray(this.btf, this.place, elements, value, bytes);
       this.map.writeData(this.offset, bytes);
     });
   }
@@ -100,9 +123,11 @@ export function makeVariable(btf: BtfView, map: BpfMap, spec: VariableSpec, rest
   const type = declared?.kind === BTF_KIND.VAR ? declared.type : spec.type;
   if (type === 0) throw new InputError(`variable "${name}" has no BTF type`);
   const grown = grownSize(btf, map, spec, type);
+  // RESIZABLE_ARRAY() of the kernel's tools: alone in a section of its own.
+  const resizable = /^\.(data|rodata|bss)\./.test(map.spec.section) && map.spec.data?.variables.length === 1;
   return within(`variable "${name}"`, () => {
     const place = locateGrown(btf, type, rest, grown);
-    return new Variable(name, map, btf, place, spec.offset, { type, size: grown });
+    return new Variable(name, map, btf, place, spec.offset, { type, size: grown, resizable });
   });
 }
 

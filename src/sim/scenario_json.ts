@@ -2,6 +2,7 @@ import { checkArgument } from '../argument.js';
 import { within } from '../errors.js';
 import type { Duration } from './duration.js';
 import { JsonValue } from './json_path.js';
+import { loneWake } from './lone_names.js';
 import type {
   CgroupSpec,
   CpuMaxNs,
@@ -29,10 +30,13 @@ export function parseScenario(text: string): Scenario {
     const name = members.get('name')?.string();
     const cgroups = members.get('cgroups')?.list().map(cgroupOf);
     const events = members.get('events')?.list().map(eventOf);
+    const list = tasks.list().map(taskOf);
+    const lone = loneWake(list);
+    if (lone) new JsonValue(undefined, lone.path).fail(lone.what);
     return {
       ...(name !== undefined && { name }),
       ...(cgroups && { cgroups }),
-      tasks: tasks.list().map(taskOf),
+      tasks: list,
       ...(events && { events }),
     };
   });

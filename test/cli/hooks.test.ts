@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,27 +52,51 @@ describe('--hooks', () => {
     expect(await squares(['--hooks', path, '--set', 'ticks_per_second=2'])).toHaveLength(256);
   });
 
+  it('--set takes enumerators of the kernel for integers that the object only counts with', async () => {
+    const path = file(
+      'enumerator.mjs',
+      "export const afterLoad = (object) => { throw new Error(String(object.variable('ticks_per_second').get())); };",
+    );
+    const set = (value: string) => runCli([...RUN, '--hooks', path, '--set', `ticks_per_second=${value}`]);
+    expect((await set('SCX_KICK_WAIT')).err).toContain('afterLoad: 4\n');
+    expect((await set('SCX_NO_SUCH_THING')).err).toContain('"SCX_NO_SUCH_THING" for integer');
+  });
+
   it('beforeAttach comes before struct_ops maps are attached', async () => {
     const path = file('attach.mjs', `export function beforeAttach() { throw new Error('stopped right before'); }`);
     const { status, err } = await runCli(['struct_ops', 'samples/scx_fifo.bpf.o', '--hooks', path]);
     expect(status).toBe(2);
-    expect(err).toBe(`vmtable: ${path}: beforeAttach: stopped right before\n`);
+    expect(err).toBe(`vmtable: ${path}:1: beforeAttach: stopped right before\n`);
   });
 
   it.each([
     ['none.mjs', 'export const other = 1;', 'exports none of beforeLoad, afterLoad, beforeAttach'],
     ['number.mjs', 'export const beforeLoad = 1;', 'export beforeLoad is no function'],
-    ['syntax.mjs', 'export const = ;', 'cannot be imported'],
-    ['throws.mjs', 'export function beforeLoad() { throw new TypeError("broken"); }', 'beforeLoad: broken'],
-    ['refused.mjs', 'export function beforeLoad(object) { object.map("nope"); }', 'beforeLoad: no map "nope"'],
-  ])('%s is refused by name', async (name, text, why) => {
+    ['throws.mjs', 'export function beforeLoad() {\n  throw new TypeError("broken");\n}', 'beforeLoad: broken', 2],
+    ['refused.mjs', '\n\nexport function beforeLoad(object) { object.map("nope"); }', 'beforeLoad: no map "nope"', 3],
+    [
+      'later.mjs',
+      'const look = (object) =>\n  object.map("nope");\nexport async function beforeLoad(object) {\n  await null;\n  look(object);\n}',
+      'beforeLoad: no map "nope"',
+      2,
+    ],
+    ['thrown text.mjs', 'export function beforeLoad() { throw "just text"; }', 'beforeLoad: just text'],
+  ])('%s is refused by name and line', async (name, text, why, line?: number) => {
     const path = file(name, text);
     const { status, err, out } = await runCli([...RUN, '--hooks', path]);
     expect(out).toBe('');
-    expect(err).toContain(`${path}: ${why}`);
+    expect(err).toContain(`${path}${line === undefined ? '' : `:${line}`}: ${why}`);
     expect([1, 2]).toContain(status);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
   });
+});
+
+it('a hook file that is no JavaScript is told with its line where Node tells it', async () => {
+  // vitest puts its own loader before Node's: only a process of its own shows the real one.
+  const path = file('syntax.mjs', 'export const a = 1;\nexport const = ;');
+  const { stderr, status } = spawnSync('node', ['dist/lib/cli.js', ...RUN, '--hooks', path], { encoding: 'utf8' });
+  expect(stderr).toMatch(new RegExp(`${path}:2: cannot be imported \\(`));
+  expect(status).toBe(2);
 });
 
 describe('--init-prog', () => {

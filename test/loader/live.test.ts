@@ -196,6 +196,20 @@ describe('variables', () => {
     expect(btf?.sizeOf(info.btf_value_type_id as number)).toBe(12);
   });
 
+  it('grow to what is stored, where they have a section of their own', () => {
+    const live = load('live', (opened) => {
+      opened.variable('weights').set('[7, 8, 9]');
+      expect(opened.variable('weights').get()).toEqual([7, 8, 9]);
+      opened.variable('weights').set([1]);
+      expect(opened.variable('weights').get()).toEqual([1, 8, 9]);
+      expect(() => opened.variable('table').set('[[1,2],[3,4],[5,6]]')).toThrow('3 values in an array of 2');
+      expect(() => opened.variable('weights').set(3)).toThrow('3 for array of 3');
+    });
+    expect(live.variable('weights').get()).toEqual([1, 8, 9]);
+    expect(live.map('.rodata.weights').definition.valueSize).toBe(12);
+    expect(() => live.variable('weights').set([1, 2, 3, 4])).toThrow('4 values in an array of 3');
+  });
+
   it('are all listed', () => {
     const live = load('live');
     expect(live.variables.map((variable) => `${variable.type} ${variable.name}`).sort()).toEqual([

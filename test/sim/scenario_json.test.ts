@@ -22,8 +22,10 @@ import {
   write,
 } from '../../src/sim/index.js';
 
+/** Who is woken by all of the steps below. */
+const sleeper = { name: 'sleeper', steps: [{ read: 'p' }, { wait_cond: 'c', mutex: 'm' }] };
 const steps = (...list: object[]) =>
-  parseScenario(JSON.stringify({ tasks: [{ name: 'a', steps: list }] })).tasks[0]!.steps;
+  parseScenario(JSON.stringify({ tasks: [{ name: 'a', steps: list }, sleeper] })).tasks[0]!.steps;
 
 describe('steps in JSON are those of the builder', () => {
   const cases: [object, SimStep][] = [
@@ -92,6 +94,26 @@ describe('a mistake is told with its path', () => {
     ],
   ])('a key that is there twice: %s', (text, message) => {
     expect(() => parseScenario(text)).toThrow(message);
+  });
+
+  it.each([
+    ['wake', 'await', 'nobody awaits word "x"'],
+    ['write', 'read', 'nobody reads pipe "x"'],
+    ['signal', 'wait_cond', 'nobody waits for condition "x"'],
+    ['broadcast', 'wait_cond', 'nobody waits for condition "x"'],
+    ['resume', 'suspend', 'nobody suspends at "x"'],
+  ])('a %s of a name that nobody sleeps on', (wake, sleep, message) => {
+    const workload = (name: string) => {
+      const other = { [sleep]: name, ...(sleep === 'wait_cond' && { mutex: 'm' }) };
+      return JSON.stringify({
+        tasks: [
+          { name: 'a', steps: [{ run: 1 }, { repeat: 2, steps: [{ [wake]: 'x' }] }] },
+          { name: 'b', steps: [{ repeat: 2, steps: [other] }] },
+        ],
+      });
+    };
+    expect(() => parseScenario(workload('y'))).toThrow(`workload: tasks[0].steps[1].steps[0]: ${message}`);
+    expect(parseScenario(workload('x')).tasks).toHaveLength(2);
   });
 
   it('no key twice where objects differ', () => {

@@ -126,7 +126,7 @@ export function mapCreate(kernel: Kernel, given: BpfAttr['MAP_CREATE']): number 
 
 function withDefaults(attr: BpfAttr['MAP_CREATE']): MapCreateAttr {
   return {
-    map_type: attr.map_type,
+    map_type: attr.map_type ?? 0,
     key_size: attr.key_size >>> 0,
     value_size: attr.value_size >>> 0,
     max_entries: attr.max_entries >>> 0,

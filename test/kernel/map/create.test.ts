@@ -18,6 +18,7 @@ describe('refused with', () => {
   const hash = { map_type: BPF_MAP_TYPE.HASH };
   test.each<[string, Partial<BpfAttr['MAP_CREATE']>, number]>([
     ['no type', { map_type: 0 }, ERRNO.EINVAL],
+    ['a type that is left out', { map_type: undefined as unknown as number }, ERRNO.EINVAL],
     ['a type above the last', { map_type: 1000 }, ERRNO.EINVAL],
     ['a key type without a value type', { btf_key_type_id: 1 }, ERRNO.EINVAL],
     ['a vmlinux value type', { btf_vmlinux_value_type_id: 1 }, ERRNO.EINVAL],
