@@ -254,6 +254,9 @@ export const NO_BASE = 1;
 export const JIT_CODE = EXEC_RECORDS + 380;
 export const JIT_BYTES = EXEC_RECORDS + 384;
 export const JIT_REASON = EXEC_RECORDS + 388;
+/** Host functions that it imports, in order of their numbers: u32 core address of them, and how many. */
+export const JIT_HOSTS = EXEC_RECORDS + 424;
+export const JIT_HOST_COUNT = EXEC_RECORDS + 428;
 /** Whose frozen values its code knows (jit/constants.ts): how many maps, and their ids, u32 each. */
 export const JIT_KNOWN = EXEC_RECORDS + 512;
 /** What is known of spans (jit/spans.ts): window offset of an access outside of it or 0, fuel from which on the core looks for more

@@ -1,8 +1,10 @@
 // What the JIT takes to make a program ready to run: translation, compilation and instantiation of its module, per insn.
 import { Vm } from '../dist/src/vm/vm.js';
-import { kernelInsns } from './kernels.mjs';
+import { KERNELS, kernelInsns } from './kernels.mjs';
 
 const ROUNDS = 8;
+/** Loads of what takes no millisecond. */
+const SMALL_ROUNDS = 100;
 const INSNS = [500, 5_000, 28_000];
 
 /** A program of about so many insns: copies of a kernel as subprograms. */
@@ -21,13 +23,16 @@ function program(insns) {
   return bytes;
 }
 
-/** Best of several loads of each size: without the JIT, and what it adds. */
+/** Best of several loads of each size, and of each kernel alone: without the JIT, and what it adds. */
 export async function benchTranslate() {
   const vm = await Vm.create({ windowBytes: 16 * 2 ** 20 });
-  const rows = INSNS.map((size) => {
-    const insns = program(size);
+  const programs = INSNS.map((size) => ({ insns: program(size), checks: 'object', rounds: ROUNDS }));
+  const alone = ['isolate', 'object'].flatMap((checks) =>
+    KERNELS.map((kernel) => ({ kernel, insns: kernelInsns(kernel), checks, rounds: SMALL_ROUNDS })),
+  );
+  const rows = [...programs, ...alone].map(({ kernel, insns, checks, rounds }) => {
     const load = (engine) => {
-      const spec = { name: 'large', insns, calls: new Map(), checks: 'object', faults: 'kernel', engine };
+      const spec = { name: 'large', insns, calls: new Map(), checks, faults: 'kernel', engine };
       const start = performance.now();
       const prog = vm.loadProg(spec);
       const ms = performance.now() - start;
@@ -37,7 +42,7 @@ export async function benchTranslate() {
     };
     const best = { interp: Infinity, jit: Infinity };
     let why;
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const engine of ['interp', 'jit']) {
         const one = load(engine);
         best[engine] = Math.min(best[engine], one.ms);
@@ -46,6 +51,7 @@ export async function benchTranslate() {
     }
     const count = insns.length / 8;
     return {
+      ...(kernel && { kernel, checks }),
       insns: count,
       interpMs: best.interp,
       jitMs: best.jit,
@@ -60,10 +66,11 @@ export async function benchTranslate() {
 export function formatTranslate(rows) {
   return [
     'translation and instantiation:',
-    ...rows.map(({ insns, jitMs, interpMs, usPerInsn, why }) =>
-      why
-        ? `  ${insns} insns: not compiled: ${why}`
-        : `  ${insns} insns: ${jitMs.toFixed(1)} ms, ${interpMs.toFixed(1)} ms without; ${usPerInsn.toFixed(2)} µs an insn`,
-    ),
+    ...rows.map(({ kernel, checks, insns, jitMs, interpMs, usPerInsn, why }) => {
+      const what = `  ${kernel ? `${kernel} alone, ${checks}, ` : ''}${insns} insns`;
+      if (why) return `${what}: not compiled: ${why}`;
+      const digits = kernel ? 3 : 1;
+      return `${what}: ${jitMs.toFixed(digits)} ms, ${interpMs.toFixed(digits)} ms without; ${usPerInsn.toFixed(2)} µs an insn`;
+    }),
   ];
 }

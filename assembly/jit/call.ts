@@ -91,7 +91,7 @@ export class Call {
 
   /** Calls it, takes its result, and opens what is done if it was left. */
   static finish(f: u32): void {
-    Wasm.call(Emit.functions + f);
+    Wasm.call(Emit.indexOf(f));
     Wasm.set(Emit.FUEL);
     if (Emit.used & 1) Emit.set(0);
     else Wasm.op(w.DROP);

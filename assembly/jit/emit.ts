@@ -22,7 +22,7 @@ import { Values } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
-// Functions that a module imports, in this order; then come its own.
+// Functions that a module may import, in this order (imports.ts); then come its own.
 export const IMPORT_CORE: u32 = 0;
 export const IMPORT_CAST_KERN: u32 = 1;
 export const IMPORT_CAST_USER: u32 = 2;
@@ -62,13 +62,18 @@ export class Emit {
   /** Fuel that is to be paid where code leaves. */
   private static owed: u32 = 0;
   static used: u32 = 0;
-  /** Index of the program's first function. */
+  /** Numbers of the program's second function, and of its first one: main comes last, before itself once more (invoke.ts). */
   static functions: u32 = 0;
+  static main: u32 = 0;
   /** This is main as the host enters it (invoke.ts). */
   static entered: bool = false;
   private static mayGoto: bool = false;
 
   // ---- Functions ---------------------------------------------------------------------------------------------------------
+
+  static indexOf(f: u32): u32 {
+    return f ? Emit.functions + f - 1 : Emit.main;
+  }
 
   /** False: the heap has no room. */
   static program(prog: u32): bool {

@@ -26,6 +26,12 @@ export class Hosts {
     return true;
   }
 
+  /** JIT_HOSTS: good until free. */
+  static tell(): void {
+    store<u32>(abi.JIT_HOSTS, Hosts.list);
+    store<u32>(abi.JIT_HOST_COUNT, Hosts.count);
+  }
+
   static free(): void {
     if (Hosts.list) heapFree(Hosts.list);
     Hosts.list = 0;

@@ -20,7 +20,7 @@ export class Invoke {
   private static readonly SLOTS: u32 = 3;
   private static ctx: u32 = 0;
   static first: u32 = 0;
-  /** Functions of the core or the host see the run: known when all others are emitted. */
+  /** Functions of the core or the host see the run: known when all others are emitted, main itself included. */
   static calls: bool = false;
   private static out: u32 = 0;
 
@@ -67,7 +67,7 @@ export class Invoke {
       if (r == 1) Invoke.argument();
       else Wasm.i64(0);
     }
-    Wasm.call(Emit.functions);
+    Wasm.call(Emit.main);
     Wasm.set(Emit.FUEL);
     Wasm.set(r0);
     Wasm.get(Emit.FUEL);

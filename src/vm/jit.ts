@@ -91,11 +91,8 @@ export class Jit {
       known = [...core.u32.subarray(ids, ids + (core.u32[abi.JIT_KNOWN >> 2] as number))];
       const start = core.u32[abi.JIT_CODE >> 2] as number;
       const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
-      const module = new WebAssembly.Module(bytes);
-      for (const { module: of, name } of WebAssembly.Module.imports(module)) {
-        if (of === 'h') this.hosts[name] ??= this.hostEntry(numberOf(name));
-      }
-      const instance = new WebAssembly.Instance(module, this.imports);
+      this.importHosts(core.u32[abi.JIT_HOSTS >> 2] as number, core.u32[abi.JIT_HOST_COUNT >> 2] as number);
+      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
       const entries = Object.values(instance.exports);
       prog.invoke = entries.pop() as LoadedProg['invoke'];
       // V8 keeps every instance that imports a table as long as the table, and walks them all at each change of it.
@@ -114,6 +111,13 @@ export class Jit {
     this.places.set(prog, { base, count, known });
     prog.engine = 'jit';
     prog.notCompiled = undefined;
+  }
+
+  /** Host functions whose numbers are at a core address. */
+  private importHosts(at: number, count: number): void {
+    for (const number of this.core.u32.subarray(at >> 2, (at >> 2) + count)) {
+      this.hosts[nameOf(number)] ??= this.hostEntry(number);
+    }
   }
 
   /** Gives up what compiling the program took. Called before the core frees it. */
@@ -153,6 +157,6 @@ export class Jit {
 }
 
 /** A number as modules write it: half a byte a letter, the lowest first. */
-function numberOf(name: string): number {
-  return [...name].reduce((sum, letter, i) => sum + (letter.charCodeAt(0) - 97) * 16 ** i, 0);
+function nameOf(number: number): string {
+  return String.fromCharCode(...[0, 4, 8, 12, 16].map((shift) => 97 + ((number >> shift) & 15)));
 }
