@@ -46,10 +46,46 @@ export class Schedule {
     cpu.needResched = false;
     if (next === prev) rq.nextClass = next.cls;
     else {
+      const moved = cpu.task?.ext && cpu.task.scx.onRq ? this.machine.timing.moved(cpu.id) : 0;
+      if (moved > this.machine.now) {
+        this.#await(cpu, next, preempt, moved);
+        return;
+      }
       this.#switch(cpu, prev, next, preempt, state);
-      if (next.cls === CLASS.rt) this.machine.realTime.push(cpu);
     }
-    if (cpu.pushing) this.machine.hotplug.push(cpu);
+    this.#callBack(cpu, next !== prev);
+  }
+
+  /** __balance_callbacks() */
+  #callBack(cpu: SimCpu, switched: boolean): void {
+    const { realTime, hotplug } = this.machine;
+    if (switched && cpu.rq.curr.cls === CLASS.rt) realTime.push(cpu);
+    if (cpu.pushing) hotplug.push(cpu);
+  }
+
+  /**
+   * The CPU waits, with interrupts off, for the lock of the run queue that its next task comes from (move_remote_task_to_local_dsq).
+   * Its own lock is free meanwhile: it switches if what it has chosen is still there to run.
+   */
+  #await(cpu: SimCpu, next: ScxTask, preempt: boolean, until: number): void {
+    const { machine } = this;
+    const { rq } = cpu;
+    cpu.spinning++;
+    machine.at(until, () =>
+      machine.interrupt(cpu, () => {
+        cpu.spinning--;
+        const other = machine.classes.pick(cpu);
+        const chosen = other ? other.scx : (rq.local.first ?? rq.idle);
+        if (chosen !== next) {
+          this.run(cpu, preempt);
+          return;
+        }
+        rq.kernelRq.clock = machine.now;
+        cpu.needResched = false;
+        this.#switch(cpu, rq.curr, next, preempt, rq.curr.kernelTask.state);
+        this.#callBack(cpu, true);
+      }),
+    );
   }
 
   /** try_to_block_task(): the state that the task leaves with. */

@@ -46,6 +46,8 @@ export interface Timing {
   takesDown(thread: SimTask): number;
   /** Time at which whoever wakes the task, and has found a CPU for it, holds the lock of that CPU's run queue. */
   locks(task: SimTask): number;
+  /** Time at which a CPU has the task that it has chosen on its own run queue, and puts the one that it had back. */
+  moved(cpu: number): number;
   /** Time at which all CPUs are stopped for the one to go that is ready for it and has this stopper. */
   stopsMachine(stopper: SimTask): number;
   /** The task is put on a CPU. */
@@ -127,6 +129,10 @@ export class CostTiming implements Timing {
   }
 
   locks(_task: SimTask): number {
+    return this.clock.now;
+  }
+
+  moved(_cpu: number): number {
     return this.clock.now;
   }
 

@@ -40,10 +40,21 @@ interface Outcome {
   task: (name: string) => SimTask;
 }
 
-async function simulate(tasks: SimTasks, { profile = '7.3', cpus = 2, until = ms(400) } = {}): Promise<Outcome> {
+interface Options {
+  profile?: string;
+  cpus?: number;
+  until?: number;
+  prepare?: (machine: SimMachine) => void;
+}
+
+async function simulate(
+  tasks: SimTasks,
+  { profile = '7.3', cpus = 2, until = ms(400), prepare }: Options = {},
+): Promise<Outcome> {
   const kernel = await Kernel.create({ profile, cpus, windowBytes: 1 << 25 });
   kernels.push(kernel);
   const machine = new SimMachine(kernel);
+  prepare?.(machine);
   machine.kthreads.start();
   const object = openObject(OBJECT, { name: 'scx_trace' });
   object.variable('slice_ns').set(ms(5));
@@ -95,6 +106,33 @@ describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
     );
     const after = switches.slice(switches.findLastIndex((line) => line.includes('R')));
     expect(after[1]).toContain('X');
+  });
+
+  describe('whose CPU waits 3 ms for the lock of the run queue that its next task comes from', () => {
+    const waits = (machine: SimMachine) => {
+      let left = 1;
+      machine.timing.moved = () => machine.now + (left-- > 0 ? ms(3) : 0);
+    };
+    const turns = async (extra: SimTasks, prepare: (machine: SimMachine) => void) => {
+      const more = Object.keys(extra).map((name) => fork(name));
+      const tasks = { P: [pinned, ext, ...more, fork('X'), fork('Y'), wait()], X: [run(ms(12))], Y: [run(ms(12))] };
+      const { switches } = await simulate({ ...tasks, ...extra }, { profile, prepare });
+      const at = switches.findIndex((line) => / X /.test(line));
+      return switches.slice(at, at + 2).map((line) => line.split(' '));
+    };
+
+    it('switches then', async () => {
+      const [, [at, name] = []] = await turns({}, () => {});
+      expect(name).toBe('Y');
+      expect(await turns({}, waits)).toEqual([expect.anything(), [String(Number(at) + 3), 'Y', '1']]);
+    });
+
+    it('gives the CPU to a real-time task that has come meanwhile', async () => {
+      const [, [at] = []] = await turns({}, () => {});
+      const late = { R: [policy('self', 'fifo', 10), sleep(ms(Number(at) + 1)), run(ms(1))] };
+      expect((await turns(late, () => {}))[1]![1]).toBe('Y');
+      expect((await turns(late, waits))[1]![1]).toBe('R');
+    });
   });
 
   it('wakes who waits at a pipe, and who waits for a child', async () => {

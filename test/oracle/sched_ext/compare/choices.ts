@@ -38,7 +38,8 @@ export function choicesOf({ events, cpus }: Recording): Choice[][] {
 }
 
 function switchFollows(own: readonly RecordedEvent[], at: number): boolean {
-  const close = (i: number) => own[i]![0] - own[i - 1]![0] < GAP_NS || own[i - 1]![2] === 'cpu_release';
+  const close = (i: number) =>
+    own[i]![0] - own[i - 1]![0] < GAP_NS || own[i - 1]![2] === 'cpu_release' || withinDispatch(own, i);
   for (let i = at + 1; i < own.length && close(i); i++) {
     const [, , event] = own[i]!;
     if (event === 'tp_switch') return true;
@@ -53,7 +54,10 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
   const [, , event, task] = own[at]!;
   let prev = event === 'tp_switch' || task !== '-' ? task : undefined;
   let first = at;
-  const sure = (i: number) => i === at - 1 && event === 'tp_switch' && own[i]![2] === 'cpu_release';
+  // A task that has been put back runs again after a switch only, however long that takes.
+  const put = event === 'tp_switch' ? putBefore(own, at) : at;
+  const sure = (i: number) =>
+    i >= put || withinDispatch(own, i + 1) || (i === at - 1 && event === 'tp_switch' && own[i]![2] === 'cpu_release');
   for (let i = at - 1; i >= 0 && (own[i + 1]![0] - own[i]![0] < GAP_NS || sure(i)); i--) {
     const [, , name, of, , runnable] = own[i]!;
     if (name === 'stopping' && (prev === undefined || of === prev)) {
@@ -67,4 +71,23 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
     else break;
   }
   return own[first]![0];
+}
+
+/** Does event `at` of a CPU come in the same run of ops.dispatch as the one before? */
+function withinDispatch(own: readonly RecordedEvent[], at: number): boolean {
+  const moved = own[at]![2] === 'tp_migrate' ? at + 1 : at;
+  return ['dispatch', 'tp_migrate'].includes(own[at - 1]![2]) && own[moved]?.[2] === 'kf_move_to_local';
+}
+
+/** Index of where the task that a switch leaves was put back on its queue; that of the switch if it was not. */
+function putBefore(own: readonly RecordedEvent[], at: number): number {
+  const prev = own[at]![3];
+  for (let i = at - 1; i >= 0; i--) {
+    const [, , name, of, , runnable] = own[i]!;
+    if (name === 'tp_switch') break;
+    if (of !== prev) continue;
+    if (name === 'stopping' && runnable === 1) return i;
+    if (!OF_PREVIOUS.has(name)) break;
+  }
+  return at;
 }

@@ -458,15 +458,16 @@ export class RecordedTiming implements Timing {
           return this.#events[found]?.[EVENT] === 'tp_exit' ? this.#exits(name, found) : found;
         }
         const child = step && 'task' in step && step.task !== 'self' ? step.task : name;
+        const wakes = step?.verb === 'write' || step?.verb === 'futexwake';
         const found = this.#next(
           track,
           (e) => {
-            if (e[EVENT] === 'tp_switch') return e[TASK] === name;
+            // A task that wakes others has no reason to give its CPU away but to sleep.
+            if (e[EVENT] === 'tp_switch') return wakes ? sleepsAway(e, name) : e[TASK] === name;
             if (e[CPU] !== here || !EFFECTS.has(e[EVENT])) return false;
             // It is preempted on its way.
             if (e[TASK] === name && ((e[EVENT] === 'stopping' && e[A] === 1) || e[EVENT] === 'enqueue')) return false;
-            if (e[EVENT] === 'tp_waking')
-              return step?.verb === 'write' || step?.verb === 'futexwake' || e[TASK] === child;
+            if (e[EVENT] === 'tp_waking') return wakes || e[TASK] === child;
             return e[TASK] === child || e[TASK] === '-';
           },
           end,
@@ -617,6 +618,9 @@ export class RecordedTiming implements Timing {
     for (let at = dispatch + 1; at < next; at++) {
       const e = this.#events[at]!;
       if (e[EVENT] !== 'running') continue;
+      const before = this.#events.slice(0, at);
+      const taken = before.findLastIndex((one) => one[EVENT] === 'kf_move_to_local' && one[CPU] === e[CPU]);
+      if (taken < dispatch) continue;
       const inserted = last('kf_insert', e[TASK], at);
       if (inserted < since && inserted > last('running', e[TASK], at)) return true;
     }
@@ -727,6 +731,33 @@ export class RecordedTiming implements Timing {
     const woken = this.#events.find((e, i) => i > waking && own('tp_wakeup')(e));
     if (waking < 0 || !runnable || !woken || runnable[NS] > woken[NS]) return now;
     return runnable[NS] - now > STANDSTILL_NS ? runnable[NS] : now;
+  }
+
+  /**
+   * A CPU that stands still behind ops.dispatch, before it puts its task back, has taken the next one from its queue by then, unless
+   * others took those that waited longer.
+   */
+  moved(cpu: number): number {
+    const { now } = this.clock;
+    const choice = this.#choices[cpu]!.find(({ from, to }) => from <= now && now <= to);
+    if (!choice || choice.end < 0) return now;
+    const { [TASK]: prev, [OTHER]: task } = this.#events[choice.end]!;
+    const begin = this.#events.findIndex((e) => e[NS] >= choice.from && e[CPU] === cpu);
+    let stood = false;
+    let dispatch = -1;
+    let last = -1;
+    for (let i = begin; i < choice.end; i++) {
+      const e = this.#events[i]!;
+      if (e[CPU] !== cpu) continue;
+      if (dispatch >= 0 && e[NS] - this.#events[last]![NS] > STANDSTILL_NS) {
+        if (last === dispatch && this.#overtaken(dispatch, i, task)) return now;
+        stood = true;
+      }
+      if (e[EVENT] === 'dispatch') dispatch = i;
+      if (e[EVENT] === 'enqueue' && e[TASK] === prev) return stood ? e[NS] : now;
+      last = i;
+    }
+    return now;
   }
 
   // ---- Run time
@@ -851,6 +882,7 @@ export class RecordedTiming implements Timing {
       return now;
     }
     const stops = choice && choice.end >= 0 && this.#stoppers.has(Number(this.#events[choice.end]![OTHER]));
+    const higher = choice && this.#waits(choice);
     let owes = now;
     for (const e of this.#events) {
       if (e[NS] <= now || e[CPU] !== cpu) continue;
@@ -859,9 +891,20 @@ export class RecordedTiming implements Timing {
       if (e[EVENT] !== 'tick') continue;
       if (e[A] === 0) owes = e[NS];
       // The stopper is woken at the end of a system call only.
-      else if (!stops) break;
+      else if (!stops && !higher) break;
     }
     return owes;
+  }
+
+  /** Has a task of a higher class been woken that gets the CPU in this choice? */
+  #waits({ end }: Choice): boolean {
+    if (end < 0) return false;
+    const { now } = this.clock;
+    const name = this.#events[end]![OTHER];
+    const latest = this.#events.findLast(
+      (e, i) => i < end && e[TASK] === name && ['tp_wakeup', 'tp_switch', 'runnable'].includes(e[EVENT]),
+    );
+    return latest?.[EVENT] === 'tp_wakeup' && latest[NS] <= now + SWITCH_NS;
   }
 
   /** What other classes do is not compared, but a task of theirs must be where it was. */
