@@ -21,6 +21,7 @@ export interface LoadOptions {
   faults?: string;
   cpus?: string;
   set?: string[];
+  kconfig?: string[];
   initProg?: string[];
   hooks?: string;
   userSpace?: string;
@@ -54,6 +55,11 @@ export function withLoadOptions(command: Command, { engine = ENGINE, checks = CH
     )
     .option('--cpus <n>', 'possible CPUs', '4')
     .option('--set <var=value>', 'set a global variable before load; repeatable', collect)
+    .option(
+      '--kconfig <CONFIG_X=value>',
+      "a value of the kernel's configuration for extern … __kconfig variables; repeatable",
+      collect,
+    )
     .option(
       '--init-prog <prog[=ctx]>',
       'run this SEC("syscall") program after load, on a context in hex, of @file or as JSON; repeatable',
@@ -121,7 +127,19 @@ function unquoted(text: string): string {
 /** FILE opened. */
 export function openInput(io: Io, file: string, options: LoadOptions): BpfObject {
   const bytes = chooseObject(io, file, options.object);
-  return inFile(file, () => openObject(bytes, { name: objectName(file) }));
+  const config = kconfig(options);
+  return inFile(file, () => openObject(bytes, { name: objectName(file), config }));
+}
+
+/** The values of `--kconfig`, as a line of .config has them. */
+function kconfig({ kconfig: lines = [] }: LoadOptions): Record<string, string> {
+  const pairs = lines.map((line) => {
+    const [, name, value] = /^(CONFIG_\w+)=(.+)$/.exec(line) ?? [];
+    if (name === undefined || value === undefined)
+      throw new InputError(`--kconfig wants CONFIG_NAME=value, not "${line}"`);
+    return [name, value] as const;
+  });
+  return Object.fromEntries(pairs);
 }
 
 /**

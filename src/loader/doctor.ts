@@ -54,6 +54,8 @@ export interface Diagnosis {
   counts: Record<string, number>;
   /** What a load ended in, if not in success. */
   loadError?: string;
+  /** The same of further programs. */
+  moreLoadErrors?: readonly string[];
 }
 
 /**
@@ -66,7 +68,8 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
   checkArgument('diagnose: kernel', kernel, 'kernel');
   const { required, programs, missing, unsupported } = demands(object, kernel);
   missing.push(...userSpaceFindings(object));
-  const loadError = tryLoad(object, kernel);
+  const failure = tryLoad(object, kernel);
+  const loadError = failure?.message;
   // A load refuses helpers that do not exist wherever the call is not ruled out.
   if (loadError === undefined) for (const finding of missing) if (finding.kind === 'helper') finding.weak = true;
   const needed = [...missing, ...unsupported].filter(({ weak }) => !weak);
@@ -78,6 +81,7 @@ export function diagnose(object: BpfObject, kernel: Kernel): Diagnosis {
     unsupported,
     counts: Object.fromEntries(count(required)),
     ...(loadError !== undefined && { loadError }),
+    ...(failure?.more && { moreLoadErrors: failure.more }),
   };
 }
 
@@ -104,9 +108,10 @@ export function lackingLines(findings: readonly Finding[]): string[] {
  * The error of whoever ran an object, with all else that is not there in `more` if it was stopped by one such thing (exit status 3).
  */
 export function withLacking(error: unknown, object: BpfObject, kernel: Kernel): unknown {
-  if (!(error instanceof VmtableError) || error.exitCode !== EXIT_UNSUPPORTED || error.more) return error;
-  const more = lackingLines(lacking(object, kernel, error.message));
-  if (more.length > 0) error.more = more;
+  if (!(error instanceof VmtableError) || error.exitCode !== EXIT_UNSUPPORTED) return error;
+  const told = error.more ?? [];
+  const more = lackingLines(lacking(object, kernel, error.message)).filter((line) => !told.includes(line));
+  if (more.length > 0) error.more = [...told, ...more];
   return error;
 }
 
@@ -320,13 +325,13 @@ function runsAs({ progType, expectedAttachType, attachTo }: ProgramSpec, kernel:
   return kernel.tracing.raises(attachTo) ? 'event' : null;
 }
 
-function tryLoad(object: BpfObject, kernel: Kernel): string | undefined {
+function tryLoad(object: BpfObject, kernel: Kernel): VmtableError | undefined {
   try {
     object.load(kernel);
     return undefined;
   } catch (error) {
     if (!(error instanceof VmtableError)) throw error;
-    return error.message;
+    return error;
   }
 }
 

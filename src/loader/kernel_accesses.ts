@@ -27,7 +27,7 @@ import { essentialName } from '../btf/core_match.js';
 import { BTF_KIND, type BtfView } from '../btf/types.js';
 import { InsnFlow } from '../kernel/prog/insn_flow.js';
 import type { FunctionSpec, ObjectSpec } from '../object/spec.js';
-import { followed, isSame, meet, memberAt, NULL, type Value } from './kernel_values.js';
+import { followed, isKptr, isSame, meet, memberAt, NULL, pointeeByName, type Value } from './kernel_values.js';
 import type { CodePlace, LinkedCode } from './linked_code.js';
 
 /** A load of a kernel object's memory that a program may get to. */
@@ -61,8 +61,8 @@ type State = { regs: readonly (Value | undefined)[]; slots: ReadonlyMap<number, 
 
 /**
  * The loads that a program does through pointers whose kernel types are known from BTF: arguments of its op or tracepoint, results
- * of kfuncs, pointers in kernel structs, kernel variables; and those of bpf_probe_read_kernel. What constants rule out is left
- * out, and so is what lies behind a pointer that is always NULL. Values in maps are not followed.
+ * of kfuncs, pointers in kernel structs, kernel variables, kptrs in map values, global variables and objects; and those of
+ * bpf_probe_read_kernel. What constants rule out is left out, and so is what lies behind a pointer that is always NULL.
  */
 export function kernelAccesses(code: LinkedCode, spec: ObjectSpec, types: AccessTypes): KernelAccess[] {
   const flow = new Flow(code, spec, types);
@@ -73,6 +73,22 @@ const SCRATCHED = 6;
 /** Insns that one program is followed for at most, revisits included, for each of its insns. */
 const VISITS = 64;
 
+/** Helpers that give a pointer to a value of the map that is their first argument. */
+const LOOKUPS: ReadonlySet<string> = new Set([
+  'map_lookup_elem',
+  'map_lookup_percpu_elem',
+  'task_storage_get',
+  'cgrp_storage_get',
+  'sk_storage_get',
+  'inode_storage_get',
+]);
+/** Kfuncs that make an object of the type of the object's own BTF that is their first argument. */
+const NEWS: ReadonlySet<string> = new Set([
+  'bpf_obj_new',
+  'bpf_obj_new_impl',
+  'bpf_percpu_obj_new',
+  'bpf_percpu_obj_new_impl',
+]);
 const PROBE_READS: ReadonlySet<string> = new Set(['probe_read', 'probe_read_kernel']);
 const STRING_READS: ReadonlySet<string> = new Set(['probe_read_str', 'probe_read_kernel_str']);
 
@@ -146,7 +162,45 @@ class Flow extends InsnFlow<State> {
     const high = this.insns[at + 1]?.imm ?? 0;
     const value = extern && insn.imm === 0 && high === 0 ? NULL : extern && this.#variable(extern.name);
     const constant = !extern && insn.src === 0 && high === 0 ? { kind: 'number' as const, value: insn.imm } : undefined;
-    this.reach(at + 2, set(state, insn.dst, value ?? constant));
+    this.reach(at + 2, set(state, insn.dst, this.#referred(at) ?? value ?? constant));
+  }
+
+  /** The map or global variable that an LD_IMM64 names. */
+  #referred(at: number): Value | undefined {
+    const reference = this.code.references.get(at);
+    const map = reference && this.spec.maps.find(({ name }) => name === reference.map);
+    const { btf } = this.spec;
+    if (!map || !btf) return undefined;
+    const { offset } = reference;
+    if (offset === undefined) return { kind: 'map', map };
+    const variable = map.data?.variables.find((each) => offset >= each.offset && offset < each.offset + each.size);
+    const declared = variable && variable.type !== 0 ? btf.type(variable.type) : undefined;
+    const type = declared?.kind === BTF_KIND.VAR ? declared.type : variable?.type;
+    return type ? { kind: 'own', btf, type, off: offset - variable!.offset } : undefined;
+  }
+
+  /** What a helper gives that looks up: a value, or the map that is one. */
+  #valueOf(of: Value | undefined): Value | undefined {
+    const { btf } = this.spec;
+    if (of?.kind !== 'map' || !btf) return undefined;
+    if (of.map.inner) return { kind: 'map', map: of.map.inner };
+    return of.map.valueType === 0 ? undefined : { kind: 'own', btf, type: of.map.valueType, off: 0 };
+  }
+
+  /** A pointer that a type of the object's own BTF describes: to a struct of the kernel if it may lead there, or to one of its own. */
+  #pointer(type: number, leadsOut: boolean): Value | undefined {
+    const { btf } = this.spec;
+    const target = btf && pointeeByName(btf, type);
+    if (!btf || !target) return undefined;
+    const kernel = leadsOut ? this.types.struct(essentialName(btf.nameOf(target))) : undefined;
+    if (kernel?.kind === 'kernel' && isTwin(btf, target, kernel)) return kernel;
+    return btf.kindOf(target) === BTF_KIND.FWD ? undefined : { kind: 'own', btf, type: target, off: 0 };
+  }
+
+  /** What eight bytes of the object's own memory hold. */
+  #held({ btf, type, off }: Value & { kind: 'own' }): Value | undefined {
+    const member = off < 0 ? undefined : memberAt(btf, type, off);
+    return member?.first ? this.#pointer(member.type, isKptr(btf, member.type)) : undefined;
   }
 
   #variable(name: string): Value | undefined {
@@ -164,6 +218,7 @@ class Flow extends InsnFlow<State> {
       const type = from.types[(from.off + off) / 8];
       return bytes === 8 && type ? followed(from.btf, type) : undefined;
     }
+    if (from?.kind === 'own') return bytes === 8 ? this.#held({ ...from, off: from.off + off }) : undefined;
     return from?.kind === 'kernel' ? this.#access(at, from, from.off + off, bytes) : undefined;
   }
 
@@ -221,6 +276,11 @@ class Flow extends InsnFlow<State> {
         ? { kind: 'kernel', btf: target.btf, type: id, off: 0 }
         : undefined;
     }
+    const { btf } = this.spec;
+    if (NEWS.has(kfunc)) {
+      const id = regs[1]?.kind === 'number' ? regs[1].value : 0;
+      return btf && id > 0 && id < btf.typeCount ? { kind: 'own', btf, type: id, off: 0 } : undefined;
+    }
     const proto = this.types.prototype(kfunc);
     return proto && followed(proto.btf, proto.returns);
   }
@@ -231,7 +291,19 @@ class Flow extends InsnFlow<State> {
       this.reach(at + 1, set(after, 0, this.types.struct('task_struct')));
       return;
     }
+    if (LOOKUPS.has(name)) {
+      this.reach(at + 1, set(after, 0, this.#valueOf(r1)));
+      return;
+    }
+    if (name === 'kptr_xchg') {
+      this.reach(at + 1, set(after, 0, r1?.kind === 'own' ? this.#held(r1) : undefined));
+      return;
+    }
     if (name === 'per_cpu_ptr' || name === 'this_cpu_ptr') {
+      if (r1?.kind === 'own') {
+        this.reach(at + 1, set(after, 0, r1));
+        return;
+      }
       const { btf, type, ksym } = r1?.kind === 'percpu' ? r1 : ({} as Partial<Value & { kind: 'percpu' }>);
       const copy = btf && type && ksym ? { kind: 'kernel' as const, btf, type, off: 0, ksym } : undefined;
       this.reach(at + 1, set(after, 0, copy));
@@ -266,11 +338,20 @@ class Flow extends InsnFlow<State> {
     const func = btf && id !== 0 ? btf.type(id) : undefined;
     const proto = btf && func?.kind === BTF_KIND.FUNC ? btf.type(func.type) : undefined;
     if (!btf || proto?.kind !== BTF_KIND.FUNC_PROTO) return [];
-    return [proto.returns, ...proto.params.map(({ type }) => type)].map((type) => {
-      const value = followed(btf, type);
-      return value?.kind === 'kernel' ? this.types.struct(essentialName(btf.nameOf(value.type))) : undefined;
-    });
+    return [proto.returns, ...proto.params.map(({ type }) => type)].map((type) => this.#pointer(type, true));
   }
+}
+
+/**
+ * Whether the object's struct is the kernel's of that name: at least half of its members are. Kernels differ in some, and a struct of
+ * the object's own may have a name that another kernel gave away.
+ */
+function isTwin(btf: BtfView, id: number, kernel: Value & { kind: 'kernel' }): boolean {
+  const type = btf.type(id);
+  if (type.kind !== BTF_KIND.STRUCT && type.kind !== BTF_KIND.UNION) return true;
+  const named = type.members.filter(({ name }) => name !== '');
+  const common = named.filter(({ name }) => kernel.btf.member(kernel.type, name) !== undefined);
+  return 2 * common.length >= named.length;
 }
 
 function set(state: State, register: number, value: Value | undefined): State {
@@ -298,16 +379,18 @@ function alu(insn: Insn, { regs }: State): Value | undefined {
   }
   if ((op & CLASS_MASK) !== CLASS_ALU64 || (code !== ALU_ADD && code !== ALU_SUB)) return undefined;
   const value = regs[dst];
-  if (code === ALU_ADD && value?.kind !== 'kernel' && other?.kind === 'kernel') return moved(other, value, 1);
-  return value && value.kind !== 'number' && value.kind !== 'percpu'
-    ? moved(value, other, code === ALU_ADD ? 1 : -1)
-    : undefined;
+  if (code === ALU_ADD && !isObject(value) && isObject(other)) return moved(other, value, 1);
+  return value && 'off' in value ? moved(value, other, code === ALU_ADD ? 1 : -1) : undefined;
 }
 
 /** A pointer and a number; an index that is not known stays within its array. */
 function moved(value: Extract<Value, { off: number }>, by: Value | undefined, sign: 1 | -1): Value | undefined {
   if (by?.kind === 'number') return { ...value, off: value.off + sign * by.value };
-  return value.kind === 'kernel' && sign === 1 && by?.kind !== 'kernel' ? value : undefined;
+  return isObject(value) && sign === 1 && !isObject(by) ? value : undefined;
+}
+
+function isObject(value: Value | undefined): value is Value & { kind: 'kernel' | 'own' } {
+  return value?.kind === 'kernel' || value?.kind === 'own';
 }
 
 function store(insn: Insn, state: State): State {

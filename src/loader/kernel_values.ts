@@ -1,4 +1,5 @@
 import { BTF_KIND, type BtfView } from '../btf/types.js';
+import type { MapSpec } from '../object/spec.js';
 
 /** What a register or spill slot of a program holds, as far as types of the kernel go. */
 export type Value =
@@ -6,6 +7,9 @@ export type Value =
   | { kind: 'kernel'; btf: BtfView; type: number; off: number; ksym?: string }
   /** The same of a per-CPU variable, not yet of a CPU. */
   | { kind: 'percpu'; btf: BtfView; type: number; ksym: string }
+  /** A pointer into a type of the object's own: a map value, a global variable, what bpf_obj_new() made. */
+  | { kind: 'own'; btf: BtfView; type: number; off: number }
+  | { kind: 'map'; map: MapSpec }
   /** An array of 64-bit words with arguments of these types. */
   | { kind: 'args'; btf: BtfView; types: readonly number[]; off: number }
   /** A pointer into the own stack frame. */
@@ -26,6 +30,12 @@ export function isSame(a: Value | undefined, b: Value | undefined): boolean {
       const other = b as typeof a;
       return a.btf === other.btf && a.type === other.type && a.ksym === other.ksym;
     }
+    case 'own': {
+      const other = b as typeof a;
+      return a.btf === other.btf && a.type === other.type && a.off === other.off;
+    }
+    case 'map':
+      return a.map === (b as typeof a).map;
     case 'args': {
       const other = b as typeof a;
       return a.btf === other.btf && a.types === other.types && a.off === other.off;
@@ -53,6 +63,21 @@ function isNull(value: Value | undefined): boolean {
 export function followed(btf: BtfView, type: number): Value | undefined {
   const target = pointee(btf, type);
   return target === 0 ? undefined : { kind: 'kernel', btf, type: target, off: 0 };
+}
+
+/** Whether a pointer in the object's own memory leads to the kernel's: `__kptr`, `__kptr_untrusted`, `__percpu_kptr`. */
+export function isKptr(btf: BtfView, type: number): boolean {
+  const pointer = type === 0 ? undefined : btf.type(btf.resolve(type));
+  const tag = pointer?.kind === BTF_KIND.PTR && pointer.type !== 0 ? btf.type(pointer.type) : undefined;
+  return tag?.kind === BTF_KIND.TYPE_TAG && /kptr/.test(tag.name);
+}
+
+/** The struct or union that a type points to, which may be declared only; 0 for any other type. */
+export function pointeeByName(btf: BtfView, type: number): number {
+  const pointer = type === 0 ? undefined : btf.type(btf.resolve(type));
+  if (pointer?.kind !== BTF_KIND.PTR || pointer.type === 0) return 0;
+  const target = btf.resolve(pointer.type);
+  return target !== 0 && btf.kindOf(target) === BTF_KIND.FWD ? target : pointee(btf, type);
 }
 
 /** The struct or union that a type points to; 0 for any other type. */

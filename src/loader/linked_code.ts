@@ -24,6 +24,13 @@ export interface CodePlace {
   place: string | undefined;
 }
 
+/** A map, or a place in one that holds global data. */
+export interface Reference {
+  map: string;
+  /** Of global data. */
+  offset?: number;
+}
+
 /** Constant sections get addresses of their own, so far apart that no offset leads from one to another. */
 const STRIDE = 1n << 32n;
 const FIRST = 1n << 48n;
@@ -39,6 +46,8 @@ export class LinkedCode {
     readonly linked: LinkedProgram,
     /** Externs that are called or loaded, by insn within the program; poisoned insns left out. */
     readonly externs: ReadonlyMap<number, { name: string; call: boolean }>,
+    /** Maps and global data that an LD_IMM64 names, likewise. */
+    readonly references: ReadonlyMap<number, Reference>,
     private readonly constants: Constants,
   ) {}
 
@@ -76,7 +85,7 @@ export function linkPrograms(
   const types = new KernelTypes(profile.btf, () =>
     modules.map((btf, i) => ({ btf, fd: i + 1, name: `module ${i + 1}` })),
   );
-  const { resolved } = resolveExterns(spec, profile, types);
+  const { resolved } = resolveExterns(spec, object.configured(profile), types);
   // Whether the kernel has a symbol without a type is not known.
   const absent = spec.externs.filter(
     ({ kind, weak, name, type }) =>
@@ -88,30 +97,35 @@ export function linkPrograms(
   const constants = new Constants(object.maps.filter(isConstant), resolved.kconfig);
   const codes = object.programs.flatMap((program) => {
     const linked = program.autoload ? attempt(() => linker.link(program.spec)) : undefined;
-    return linked ? [new LinkedCode(program, linked, fillAll(linked, zero, constants), constants)] : [];
+    if (!linked) return [];
+    const { externs, references } = fillAll(linked, zero, constants);
+    return [new LinkedCode(program, linked, externs, references, constants)];
   });
   return { codes, missing };
 }
 
-/** Puts addresses into the LD_IMM64; the externs that are left. */
+/** Puts addresses into the LD_IMM64; the externs that are left, and what maps they name. */
 function fillAll(
   { insns, functions, poisoned }: LinkedProgram,
   zero: ReadonlySet<string>,
   constants: Constants,
-): Map<number, { name: string; call: boolean }> {
+): { externs: Map<number, { name: string; call: boolean }>; references: Map<number, Reference> } {
   const externs = new Map<number, { name: string; call: boolean }>();
+  const references = new Map<number, Reference>();
   const view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength);
   for (const { spec, start } of functions) {
     for (const reloc of spec.relocations) {
       const insn = start + reloc.insn;
       if (poisoned.has(insn)) continue;
       if (reloc.kind === 'extern') externs.set(insn, { name: reloc.name, call: reloc.call });
+      if (reloc.kind === 'map') references.set(insn, { map: reloc.map });
+      if (reloc.kind === 'data') references.set(insn, { map: reloc.map, offset: reloc.offset });
       // A compiler leaves such a call as one of a function of the object.
       if (reloc.kind === 'extern' && reloc.call) setSource(view, insn, CALL_KFUNC);
       if (insns[insn * INSN_BYTES] === OP_LD_IMM64) fill(view, insn, loadedValue(reloc, zero, constants));
     }
   }
-  return externs;
+  return { externs, references };
 }
 
 function named({ name }: { name: string }): string {

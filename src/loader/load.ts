@@ -2,7 +2,7 @@ import { Btf } from '../btf/btf.js';
 import { CoReResolver } from '../btf/core.js';
 import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
-import { within } from '../errors.js';
+import { VmtableError, within } from '../errors.js';
 import type { BpfAttr, LogBuffer, Profile } from '../kernel/types.js';
 import type { ObjectSpec } from '../object/spec.js';
 import { BPF_F_SLEEPABLE, BPF_MAP_TYPE, BPF_OBJ_NAME_LEN, BPF_PROG_TYPE } from '../uapi.js';
@@ -96,7 +96,8 @@ function resolve({ spec, maps, config }: Loadable, kernel: KernelDoor, types: Ke
   return resolved;
 }
 
-function withConfig(profile: Profile, config: Readonly<Record<string, string>> | undefined): Profile {
+/** The profile as an object sees it that brings values of the configuration along. */
+export function withConfig(profile: Profile, config: Readonly<Record<string, string>> | undefined): Profile {
   if (!config) return profile;
   const { behaviours } = profile;
   return { ...profile, behaviours: { ...behaviours, config: { ...behaviours.config, ...config } } };
@@ -157,14 +158,25 @@ function loadPrograms(loading: Loading): void {
       return known > 0 ? known : fdArray.push(module.fd) - 1;
     },
   });
+  const failures: VmtableError[] = [];
   for (const program of loading.programs) {
-    within(`program "${program.name}"`, () => {
-      const code = loading.linker.link(program.spec);
-      relocator.relocate(code);
-      program.setFd(fds.keep(loadProgram(program, code, loading, fdArray)));
-      bindConstants(program, maps, kernel);
-    });
+    try {
+      within(`program "${program.name}"`, () => {
+        const code = loading.linker.link(program.spec);
+        relocator.relocate(code);
+        program.setFd(fds.keep(loadProgram(program, code, loading, fdArray)));
+        bindConstants(program, maps, kernel);
+      });
+    } catch (error) {
+      if (!(error instanceof VmtableError)) throw error;
+      failures.push(error);
+    }
   }
+  // libbpf gives up at the first; whoever mends an object wants to know of the others, too.
+  const [first, ...others] = failures;
+  if (!first) return;
+  if (others.length > 0) first.more = [...(first.more ?? []), ...others.map(({ message }) => message)];
+  throw first;
 }
 
 function loadProgram(program: BpfProgram, code: LinkedProgram, loading: Loading, fdArray: readonly number[]): number {

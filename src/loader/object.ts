@@ -10,7 +10,7 @@ import { BPF_PROG_TYPE } from '../uapi.js';
 import type { BpfLink } from './attach.js';
 import { type ObjectContext, requireBtf, requireLoaded } from './context.js';
 import { bpf, FdSet, type KernelDoor } from './door.js';
-import { loadObject } from './load.js';
+import { loadObject, withConfig } from './load.js';
 import { BpfMap } from './map.js';
 import { autoAttach, type ProgLink } from './prog_link.js';
 import { BpfProgram } from './program.js';
@@ -119,7 +119,12 @@ export class BpfObject {
 
   /** Everything the object asks of a kernel, and whether a kernel of this profile, with these modules, has it. */
   requirements(profile: Profile, modules: readonly BtfView[] = []): Requirement[] {
-    return requirements(this.spec, profile, modules);
+    return requirements(this.spec, this.configured(profile), modules);
+  }
+
+  /** @internal The profile with the configuration that the object was opened with. */
+  configured(profile: Profile): Profile {
+    return withConfig(profile, this.options.config);
   }
 
   /**

@@ -255,6 +255,50 @@ it('sim: the same result twice, status 0', async () => {
   expect({ ...one.json(), host: 0 }).toEqual({ ...two.json(), host: 0 });
 });
 
+describe('what is not there is told at once', () => {
+  const STOPS = 'test/loader/fixtures/stops.bpf.o';
+
+  it('by run, behind the fault', async () => {
+    const { status, out } = await runCli(['run', STOPS, '--prog', 'look']);
+    expect(status).toBe(3);
+    expect(out).toMatch(
+      /^fault: .*task_struct\.sas_ss_sp of task .* is not modelled\nalso not there, field: task_struct\.parent_exec_id\n$/,
+    );
+    const document = JSON.parse((await runCli(['run', STOPS, '--prog', 'look', '--json'])).out);
+    expect(document.lacking.map(({ name }: { name: string }) => name)).toEqual(['task_struct.parent_exec_id']);
+  });
+
+  it('by doctor and run, of programs that no kernel loads', async () => {
+    const refused = (name: string) => `program "${name}": BPF program load failed: insn 1: addr_space_cast`;
+    const { status, out } = await runCli(['doctor', STOPS]);
+    expect(status).toBe(3);
+    const [, first, second] = /load: object "stops": (.*)\nload: (.*)\n$/.exec(out) ?? [];
+    expect(first).toContain(refused('cast'));
+    expect(second).toContain(refused('cast_too'));
+    const { err } = await runCli(['run', STOPS, '--prog', 'cast', '--init-prog', 'cast_too']);
+    expect(err.trimEnd().split('\n')).toEqual([
+      expect.stringContaining(refused('cast')),
+      expect.stringContaining(refused('cast_too')),
+    ]);
+  });
+});
+
+describe('--kconfig', () => {
+  const run = (...kconfig: string[]) =>
+    runCli(['run', 'test/loader/fixtures/stops.bpf.o', '--prog', 'cpus', '--kconfig', ...kconfig]);
+
+  it("is what programs read of the kernel's configuration", async () => {
+    expect((await run('CONFIG_NR_CPUS=77')).out).toContain('cpus returned 77 ');
+    expect((await run('CONFIG_OTHER=y')).out).toContain('cpus returned 8192 ');
+  });
+
+  it.each(['NR_CPUS=1', 'CONFIG_NR_CPUS', 'CONFIG_NR_CPUS='])('%s is told', async (text) => {
+    const { status, err } = await run(text);
+    expect(status).toBe(2);
+    expect(err).toBe(`vmtable: --kconfig wants CONFIG_NAME=value, not "${text}"\n`);
+  });
+});
+
 describe('run with what a type of program needs', () => {
   it('gives packet programs a packet', async () => {
     const udp = '0102030405060708090a0b0c08004500002800010000401100007f0000017f00000100350050000800000000';

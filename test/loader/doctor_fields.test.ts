@@ -11,13 +11,13 @@ afterEach(() => {
   for (const kernel of kernels.splice(0)) kernel.dispose();
 });
 
-async function findings(set: Record<string, number> = {}) {
+async function findings(set: Record<string, number> = {}, name = 'fields') {
   const kernel = await Kernel.create({ profile: '7.3' });
   kernels.push(kernel);
   addSchedExt(kernel);
   kernel.tracing.declare('sched_switch');
-  const object = openObject(fixture('fields'));
-  for (const [name, value] of Object.entries(set)) object.variable(name).set(value);
+  const object = openObject(fixture(name));
+  for (const [variable, value] of Object.entries(set)) object.variable(variable).set(value);
   return diagnose(object, kernel).unsupported;
 }
 
@@ -56,6 +56,16 @@ describe('fields that programs get to', () => {
     );
     const needed = (await findings({ deep: 1 })).filter((finding) => !finding.weak);
     expect(needed.map(({ name }) => name)).toContain('task_struct.pdeath_signal');
+  });
+
+  it('through kptrs that the object keeps, and not through what else is in its memory', async () => {
+    const needed = (await findings({}, 'kptrs')).filter(({ weak }) => !weak);
+    expect(needed.map(({ kind, name, usedBy }) => `${kind} ${name} ${usedBy.join()}`).sort()).toEqual([
+      'field task_struct.parent_exec_id on_enqueue',
+      'field task_struct.pdeath_signal on_enqueue',
+      'field task_struct.sas_ss_size on_select_cpu',
+      'field task_struct.sas_ss_sp on_select_cpu',
+    ]);
   });
 
   it('are all told at once where a run stops at one of them', async () => {

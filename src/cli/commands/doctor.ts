@@ -30,7 +30,8 @@ export const addDoctor: AddCommand = (program, io, exit) => {
   });
 };
 
-function format({ ok, kernel, programs, missing, unsupported, counts, loadError }: Diagnosis): string {
+function format(diagnosis: Diagnosis): string {
+  const { ok, kernel, programs, missing, unsupported, counts, loadError, moreLoadErrors = [] } = diagnosis;
   const asked = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
   const out = [
     `${ok ? 'runs' : 'does not run as it is'} on ${kernel}\n`,
@@ -48,7 +49,7 @@ function format({ ok, kernel, programs, missing, unsupported, counts, loadError 
     'missing too, and the object copes',
     [...missing, ...unsupported].filter(({ weak }) => weak),
   );
-  if (loadError !== undefined) out.push(`\nload: ${loadError}\n`);
+  if (loadError !== undefined) out.push('\n', ...[loadError, ...moreLoadErrors].map((error) => `load: ${error}\n`));
   return out.join('');
 }
 

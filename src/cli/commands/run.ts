@@ -1,6 +1,13 @@
 import { InputError, type VmtableError } from '../../errors.js';
-import { ProgramFault } from '../../kernel/index.js';
-import type { BpfObject, BpfProgram } from '../../loader/index.js';
+import { type Kernel, ProgramFault } from '../../kernel/index.js';
+import {
+  type BpfObject,
+  type BpfProgram,
+  type Finding,
+  lackingLines,
+  stopOf,
+  withLacking,
+} from '../../loader/index.js';
 import { type AddCommand, hex, inFile, json, positiveInteger, unhex } from '../command.js';
 import type { Io } from '../io.js';
 import { createKernel, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
@@ -59,9 +66,12 @@ export const addRun: AddCommand = (program, io, exit) => {
         zeroedLoads: result.zeroedLoads,
         droppedStores: result.droppedStores,
         ...(result.fault && { fault: faultDocument(result.fault) }),
+        ...(result.fault && lackingOf(result.fault, object, kernel)),
       };
       io.out(options.json ? json(document) : formatRun(prog.name, document));
       if (result.fault) exit(result.fault.exitCode);
+    } catch (error) {
+      throw withLacking(error, object, kernel);
     } finally {
       object.close();
       kernel.dispose();
@@ -99,6 +109,16 @@ function dumpMaps(object: BpfObject): Record<string, unknown> {
   return maps;
 }
 
+/** Of a fault at what is not modelled, or not there: what else of the kind the program would get to. */
+function lackingOf(
+  fault: ProgramFault,
+  object: BpfObject,
+  kernel: Kernel,
+): { lacking: readonly Finding[] } | undefined {
+  const { lacking = [] } = stopOf(fault, object, kernel);
+  return lacking.length > 0 ? { lacking } : undefined;
+}
+
 function faultDocument(error: VmtableError) {
   if (!(error instanceof ProgramFault)) return { kind: 'error', message: error.message };
   const { fault, place } = error;
@@ -128,6 +148,7 @@ function formatRun(
     ctx: string;
     maps?: unknown;
     fault?: { message: string };
+    lacking?: readonly Finding[];
   },
 ): string {
   const { stdout, stderr } = run.streams;
@@ -135,7 +156,7 @@ function formatRun(
   for (const load of run.zeroedLoads) lines.push(`read as 0: ${load}`);
   for (const store of run.droppedStores) lines.push(`store without memory: ${store}`);
   if (run.maps) lines.push(json(run.maps).trimEnd());
-  if (run.fault) lines.push(`fault: ${run.fault.message}`);
+  if (run.fault) lines.push(`fault: ${run.fault.message}`, ...lackingLines(run.lacking ?? []));
   else lines.push(`${prog} returned ${run.r0} (0x${run.r0.toString(16)}) after ${run.insns} insns, ${run.host.ns} ns`);
   if (run.ctx) lines.push(`ctx: ${run.ctx}`);
   return `${lines.join('\n')}\n`;
