@@ -211,6 +211,7 @@ export const CUR_LOCKS = EXEC_RECORDS + 344;
 /**
  * The context that a run can begin on at once, or 0. Nothing runs, it is at the pool's head and BASE_CTX, and it is as a run on it
  * left it that is done: CUR_FRAME is its first frame, REG_R10 belongs to that, FRAME_MAY_GOTO there is 0, and so is CTX_PARENT.
+ * A run that the host began is nothing that runs as long as it calls nobody who could ask.
  */
 export const IDLE_CTX = EXEC_RECORDS + 104;
 /** Why loadProg refused: VERIFY_* code, insn, and a number that the reason needs (an opcode, a register, a target). */

@@ -5,6 +5,7 @@ import * as abi from './abi';
 import { firstFrame, GUEST_BASE } from './access';
 import { heapAllocZeroed, heapFree } from './alloc';
 import { hot } from './env';
+import { HANDLERS } from './fused';
 import { interpret } from './interp';
 import * as isa from './isa';
 import { enter, enterAt, entryAt, left } from './jit/enter';
@@ -24,7 +25,7 @@ export function ctxInit(): void {
 }
 
 function fixedSlot(slot: u32, op: u32): void {
-  store<u8>(slot, op, abi.SLOT_OP);
+  store<u8>(slot, load<u8>(HANDLERS + op), abi.SLOT_OP);
   store<u8>(slot, op, abi.SLOT_BASE);
 }
 

@@ -2,7 +2,7 @@
 // that reads all their slots. The slots behind the first keep their own handlers, so that jumps into a group work.
 
 import * as abi from './abi';
-import { COSTS, GROUP_STARTS, GROUPS, ROLES } from './fused';
+import { COSTS, GROUP_STARTS, GROUPS, HANDLERS, ROLES } from './fused';
 
 // Roles of an operation's registers, as scripts/fuse.mjs writes them.
 const READS_DST: u32 = 1;
@@ -48,7 +48,7 @@ export function fuse(slots: usize, count: u32, costs: usize): void {
     const slot = slots + i * abi.SLOT_BYTES;
     const base: u32 = load<u8>(slot, abi.SLOT_BASE);
     let best: u32 = load<u8>(COSTS + base) + load<u32>(costs + (i + 1) * 4);
-    let op = base;
+    let op: u32 = load<u8>(HANDLERS + base);
     const n = look(slot, count - i);
     const end = GROUPS + load<u16>(GROUP_STARTS + base * 2, 2);
     let group = GROUPS + load<u16>(GROUP_STARTS + base * 2);

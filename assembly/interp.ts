@@ -105,6 +105,13 @@ class Run {
     store<u32>(abi.RUN_PC, pc);
     return abi.SLOW_SLOT;
   }
+  /** A run that the host began becomes the one that runs, now that somebody may look: until then it is nobody's business. */
+  @inline static known(): void {
+    const ctx = load<u32>(abi.IDLE_CTX);
+    if (!ctx) return;
+    store<u32>(abi.IDLE_CTX, 0);
+    store<u32>(abi.CUR_CTX, ctx);
+  }
 }
 
 /** Signed division of RFC 9669 section 4.1: by zero gives 0 (the dividend as rest), MIN / -1 gives MIN (rest 0). */
@@ -894,14 +901,14 @@ class Loop {
           pc += abi.SLOT_BYTES;
           continue;
         // <fused>
-        case 145: {
+        case 131: {
           // ADD_K(x) ADD_K(x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 146: {
+        case 132: {
           // ADD_K(x) JLT_X(@0,x)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -912,7 +919,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 147: {
+        case 133: {
           // ADD_K(x) JEQ_K(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -923,7 +930,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 148: {
+        case 134: {
           // ADD_K(x) ADD_K(x) JLT_X(@1,x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
           const v1: u64 = Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc);
@@ -935,7 +942,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 149: {
+        case 137: {
           // ADD_K(x) JNE_K(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -946,13 +953,13 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 150: {
+        case 138: {
           // ADD_K(x) JA
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
           pc += 1 * abi.SLOT_BYTES;
           break;
         }
-        case 151: {
+        case 139: {
           // ADD_K(x) JEQ_K(@0) JA
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -963,7 +970,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           break;
         }
-        case 152: {
+        case 141: {
           // ADD_K(x) ADD_K(x) JEQ_K(@1) JA
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc));
           const v1: u64 = Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc);
@@ -975,7 +982,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           break;
         }
-        case 153: {
+        case 145: {
           // ADD_K(x) MOV32_X(x) JLT_X(@0,x)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -988,7 +995,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 154: {
+        case 146: {
           // ADD_K(x) MOV_X(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -996,14 +1003,14 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 155: {
+        case 147: {
           // ADD_X(x,x) ADD_K(x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc)));
           Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 156: {
+        case 148: {
           // ADD_X(x,x) LDX_B(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1016,7 +1023,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 157: {
+        case 149: {
           // ADD_X(x,x) LDX_W(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1029,7 +1036,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 158: {
+        case 150: {
           // ADD_X(x,x) LDX_DW(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1042,14 +1049,27 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 159: {
+        case 151: {
+          // ADD_X(x,x) STX_DW(x,@0)
+          const v0: u64 = Reg.get(Slot.dst<S0>(pc)) + Reg.get(Slot.src<S0>(pc));
+          Reg.set(Slot.dst<S0>(pc), v0);
+          const t1 = Reg.get(Slot.dst<S1>(pc)) + Slot.imm<S1>(pc);
+          if (Mem.bad8<C>(t1)) {
+            pc = Run.slow(pc + 1 * abi.SLOT_BYTES);
+            continue;
+          }
+          store<u64>(<usize>t1, v0, abi.WINDOW_BASE);
+          pc += 2 * abi.SLOT_BYTES;
+          continue;
+        }
+        case 152: {
           // MUL_X(x,x) ADD_X(@0,x)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) * Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 160: {
+        case 153: {
           // AND_K(x) JEQ_K(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) & Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1060,7 +1080,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 161: {
+        case 154: {
           // LSH_K(x) MOV_X(x) ADD_X(@1,@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1069,21 +1089,21 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 162: {
+        case 155: {
           // LSH_K(x) ARSH_K(@0)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
           Reg.set(Slot.dst<S1>(pc), <u64>(<i64>v0 >> <i64>(Slot.imm<S1>(pc) & 63)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 163: {
+        case 156: {
           // LSH_K(x) OR_X(@0,x)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
           Reg.set(Slot.dst<S1>(pc), v0 | Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 164: {
+        case 157: {
           // LSH_K(x) MOV_X(x) ADD_X(@1,@0) LDX_W(@2)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1099,7 +1119,7 @@ class Loop {
           pc += 4 * abi.SLOT_BYTES;
           continue;
         }
-        case 165: {
+        case 158: {
           // LSH_K(x) MOV_X(x) ADD_X(@1,@0) LDX_DW(@2)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) << (Slot.imm<S0>(pc) & 63);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1115,21 +1135,21 @@ class Loop {
           pc += 4 * abi.SLOT_BYTES;
           continue;
         }
-        case 166: {
+        case 159: {
           // XOR_X(x,x) MUL_X(@0,x)
           const v0: u64 = Reg.get(Slot.dst<S0>(pc)) ^ Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 * Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 167: {
+        case 160: {
           // MOV_K MOV_K
           Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 168: {
+        case 161: {
           // MOV_K LDX_W(@0)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1142,7 +1162,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 169: {
+        case 162: {
           // MOV_K STXF_DW(@0)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1150,7 +1170,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 170: {
+        case 163: {
           // MOV_K STXF_W(@0)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1158,7 +1178,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 171: {
+        case 164: {
           // MOV_K STX_DW(@0,x)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1171,7 +1191,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 172: {
+        case 165: {
           // MOV_K JEQ_K(x)
           Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
           if (Reg.get(Slot.dst<S1>(pc)) == Slot.imm<S1>(pc)) {
@@ -1181,13 +1201,13 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 173: {
+        case 166: {
           // MOV_K JA
           Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
           pc += 1 * abi.SLOT_BYTES;
           break;
         }
-        case 174: {
+        case 167: {
           // MOV_K MOV_K MOV_K
           Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
@@ -1195,7 +1215,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 175: {
+        case 168: {
           // MOV_K LDX_DW(@0)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1208,7 +1228,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 176: {
+        case 169: {
           // MOV_K STX_DW(x,@0)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1221,14 +1241,14 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 177: {
+        case 170: {
           // MOV_K ADD_X(@0,x)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 178: {
+        case 171: {
           // MOV_K STX_W(@0,x)
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1241,14 +1261,14 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 179: {
+        case 172: {
           // MOV_K MOV_X(x)
           Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 180: {
+        case 173: {
           // MOV_K STXF_W(@0) MOV_X(x) ADD_K(@2) MOV_K
           const v0: u64 = Slot.imm<S0>(pc);
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1259,21 +1279,56 @@ class Loop {
           pc += 5 * abi.SLOT_BYTES;
           continue;
         }
-        case 181: {
+        case 174: {
+          // MOV_K EXIT
+          Reg.set(Slot.dst<S0>(pc), Slot.imm<S0>(pc));
+          pc += 1 * abi.SLOT_BYTES;
+          const frame = load<u32>(abi.CUR_FRAME);
+          const to: usize = load<u32>(frame, abi.FRAME_RET);
+          if (to == abi.RETURN_SLOT) {
+            store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+            store<u32>(abi.RUN_PC, to);
+            store<i32>(abi.RUN_FUEL, fuel);
+            if (sizeof<N>() == sizeof<Counting>()) {
+              store<u64>(abi.RUN_INSNS, insns + ((pc + abi.SLOT_BYTES - block) >> 4));
+              store<u32>(abi.RUN_BLOCK, to);
+            }
+            return abi.RUN_DONE;
+          }
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6));
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
+          // r1 to r5 are 0 behind a call: no engine gives away what a function left in them.
+          store<u64>(abi.REG_R1, 0);
+          store<u64>(abi.REG_R2, 0);
+          store<u64>(abi.REG_R3, 0);
+          store<u64>(abi.REG_R4, 0);
+          store<u64>(abi.REG_R5, 0);
+          store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
+          store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
+          if (sizeof<N>() == sizeof<Counting>()) {
+            insns += (pc + abi.SLOT_BYTES - block) >> 4;
+            block = to;
+          }
+          pc = to;
+          continue;
+        }
+        case 175: {
           // MOV_X(x) ADD_X(@0,x)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 + Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 182: {
+        case 176: {
           // MOV_X(x) MOV_K
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 183: {
+        case 177: {
           // MOV_X(x) ADD_K(@0) MOV_K
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1281,14 +1336,14 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 184: {
+        case 178: {
           // MOV_X(x) MOV_X(x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 185: {
+        case 179: {
           // MOV_X(x) ADD_X(@0,x) LDX_B(@1)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1302,7 +1357,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 186: {
+        case 180: {
           // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1312,20 +1367,20 @@ class Loop {
           pc += 4 * abi.SLOT_BYTES;
           continue;
         }
-        case 187: {
+        case 181: {
           // MOV_X(x) RSH_K(@0)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 >> (Slot.imm<S1>(pc) & 63));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 188: {
+        case 182: {
           // MOV_X(x) JA
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           pc += 1 * abi.SLOT_BYTES;
           break;
         }
-        case 189: {
+        case 183: {
           // MOV_X(x) MOV_K MOV_K
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           Reg.set(Slot.dst<S1>(pc), Slot.imm<S1>(pc));
@@ -1333,14 +1388,14 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 190: {
+        case 184: {
           // MOV_X(x) AND_K(@0)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 & Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 191: {
+        case 185: {
           // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1) LDX_DW(@3)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1357,7 +1412,7 @@ class Loop {
           pc += 5 * abi.SLOT_BYTES;
           continue;
         }
-        case 192: {
+        case 186: {
           // MOV_X(x) JEQ_K(@0)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), v0);
@@ -1368,7 +1423,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 193: {
+        case 187: {
           // MOV_X(x) JNE_K(x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           if (Reg.get(Slot.dst<S1>(pc)) != Slot.imm<S1>(pc)) {
@@ -1378,7 +1433,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 194: {
+        case 188: {
           // MOV_X(x) ADD_K(@0) ADD_X(@1,x)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 + Slot.imm<S1>(pc);
@@ -1386,14 +1441,14 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 195: {
+        case 189: {
           // MOV_X(x) LSH_K(@0)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 << (Slot.imm<S1>(pc) & 63));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 196: {
+        case 190: {
           // MOV_X(x) ADD_K(@0) MOV_X(x)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1401,7 +1456,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 197: {
+        case 191: {
           // MOV_X(x) ADD_X(@0,x) LDX_W(@1)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1415,7 +1470,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 198: {
+        case 192: {
           // MOV_X(x) ADD_X(@0,x) LDX_DW(@1)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1429,7 +1484,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 199: {
+        case 193: {
           // MOV_X(x) ADD_X(@0,x) STX_B(@1,x)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 + Reg.get(Slot.src<S1>(pc));
@@ -1443,7 +1498,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 200: {
+        case 194: {
           // MOV_X(x) LSH_K(@0) MOV_X(x) ADD_X(@2,@1) LDX_W(@3)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 << (Slot.imm<S1>(pc) & 63);
@@ -1460,28 +1515,28 @@ class Loop {
           pc += 5 * abi.SLOT_BYTES;
           continue;
         }
-        case 201: {
+        case 195: {
           // MOV_X(x) MUL_K(@0)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 * Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 202: {
+        case 196: {
           // MOV_X(x) SUB_X(@0,x)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 - Reg.get(Slot.src<S1>(pc)));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 203: {
+        case 197: {
           // MOV_X(x) ADD_K(@0)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 204: {
+        case 198: {
           // MOV_X(x) ADD_K(@0) JGT_X(@1,x)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 + Slot.imm<S1>(pc);
@@ -1493,7 +1548,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 205: {
+        case 199: {
           // MOV_X(x) ADD_K(@0) MOV_K MOV_K
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S1>(pc), v0 + Slot.imm<S1>(pc));
@@ -1502,7 +1557,7 @@ class Loop {
           pc += 4 * abi.SLOT_BYTES;
           continue;
         }
-        case 206: {
+        case 200: {
           // MOV_X(x) RSH_K(@0) LSH_K(x) OR_X(@2,@1)
           const v0: u64 = Reg.get(Slot.src<S0>(pc));
           const v1: u64 = v0 >> (Slot.imm<S1>(pc) & 63);
@@ -1512,7 +1567,7 @@ class Loop {
           pc += 4 * abi.SLOT_BYTES;
           continue;
         }
-        case 207: {
+        case 201: {
           // MOV_X(x) MOV_X(x) MOV_X(x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           Reg.set(Slot.dst<S1>(pc), Reg.get(Slot.src<S1>(pc)));
@@ -1520,21 +1575,56 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 208: {
+        case 202: {
           // MOV_X(x) STXF_DW(x)
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           store<u64>(Mem.frame<S1>(pc), Reg.get(Slot.src<S1>(pc)), abi.WINDOW_BASE);
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 209: {
+        case 203: {
           // MOV_X(x) LDF_DW
           Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
           Reg.set(Slot.dst<S1>(pc), load<u64>(Mem.frame<S1>(pc), abi.WINDOW_BASE));
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 210: {
+        case 204: {
+          // MOV_X(x) EXIT
+          Reg.set(Slot.dst<S0>(pc), Reg.get(Slot.src<S0>(pc)));
+          pc += 1 * abi.SLOT_BYTES;
+          const frame = load<u32>(abi.CUR_FRAME);
+          const to: usize = load<u32>(frame, abi.FRAME_RET);
+          if (to == abi.RETURN_SLOT) {
+            store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+            store<u32>(abi.RUN_PC, to);
+            store<i32>(abi.RUN_FUEL, fuel);
+            if (sizeof<N>() == sizeof<Counting>()) {
+              store<u64>(abi.RUN_INSNS, insns + ((pc + abi.SLOT_BYTES - block) >> 4));
+              store<u32>(abi.RUN_BLOCK, to);
+            }
+            return abi.RUN_DONE;
+          }
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6));
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
+          // r1 to r5 are 0 behind a call: no engine gives away what a function left in them.
+          store<u64>(abi.REG_R1, 0);
+          store<u64>(abi.REG_R2, 0);
+          store<u64>(abi.REG_R3, 0);
+          store<u64>(abi.REG_R4, 0);
+          store<u64>(abi.REG_R5, 0);
+          store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
+          store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
+          if (sizeof<N>() == sizeof<Counting>()) {
+            insns += (pc + abi.SLOT_BYTES - block) >> 4;
+            block = to;
+          }
+          pc = to;
+          continue;
+        }
+        case 205: {
           // MUL32_K(x) ADD32_K(@0)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Slot.imm32<S0>(pc);
           const v0: u64 = w0;
@@ -1543,7 +1633,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 211: {
+        case 206: {
           // MUL32_X(x,x) ADD32_X(@0,x)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) * Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1552,7 +1642,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 212: {
+        case 207: {
           // AND32_K(x) JNE32_K(@0)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) & Slot.imm32<S0>(pc);
           const v0: u64 = w0;
@@ -1564,7 +1654,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 213: {
+        case 208: {
           // AND32_K(x) JEQ32_K(@0)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) & Slot.imm32<S0>(pc);
           const v0: u64 = w0;
@@ -1576,7 +1666,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 214: {
+        case 209: {
           // LSH32_K(x) ARSH32_K(@0)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) << Slot.imm32<S0>(pc);
           const v0: u64 = w0;
@@ -1585,7 +1675,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 215: {
+        case 210: {
           // LSH32_K(x) OR32_X(@0,x)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) << Slot.imm32<S0>(pc);
           const v0: u64 = w0;
@@ -1594,7 +1684,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 216: {
+        case 211: {
           // RSH32_K(x) AND32_K(@0)
           const w0: u32 = Reg.get32(Slot.dst<S0>(pc)) >> Slot.imm32<S0>(pc);
           const v0: u64 = w0;
@@ -1603,7 +1693,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 217: {
+        case 212: {
           // MOV32_X(x) RSH32_K(@0)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1612,7 +1702,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 218: {
+        case 213: {
           // MOV32_X(x) AND32_K(@0)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1621,7 +1711,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 219: {
+        case 214: {
           // MOV32_X(x) RSH32_K(@0) MOV32_X(x) LSH32_K(@2) OR32_X(@3,@1)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1637,14 +1727,14 @@ class Loop {
           pc += 5 * abi.SLOT_BYTES;
           continue;
         }
-        case 220: {
+        case 215: {
           // MOV32_X(x) JA
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), w0);
           pc += 1 * abi.SLOT_BYTES;
           break;
         }
-        case 221: {
+        case 216: {
           // MOV32_X(x) ADD32_K(@0)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1653,7 +1743,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 222: {
+        case 217: {
           // MOV32_X(x) MUL32_K(@0)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1662,7 +1752,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 223: {
+        case 218: {
           // MOV32_X(x) SUB32_X(@0,x)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1671,7 +1761,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 224: {
+        case 219: {
           // MOV32_X(x) ADD32_X(@0,x)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1680,7 +1770,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 225: {
+        case 220: {
           // MOV32_X(x) JLT_X(x,x)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), w0);
@@ -1691,7 +1781,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 226: {
+        case 221: {
           // MOV32_X(x) JEQ_K(x) JA
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           Reg.set(Slot.dst<S0>(pc), w0);
@@ -1702,7 +1792,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           break;
         }
-        case 227: {
+        case 222: {
           // MOV32_X(x) RSH32_K(@0) LSH32_K(x) OR32_X(@2,@1)
           const w0: u32 = Reg.get32(Slot.src<S0>(pc));
           const v0: u64 = w0;
@@ -1716,7 +1806,43 @@ class Loop {
           pc += 4 * abi.SLOT_BYTES;
           continue;
         }
-        case 228: {
+        case 223: {
+          // MOV32_X(x) EXIT
+          const w0: u32 = Reg.get32(Slot.src<S0>(pc));
+          Reg.set(Slot.dst<S0>(pc), w0);
+          pc += 1 * abi.SLOT_BYTES;
+          const frame = load<u32>(abi.CUR_FRAME);
+          const to: usize = load<u32>(frame, abi.FRAME_RET);
+          if (to == abi.RETURN_SLOT) {
+            store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+            store<u32>(abi.RUN_PC, to);
+            store<i32>(abi.RUN_FUEL, fuel);
+            if (sizeof<N>() == sizeof<Counting>()) {
+              store<u64>(abi.RUN_INSNS, insns + ((pc + abi.SLOT_BYTES - block) >> 4));
+              store<u32>(abi.RUN_BLOCK, to);
+            }
+            return abi.RUN_DONE;
+          }
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6));
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
+          // r1 to r5 are 0 behind a call: no engine gives away what a function left in them.
+          store<u64>(abi.REG_R1, 0);
+          store<u64>(abi.REG_R2, 0);
+          store<u64>(abi.REG_R3, 0);
+          store<u64>(abi.REG_R4, 0);
+          store<u64>(abi.REG_R5, 0);
+          store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
+          store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
+          if (sizeof<N>() == sizeof<Counting>()) {
+            insns += (pc + abi.SLOT_BYTES - block) >> 4;
+            block = to;
+          }
+          pc = to;
+          continue;
+        }
+        case 224: {
           // LDX_B(x) ADD_K(x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad1<C>(t0)) {
@@ -1728,7 +1854,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 229: {
+        case 225: {
           // LDX_B(x) JEQ32_K(@0)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad1<C>(t0)) {
@@ -1744,7 +1870,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 230: {
+        case 226: {
           // LDX_B(x) JNE32_K(@0)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad1<C>(t0)) {
@@ -1760,7 +1886,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 231: {
+        case 227: {
           // LDX_B(x) LDX_B(x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad1<C>(t0)) {
@@ -1777,7 +1903,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 232: {
+        case 228: {
           // LDX_B(x) ADD32_K(@0) STX_B(x,@1)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad1<C>(t0)) {
@@ -1797,7 +1923,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 233: {
+        case 229: {
           // LDX_W(x) LSH_K(@0) ARSH_K(@1)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad4<C>(t0)) {
@@ -1810,7 +1936,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 234: {
+        case 230: {
           // LDX_W(x) LDX_W(x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad4<C>(t0)) {
@@ -1827,7 +1953,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 235: {
+        case 231: {
           // LDX_W(x) ADD32_K(@0) STX_W(x,@1)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad4<C>(t0)) {
@@ -1847,7 +1973,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 236: {
+        case 232: {
           // LDX_W(x) JNE32_K(@0)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad4<C>(t0)) {
@@ -1863,7 +1989,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 237: {
+        case 233: {
           // LDX_W(x) ADD32_X(@0,x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad4<C>(t0)) {
@@ -1876,7 +2002,83 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 238: {
+        case 234: {
+          // LDX_W(x) AND32_K(@0) JEQ32_K(@1)
+          const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
+          if (Mem.bad4<C>(t0)) {
+            pc = Run.slow(pc);
+            continue;
+          }
+          const v0: u64 = load<u32>(<usize>t0, abi.WINDOW_BASE);
+          const w1: u32 = <u32>v0 & Slot.imm32<S1>(pc);
+          const v1: u64 = w1;
+          Reg.set(Slot.dst<S1>(pc), v1);
+          if (<u32>v1 == Slot.imm32<S2>(pc)) {
+            pc += 2 * abi.SLOT_BYTES;
+            break;
+          }
+          pc += 3 * abi.SLOT_BYTES;
+          continue;
+        }
+        case 235: {
+          // LDX_W(x) AND32_K(@0) JNE32_K(@1)
+          const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
+          if (Mem.bad4<C>(t0)) {
+            pc = Run.slow(pc);
+            continue;
+          }
+          const v0: u64 = load<u32>(<usize>t0, abi.WINDOW_BASE);
+          const w1: u32 = <u32>v0 & Slot.imm32<S1>(pc);
+          const v1: u64 = w1;
+          Reg.set(Slot.dst<S1>(pc), v1);
+          if (<u32>v1 != Slot.imm32<S2>(pc)) {
+            pc += 2 * abi.SLOT_BYTES;
+            break;
+          }
+          pc += 3 * abi.SLOT_BYTES;
+          continue;
+        }
+        case 236: {
+          // LDX_W(x) EXIT
+          const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
+          if (Mem.bad4<C>(t0)) {
+            pc = Run.slow(pc);
+            continue;
+          }
+          Reg.set(Slot.dst<S0>(pc), load<u32>(<usize>t0, abi.WINDOW_BASE));
+          pc += 1 * abi.SLOT_BYTES;
+          const frame = load<u32>(abi.CUR_FRAME);
+          const to: usize = load<u32>(frame, abi.FRAME_RET);
+          if (to == abi.RETURN_SLOT) {
+            store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+            store<u32>(abi.RUN_PC, to);
+            store<i32>(abi.RUN_FUEL, fuel);
+            if (sizeof<N>() == sizeof<Counting>()) {
+              store<u64>(abi.RUN_INSNS, insns + ((pc + abi.SLOT_BYTES - block) >> 4));
+              store<u32>(abi.RUN_BLOCK, to);
+            }
+            return abi.RUN_DONE;
+          }
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6));
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
+          // r1 to r5 are 0 behind a call: no engine gives away what a function left in them.
+          store<u64>(abi.REG_R1, 0);
+          store<u64>(abi.REG_R2, 0);
+          store<u64>(abi.REG_R3, 0);
+          store<u64>(abi.REG_R4, 0);
+          store<u64>(abi.REG_R5, 0);
+          store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
+          store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
+          if (sizeof<N>() == sizeof<Counting>()) {
+            insns += (pc + abi.SLOT_BYTES - block) >> 4;
+            block = to;
+          }
+          pc = to;
+          continue;
+        }
+        case 237: {
           // LDX_DW(x) LDX_DW(x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1893,7 +2095,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 239: {
+        case 238: {
           // LDX_DW(x) STX_DW(x,@0)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1911,7 +2113,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 240: {
+        case 239: {
           // LDX_DW(x) ADD_X(@0,x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1923,7 +2125,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 241: {
+        case 240: {
           // LDX_DW(x) JEQ_K(@0)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1939,7 +2141,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 242: {
+        case 241: {
           // LDX_DW(x) JEQ_X(@0,x)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1955,7 +2157,7 @@ class Loop {
           pc += 2 * abi.SLOT_BYTES;
           continue;
         }
-        case 243: {
+        case 242: {
           // LDX_DW(x) ADD_K(@0) STX_DW(x,@1)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1974,7 +2176,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 244: {
+        case 243: {
           // LDX_DW(x) ADD_X(@0,x) STX_DW(x,@1)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -1993,7 +2195,7 @@ class Loop {
           pc += 3 * abi.SLOT_BYTES;
           continue;
         }
-        case 245: {
+        case 244: {
           // LDX_DW(x) JNE_K(@0)
           const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
           if (Mem.bad8<C>(t0)) {
@@ -2007,6 +2209,46 @@ class Loop {
             break;
           }
           pc += 2 * abi.SLOT_BYTES;
+          continue;
+        }
+        case 245: {
+          // LDX_DW(x) EXIT
+          const t0 = Reg.get(Slot.src<S0>(pc)) + Slot.imm<S0>(pc);
+          if (Mem.bad8<C>(t0)) {
+            pc = Run.slow(pc);
+            continue;
+          }
+          Reg.set(Slot.dst<S0>(pc), load<u64>(<usize>t0, abi.WINDOW_BASE));
+          pc += 1 * abi.SLOT_BYTES;
+          const frame = load<u32>(abi.CUR_FRAME);
+          const to: usize = load<u32>(frame, abi.FRAME_RET);
+          if (to == abi.RETURN_SLOT) {
+            store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+            store<u32>(abi.RUN_PC, to);
+            store<i32>(abi.RUN_FUEL, fuel);
+            if (sizeof<N>() == sizeof<Counting>()) {
+              store<u64>(abi.RUN_INSNS, insns + ((pc + abi.SLOT_BYTES - block) >> 4));
+              store<u32>(abi.RUN_BLOCK, to);
+            }
+            return abi.RUN_DONE;
+          }
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6));
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 8), 8);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 16), 16);
+          store<u64>(abi.REG_R6, load<u64>(frame, abi.FRAME_R6 + 24), 24);
+          // r1 to r5 are 0 behind a call: no engine gives away what a function left in them.
+          store<u64>(abi.REG_R1, 0);
+          store<u64>(abi.REG_R2, 0);
+          store<u64>(abi.REG_R3, 0);
+          store<u64>(abi.REG_R4, 0);
+          store<u64>(abi.REG_R5, 0);
+          store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
+          store<u32>(abi.CUR_FRAME, frame - abi.FRAME_BYTES);
+          if (sizeof<N>() == sizeof<Counting>()) {
+            insns += (pc + abi.SLOT_BYTES - block) >> 4;
+            block = to;
+          }
+          pc = to;
           continue;
         }
         case 246: {
@@ -2191,19 +2433,13 @@ class Loop {
           store<i32>(abi.RUN_FUEL, fuel);
           if (sizeof<N>() == sizeof<Counting>()) store<u64>(abi.RUN_INSNS, insns);
           return abi.RUN_DONE;
-        case ops.H_CALL_CORE:
-        case ops.H_CALL_HOST:
-        case ops.H_CALL_MISSING:
-        case ops.H_CALLX:
-        case ops.H_LOOP_NEXT:
-        case ops.H_FOR_EACH_NEXT:
-        case ops.H_TAIL_RETURN:
-        case ops.H_ATOMIC:
         case ops.H_ILLEGAL:
+          // Operations that have no handler of their own end here, too (fused.ts).
           pc = Run.slow(pc);
           continue;
         default: {
           // H_SLOW
+          if (sizeof<N>() == sizeof<Plain>()) Run.known();
           store<i32>(abi.RUN_FUEL, fuel);
           if (sizeof<N>() == sizeof<Counting>()) {
             store<u64>(abi.RUN_INSNS, insns);
@@ -2254,13 +2490,16 @@ class Interpreter {
       // Compiled, or to be after so many runs.
       if (!ctx || !pc || load<u64>(prog, abi.PROG_CODE)) return invoke(prog, arg, cpu, fuel);
       store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
-      store<u32>(abi.IDLE_CTX, 0);
-      store<u32>(abi.CUR_CTX, ctx);
       store<u32>(abi.CUR_PROG, prog);
       store<u32>(abi.CUR_CPU, cpu);
     }
     const status = Loop.run<C, N>(pc, fuel);
     if (sizeof<N>() == sizeof<Counting>() || !prog) return status;
+    if (load<u32>(abi.IDLE_CTX)) {
+      store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
+      if (!status) return abi.RUN_DONE;
+      Run.known();
+    }
     const ctx = load<u32>(abi.CUR_CTX);
     if (status || load<u32>(abi.CTX_FREE) != ctx) return quickLeft(ctx, prog, status);
     store<u64>(abi.RESULT, load<u64>(abi.REG_R0));

@@ -1,5 +1,5 @@
 // Handler numbers of the interpreter: slot operations, dense from 0 so that the dispatch is one br_table. From BASE_COUNT on
-// come those of fused groups (fused.ts).
+// come those of fused groups (fused.ts), which also have those of operations that the loop leaves to slow() at once.
 // At most 256 (a slot's op is one byte). Portable file: untyped constants only.
 
 // 64-bit ALU. SUB_K is ADD_K of the negated immediate; MOV_K also stands for LD_IMM64 and MOV32_K.
