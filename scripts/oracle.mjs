@@ -45,7 +45,10 @@ async function record(name, kernelName, options) {
   const { suite } = await import(join(SUITES, name, 'suite.mjs'));
   if (!suite.kernels.includes(kernelName)) return;
   const machines = (suite.machines ?? ['two']).filter((one) => !options.machine || options.machine.includes(one));
-  for (const machine of machines) await bootAndWrite(suite, kernelName, machine, options);
+  for (const machine of machines) {
+    if (suite.boots && !(await suite.boots(kernelName, MACHINES[machine]))) continue;
+    await bootAndWrite(suite, kernelName, machine, options);
+  }
 }
 
 async function bootAndWrite(suite, kernelName, machineName, { check, console: consoleFile }) {
@@ -55,7 +58,8 @@ async function bootAndWrite(suite, kernelName, machineName, { check, console: co
   const dir = mkdtempSync(join(tmpdir(), 'oracle-'));
   try {
     const init = join(dir, 'init');
-    execFileSync('gcc', ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-Wall', '-static', '-o', init, ...suite.sources], {
+    const defines = ['_GNU_SOURCE', ...(machine.defines ?? [])].map((macro) => `-D${macro}`);
+    execFileSync('gcc', ['-std=gnu11', ...defines, '-O2', '-Wall', '-static', '-o', init, ...suite.sources], {
       stdio: 'inherit',
     });
     const initrd = join(dir, 'initrd.gz');

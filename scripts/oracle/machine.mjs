@@ -11,7 +11,10 @@ import { downloadPackages, unpackPackage } from '../debian_download.mjs';
  */
 const two = { cpus: 2, smp: '2', installed: true };
 const smt = { cpus: 4, smp: '4,sockets=1,cores=2,threads=2', installed: false };
-/** `part` names the scenarios of a boot, where a suite has more than one boot can do in its time. */
+/**
+ * `part` names the scenarios of a boot, where a suite has more than one boot can do in its time; `defines` are macros for the
+ * guest of that boot.
+ */
 export const MACHINES = {
   two,
   smt,
@@ -21,6 +24,8 @@ export const MACHINES = {
   'smt-mixed': { ...smt, part: 'mixed' },
   'two-combined': { ...two, part: 'combined' },
   'smt-combined': { ...smt, part: 'combined' },
+  'two-realistic': { ...two, part: 'realistic', defines: ['DEADLINE'] },
+  'smt-realistic': { ...smt, part: 'realistic', defines: ['DEADLINE'] },
 };
 
 /** The emulator of bookworm-backports, unpacked and not installed. */

@@ -59,20 +59,40 @@ export class Changes {
       (samePrio ? 0 : QUEUE.move) |
       (cls !== task.scx.cls && scx.consts.switchedFromFirst ? QUEUE.class : 0);
     // Who loses priority goes to the head of the new queue.
+    const left = task.scx.cls;
     const head = !realTime && before < 100 ? this.machine.flags.head : 0;
     this.#change(
       task,
       flags,
       () => {
         kernel.tasks.setSched(kt, policy, kt.nice, rtPriority);
-        if (deadline) task.deadline = new DeadlineEntity(deadline);
+        if (deadline && task.deadline) task.deadline.params = deadline;
+        else if (deadline) task.deadline = new DeadlineEntity(deadline);
         // set_load_weight(): where the class changes only afterwards, the old one hears of it.
         if (task.scx.cls === CLASS.ext) scx.states.reweight(scx.rq(task.scx.cpu), task.scx);
         return cls;
       },
       head,
     );
+    this.#balance(task, left);
     return 0;
+  }
+
+  /** What a class that a task comes to or has left does when its CPU lets go of the run queue (switched_to_dl, switched_from_rt…). */
+  #balance(task: SimTask, left: SchedClass): void {
+    const { cls, onRq } = task.scx;
+    if (!onRq || cls === left) return;
+    const { machine } = this;
+    const { realTime, deadlines } = machine;
+    const cpu = machine.cpuOf(task);
+    if (cpu.task !== task && task.scx.allowedCount > 1) {
+      if (cls === CLASS.dl) deadlines.push(cpu);
+      else if (cls === CLASS.rt) realTime.push(cpu);
+    }
+    if (left === CLASS.dl && cpu.dlQueue.length === 0) deadlines.pull(cpu);
+    else if (left === CLASS.rt && cpu.rtQueue.length === 0) realTime.pull(cpu);
+    else return;
+    if (cpu.dlQueue.length + cpu.rtQueue.length > 0) machine.resched(cpu.id);
   }
 
   /** setpriority(2) */

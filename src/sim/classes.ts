@@ -2,7 +2,6 @@ import { TASK_STATE } from '../kernel/model/task.js';
 import { CLASS } from '../sched_ext/task.js';
 import { FairBandwidth } from './bandwidth.js';
 import type { SimCpu } from './cpu.js';
-import { Deadlines } from './deadline.js';
 import type { SimMachine } from './machine.js';
 import type { SimTask } from './sim_task.js';
 
@@ -22,18 +21,16 @@ function remove(queue: SimTask[], task: SimTask): void {
 }
 
 export class OtherClasses {
-  readonly #deadlines: Deadlines;
   readonly #bandwidth: FairBandwidth;
 
   constructor(private readonly machine: SimMachine) {
-    this.#deadlines = new Deadlines(machine);
     this.#bandwidth = new FairBandwidth(machine);
   }
 
-  enqueue(cpu: SimCpu, task: SimTask): void {
+  enqueue(cpu: SimCpu, task: SimTask, flags: number): void {
     cpu.mixed = true;
     if (task.scx.cls === CLASS.dl) {
-      this.#deadlines.enqueue(cpu, task);
+      this.machine.deadlines.enqueue(cpu, task, flags);
       return;
     }
     const queue = this.#queue(cpu, task);
@@ -76,7 +73,7 @@ export class OtherClasses {
   /** pick_task of stop, deadline and RT. */
   pickHigh(cpu: SimCpu): SimTask | null {
     if (cpu.stopQueue.length > 0) return cpu.stopQueue[0]!;
-    if (cpu.dlQueue.length > 0) return this.#deadlines.pick(cpu);
+    if (cpu.dlQueue.length > 0) return this.machine.deadlines.pick(cpu);
     if (cpu.rtQueue.length === 0) return null;
     let best: SimTask | null = null;
     for (const task of cpu.rtQueue) if (!best || task.kt.prio < best.kt.prio) best = task;
@@ -102,7 +99,7 @@ export class OtherClasses {
     if (task.scx.cls === CLASS.fair) {
       task.vruntime += (ns * NICE_0) / task.kt.weight;
       this.#bandwidth.charge(task, ns);
-    } else if (task.scx.cls === CLASS.dl) task.deadline!.budgetNs -= ns;
+    } else if (task.scx.cls === CLASS.dl) this.machine.deadlines.charge(task, ns);
     else task.turn -= ns;
   }
 
@@ -112,7 +109,7 @@ export class OtherClasses {
       if (this.#bandwidth.throttled(task)) return true;
       return cpu.fairQueue.length > 1 && task.stint >= FAIR_SLICE && !task.noise;
     }
-    if (task.scx.cls === CLASS.dl) return this.#deadlines.tick(cpu, task);
+    if (task.scx.cls === CLASS.dl) return this.machine.deadlines.tick(cpu, task);
     if (task.kt.policy !== SCHED_RR || task.turn > 0) return false;
     task.turn = RR_TURN;
     return this.#toTail(cpu.rtQueue, task);
@@ -129,7 +126,7 @@ export class OtherClasses {
   /** yield_task */
   yieldTask(cpu: SimCpu, task: SimTask): void {
     if (task.scx.cls === CLASS.rt) this.#toTail(cpu.rtQueue, task);
-    else if (task.scx.cls === CLASS.dl) this.#deadlines.yieldTask(cpu, task);
+    else if (task.scx.cls === CLASS.dl) this.machine.deadlines.yieldTask(task);
     else if (task.scx.cls === CLASS.fair) {
       for (const { vruntime } of cpu.fairQueue) if (vruntime > task.vruntime) task.vruntime = vruntime;
       task.vruntime++;

@@ -11,6 +11,7 @@ import { Changes } from './change.js';
 import { OtherClasses } from './classes.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
 import { CPU_CELLS, SimCpu } from './cpu.js';
+import { Deadlines } from './deadline.js';
 import { type QueueFlags, queueFlags } from './flags.js';
 import { CpuHotplug } from './hotplug.js';
 import { Kthreads } from './kthreads.js';
@@ -93,6 +94,7 @@ export class SimMachine implements SchedCore {
   readonly flags: QueueFlags;
   readonly classes = new OtherClasses(this);
   readonly realTime = new RealTime(this);
+  readonly deadlines = new Deadlines(this);
   readonly schedule: Schedule;
   readonly wakeups: Wakeups;
   readonly lives: Lives;
@@ -500,9 +502,9 @@ export class SimMachine implements SchedCore {
     this.waiting.add(cpu);
   }
 
-  enqueueOther(task: ScxTask, _flags: number): void {
+  enqueueOther(task: ScxTask, flags: number): void {
     const sim = this.of(task);
-    this.classes.enqueue(this.cpuOf(sim), sim);
+    this.classes.enqueue(this.cpuOf(sim), sim, flags);
   }
 
   dequeueOther(task: ScxTask, _flags: number): void {

@@ -7,6 +7,22 @@ import type { SimTask } from './sim_task.js';
 const MAX_RT_PRIO = 100;
 const DEADLINE_PRIO = -1;
 
+/**
+ * Where find_lowest_rq() and find_later_rq() have a task go, of those CPUs: where it is, or into the smallest domain around that
+ * (SD_WAKE_AFFINE, which all have) which has some, there to the CPU that asks, or else to each of them in turn; -1 of none.
+ */
+export function nearest(machine: SimMachine, { scx: { cpu } }: SimTask, found: readonly number[]): number {
+  if (found.includes(cpu)) return cpu;
+  const { here, topology, scx } = machine;
+  const spans = [topology.siblings[cpu]!, topology.llcCpus[cpu]!, topology.nodeCpus[cpu]!, found];
+  for (const span of spans) {
+    if (found.includes(here.id) && span.includes(here.id)) return here.id;
+    const next = scx.idle.goRound((id) => found.includes(id) && span.includes(id));
+    if (next >= 0) return next;
+  }
+  return -1;
+}
+
 /** Real-time tasks on several CPUs (kernel/sched/rt.c): they wake, are pushed and pulled to where they can run. */
 export class RealTime {
   constructor(private readonly machine: SimMachine) {}
@@ -27,7 +43,7 @@ export class RealTime {
 
   /** find_lowest_rq(): one of the least urgent CPUs that the task may use; -1 if it can run on none. */
   #lowest(task: SimTask): number {
-    const { cpus, here, topology, wakeups } = this.machine;
+    const { cpus, wakeups } = this.machine;
     let level = task.kt.prio;
     let found: number[] = [];
     for (const cpu of cpus) {
@@ -37,10 +53,7 @@ export class RealTime {
       level = own;
       found.push(cpu.id);
     }
-    const { cpu: prev } = task.scx;
-    if (found.includes(prev)) return prev;
-    if (found.includes(here.id)) return here.id;
-    return found.find((id) => topology.siblings[prev]!.includes(id)) ?? found[0] ?? -1;
+    return nearest(this.machine, task, found);
   }
 
   /** select_task_rq_rt() */
@@ -83,12 +96,13 @@ export class RealTime {
     return best;
   }
 
-  /**
-   * balance_rt(), before the choice, when a task of the class has left the CPU: gets what waits elsewhere (pull_rt_task; kernels
-   * that are not PREEMPT_RT have RT_PUSH_IPI switched off).
-   */
-  pull(cpu: SimCpu, prev: SimTask): void {
-    if (prev.scx.onRq || this.#level(cpu) <= prev.kt.prio) return;
+  /** balance_rt(), before the choice, when a task of the class, or of the deadline class, has left the CPU. */
+  balance(cpu: SimCpu, prev: SimTask): void {
+    if (!cpu.rtQueue.includes(prev) && this.#level(cpu) > prev.kt.prio) this.pull(cpu);
+  }
+
+  /** pull_rt_task(): gets what waits elsewhere (kernels that are not PREEMPT_RT have RT_PUSH_IPI switched off). */
+  pull(cpu: SimCpu): void {
     const { machine } = this;
     for (const other of machine.cpus) {
       if (other === cpu || other.rtQueue.length < 2) continue;
@@ -96,9 +110,7 @@ export class RealTime {
       if (!task || task.kt.prio >= this.#level(cpu)) continue;
       // It is about to preempt the task that runs there.
       if (other.task && task.kt.prio < other.task.kt.prio) continue;
-      machine.schedule.dequeue(other, task, 0);
-      task.scx.cpu = cpu.id;
-      machine.schedule.enqueue(cpu, task, 0);
+      machine.wakeups.pull(task, other, cpu);
     }
   }
 }

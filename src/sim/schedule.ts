@@ -58,8 +58,9 @@ export class Schedule {
 
   /** __balance_callbacks() */
   #callBack(cpu: SimCpu, switched: boolean): void {
-    const { realTime, hotplug } = this.machine;
+    const { realTime, deadlines, hotplug } = this.machine;
     if (switched && cpu.rq.curr.cls === CLASS.rt) realTime.push(cpu);
+    else if (switched && cpu.rq.curr.cls === CLASS.dl) deadlines.push(cpu);
     if (cpu.pushing) hotplug.push(cpu);
   }
 
@@ -103,7 +104,7 @@ export class Schedule {
 
   enqueue(cpu: SimCpu, task: SimTask, flags: number): void {
     if (task.ext) this.machine.scx.enqueue.enqueueTask(cpu.rq, task.scx, flags);
-    else this.machine.classes.enqueue(cpu, task);
+    else this.machine.classes.enqueue(cpu, task, flags);
     task.scx.onRq = true;
     task.kt.onRq = true;
     cpu.rq.kernelRq.nrRunning++;
@@ -125,7 +126,7 @@ export class Schedule {
   #pick(cpu: SimCpu): ScxTask {
     const { scx, classes } = this.machine;
     const { rq } = cpu;
-    if (cpu.task?.scx.cls === CLASS.rt) this.machine.realTime.pull(cpu, cpu.task);
+    this.#pull(cpu);
     if (scx.enabled && !scx.consts.dispatchInPick) this.#balance(cpu, rq);
     if (cpu.task && !cpu.task.ext) this.updateCurr(cpu);
     const other = classes.pick(cpu);
@@ -134,6 +135,17 @@ export class Schedule {
     if (task) return task;
     if (!scx.consts.dispatchInPick || rq.curr === rq.idle) scx.idle.update(rq, true, false);
     return rq.idle;
+  }
+
+  /** balance_dl() and balance_rt(): a CPU whose task of such a class goes gets what waits elsewhere. */
+  #pull(cpu: SimCpu): void {
+    const { task: prev, dlQueue } = cpu;
+    const { deadlines, realTime } = this.machine;
+    if (prev?.scx.cls === CLASS.dl) {
+      if (!dlQueue.includes(prev)) deadlines.pull(cpu);
+      if (cpu.dlQueue.length > 0) return;
+    } else if (prev?.scx.cls !== CLASS.rt) return;
+    realTime.balance(cpu, prev);
   }
 
   /**

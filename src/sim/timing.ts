@@ -34,6 +34,8 @@ export interface Timing {
   returned(task: SimTask, point: Point, ns: number): number;
   /** Time at which the timer of a task that sleeps for `ns` fires. */
   timer(task: SimTask, ns: number): number;
+  /** Time at which the timer of the deadline class fires that gives a task new runtime, due at `time`. */
+  replenishes(task: SimTask, time: number): number;
   /** Does a system call sleep on its way, for a lock or a grace period? */
   sleeps(task: SimTask): boolean;
   /** Does a task sleep for a lock before it comes to what its step is about? */
@@ -102,6 +104,10 @@ export class CostTiming implements Timing {
 
   timer(_task: SimTask, ns: number): number {
     return this.clock.now + ns;
+  }
+
+  replenishes(_task: SimTask, time: number): number {
+    return time;
   }
 
   sleeps(_task: SimTask): boolean {

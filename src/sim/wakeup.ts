@@ -73,6 +73,7 @@ export class Wakeups {
     kt.state = TASK_STATE.RUNNING;
     machine.tracepoints.wakeup(scx);
     if (task.scx.cls === CLASS.rt) machine.realTime.woken(cpu, task);
+    else if (task.scx.cls === CLASS.dl) machine.deadlines.woken(cpu, task);
     if (task.ext) machine.scx.enqueue.woken(cpu.rq);
     machine.onWake?.(task);
   }
@@ -92,8 +93,9 @@ export class Wakeups {
 
   /** Fair, and kernel threads: where it was, unless that CPU is busy and another one is not. */
   #selectOther(task: SimTask, prev: number): number {
-    const { cpus, timing, realTime } = this.machine;
+    const { cpus, timing, realTime, deadlines } = this.machine;
     if (task.scx.cls === CLASS.rt && !task.kt.kthread) return realTime.select(task, prev);
+    if (task.scx.cls === CLASS.dl) return deadlines.select(task, prev);
     const place = timing.place(task);
     if (place >= 0) return place;
     const free = (cpu: SimCpu) => cpu.task === null && !cpu.needResched && this.allowed(task, cpu.id);
@@ -159,5 +161,13 @@ export class Wakeups {
     machine.schedule.enqueue(cpu, task, machine.flags.migrated);
     task.scx.migrating = false;
     this.preempt(cpu, task);
+  }
+
+  /** The same of a CPU that gets it for itself and is about to choose (move_queued_task_locked). */
+  pull(task: SimTask, from: SimCpu, to: SimCpu): void {
+    const { schedule } = this.machine;
+    schedule.dequeue(from, task, 0);
+    task.scx.cpu = to.id;
+    schedule.enqueue(to, task, 0);
   }
 }

@@ -23,6 +23,9 @@ export const nice = (task, value) => step('nice', { task, value });
 export const affinity = (task, ...cpus) => step('affinity', { task, cpus });
 /** 'ext', 'other', 'batch', 'idle', or 'fifo' and 'rr' with a priority. */
 export const policy = (task, name, priority = 0) => step('policy', { task, name, priority });
+/** The deadline class: so much CPU time in each period, whose end is the deadline. */
+export const deadline = (task, runtimeNs, periodNs) =>
+  step('policy', { task, name: 'deadline', priority: 0, deadline: { runtimeNs, deadlineNs: periodNs, periodNs } });
 /** A byte into or out of a pipe, by number; the reader sleeps until there is one. The writer's wake-up is a sync one. */
 export const write = (pipe) => step('write', { pipe });
 export const read = (pipe) => step('read', { pipe });
@@ -68,6 +71,10 @@ export function stepLine(tasks, { verb, ...s }) {
         s.task,
       );
     case 'policy':
+      if (s.deadline) {
+        if (s.task !== 'self') index(s.task);
+        return `deadline ${s.deadline.runtimeNs} ${s.deadline.periodNs} ${s.task}`;
+      }
       return line(s.priority, index(s.task), s.name);
     case 'write':
     case 'read':

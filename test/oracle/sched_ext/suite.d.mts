@@ -31,6 +31,8 @@ export interface Scenario {
 export interface Topic {
   topic: string;
   title: string;
+  /** Profiles' names of the kernels that it is recorded on. */
+  kernels: string[];
   scenarios: Scenario[];
 }
 

@@ -31,16 +31,19 @@ const MISTAKES = [
 /** Of tasks that are not of the scenario, only that they had a CPU is kept. */
 const NOISE = new Set(['tp_waking', 'tp_wakeup', 'tp_wakeup_new', 'tp_fork', 'tp_exec', 'tp_exit', 'tp_migrate']);
 
-/** Every scenario as written, by topic: the file it stands in. */
+const KERNELS = ['7.3', '6.18', '6.12'];
+
+/** Every scenario as written, by topic: the file it stands in, which may name the kernels that it is recorded on. */
 export async function topics() {
   const files = readdirSync(join(here, 'scenarios')).sort();
   return Promise.all(
     files.map(async (file) => {
-      const { title, scenarios, part } = await import(`./scenarios/${file}`);
+      const { title, scenarios, part, kernels = KERNELS } = await import(`./scenarios/${file}`);
       return {
         topic: file.replace('.mjs', ''),
         title,
         part,
+        kernels,
         scenarios: scenarios.map((one) => ({ cpus: 2, ...one, scheduler: { ...DEFAULTS, ...one.scheduler } })),
       };
     }),
@@ -141,9 +144,23 @@ function format({ events, ...head }) {
 }
 
 export const suite = {
-  kernels: ['7.3', '6.18', '6.12'],
+  kernels: KERNELS,
   /** Two CPUs; four, on two cores of two threads; boots of their own for the topics of a part. */
-  machines: ['two', 'smt', 'two-more', 'smt-more', 'two-mixed', 'smt-mixed', 'two-combined', 'smt-combined'],
+  machines: [
+    'two',
+    'smt',
+    'two-more',
+    'smt-more',
+    'two-mixed',
+    'smt-mixed',
+    'two-combined',
+    'smt-combined',
+    'two-realistic',
+    'smt-realistic',
+  ],
+  /** A part whose topics are not recorded on a kernel has no boot there. */
+  boots: async (kernelName, { part }) =>
+    (await topics()).some((one) => one.part === part && one.kernels.includes(kernelName)),
   sources: ['main.c', 'load.c', 'task.c'].map((file) => join(here, 'guest', file)),
   directories: ['proc', 'sys', 'dev', 'run'],
 

@@ -279,6 +279,24 @@ export const RULES: readonly Control[] = [
     },
   },
   {
+    rule: 'a deadline task whose runtime is over waits for its next period',
+    source: 'update_curr_dl_se',
+    recordings: ['realistic/four-deadline-and-pipes'],
+    only: ['6.18.15'],
+    mutate: ({ deadlines }) => {
+      deadlines.charge = nothing;
+    },
+  },
+  {
+    rule: 'deadline tasks that wait go to a CPU without such tasks',
+    source: 'push_dl_task',
+    recordings: ['realistic/four-classes-from-outside'],
+    only: ['7.3.4'],
+    mutate: ({ deadlines }) => {
+      deadlines.push = nothing;
+    },
+  },
+  {
     rule: 'fair tasks that went keep sched_ext from being asked, when their class has searched for more',
     source: 'sched_balance_newidle',
     recordings: ['mistakes/enqueue-exit', 'mistakes/select-bad-cpu', 'changes/nice-running'],
@@ -360,5 +378,5 @@ export const NOT_MEASURED: readonly string[] = [
   'idle CPUs searched by cache and node, SCX_OPS_BUILTIN_IDLE_PER_NODE',
   'the cid form, cmasks, sub-schedulers',
   'cpuperf, core scheduling, nohz_full',
-  'deadline tasks, cpu.max, cpu.idle, suspend',
+  'cpu.max, cpu.idle, suspend',
 ];

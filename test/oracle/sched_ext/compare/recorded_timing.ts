@@ -208,7 +208,12 @@ export class RecordedTiming implements Timing {
       // Another CPU changes the task that runs here.
       const changed = e[TASK] === curr && ['running', 'stopping'].includes(e[EVENT]);
       if (e[CPU] !== cpu && !changed) continue;
-      if (e[EVENT] === 'tp_switch') curr = e[OTHER];
+      if (e[EVENT] === 'tp_switch') {
+        // Ticks of other classes are not noted: one has come where a task of the deadline class is out of runtime.
+        if (e[B] === 0 && this.#isDeadline(e))
+          ticks.push(this.#choices[cpu]!.find(({ to }) => to >= e[NS])!.from - HIDDEN_TICK_NS);
+        curr = e[OTHER];
+      }
       const slice = sliceIn(e) ?? 0;
       if (slice > 0) {
         left = e[NS];
@@ -231,6 +236,9 @@ export class RecordedTiming implements Timing {
           choice && (this.#released(choice) || (choice.end >= 0 && !this.#ours(this.#events[choice.end]![OTHER])));
         // …unless it has none left long before that is used up: the scheduler is bypassed.
         if (higher && e[NS] > until - this.tickNs) continue;
+        // Nor where a task of the deadline class has got runtime here, and has been pushed away (dl_task_timer).
+        const before = this.#events.findLast((one) => one[CPU] === cpu && one[NS] < (choice?.from ?? e[NS]));
+        if (before?.[EVENT] === 'tp_migrate' && before[OTHER] !== cpu && this.#isDeadline(before)) continue;
         // Nor is there time for one behind a change of the task.
         if ((choice?.from ?? e[NS]) - HIDDEN_TICK_NS < left) continue;
         ticks.push((choice?.from ?? e[NS]) - HIDDEN_TICK_NS);
@@ -238,6 +246,17 @@ export class RecordedTiming implements Timing {
       }
     }
     return ticks;
+  }
+
+  /** Is the task that a CPU leaves one of the deadline class, by what was asked for it last? */
+  #isDeadline(away: RecordedEvent): boolean {
+    let name: unknown;
+    for (const e of this.#events) {
+      if (e[NS] >= away[NS]) break;
+      const step = e[EVENT] === 'mark' ? this.recording.tasks[e[TASK]]?.[Number(e[A])] : undefined;
+      if (step?.verb === 'policy' && (step.task === 'self' ? e[TASK] : step.task) === away[TASK]) name = step.name;
+    }
+    return name === 'deadline';
   }
 
   /** Does the task leave its queue for good, or only to be changed? */
@@ -780,7 +799,7 @@ export class RecordedTiming implements Timing {
     if (!task.ext) {
       track.noted = -1;
       track.since = now;
-      return ns;
+      return Math.min(ns, Math.max(0, this.#fellAsleep(task, now) - (now - ns)));
     }
     if (track.noted < 0) {
       const latest = Math.max(track.since + SKEW_NS, now - SHORT_NS);
@@ -818,12 +837,37 @@ export class RecordedTiming implements Timing {
     return Math.max(used, 0);
   }
 
+  /** A sleep that its timer ends too soon has begun before the CPU stood still: its clock had been looked at by then. */
+  #fellAsleep(task: SimTask, now: number): number {
+    const step = this.#step(task);
+    if (step?.verb !== 'sleep') return now;
+    const away = this.#events.findIndex((e) => e[NS] >= now && sleepsAway(e, task.name));
+    if (away < 0 || this.#events[away]![NS] > now + SWITCH_NS) return now;
+    const woken = this.#events.find((e, i) => i > away && e[TASK] === task.name && e[EVENT] === 'tp_waking');
+    if (!woken || woken[NS] - Number(step.ns) >= now) return now;
+    const begun = this.#events.findLast((e, i) => i < away && e[TASK] === task.name && e[EVENT] === 'mark');
+    return Math.min(woken[NS] - Number(step.ns), (begun?.[NS] ?? now) + SWITCH_NS);
+  }
+
   // ---- Interrupts
 
   timer(task: SimTask, ns: number): number {
     const { now } = this.clock;
     const found = this.#waking(task, now + ns - SKEW_NS);
     return found < now + ns + IPI_NS ? found : now + ns + 60_000;
+  }
+
+  /** The task is put on another CPU then, or gets its own. */
+  replenishes(task: SimTask, time: number): number {
+    const at = this.#events.findIndex(
+      (e) =>
+        e[NS] >= time - SKEW_NS &&
+        ((e[EVENT] === 'tp_migrate' && e[TASK] === task.name) || (e[EVENT] === 'tp_switch' && e[OTHER] === task.name)),
+    );
+    const e = this.#events[at];
+    if (!e || e[NS] > time + IPI_NS) return time;
+    if (e[EVENT] === 'tp_migrate') return e[NS];
+    return Math.max(time, this.#choices[e[CPU]]!.find(({ end }) => end === at)!.from - DEFAULT_IPI_NS);
   }
 
   awakes(task: SimTask, ns: number): number {

@@ -84,6 +84,23 @@ static void set_policy(int pid, const char *name, int priority)
 		fail("sched_setscheduler", errno);
 }
 
+#ifdef DEADLINE
+/* Behind a macro: another byte in the guest of older recordings is another time of everything. */
+static void set_deadline(int pid, long long runtime, long long period)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = { sizeof attr, policy_number("deadline"), 0, 0, 0, runtime, period, period };
+
+	if (syscall(__NR_sched_setattr, pid, &attr, 0))
+		fail("sched_setattr", errno);
+}
+#endif
+
 static void set_affinity(int pid, unsigned long mask)
 {
 	if (syscall(__NR_sched_setaffinity, pid, sizeof mask, &mask))
@@ -144,6 +161,10 @@ static void do_step(const struct scenario *scenario, int index, int at)
 		set_affinity(pid_of(scenario, s->text), s->number);
 	else if (!strcmp(verb, "policy"))
 		set_policy(s->second < 0 ? 0 : shared->pid[s->second], s->text, s->number);
+#ifdef DEADLINE
+	else if (!strcmp(verb, "deadline"))
+		set_deadline(pid_of(scenario, s->text), s->number, s->second);
+#endif
 	else if (!strcmp(verb, "write"))
 		(void)!write(FIRST_PIPE_FD + 2 * s->number + 1, &byte, 1);
 	else if (!strcmp(verb, "read"))
