@@ -276,6 +276,18 @@ export const ISOLATE_SEEN = EXEC_RECORDS + 416;
 export const RAMP_AFTER = EXEC_RECORDS + 420;
 /** In PROG_RAMP_MISSES: there will be no more ramps. */
 export const NO_RAMPS = 0xffffffff;
+/**
+ * What the host keeps for functions of the core that answer in its place (direct.ts): nanoseconds of its clock, and for how long the
+ * machine slept, f64 each; bits of a mask, 0 as long as there are no masks; whom programs run as (window offset, 0: it must be
+ * found out); core address of the bit that each CPU took last of any mask (u32 each).
+ */
+export const CLOCK_NOW = EXEC_RECORDS + 1024;
+export const CLOCK_ASLEEP = EXEC_RECORDS + 1032;
+export const MASK_BITS = EXEC_RECORDS + 1040;
+export const CURRENT = EXEC_RECORDS + 1044;
+export const DISTRIBUTED = EXEC_RECORDS + 1048;
+/** Number in the table of known.ts of a mask that programs may write; larger ones are rows of per-CPU pointers. */
+export const KNOWN_MASK = 1;
 /** Values of JIT_REASON. */
 export const JIT_NO_MEMORY = 1;
 export const JIT_TOO_LARGE = 2;
@@ -351,6 +363,7 @@ export const TARGET_CORE = 1; // FN_*
 export const TARGET_HOST = 2; // index of the host function
 export const TARGET_MISSING = 3;
 export const TARGET_HOST_WALKS = 4; // as TARGET_HOST; looks at the frames of its caller
+export const TARGET_DIRECT = 0x40; // bit; as TARGET_HOST, with the DIRECT_* function that answers in its place in the other bits
 /** Of host functions: arguments that they take, above their index; in slots (SLOT_IMM), above whether they look at frames, and
  *  whether they give no address in what they are handed. */
 export const TARGET_ARGS_SHIFT = 20;
@@ -359,6 +372,9 @@ export const TARGET_NO_ADDRESS = 0x800000;
 export const HOST_WALKS = 1;
 export const HOST_NO_ADDRESS = 2;
 export const HOST_ARGS_SHIFT = 8;
+export const HOST_ARGS_MASK = 0xff;
+/** The DIRECT_* function that is tried first, or 0. */
+export const HOST_DIRECT_SHIFT = 16;
 
 // An execution context. Guest stack: MAX_CALL_FRAMES frames of STACK_BYTES, each between redzones of STACK_REDZONE.
 export const STACK_REDZONE = 16;
@@ -470,3 +486,34 @@ export const FN_CGRP_STORAGE_GET = 23;
 export const FN_MAP_PUSH_ELEM = 9;
 export const FN_MAP_POP_ELEM = 10;
 export const FN_MAP_PEEK_ELEM = 11;
+
+// Functions that answer in place of a host function (HostTraits.direct), and what they give where that has to be called. At most 63.
+export const DIRECT_NOT = -1;
+export const DIRECT_CLOCK = 1;
+export const DIRECT_CLOCK_BOOT = 2;
+export const DIRECT_CURRENT = 3;
+export const DIRECT_PER_CPU_PTR = 4;
+export const DIRECT_THIS_CPU_PTR = 5;
+export const DIRECT_ITER_NEXT = 6;
+export const DIRECT_MASK_TEST = 7;
+export const DIRECT_MASK_SET = 8;
+export const DIRECT_MASK_CLEAR = 9;
+export const DIRECT_MASK_TEST_AND_SET = 10;
+export const DIRECT_MASK_TEST_AND_CLEAR = 11;
+export const DIRECT_MASK_FIRST = 12;
+export const DIRECT_MASK_FIRST_ZERO = 13;
+export const DIRECT_MASK_FIRST_AND = 14;
+export const DIRECT_MASK_EMPTY = 15;
+export const DIRECT_MASK_FULL = 16;
+export const DIRECT_MASK_EQUAL = 17;
+export const DIRECT_MASK_INTERSECTS = 18;
+export const DIRECT_MASK_SUBSET = 19;
+export const DIRECT_MASK_WEIGHT = 20;
+export const DIRECT_MASK_AND = 21;
+export const DIRECT_MASK_OR = 22;
+export const DIRECT_MASK_XOR = 23;
+export const DIRECT_MASK_COPY = 24;
+export const DIRECT_MASK_CLEAR_ALL = 25;
+export const DIRECT_MASK_ANY = 26;
+export const DIRECT_MASK_ANY_AND = 27;
+export const DIRECT_COUNT = 28;

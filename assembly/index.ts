@@ -15,11 +15,41 @@ export {
 } from './arena';
 // Execution.
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, invoke, invokeLeft, resume } from './ctx';
+export {
+  directIterNext,
+  directMaskAnd,
+  directMaskAny,
+  directMaskAnyAnd,
+  directMaskClear,
+  directMaskClearAll,
+  directMaskCopy,
+  directMaskEmpty,
+  directMaskEqual,
+  directMaskFirst,
+  directMaskFirstAnd,
+  directMaskFirstZero,
+  directMaskFull,
+  directMaskIntersects,
+  directMaskOr,
+  directMaskSet,
+  directMaskSubset,
+  directMaskTest,
+  directMaskTestAndClear,
+  directMaskTestAndSet,
+  directMaskWeight,
+  directMaskXor,
+  directPerCpuPtr,
+  directThisCpuPtr,
+  perCpuCopy,
+  perCpuDefine,
+  perCpuDrop,
+} from './direct';
 export { invokeIsolate, invokeObject } from './interp';
 export { liveRegisters } from './jit/cfg';
 export { jitCore, jitHashLookup, jitIterNext, setCode } from './jit/enter';
 export { jitLook } from './jit/spans';
 export { analyse, translate, translated } from './jit/translate';
+export { known, knownDrop, knownSet } from './known';
 export {
   callMapDelete,
   callMapGet,

@@ -320,7 +320,8 @@ function call(slot: usize, at: usize, i: u32, slots: usize, insnSlot: usize): u3
   const number = target & 0xffffff;
   store<u32>(slot, number, abi.SLOT_OFF);
   store<i64>(slot, 0, abi.SLOT_IMM);
-  switch (kind) {
+  const direct = kind & abi.TARGET_DIRECT ? kind & ~abi.TARGET_DIRECT : 0;
+  switch (direct ? <u32>abi.TARGET_HOST : kind) {
     case abi.TARGET_CORE:
       return ops.H_CALL_CORE;
     case abi.TARGET_HOST:
@@ -329,7 +330,8 @@ function call(slot: usize, at: usize, i: u32, slots: usize, insnSlot: usize): u3
       store<u32>(slot, number & ((1 << abi.TARGET_ARGS_SHIFT) - 1), abi.SLOT_OFF);
       store<u64>(
         slot,
-        (args << abi.HOST_ARGS_SHIFT) |
+        (direct << abi.HOST_DIRECT_SHIFT) |
+          (args << abi.HOST_ARGS_SHIFT) |
           (kind == abi.TARGET_HOST_WALKS ? abi.HOST_WALKS : 0) |
           (number & abi.TARGET_NO_ADDRESS ? abi.HOST_NO_ADDRESS : 0),
         abi.SLOT_IMM,

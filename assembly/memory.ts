@@ -2,6 +2,7 @@
 
 import { WINDOW_BASE } from './abi';
 import { heapInit } from './alloc';
+import { directInit } from './direct';
 import { slotsInit } from './map/record';
 import { shadowInit } from './shadow';
 import { windowInit } from './window';
@@ -11,5 +12,5 @@ export function memoryInit(windowBytes: u32, cpus: u32): bool {
   const shadow = WINDOW_BASE + windowBytes;
   shadowInit(shadow, windowBytes);
   heapInit(shadow + (windowBytes >> 3));
-  return windowInit() && slotsInit(cpus);
+  return windowInit() && slotsInit(cpus) && directInit();
 }

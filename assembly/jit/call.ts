@@ -5,6 +5,7 @@ import * as ops from '../ops';
 import { Access } from './access';
 import { Callback } from './callback';
 import { Cfg } from './cfg';
+import { Direct } from './direct';
 import { ALL, argsOf, Effects } from './effects';
 import { Emit, IMPORT_CAST_KERN, IMPORT_CAST_USER, IMPORT_CORE, IMPORTS } from './emit';
 import { Hosts } from './hosts';
@@ -22,7 +23,7 @@ export class Call {
       case ops.H_CALL_HOST:
         // Compiled callers have no frames in memory that a host function could look at.
         if (load<u32>(slot, abi.SLOT_IMM) & abi.HOST_WALKS) Emit.leave(i);
-        else Call.host(i, slot);
+        else Direct.emit(i, slot);
         break;
       case ops.H_CALL_CORE:
         Call.core(i, slot);
@@ -112,7 +113,7 @@ export class Call {
   }
 
   /** A host function: arguments and result in the fixed record; what it returns is 0 to go on. */
-  private static host(i: u32, slot: u32): void {
+  static host(i: u32, slot: u32): void {
     Call.pass(slot);
     Wasm.i32(0);
     Wasm.i64(0);
@@ -128,7 +129,6 @@ export class Call {
     Wasm.op(w.I64_SHL);
     Wasm.op(w.I64_OR);
     Emit.set(0);
-    Call.clobber(i);
   }
 
   private static core(i: u32, slot: u32): void {

@@ -68,7 +68,9 @@ export function argsOf(slot: u32): u32 {
 }
 
 function argumentCount(slot: u32): u32 {
-  if (load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_HOST) return load<u32>(slot, abi.SLOT_IMM) >> abi.HOST_ARGS_SHIFT;
+  if (load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_HOST) {
+    return (load<u32>(slot, abi.SLOT_IMM) >> abi.HOST_ARGS_SHIFT) & abi.HOST_ARGS_MASK;
+  }
   switch (load<u32>(slot, abi.SLOT_OFF)) {
     case abi.FN_GET_SMP_PROCESSOR_ID:
       return 0;

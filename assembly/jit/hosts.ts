@@ -5,6 +5,7 @@ import * as abi from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import * as ops from '../ops';
 import { Cfg } from './cfg';
+import { Direct } from './direct';
 
 export class Hosts {
   static count: u32 = 0;
@@ -22,7 +23,12 @@ export class Hosts {
     Hosts.count = 0;
     Hosts.list = heapAlloc(calls * 4 + 4);
     if (!Hosts.list) return false;
-    for (let i: u32 = 0; i < Cfg.slotCount; i++) if (Hosts.isCall(i)) Hosts.add(load<u32>(Cfg.slot(i), abi.SLOT_OFF));
+    Direct.used = 0;
+    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
+      if (!Hosts.isCall(i)) continue;
+      Hosts.add(load<u32>(Cfg.slot(i), abi.SLOT_OFF));
+      Direct.note(Cfg.slot(i));
+    }
     return true;
   }
 

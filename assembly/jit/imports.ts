@@ -5,6 +5,7 @@
 import * as abi from '../abi';
 import * as ops from '../ops';
 import { Cfg } from './cfg';
+import { Direct } from './direct';
 import {
   IMPORT_CAST_KERN,
   IMPORT_CAST_USER,
@@ -33,7 +34,8 @@ const TYPE_ITER_CHECK: u32 = 7;
 const TYPE_ITER_NEXT: u32 = 8;
 const TYPE_HASH_LOOKUP: u32 = 9;
 const TYPE_LOOK: u32 = 10;
-export const TYPE_FUNCTION: u32 = 11; // and one for each number of parameters from here on
+export const TYPE_FUNCTION: u32 = 11; // and one for each number of parameters from here on, up to 10
+export const TYPE_DIRECT: u32 = 22; // and one for each number of arguments from here on, up to 3
 
 const LETTER_A: u32 = 97;
 const LETTER_M: u32 = 109;
@@ -120,6 +122,7 @@ export class Imports {
     let types: u32 = (1 << TYPE_ENTRY) | (1 << TYPE_INVOKE);
     if (hosts) types |= 1 << TYPE_HOST;
     for (let left = Imports.needed; left; left &= left - 1) types |= 1 << Imports.typeOf(ctz(left));
+    types |= Direct.types() << TYPE_DIRECT;
     for (let f: u32 = 0; f < Cfg.functionCount; f++) types |= 1 << (TYPE_FUNCTION + popcnt(Cfg.params(f)));
     for (let i: u32 = 0; i < Ramp.count(); i++) types |= 1 << (TYPE_FUNCTION + popcnt(Ramp.params(i)));
     Imports.types = types;
@@ -164,7 +167,8 @@ export class Imports {
         Module.type(2, I32, I32, I32, 0, I32);
         break;
       default:
-        Module.type(2 + type - TYPE_FUNCTION, I32, I32, I64, 2, I64);
+        if (type >= TYPE_DIRECT) Module.type(type - TYPE_DIRECT, I64, I64, I64, 1, I64);
+        else Module.type(2 + type - TYPE_FUNCTION, I32, I32, I64, 2, I64);
     }
   }
 

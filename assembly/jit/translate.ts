@@ -5,6 +5,7 @@ import * as abi from '../abi';
 import { heapAlloc, heapFree } from '../alloc';
 import { Cfg, NONE } from './cfg';
 import { Constants } from './constants';
+import { Direct } from './direct';
 import { Emit, IMPORTS } from './emit';
 import { Groups } from './groups';
 import { Hosts } from './hosts';
@@ -18,6 +19,8 @@ import { Unroll } from './unroll';
 import { Values } from './values';
 import { Module, Out } from './wasm';
 
+/** Module of the host's functions. */
+const LETTER_H: u32 = 104;
 /** V8 takes no larger function. */
 const MAX_FUNCTION_BYTES: u32 = 7_000_000;
 
@@ -124,15 +127,16 @@ function build(): bool {
   Imports.find(Emit.object);
   Invoke.prepare();
   // The functions but main, ramps; entries; main, and main as the host enters it.
-  const firstEntry = IMPORTS + Hosts.count + entries - 1;
-  Emit.functions = IMPORTS + Hosts.count;
+  Emit.functions = IMPORTS + Hosts.count + Direct.count();
+  const firstEntry = Emit.functions + entries - 1;
   Emit.main = firstEntry + entries;
   Module.header();
   Imports.writeTypes(Hosts.count, Invoke.parameters());
 
-  let size = Module.imports(Imports.count() + Hosts.count + 1);
+  let size = Module.imports(Imports.count() + Hosts.count + Direct.count() + 1);
   Imports.write();
-  for (let i: u32 = 0; i < Hosts.count; i++) Module.importNumbered(Hosts.at(i), Imports.type(TYPE_HOST));
+  for (let i: u32 = 0; i < Hosts.count; i++) Module.importNumbered(LETTER_H, Hosts.at(i), Imports.type(TYPE_HOST));
+  Direct.write();
   Imports.writeMemory();
   Out.closeSize(size);
 

@@ -197,6 +197,7 @@ export const DROP: u32 = 0x1a;
 export const SELECT: u32 = 0x1b;
 export const I32_LOAD: u32 = 0x28;
 export const I64_LOAD: u32 = 0x29;
+export const F64_LOAD: u32 = 0x2b;
 export const I32_LOAD8_U: u32 = 0x2d;
 export const I32_LOAD16_U: u32 = 0x2f;
 export const I64_LOAD8_S: u32 = 0x30;
@@ -264,7 +265,9 @@ export const I64_SHL: u32 = 0x86;
 export const I64_SHR_S: u32 = 0x87;
 export const I64_SHR_U: u32 = 0x88;
 export const I64_ROTL: u32 = 0x89;
+export const F64_ADD: u32 = 0xa0;
 export const I32_WRAP: u32 = 0xa7;
+export const I64_TRUNC_F64_S: u32 = 0xb0;
 export const I64_EXTEND_S: u32 = 0xac;
 export const I64_EXTEND_U: u32 = 0xad;
 export const I32_EXTEND8_S: u32 = 0xc0;
@@ -303,10 +306,10 @@ export class Module {
     Out.byte(0);
     Out.unsigned(type);
   }
-  /** Import of a number, half a byte a letter, of module `h`. */
-  static importNumbered(n: u32, type: u32): void {
+  /** Import of a number, half a byte a letter, of a module (one letter). */
+  static importNumbered(module: u32, n: u32, type: u32): void {
     Out.byte(1);
-    Out.byte(104);
+    Out.byte(module);
     Module.number(n);
     Out.byte(0);
     Out.unsigned(type);

@@ -1,4 +1,8 @@
+import { CLOCK_ASLEEP, CLOCK_NOW } from '../../assembly/abi.js';
 import { EventQueue, QueuedEvent, TIME } from './event_queue.js';
+
+const NOW = CLOCK_NOW >>> 3;
+const ASLEEP = CLOCK_ASLEEP >>> 3;
 
 /** Something that happens at a time; see Clock.schedule. */
 export interface ClockEvent {
@@ -68,18 +72,36 @@ class ActionTimer extends Timer {
 export class Clock {
   #now = TIME;
   readonly #queue = new EventQueue();
-  /** For how long the machine has slept in all: `now` stands still meanwhile, CLOCK_BOOTTIME does not. */
-  asleepNs = 0;
+  #asleep = 0;
   /** Events that have happened. */
   fired = 0;
 
-  constructor(start = 0) {
-    this.#now = start;
+  /** `core`: where the core's functions find the time, written whenever it changes. */
+  constructor(
+    start = 0,
+    private readonly core: { readonly f64: Float64Array } = { f64: new Float64Array(0) },
+  ) {
+    this.#set(start);
+  }
+
+  #set(now: number): void {
+    this.#now = now;
+    this.core.f64[NOW] = now;
   }
 
   /** Nanoseconds, an integer below 2^53 (104 days). */
   get now(): number {
     return this.#now;
+  }
+
+  /** For how long the machine has slept in all: `now` stands still meanwhile, CLOCK_BOOTTIME does not. */
+  get asleepNs(): number {
+    return this.#asleep;
+  }
+
+  set asleepNs(ns: number) {
+    this.#asleep = ns;
+    this.core.f64[ASLEEP] = ns;
   }
 
   /** Time of the earliest event, Infinity if none waits. */
@@ -118,7 +140,7 @@ export class Clock {
     }
     this.#run(time);
     // An event may itself have moved the clock.
-    this.#now = Math.max(time, this.#now);
+    if (time > this.#now) this.#set(time);
   }
 
   /** Moves to the next event's time, if that is not after `limit`, and does what is due there. False if there is none. */
@@ -133,7 +155,7 @@ export class Clock {
     const queue = this.#queue;
     for (let first = queue.firstTime; first <= time; first = queue.firstTime) {
       const event = queue.shift();
-      if (first > this.#now) this.#now = first;
+      if (first > this.#now) this.#set(first);
       this.fired++;
       event.happen();
     }

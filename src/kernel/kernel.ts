@@ -101,7 +101,7 @@ export interface ObjectOptions {
  * dispose gives everything back. All its state follows from what is done to it: two runs give the same.
  */
 export class Kernel {
-  readonly clock = new Clock();
+  readonly clock: Clock;
   readonly rcu = new Rcu();
   /** References, locks and sections that the running programs hold. */
   readonly held = new HeldTable((locks) => this.vm.memory.setU32At(CUR_LOCKS, locks));
@@ -132,9 +132,8 @@ export class Kernel {
   readonly checks: CheckStrength;
   readonly engine: EngineName;
   readonly faults: FaultPolicy;
-  /** CPU and task (address of its task_struct, 0: the CPU's idle task) that programs run on and as; set by whoever drives them. */
+  /** CPU that programs run on; set by whoever drives them. */
   currentCpu = 0;
-  currentTask: GuestPtr = 0;
   /** Whoever wants runs, insns and host time of programs counted: open BPF_ENABLE_STATS fds, and further ones that add 1. */
   statsHolders = 0;
   /** Told of every call of a struct_ops op, with the host's time; see timeOps. */
@@ -170,6 +169,7 @@ export class Kernel {
     this.faults = options.faults ?? 'kernel';
     this.random = new Random(options.seed ?? 1);
     this.memory = vm.memory;
+    this.clock = new Clock(0, vm.core);
     if (profile.behaviours.arenaReports) {
       vm.onArenaViolation = (chain, address, write) => reportArenaViolation(this, chain, address, write);
     }
@@ -178,11 +178,18 @@ export class Kernel {
     const { wrapCall } = options;
     const addHost = (kind: CallKind) => (name: string, fn: HostFn, traits?: HostTraits) => {
       const rule = ruleOf(this, name);
-      return vm.registerHost(name, wrapCall ? wrapCall(kind, name, fn) : fn, { ...traits, ...(rule && { rule }) });
+      const { direct, ...others } = traits ?? {};
+      // Whoever wraps calls sees each of them.
+      const inCore = direct === undefined || wrapCall !== undefined ? {} : { direct };
+      return vm.registerHost(name, wrapCall ? wrapCall(kind, name, fn) : fn, {
+        ...others,
+        ...inCore,
+        ...(rule && { rule }),
+      });
     };
     this.helpers = new HelperTable(profile.btf, addHost('helper'), wrapCall !== undefined);
     this.kfuncs = new KfuncTable(profile.btf, addHost('kfunc'));
-    this.percpu = new Percpu(this.memory, this.cpus);
+    this.percpu = new Percpu(this.memory, this.cpus, vm.direct);
     this.ksyms = new Ksyms(this.memory, this.percpu);
     provideModelKsyms(this);
     this.structOps = new StructOps(this);
@@ -389,6 +396,15 @@ export class Kernel {
 
   get rqs(): RunQueues {
     return this.model.rqs;
+  }
+
+  /** Task that programs run as, the address of its task_struct (0: the CPU's idle task); set by whoever drives them. */
+  get currentTask(): GuestPtr {
+    return this.vm.direct.current;
+  }
+
+  set currentTask(ptr: GuestPtr) {
+    this.vm.direct.current = ptr;
   }
 
   /** The task that programs run as: that of `currentTask`, or the idle task of the current CPU. */

@@ -1,4 +1,5 @@
 import { ACCESS_UNMODELLED } from '../../assembly/abi.js';
+import type { Direct } from '../vm/direct.js';
 import type { GuestMemory, GuestPtr } from '../vm/types.js';
 
 /** One per-CPU variable or allocation. */
@@ -20,18 +21,22 @@ export class Percpu {
   constructor(
     private readonly memory: GuestMemory,
     private readonly cpus: number,
+    private readonly direct: Direct,
   ) {}
 
   /** A per-CPU pointer to copies that the caller makes. */
   define(name: string, bytes: number, copyOf: (cpu: number) => GuestPtr): GuestPtr {
     const base = this.memory.alloc(Math.max(bytes, 1), { access: ACCESS_UNMODELLED, name: `per-CPU ${name}` });
     this.#objects.set(base, { name, bytes, copyOf, copies: [] });
+    this.direct.addPercpu(base);
     return base;
   }
 
   /** Forgets a per-CPU pointer and poisons it; the copies are the caller's. */
   remove(base: GuestPtr): void {
-    if (this.#objects.delete(base)) this.memory.free(base);
+    if (!this.#objects.delete(base)) return;
+    this.direct.forgetPercpu(base);
+    this.memory.free(base);
   }
 
   has(base: GuestPtr): boolean {
@@ -43,7 +48,12 @@ export class Percpu {
     const object = this.#objects.get(base);
     if (!object) return undefined;
     if (!(Number.isInteger(cpu) && cpu >= 0 && cpu < this.cpus)) return 0;
-    object.copies[cpu] ??= object.copyOf(cpu);
-    return object.copies[cpu];
+    let copy = object.copies[cpu];
+    if (copy === undefined) {
+      copy = object.copyOf(cpu);
+      object.copies[cpu] = copy;
+      this.direct.addCopy(base, cpu, copy);
+    }
+    return copy;
   }
 }

@@ -18,6 +18,12 @@ export interface MemoryExports {
   windowFree(ptr: number): number;
   windowFlush(): void;
   objectAt(ptr: number): number;
+  knownSet(ptr: number, value: number): boolean;
+  knownDrop(ptr: number): void;
+  known(ptr: number): number;
+  perCpuDefine(base: number): boolean;
+  perCpuCopy(base: number, cpu: number, copy: number): void;
+  perCpuDrop(base: number): void;
   insideObject(ptr: number, bytes: number): number;
   slotAt(ptr: number): number;
   setAccess(ptr: number, bytes: number, access: number): number;
@@ -89,6 +95,7 @@ export class Core {
   /** Views of linear memory; replaced when it grows. */
   u8 = new Uint8Array(0);
   u32 = new Uint32Array(0);
+  f64 = new Float64Array(0);
   view = new DataView(new ArrayBuffer(0));
   /** Has the u32 of linear memory itself, one step nearer for what every host function does, and is given each new view. */
   keeper: { words: Uint32Array } | undefined;
@@ -111,6 +118,7 @@ export class Core {
     const buffer = this.memory?.buffer ?? new ArrayBuffer(0);
     this.u8 = new Uint8Array(buffer);
     this.u32 = new Uint32Array(buffer);
+    this.f64 = new Float64Array(buffer);
     this.view = new DataView(buffer);
     if (this.keeper) this.keeper.words = this.u32;
   }

@@ -1,5 +1,6 @@
 import * as abi from '../../assembly/abi.js';
 import type { Core } from './core.js';
+import { DIRECT_IMPORTS } from './direct.js';
 import type { LoadedProg } from './prog.js';
 
 /** Why the core made no module: JIT_REASON. */
@@ -51,7 +52,9 @@ export class Jit {
       j: exports.jitLook,
       m: memory,
     };
-    this.imports = { c, h: this.hosts } as WebAssembly.Imports;
+    const d: Record<string, unknown> = {};
+    for (const [fn, name] of DIRECT_IMPORTS) d[nameOf(fn)] = exports[name as keyof typeof exports];
+    this.imports = { c, d, h: this.hosts } as WebAssembly.Imports;
   }
 
   /** Lets the core say when a program is hot. How often it ran decides, so every run of the same things does the same. */

@@ -124,6 +124,7 @@ function encodeTarget(target: CallTarget, hostFunctions: readonly HostTraits[]):
     if (traits.walksStack) kind = abi.TARGET_HOST_WALKS;
     number |= (traits.args ?? 5) << abi.TARGET_ARGS_SHIFT;
     if (traits.address === false) number |= abi.TARGET_NO_ADDRESS;
+    if (traits.direct) kind = abi.TARGET_DIRECT | traits.direct;
   }
   return ((kind << 24) | number) >>> 0;
 }

@@ -261,6 +261,11 @@ export interface HostTraits {
   args?: number;
   /** It may give an address in memory that an argument points to; default true. Compiled code looks closer at what it does with it. */
   address?: boolean;
+  /**
+   * A function of the core (DIRECT_* of assembly/abi.ts) that answers in its place, to the same effect, as long as nothing is unusual;
+   * `rule` must let pass then what holds no lock, or not be there. Not with `walksStack`.
+   */
+  direct?: number;
   /** Called before it, with the same call. */
   rule?: (call: HostCall) => void;
 }

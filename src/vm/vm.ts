@@ -4,6 +4,7 @@ import { type ArenaSpec, CoreArena } from './arena.js';
 import { Call, CallbackStopped, type CallSources, Stop } from './call.js';
 import { Context, type ContextOwner, MAX_FUEL, newContext, runContext, SLICE, startContext } from './context.js';
 import { type Core, instantiateCore } from './core.js';
+import { Direct } from './direct.js';
 import { Engines } from './engine.js';
 import type { ExecExports } from './exports.js';
 import { callChain, type FaultSources, type Frame, faultOf, placeOf } from './fault.js';
@@ -52,6 +53,7 @@ export class Vm implements ContextOwner, CallSources {
   readonly exports: Core['exports'];
   readonly memory: CoreMemory;
   readonly maps: Maps;
+  readonly direct: Direct;
   readonly fuel: number;
   /** Fault of the last invoke that gave INVOKE_FAULT. */
   lastFault: VmFault | undefined;
@@ -90,6 +92,7 @@ export class Vm implements ContextOwner, CallSources {
     this.exports = core.exports;
     this.memory = new CoreMemory(core);
     this.maps = new Maps(core, this.memory);
+    this.direct = new Direct(core);
     this.fuel = options.fuel ?? DEFAULT_FUEL;
     this.quickFuel = Math.min(this.fuel, MAX_FUEL);
     this.slice = Math.min(this.fuel, SLICE);

@@ -1,3 +1,4 @@
+import { DIRECT_PER_CPU_PTR, DIRECT_THIS_CPU_PTR } from '../../../assembly/abi.js';
 import { VmtableError } from '../../errors.js';
 import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
@@ -11,6 +12,12 @@ export function registerPercpuHelpers(kernel: Kernel): void {
     return call.fail(new VmtableError(`argument 1 is no per-CPU pointer but ${call.memory.describe(ptr)}`));
   };
   // NULL for a CPU number that is not possible.
-  kernel.registerHelper('per_cpu_ptr', (call) => call.retPtr(copy(call, call.u32(1))));
-  kernel.registerHelper('this_cpu_ptr', (call) => call.retPtr(copy(call, call.cpu)));
+  kernel.registerHelper('per_cpu_ptr', (call) => call.retPtr(copy(call, call.u32(1))), {
+    args: 2,
+    direct: DIRECT_PER_CPU_PTR,
+  });
+  kernel.registerHelper('this_cpu_ptr', (call) => call.retPtr(copy(call, call.cpu)), {
+    args: 1,
+    direct: DIRECT_THIS_CPU_PTR,
+  });
 }

@@ -1,3 +1,4 @@
+import { DIRECT_CURRENT } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
 import type { Kernel } from '../kernel.js';
 import { CgroupArrayMap } from '../map/cgroup_array.js';
@@ -6,7 +7,10 @@ import { mapArg } from './map_arg.js';
 /** Helpers about the current task: whoever drives the program says which it is (Kernel.current). */
 export function registerTaskHelpers(kernel: Kernel): void {
   for (const name of ['get_current_task', 'get_current_task_btf']) {
-    kernel.registerHelper(name, (call) => call.retPtr(kernel.currentTask || kernel.current.ptr));
+    kernel.registerHelper(name, (call) => call.retPtr(kernel.currentTask || kernel.current.ptr), {
+      args: 0,
+      direct: DIRECT_CURRENT,
+    });
   }
   kernel.registerHelper('get_current_pid_tgid', (call) => {
     const { pid, tgid } = kernel.current;

@@ -1,3 +1,4 @@
+import { DIRECT_CLOCK, DIRECT_CLOCK_BOOT } from '../../../assembly/abi.js';
 import { jiffies64 } from '../jiffies.js';
 import type { Kernel } from '../kernel.js';
 
@@ -5,8 +6,11 @@ import type { Kernel } from '../kernel.js';
 export function registerTimeHelpers(kernel: Kernel): void {
   const { clock } = kernel;
   for (const name of ['ktime_get_ns', 'ktime_get_coarse_ns']) {
-    kernel.registerHelper(name, (call) => call.ret(clock.now));
+    kernel.registerHelper(name, (call) => call.ret(clock.now), { args: 0, direct: DIRECT_CLOCK });
   }
-  kernel.registerHelper('ktime_get_boot_ns', (call) => call.ret(clock.now + clock.asleepNs));
-  kernel.registerHelper('jiffies64', (call) => call.ret(jiffies64(kernel)));
+  kernel.registerHelper('ktime_get_boot_ns', (call) => call.ret(clock.now + clock.asleepNs), {
+    args: 0,
+    direct: DIRECT_CLOCK_BOOT,
+  });
+  kernel.registerHelper('jiffies64', (call) => call.ret(jiffies64(kernel)), { args: 0 });
 }

@@ -1,3 +1,4 @@
+import { DIRECT_ITER_NEXT } from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
 import type { Kernel } from '../kernel.js';
 import { iterDestroy, iterNew } from './iter.js';
@@ -21,19 +22,23 @@ export function registerNumIterator(kernel: Kernel): void {
     call.ret(bad);
   });
   // One that was never born is all zeros or the program's own doing; it is not looked up, as loops spend their time here.
-  kernel.registerKfunc('bpf_iter_num_next', (call) => {
-    const { memory } = call;
-    const iter = call.mem(0, ITER_BYTES, true);
-    // cur + 1 is an int in the kernel, too: it wraps, and the iterator that starts at INT_MIN depends on it.
-    const next = (memory.s32(iter) + 1) | 0;
-    if (next >= memory.s32(iter + 4)) {
-      memory.setU64n(iter, 0);
-      call.retPtr(0);
-      return;
-    }
-    memory.setU32(iter, next >>> 0);
-    call.retPtr(iter);
-  });
+  kernel.registerKfunc(
+    'bpf_iter_num_next',
+    (call) => {
+      const { memory } = call;
+      const iter = call.mem(0, ITER_BYTES, true);
+      // cur + 1 is an int in the kernel, too: it wraps, and the iterator that starts at INT_MIN depends on it.
+      const next = (memory.s32(iter) + 1) | 0;
+      if (next >= memory.s32(iter + 4)) {
+        memory.setU64n(iter, 0);
+        call.retPtr(0);
+        return;
+      }
+      memory.setU32(iter, next >>> 0);
+      call.retPtr(iter);
+    },
+    { direct: DIRECT_ITER_NEXT },
+  );
   kernel.registerKfunc('bpf_iter_num_destroy', (call) => {
     call.memory.setU64n(iterDestroy(kernel, call, 'num', ITER_BYTES), 0);
   });

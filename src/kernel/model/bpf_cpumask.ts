@@ -33,6 +33,7 @@ export class BpfCpumasks {
     const { struct } = this.#layout;
     const object = { ptr, size: struct.size, struct, name: 'a struct bpf_cpumask' };
     this.#live.set(ptr, object);
+    this.kernel.vm.direct.addMask(ptr);
     this.kernel.objects.add(object);
     this.#usage.set(ptr, 1);
     return ptr;
@@ -58,6 +59,7 @@ export class BpfCpumasks {
     if (usage > 0) return;
     this.kernel.rcu.call(() => {
       this.#live.delete(ptr);
+      this.kernel.vm.direct.forgetMask(ptr);
       this.kernel.objects.remove(ptr);
       this.kernel.memory.free(ptr);
     });

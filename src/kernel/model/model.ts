@@ -22,6 +22,7 @@ export class Model {
     const { CONFIG_NR_CPUS } = kernel.profile.behaviours.config;
     const configured = CONFIG_NR_CPUS === undefined ? undefined : Number(CONFIG_NR_CPUS);
     this.cpumasks = new Cpumasks(kernel.memory, kernel.types, kernel.cpus, configured);
+    kernel.vm.direct.maskBits = this.cpumasks.bits;
     this.bpfCpumasks = new BpfCpumasks(kernel);
     this.cgroups = new CgroupTree(kernel, this.cpumasks);
     this.tasks = new TaskTable(kernel, this.cpumasks, this.cgroups);
