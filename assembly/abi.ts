@@ -138,7 +138,17 @@ export const MAP_ID = 40; // tag of its objects
 export const MAP_STRUCT = 44; // guest offset of the struct bpf_map
 export const MAP_ELEM_BYTES = 48; // of an element without its last redzone
 export const MAP_BUCKET_MASK = 76; // hashes: buckets - 1
+export const MAP_TRIE = 132; // of an LPM trie, which the host keeps: core address of the word that holds its root, or 0
 export const MAP_FROZEN = 128; // user space writes values no more
+
+/** A node of an LPM trie (core heap), u32 each: children, 0 for none, bits of its prefix, value (guest offset) or 0; and the prefix's bytes
+ *  up to a multiple of 8. */
+export const TRIE_CHILDREN = 0;
+export const TRIE_PREFIXLEN = 8;
+export const TRIE_VALUE = 12;
+export const TRIE_DATA = 16;
+/** Bytes of a key before its prefix: how many bits of it count. */
+export const TRIE_PREFIXLEN_BYTES = 4;
 
 /** Bit of MAP_TYPE: the host keeps this map; lookups, updates and deletions go to it as one of these operations. */
 export const MAP_FOREIGN = 0x100;
@@ -516,4 +526,7 @@ export const DIRECT_MASK_COPY = 24;
 export const DIRECT_MASK_CLEAR_ALL = 25;
 export const DIRECT_MASK_ANY = 26;
 export const DIRECT_MASK_ANY_AND = 27;
-export const DIRECT_COUNT = 28;
+// As core functions that compiled code calls: FN_MAP_LOOKUP_ELEM, FN_MAP_LOOKUP_PERCPU_ELEM.
+export const DIRECT_MAP_LOOKUP = 28;
+export const DIRECT_MAP_LOOKUP_PERCPU = 29;
+export const DIRECT_COUNT = 30;

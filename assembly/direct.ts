@@ -6,7 +6,12 @@ import * as abi from './abi';
 import { GUEST_BASE } from './access';
 import { heapAllocZeroed, heapFree } from './alloc';
 import { known, knownDrop, knownSet } from './known';
-import { cpuCount } from './map/record';
+import { arrayLookup } from './map/array';
+import { TYPE_ARRAY } from './map/const';
+import { hashLookup } from './map/hash';
+import { holdsMaps, isArray, isHash } from './map/map';
+import { cpuCount, mapOf } from './map/record';
+import { trieLookup } from './map/trie';
 import { checkSlow } from './shadow';
 
 const NOT: i64 = abi.DIRECT_NOT;
@@ -39,6 +44,7 @@ export function directArguments(fn: u32): u32 {
     case abi.DIRECT_MASK_AND:
     case abi.DIRECT_MASK_OR:
     case abi.DIRECT_MASK_XOR:
+    case abi.DIRECT_MAP_LOOKUP_PERCPU:
       return 3;
     default:
       return 2;
@@ -125,11 +131,47 @@ function open(t: u32, n: u32, write: bool): bool {
   if (<u64>t + n > <u64>load<u32>(abi.WINDOW_BYTES)) return false;
   const prog = load<u32>(abi.CUR_PROG);
   if (!(load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_OBJECT)) return true;
-  if (n == 8 && !(t & 7)) {
+  if ((t & 7) + n <= 8) {
     const pattern: u32 = load<u8>(load<u32>(abi.SHADOW_START) + (t >> 3));
     if (pattern == abi.SHADOW_RW || (pattern == abi.SHADOW_RO && !write)) return true;
   }
   return !checkSlow(t, n, write, load<u32>(prog, abi.PROG_WRITE_CLASSES));
+}
+
+// ---- Look-ups in maps of the core: as callMapLookup and callMapLookupPercpu -------------------------------------------------------------
+
+/** Core address of a map's key that the program may read, or 0. */
+function keyOf(map: u32, address: u64): u32 {
+  const t = offsetOf(address);
+  return t && open(t, load<u32>(map, abi.MAP_KEY_SIZE), false) ? abi.WINDOW_BASE + t : 0;
+}
+
+export function directMapLookup(address: u64, keyAddress: u64): i64 {
+  const map = locked() ? 0 : mapOf(address);
+  const key = map ? keyOf(map, keyAddress) : 0;
+  if (!key) return NOT;
+  let value: u32 = 0;
+  if (load<u32>(map, abi.MAP_TYPE) == TYPE_ARRAY) {
+    const index = load<u32>(key);
+    if (index >= load<u32>(map, abi.MAP_MAX_ENTRIES)) return 0;
+    return <i64>(GUEST_BASE + load<u32>(map, abi.MAP_VALUES) + index * load<u32>(map, abi.MAP_STRIDE));
+  }
+  if (isHash(map)) value = hashLookup(map, key, load<u32>(abi.CUR_CPU), true);
+  else if (isArray(map)) value = arrayLookup(map, key, load<u32>(abi.CUR_CPU));
+  else if (load<u32>(map, abi.MAP_TRIE)) value = trieLookup(map, key);
+  else return NOT;
+  if (!value) return 0;
+  return holdsMaps(map) ? load<i64>(abi.WINDOW_BASE + value) : <i64>(GUEST_BASE + value);
+}
+
+export function directMapLookupPercpu(address: u64, keyAddress: u64, at: u64): i64 {
+  const map = locked() ? 0 : mapOf(address);
+  const key = map && load<u32>(map, abi.MAP_CPU_STRIDE) ? keyOf(map, keyAddress) : 0;
+  if (!key || load<u32>(map, abi.MAP_TYPE) & abi.MAP_FOREIGN) return NOT;
+  const cpu = <u32>at;
+  if (cpu >= cpuCount) return 0;
+  const value = isArray(map) ? arrayLookup(map, key, cpu) : hashLookup(map, key, cpu, true);
+  return value ? <i64>(GUEST_BASE + value) : 0;
 }
 
 // ---- Words of the host -----------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ export {
 export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, invoke, invokeLeft, resume } from './ctx';
 export {
   directIterNext,
+  directMapLookup,
+  directMapLookupPercpu,
   directMaskAnd,
   directMaskAny,
   directMaskAnyAnd,

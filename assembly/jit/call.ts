@@ -112,8 +112,14 @@ export class Call {
     Wasm.end();
   }
 
-  /** A host function: arguments and result in the fixed record; what it returns is 0 to go on. */
-  static host(i: u32, slot: u32): void {
+  /** A function of the host, or the core's, with arguments and result in the fixed record. */
+  static away(i: u32, slot: u32): void {
+    if (load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_HOST) Call.host(i, slot);
+    else Call.coreFunction(i, slot, load<u32>(slot, abi.SLOT_OFF));
+  }
+
+  /** What it returns is 0 to go on. */
+  private static host(i: u32, slot: u32): void {
     Call.pass(slot);
     Wasm.i32(0);
     Wasm.i64(0);
@@ -151,7 +157,7 @@ export class Call {
         Call.clobber(i);
         return;
       default:
-        if (fn != abi.FN_MAP_LOOKUP_ELEM || !Lookup.emit(i)) Call.coreFunction(i, slot, fn);
+        if (!Lookup.emit(i, fn)) Direct.emit(i, slot);
     }
   }
 
@@ -170,7 +176,6 @@ export class Call {
     Wasm.i32(0);
     Wasm.access(w.I64_LOAD, abi.REG_R0);
     Emit.set(0);
-    Call.clobber(i);
   }
 
   private static pass(slot: u32): void {

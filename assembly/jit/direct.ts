@@ -4,6 +4,7 @@
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
 import { directArguments } from '../direct';
+import * as ops from '../ops';
 import { Call } from './call';
 import { Emit, IMPORTS } from './emit';
 import { Hosts } from './hosts';
@@ -19,6 +20,12 @@ export class Direct {
   static used: u64 = 0;
 
   private static of(slot: u32): u32 {
+    if (load<u8>(slot, abi.SLOT_BASE) == ops.H_CALL_CORE) {
+      const fn = load<u32>(slot, abi.SLOT_OFF);
+      if (fn == abi.FN_MAP_LOOKUP_ELEM) return abi.DIRECT_MAP_LOOKUP;
+      return fn == abi.FN_MAP_LOOKUP_PERCPU_ELEM ? abi.DIRECT_MAP_LOOKUP_PERCPU : 0;
+    }
+    if (load<u8>(slot, abi.SLOT_BASE) != ops.H_CALL_HOST) return 0;
     return load<u8>(slot, abi.SLOT_IMM + (abi.HOST_DIRECT_SHIFT >> 3));
   }
 
@@ -55,7 +62,7 @@ export class Direct {
     return IMPORTS + Hosts.count + <u32>popcnt(Direct.used & (((<u64>1) << fn) - 1));
   }
 
-  /** A call of a host function, which may have such a one. */
+  /** A call of a function of the host, or the core's, which may have such a one. */
   static emit(i: u32, slot: u32): void {
     const fn = Direct.of(slot);
     if (fn) {
@@ -69,10 +76,10 @@ export class Direct {
       Wasm.i64(abi.DIRECT_NOT);
       Wasm.op(w.I64_EQ);
       Wasm.if_();
-      Call.host(i, slot);
+      Call.away(i, slot);
       Wasm.end();
     } else {
-      Call.host(i, slot);
+      Call.away(i, slot);
     }
     Call.clobber(i);
   }

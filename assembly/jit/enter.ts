@@ -85,8 +85,8 @@ export function jitIterNext(map: u64, cursor: u64, r10: u32): u64 {
   return mapIterNext(map, cursor, keySlot(load<u32>(abi.FRAME_BIAS) + (r10 >> 1) + abi.FRAME_BYTES));
 }
 
-/** A program's look-up in a hash, the key at a core address: the value's address, or 0. */
-export function jitHashLookup(map: u32, key: u32): u64 {
-  const value = hashLookup(map, key, load<u32>(abi.CUR_CPU), true);
+/** A program's look-up in a hash, the key at a core address: the value's address, that of a CPU if there are several, or 0. */
+export function jitHashLookup(map: u32, key: u32, cpu: u32): u64 {
+  const value = hashLookup(map, key, cpu, true);
   return value ? GUEST_BASE + value : 0;
 }

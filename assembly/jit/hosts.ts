@@ -25,8 +25,7 @@ export class Hosts {
     if (!Hosts.list) return false;
     Direct.used = 0;
     for (let i: u32 = 0; i < Cfg.slotCount; i++) {
-      if (!Hosts.isCall(i)) continue;
-      Hosts.add(load<u32>(Cfg.slot(i), abi.SLOT_OFF));
+      if (Hosts.isCall(i)) Hosts.add(load<u32>(Cfg.slot(i), abi.SLOT_OFF));
       Direct.note(Cfg.slot(i));
     }
     return true;

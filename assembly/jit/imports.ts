@@ -75,6 +75,7 @@ export class Imports {
       case abi.FN_FOR_EACH_MAP_ELEM:
         return (1 << IMPORT_ITER_CHECK) | (1 << IMPORT_ITER_NEXT);
       case abi.FN_MAP_LOOKUP_ELEM:
+      case abi.FN_MAP_LOOKUP_PERCPU_ELEM:
         return 1 << IMPORT_HASH_LOOKUP;
       default:
         return 0;
@@ -161,7 +162,7 @@ export class Imports {
         Module.type(3, I64, I64, I32, 1, I64);
         break;
       case TYPE_HASH_LOOKUP:
-        Module.type(2, I32, I32, I32, 1, I64);
+        Module.type(3, I32, I32, I32, 1, I64);
         break;
       case TYPE_LOOK:
         Module.type(2, I32, I32, I32, 0, I32);

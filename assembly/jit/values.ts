@@ -490,7 +490,7 @@ export class Values {
     if (op == ops.H_CALL) return Cfg.isQuiet(Cfg.functionOf(Cfg.target(slot)));
     if (op != ops.H_CALL_CORE) return false;
     const fn = load<u32>(slot, abi.SLOT_OFF);
-    return fn == abi.FN_GET_SMP_PROCESSOR_ID || (fn == abi.FN_MAP_LOOKUP_ELEM && Lookup.find() != 0);
+    return fn == abi.FN_GET_SMP_PROCESSOR_ID || Lookup.find(fn) != 0;
   }
 
   /** A slot whose result has a root that is known: true, and that is held now. */

@@ -25,6 +25,7 @@ import {
   MAP_MAX_ENTRIES,
   MAP_STRIDE,
   MAP_STRUCT,
+  MAP_TRIE,
   MAP_TYPE,
   MAP_VALUE_SIZE,
   MAP_VALUES,
@@ -50,6 +51,7 @@ import { hashDelete, hashIterNext, hashLookup, hashUpdate } from './hash';
 import { foreignMap } from './host';
 import { getFrom, holdsMaps, isArray, isBloom, isHash, isQueue, pushTo } from './map';
 import { cpuCount, GUEST_BASE, mapOf } from './record';
+import { trieLookup } from './trie';
 
 function badMap(): u32 {
   store<u64>(ARG_ADDR, load<u64>(REG_R1));
@@ -123,7 +125,9 @@ export function callMapLookup(object: bool): u32 {
     if (index >= load<u32>(map, MAP_MAX_ENTRIES)) return result(0);
     return result(load<u32>(map, MAP_VALUES) + index * load<u32>(map, MAP_STRIDE));
   }
-  if (type & MAP_FOREIGN) return foreign(FOREIGN_LOOKUP, map, address, 0, 0);
+  if (type & MAP_FOREIGN) {
+    return load<u32>(map, MAP_TRIE) ? result(trieLookup(map, key)) : foreign(FOREIGN_LOOKUP, map, address, 0, 0);
+  }
   const cpu = load<u32>(CUR_CPU);
   let value: u32 = 0;
   if (isHash(map)) value = hashLookup(map, key, cpu, true);

@@ -36,8 +36,8 @@ export interface SchedCore {
   /** ns since boot, as ktime_get_ns() on this CPU. */
   readonly now: number;
 
-  /** scx_bpf_now(): the run queue's clock while it is valid, else a fresh one. */
-  clock(cpu: number): number;
+  /** scx_bpf_now(): the run queue's clock while it is valid, else a fresh one. Absent: always that of ktime_get_ns(). */
+  clock?(cpu: number): number;
 
   /** cpufreq_update_util(): the target of scx_bpf_cpuperf_set changed. */
   cpuperfChanged(cpu: number): void;

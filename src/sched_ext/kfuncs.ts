@@ -1,4 +1,5 @@
-import type { HostCall, HostFn } from '../vm/types.js';
+import { DIRECT_CLOCK } from '../../assembly/abi.js';
+import type { HostCall, HostFn, HostTraits } from '../vm/types.js';
 import { KfEnv } from './kf_env.js';
 import { cpuKfuncs } from './kfuncs_cpu.js';
 import { dsqKfuncs } from './kfuncs_dsq.js';
@@ -16,11 +17,14 @@ import type { SchedExt } from './sched_ext.js';
  */
 export function registerScxKfuncs(
   scx: SchedExt,
-  register: (name: string, fn: HostFn) => void,
+  register: (name: string, fn: HostFn, traits?: HostTraits) => void,
   schedOf: (call: HostCall) => ScxSched | null = (call) => scx.schedOf(call),
 ): void {
   const env = new KfEnv(scx, schedOf);
   for (const group of [insertKfuncs, dsqKfuncs, idleKfuncs, cpuKfuncs, taskKfuncs, exitKfuncs, subKfuncs]) {
-    for (const [name, fn] of Object.entries(group(env))) register(name, fn);
+    for (const [name, fn] of Object.entries(group(env))) {
+      const isClock = name === 'scx_bpf_now' && scx.core.clock === undefined;
+      register(name, fn, isClock ? { direct: DIRECT_CLOCK } : undefined);
+    }
   }
 }

@@ -127,6 +127,6 @@ export function cpuKfuncs(env: KfEnv): KfuncTable {
     }),
     scx_bpf_nr_cpu_ids: (call) => call.ret(scx.cpus),
     scx_bpf_nr_node_ids: (call) => call.ret(core.topology.nrNodes),
-    scx_bpf_now: (call) => call.ret(core.clock(kernel.currentCpu)),
+    scx_bpf_now: (call) => call.ret(core.clock ? core.clock(kernel.currentCpu) : kernel.clock.now),
   };
 }

@@ -129,7 +129,7 @@ export class SchedExt {
     this.enabling = new Enable(this);
     this.disabling = new Disable(this);
     this.cidMasks = new CidMasks(this);
-    registerScxKfuncs(this, (name, fn) => kernel.registerKfunc(name, fn));
+    registerScxKfuncs(this, (name, fn, traits) => kernel.registerKfunc(name, fn, traits));
     kernel.registerStructOps(structOpsDef(this, 'cpu'));
     if (this.consts.subScheds) kernel.registerStructOps(structOpsDef(this, 'cid'));
   }

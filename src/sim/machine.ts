@@ -193,10 +193,6 @@ export class SimMachine implements SchedCore {
     return this.kernel.clock.now - this.#start;
   }
 
-  clock(_cpu: number): number {
-    return this.kernel.clock.now;
-  }
-
   at(time: number, action: () => void): ClockEvent {
     return this.kernel.clock.schedule(Math.max(Math.ceil(time), this.now), action);
   }

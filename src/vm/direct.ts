@@ -7,6 +7,8 @@ export const DIRECT_IMPORTS: ReadonlyMap<number, string> = new Map([
   [abi.DIRECT_PER_CPU_PTR, 'directPerCpuPtr'],
   [abi.DIRECT_THIS_CPU_PTR, 'directThisCpuPtr'],
   [abi.DIRECT_ITER_NEXT, 'directIterNext'],
+  [abi.DIRECT_MAP_LOOKUP, 'directMapLookup'],
+  [abi.DIRECT_MAP_LOOKUP_PERCPU, 'directMapLookupPercpu'],
   [abi.DIRECT_MASK_TEST, 'directMaskTest'],
   [abi.DIRECT_MASK_SET, 'directMaskSet'],
   [abi.DIRECT_MASK_CLEAR, 'directMaskClear'],
