@@ -12,12 +12,27 @@ const SAMPLE = fileURLToPath(new URL('../samples/scx_fifo.bpf.o', import.meta.ur
 const CACHE = 8;
 const RUN = [us(500), ms(3)];
 
-/** Tasks run and sleep for half a millisecond to three each time; `load`: they sleep so long that the CPUs are busy to that share. */
+/**
+ * Two workloads. *Hogs* never sleep: runs of 500 ms without end, so that what happens is ticks, slices that end and the switches after
+ * them; the workload of 384 CPUs and two hogs a CPU, on one cache and on two sockets of 24 caches with two threads a core, is that
+ * of a simulator that compiles schedulers' C source natively and states its speed by it. Others *sleep*: they run and sleep for half a millisecond
+ * to three each time; `load`: they sleep so long that the CPUs are busy to that share. A run and a sleep are a wake-up, a choice of a CPU,
+ * two switches and six or seven ops, at four or five events.
+ */
 const CASES = [
-  { name: '8 CPUs, 100 tasks', cpus: 8, tasks: 100, simulatedMs: 20_000 },
-  { name: '384 CPUs, 768 tasks', cpus: 384, tasks: 768, simulatedMs: 5000, rounds: 2 },
-  { name: '8 CPUs, 100,000 tasks', cpus: 8, tasks: 100_000, load: 0.8, simulatedMs: 4000, rounds: 1 },
-  { name: '1,024 CPUs, 10,000 tasks', cpus: 1024, tasks: 10_000, load: 0.8, simulatedMs: 100, rounds: 1 },
+  { name: '384 CPUs, 768 hogs', cpus: 384, tasks: 768, topology: '384c', hogs: true, simulatedMs: 5000 },
+  {
+    name: '384 CPUs (2n12l8c2t), 768 hogs',
+    cpus: 384,
+    tasks: 768,
+    topology: '2n12l8c2t',
+    hogs: true,
+    simulatedMs: 5000,
+  },
+  { name: '8 CPUs, 100 tasks that sleep', cpus: 8, tasks: 100, simulatedMs: 20_000 },
+  { name: '384 CPUs, 768 that sleep', cpus: 384, tasks: 768, simulatedMs: 5000, rounds: 2 },
+  { name: '8 CPUs, 100,000 that sleep', cpus: 8, tasks: 100_000, load: 0.8, simulatedMs: 4000, rounds: 1 },
+  { name: '1,024 CPUs, 10,000 that sleep', cpus: 1024, tasks: 10_000, load: 0.8, simulatedMs: 100, rounds: 1 },
 ];
 const SWEEP = [
   ...[100, 1000, 10_000].map((tasks) => ({
@@ -51,6 +66,12 @@ export async function benchSim(rounds = 3, cases = CASES, file = SAMPLE) {
   return rows;
 }
 
+function stepsOf(one) {
+  if (one.hogs) return [run(ms(500))];
+  const steps = [run({ uniform: RUN }), sleep({ uniform: sleepFor(one) })];
+  return one.load === undefined ? steps : steps.reverse();
+}
+
 /** How long tasks sleep for that `load` to come about. */
 function sleepFor({ cpus, tasks, load }) {
   if (load === undefined) return RUN;
@@ -62,7 +83,8 @@ async function simulated(one, bytes) {
   const { name, cpus, tasks, simulatedMs } = one;
   const begin = performance.now();
   const kernel = await Kernel.create({ cpus, windowBytes: 2 ** 30 });
-  const machine = new Machine(kernel, { topology: cpus > CACHE ? `1n${cpus / CACHE}l${CACHE}c1t` : `${cpus}c` });
+  const topology = one.topology ?? (cpus > CACHE ? `1n${cpus / CACHE}l${CACHE}c1t` : `${cpus}c`);
+  const machine = new Machine(kernel, { topology });
   const object = openObject(bytes, { name: 'scheduler' });
   const user = schedulerProfile(object);
   beforeScxLoad(object, { profile: kernel.profile, cpus }, user);
@@ -70,19 +92,22 @@ async function simulated(one, bytes) {
   times?.define({ maxEntries: Math.max(8192, 2 * (tasks + cpus)) });
   object.load(kernel);
   afterScxLoad(object, kernel, user);
-  const sleeps = sleep({ uniform: sleepFor(one) });
-  const steps =
-    one.load === undefined ? [forever(run({ uniform: RUN }), sleeps)] : [forever(sleeps, run({ uniform: RUN }))];
-  machine.load({ tasks: [{ name: 'worker', copies: tasks, steps }] });
+  machine.load({ tasks: [{ name: 'worker', copies: tasks, steps: [forever(...stepsOf(one))] }] });
   object.structOps[0].attach();
   const born = performance.now();
   machine.runUntil(0, () => true);
   const start = performance.now();
-  const before = kernel.clock.fired;
+  const count = () => ({
+    events: kernel.clock.fired,
+    armed: kernel.clock.armed,
+    calls: machine.scx.root.live.reduce((sum, op) => sum + (op?.stats.runs ?? 0), 0),
+  });
+  const before = count();
   machine.run(ms(simulatedMs));
   const wallMs = performance.now() - start;
+  const after = count();
   const { outcome, exit } = machine.report();
-  const events = kernel.clock.fired - before;
+  const events = after.events - before.events;
   const residentMb = process.memoryUsage().rss / 2 ** 20;
   kernel.dispose();
   if (outcome !== 'clean') throw new Error(`${name}: ${outcome}: ${exit.message}`);
@@ -94,6 +119,8 @@ async function simulated(one, bytes) {
     simulatedMs,
     events,
     eventsPerSecond: events / (wallMs / 1000),
+    armedPerEvent: (after.armed - before.armed) / events,
+    callsPerEvent: (after.calls - before.calls) / events,
     timesReal: simulatedMs / wallMs,
     residentMb,
   };
@@ -102,13 +129,15 @@ async function simulated(one, bytes) {
 export function formatSim(rows) {
   const number = (value, digits, width) => value.toFixed(digits).padStart(width);
   return [
-    'simulated machine               × real time    events/s    us/event    start ms    us/birth    resident MB',
-    ...rows.map(({ name, timesReal, eventsPerSecond, startMs, birthUs, residentMb }) =>
+    'simulated machine               × real time    events/s    us/event  arms/event  ops/event    start ms    us/birth    resident MB',
+    ...rows.map(({ name, timesReal, eventsPerSecond, armedPerEvent, callsPerEvent, startMs, birthUs, residentMb }) =>
       [
         name.padEnd(30),
         number(timesReal, timesReal < 1 ? 3 : 1, 13),
         number(eventsPerSecond, 0, 12),
         number(1e6 / eventsPerSecond, 2, 12),
+        number(armedPerEvent, 2, 12),
+        number(callsPerEvent, 2, 11),
         number(startMs, 0, 12),
         number(birthUs, 0, 12),
         number(residentMb, 0, 15),

@@ -109,6 +109,11 @@ export class Clock {
     return this.#queue.firstTime;
   }
 
+  /** How often events were armed or moved: operations on the queue besides those that made events happen. */
+  get armed(): number {
+    return this.#queue.armed;
+  }
+
   /** Events that wait. */
   get pending(): number {
     return this.#queue.size;

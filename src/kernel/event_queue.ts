@@ -120,6 +120,11 @@ export class EventQueue {
     return this.#nodes.release(this.#near.shift());
   }
 
+  /** How often events were put to their times. */
+  get armed(): number {
+    return this.#sequence;
+  }
+
   get size(): number {
     return this.#near.size + this.#fine.size + this.#coarse.size + this.#far.size;
   }
