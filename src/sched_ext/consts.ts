@@ -166,6 +166,8 @@ export class ScxConsts {
    * scx_dispatch_sched): so in 7.3.4 and 6.12.117, not in 6.18.15.
    */
   readonly dispatchUntilOffline: boolean;
+  /** Whoever waits for a child is frozen where it is (do_wait, TASK_FREEZABLE): so in 7.3.4 and 6.12.117, not in 6.18.15. */
+  readonly waitFreezable: boolean;
   /** comm of the helper thread: `sched_ext_helper` (6.16) or `sched_ext_ops_helper`, of which 15 bytes fit. */
   readonly helperComm: string;
   /** ops.cgroup_set_idle and set_bandwidth exist where the struct has them; older kernels warn of missing weights [12]. */
@@ -308,6 +310,7 @@ export class ScxConsts {
     this.exitCpu = btf.member(struct('scx_exit_info'), 'exit_cpu') !== undefined;
     this.locksTracked = func('scx_bpf_locked_rq');
     this.dispatchUntilOffline = newest || (version >= KERNEL(6, 12) + 117 && version < KERNEL(6, 13));
+    this.waitFreezable = this.dispatchUntilOffline;
     this.helperComm = version >= KERNEL(6, 16) ? 'sched_ext_helpe' : 'sched_ext_ops_h';
     this.cgroupWarnings = version < KERNEL(6, 16);
     const events = btf.type(struct('scx_event_stats'));

@@ -164,7 +164,7 @@ export class Actor extends Timer implements Iterator<number, void, void> {
             this.#state = BETWEEN;
             continue;
           }
-          task.kt.state = TASK_STATE.INTERRUPTIBLE;
+          task.kt.state = TASK_STATE.INTERRUPTIBLE | TASK_STATE.FREEZABLE;
           this.#state = SLEPT;
           return BLOCK;
         case SLEPT:
@@ -177,11 +177,12 @@ export class Actor extends Timer implements Iterator<number, void, void> {
             continue;
           }
           this.#waitable!.add(task);
-          task.kt.state = TASK_STATE.INTERRUPTIBLE;
+          task.kt.state = this.#waitable!.state;
           this.#state = WAITED;
           return BLOCK;
         case WAITED:
           this.#state = WAIT;
+          this.#waitable!.leave(task);
           if (machine.signals.pending(task)) return machine.toward(task, 'step', 0, true);
           continue;
         default:

@@ -20,13 +20,31 @@ interface Pool {
 /**
  * cpu.max for tasks of the fair class (kernel/sched/fair.c; sched_ext hears of it, and sees to it itself): those of a cgroup whose
  * quota is used up wait until its next period. What is left is one sum, where the kernel hands it to CPUs in slices of 5 ms; as
- * there, run time is looked at in ticks and switches.
+ * there, run time is looked at in ticks and switches. Periods end when nobody has run in one, and begin again with who runs next: in
+ * the kernel when a CPU has used up the millisecond that it kept (min_cfs_rq_runtime).
  */
 export class FairBandwidth {
   readonly #pools = new Map<KernelCgroup, Pool>();
   #throttled = 0;
 
   constructor(private readonly machine: SimMachine) {}
+
+  /** tg_set_cfs_bandwidth(): nobody is throttled any more, and a period begins, whether somebody runs or not. */
+  set(cgroup: KernelCgroup): void {
+    const found = this.#pools.get(cgroup);
+    const { quotaUs } = cgroup.cpuMax;
+    if (quotaUs === Number.POSITIVE_INFINITY) {
+      if (found) this.#unthrottle(found);
+      return;
+    }
+    const pool = found ?? this.#pool(cgroup);
+    if (found) {
+      found.runtimeNs = Math.max(0, found.runtimeNs);
+      this.#fill(found);
+      this.#unthrottle(found);
+    } else pool.used = true;
+    if (!pool.running) this.#start(pool);
+  }
 
   /** account_cfs_rq_runtime(), of every cgroup that the task is in. */
   charge(task: SimTask, ns: number): void {
@@ -78,20 +96,30 @@ export class FairBandwidth {
 
   /** do_sched_cfs_period_timer(): a period in which nobody ran ends the timer. */
   #refill(pool: Pool): void {
-    const { quotaUs, burstUs } = pool.cgroup.cpuMax;
     pool.running = false;
-    const most = (quotaUs + burstUs) * NS_PER_US;
-    pool.runtimeNs = quotaUs === Number.POSITIVE_INFINITY ? 1 : Math.min(most, pool.runtimeNs + quotaUs * NS_PER_US);
+    if (pool.cgroup.cpuMax.quotaUs === Number.POSITIVE_INFINITY) {
+      this.#pools.delete(pool.cgroup);
+      return;
+    }
+    this.#fill(pool);
     const goesOn = pool.used || pool.throttled;
     pool.used = false;
-    if (pool.throttled && pool.runtimeNs > 0) {
-      pool.throttled = false;
-      this.#throttled--;
-      this.#changed();
-      // unthrottle_cfs_rq(): CPUs on which its tasks wait choose anew.
-      for (const cpu of this.machine.cpus) if (cpu.fairQueue.length > 0) this.machine.resched(cpu.id);
-    }
-    if (quotaUs === Number.POSITIVE_INFINITY) this.#pools.delete(pool.cgroup);
-    else if (goesOn) this.#start(pool);
+    if (pool.runtimeNs > 0) this.#unthrottle(pool);
+    if (goesOn) this.#start(pool);
+  }
+
+  /** __refill_cfs_bandwidth_runtime() */
+  #fill(pool: Pool): void {
+    const { quotaUs, burstUs } = pool.cgroup.cpuMax;
+    pool.runtimeNs = Math.min((quotaUs + burstUs) * NS_PER_US, pool.runtimeNs + quotaUs * NS_PER_US);
+  }
+
+  /** unthrottle_cfs_rq(): CPUs on which its tasks wait choose anew. */
+  #unthrottle(pool: Pool): void {
+    if (!pool.throttled) return;
+    pool.throttled = false;
+    this.#throttled--;
+    this.#changed();
+    for (const cpu of this.machine.cpus) if (cpu.fairQueue.length > 0) this.machine.resched(cpu.id);
   }
 }

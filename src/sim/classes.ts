@@ -1,3 +1,4 @@
+import type { KernelCgroup } from '../kernel/model/cgroup.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import { CLASS } from '../sched_ext/task.js';
 import { FairBandwidth } from './bandwidth.js';
@@ -89,8 +90,12 @@ export class OtherClasses {
       if (!best || (task.noise && !best.noise) || (task.noise === best.noise && task.vruntime < best.vruntime))
         best = task;
     }
-    if (!best || best.noise || cpu.fairQueue.length === 1) return best;
-    return this.machine.timing.picks(cpu.id, cpu.fairQueue) ?? best;
+    return best;
+  }
+
+  /** The cgroup's cpu.max has been written. */
+  setBandwidth(cgroup: KernelCgroup): void {
+    this.#bandwidth.set(cgroup);
   }
 
   /** update_curr of these classes. */

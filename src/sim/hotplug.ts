@@ -106,12 +106,10 @@ export class CpuHotplug {
     if (cpu === change.cpu) {
       yield machine.toward(stopper, 'kthread', machine.costs.kthread);
       this.#takeDown(change);
-      yield machine.toward(stopper, 'stop', 0);
       this.#finish(change);
       return;
     }
     while (!change.down) yield spin();
-    yield machine.toward(stopper, 'stop', 0);
   }
 
   /** take_cpu_down() */

@@ -91,7 +91,7 @@ export class Lives {
       yield machine.toward(task, 'block', machine.costs.syscall);
       if (awaited().some(({ zombie }) => zombie)) continue;
       task.waitsFor = only ?? 'any';
-      task.kt.state = TASK_STATE.INTERRUPTIBLE;
+      task.kt.state = TASK_STATE.INTERRUPTIBLE | (machine.scx.consts.waitFreezable ? TASK_STATE.FREEZABLE : 0);
       yield BLOCK;
       task.waitsFor = null;
       if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);

@@ -6,8 +6,8 @@ import type { SimCpu } from './cpu.js';
 import type { SimMachine } from './machine.js';
 import type { SimTask } from './sim_task.js';
 
-/** TASK_STOPPED, TASK_TRACED and TASK_DEAD: states that wake-ups by condition do not end (is_special_task_state). */
-const SPECIAL = TASK_STATE.STOPPED | TASK_STATE.TRACED | TASK_STATE.DEAD;
+/** States that wake-ups by condition do not end (is_special_task_state). */
+const SPECIAL = TASK_STATE.IS_STOPPED | TASK_STATE.TRACED | TASK_STATE.PARKED | TASK_STATE.DEAD | TASK_STATE.FROZEN;
 
 /** __schedule() and what belongs to it: who runs next on a CPU. */
 export class Schedule {

@@ -13,25 +13,27 @@ export class Signals {
 
   /** signal_pending_state(): the signal keeps the task from going to sleep. */
   interrupts(task: SimTask, state: number): boolean {
-    return !task.exiting && state === TASK_STATE.INTERRUPTIBLE && (task.fatal || task.stopping);
+    if (task.exiting) return false;
+    if (task.fatal && (state & TASK_STATE.WAKEKILL) !== 0) return true;
+    return (state & TASK_STATE.INTERRUPTIBLE) !== 0 && (task.fatal || task.stopping || task.freezing);
   }
 
   /** kill(2) (send_signal_locked, prepare_signal, complete_signal). */
   send(task: SimTask, signal: number): void {
     if (task.exiting) return;
     const { kt } = task;
-    const stopped = kt.state === TASK_STATE.STOPPED;
+    const stopped = (kt.state & TASK_STATE.IS_STOPPED) !== 0;
     if (signal === SIGNAL.CONT) {
       task.stopping = false;
       if (!stopped) return;
       task.continued = true;
-      this.machine.wakeups.wake(task);
+      this.machine.wakeups.wake(task, 0, TASK_STATE.IS_STOPPED);
       return;
     }
     if (signal === SIGNAL.KILL) task.fatal = true;
     else task.stopping = true;
-    const asleep = kt.state === TASK_STATE.INTERRUPTIBLE || (stopped && task.fatal);
-    if (asleep && this.machine.wakeups.wake(task)) return;
+    const states = TASK_STATE.INTERRUPTIBLE | (task.fatal ? TASK_STATE.WAKEKILL : 0);
+    if (this.machine.wakeups.wake(task, 0, states)) return;
     this.#kick(task);
   }
 

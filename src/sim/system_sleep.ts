@@ -1,6 +1,10 @@
 import { TASK_STATE } from '../kernel/model/task.js';
 import type { SimMachine } from './machine.js';
 import { BLOCK, type Program, type SimTask } from './sim_task.js';
+import { FROZEN_IN_PLACE } from './wakeup.js';
+
+/** States in which a task that is off its run queue counts as frozen. */
+const ASLEEP = FROZEN_IN_PLACE | TASK_STATE.FROZEN;
 
 /** How often it is looked whether all tasks are frozen, and for how long (freeze_timeout_msecs). */
 const LOOK_NS = 1_000_000;
@@ -29,6 +33,10 @@ export class SystemSleep {
     // pm_notifier_call_chain(PM_SUSPEND_PREPARE)
     machine.scx.hotplug.suspend();
     for (const task of this.#tasks()) {
+      // fake_signal_wake_up() of who sleeps where it cannot be frozen
+      if (!task.scx.onRq && (task.kt.state & FROZEN_IN_PLACE) === 0) {
+        machine.wakeups.wake(task, 0, TASK_STATE.INTERRUPTIBLE);
+      }
       task.freezing = true;
       const cpu = machine.cpuOf(task);
       if (cpu.task === task) machine.sendIpi(cpu);
@@ -49,7 +57,9 @@ export class SystemSleep {
   /** try_to_freeze_tasks() */
   #look(ns: number, state: SleepState): void {
     const { machine } = this;
-    const awake = [...this.#tasks()].some((task) => task.freezing && task.scx.onRq);
+    const awake = [...this.#tasks()].some(
+      ({ freezing, scx, kt }) => freezing && (scx.onRq || (kt.state & ASLEEP) === 0),
+    );
     if (awake && machine.now < this.#deadline) this.#later(() => this.#look(ns, state));
     else if (awake) this.#thaw();
     else if (state === 'deep') this.#toRam(ns);
@@ -95,7 +105,7 @@ export class SystemSleep {
       task.freezing = false;
       const woken = task.wokenFrozen || task.kt.state === TASK_STATE.FROZEN;
       task.wokenFrozen = false;
-      if (woken) machine.wakeups.wake(task);
+      if (woken) machine.wakeups.wake(task, 0, ASLEEP);
     }
     machine.scx.hotplug.resume();
     this.#busy = false;

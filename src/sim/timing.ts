@@ -13,7 +13,6 @@ export type Point =
   | 'fork'
   | 'fork-wake'
   | 'stop-machine'
-  | 'stop'
   | 'stop-complete'
   | 'signal-stop'
   | 'exit'
@@ -66,8 +65,6 @@ export interface Timing {
   searches(cpu: number, task: SimTask | null): boolean;
   /** CPU that a task of another class than sched_ext's is put on when it wakes; -1 where the machine's simple rule decides. */
   place(task: SimTask): number;
-  /** Which task of the fair class a CPU has run next, of those that it could; null where the machine's simple rule decides. */
-  picks(cpu: number, tasks: readonly SimTask[]): SimTask | null;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
@@ -154,10 +151,6 @@ export class CostTiming implements Timing {
 
   searches(_cpu: number, _task: SimTask | null): boolean {
     return false;
-  }
-
-  picks(_cpu: number, _tasks: readonly SimTask[]): SimTask | null {
-    return null;
   }
 
   place(_task: SimTask): number {

@@ -6,6 +6,9 @@ import { WF } from './flags.js';
 import type { SimMachine } from './machine.js';
 import type { SimTask } from './sim_task.js';
 
+/** States that the freezer leaves a task in (__set_task_frozen). */
+export const FROZEN_IN_PLACE = TASK_STATE.FREEZABLE | TASK_STATE.IS_STOPPED | TASK_STATE.TRACED;
+
 /** try_to_wake_up() and the choice of a CPU for it. */
 export class Wakeups {
   /** Of the last selectCpu. */
@@ -13,10 +16,12 @@ export class Wakeups {
 
   constructor(private readonly machine: SimMachine) {}
 
-  /** Wakes a task; false if it did not sleep. `flags`: WF.sync where the waker is about to sleep. */
-  wake(task: SimTask, flags = 0): boolean {
+  /**
+   * Wakes a task that sleeps in one of these states; false if it did not. `flags`: WF.sync where the waker is about to sleep.
+   */
+  wake(task: SimTask, flags = 0, states: number = TASK_STATE.NORMAL): boolean {
     const { kt, scx } = task;
-    if (kt.state === TASK_STATE.RUNNING || task.waking || task.dead || kt.state === TASK_STATE.DEAD) return false;
+    if ((kt.state & states) === 0 || task.waking || task.dead) return false;
     const { tracepoints } = this.machine;
     if (scx.onRq) {
       // It has not gone to sleep yet (ttwu_runnable).
@@ -25,7 +30,7 @@ export class Wakeups {
       tracepoints.wakeup(scx);
       return true;
     }
-    if (task.freezing) {
+    if (task.freezing && (kt.state & FROZEN_IN_PLACE) !== 0) {
       // ttwu_state_match(): it wakes when it is thawed.
       task.wokenFrozen = true;
       return false;

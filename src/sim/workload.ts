@@ -267,8 +267,7 @@ export class Workload implements Stage {
       case 'write': {
         const pipe = this.#pipe(step.pipe);
         pipe.bytes++;
-        const reader = pipe.shift();
-        if (reader) machine.wakeups.wake(reader, step.sync === false ? 0 : WF.sync);
+        pipe.wakeOne((reader) => machine.wakeups.wake(reader, step.sync === false ? 0 : WF.sync));
         return;
       }
       case 'futexwake': {
@@ -364,7 +363,9 @@ export class Workload implements Stage {
   #setMax(name: string, { quotaNs, periodNs, burstNs }: NonNullable<CgroupSpec['max']>): void {
     const cgroup = this.machine.kernel.cgroups.byPath(`/${name}`);
     const max = { quotaUs: quotaNs / US, periodUs: periodNs / US, burstUs: burstNs / US };
-    if (cgroup) this.machine.scx.cgroups.setBandwidth(cgroup, max);
+    if (!cgroup) return;
+    this.machine.scx.cgroups.setBandwidth(cgroup, max);
+    this.machine.classes.setBandwidth(cgroup);
   }
 
   // ---- Steps of several points
@@ -462,8 +463,9 @@ export class Workload implements Stage {
     const { machine } = this;
     while (!waitable.take(task)) {
       waitable.add(task);
-      task.kt.state = TASK_STATE.INTERRUPTIBLE;
+      task.kt.state = waitable.state;
       yield BLOCK;
+      waitable.leave(task);
       if (machine.signals.pending(task)) yield machine.toward(task, 'step', 0, true);
     }
   }

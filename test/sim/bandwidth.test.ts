@@ -77,3 +77,23 @@ it('sched_ext tasks are their scheduler’s business', async () => {
   const { a } = await ran({ cgroups, tasks: [{ name: 'a', policy: 'ext', cgroup: 'small', steps: hog }] }, 1);
   expect(a).toBeGreaterThan(990);
 });
+
+it('a period begins when cpu.max is written, not when somebody runs', async () => {
+  const tasks = [{ name: 'late', policy: 'other' as const, cgroup: 'small', startNs: ms(60), steps: hog }];
+  // 20 ms up to the end of the first period, and 20 of the next.
+  const { late } = await ran({ cgroups, tasks }, 1, ms(150));
+  expect(late).toBeGreaterThan(40 - TICK);
+  expect(late).toBeLessThan(40 + 2 * TICK);
+});
+
+it('cpu.max that is written anew lets throttled tasks run at once', async () => {
+  const tasks = [{ name: 'a', policy: 'other' as const, cgroup: 'small', steps: hog }];
+  const change = (quotaNs: number) => [
+    { atNs: ms(50), verb: 'cgmax' as const, cgroup: 'small', max: { quotaNs, periodNs: ms(100), burstNs: 0 } },
+  ];
+  const after = async (quotaNs: number) => (await ran({ cgroups, tasks, events: change(quotaNs) }, 1, ms(95))).a!;
+  const once = (await ran({ cgroups, tasks }, 1, ms(95))).a!;
+  expect(once).toBeLessThan(20 + 2 * TICK);
+  expect(await after(ms(30))).toBeGreaterThan(once + 30 - 2 * TICK);
+  expect(await after(Number.POSITIVE_INFINITY)).toBeGreaterThan(once + 45 - TICK);
+});

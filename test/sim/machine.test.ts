@@ -5,6 +5,7 @@ import { Kernel } from '../../src/kernel/kernel.js';
 import { openObject } from '../../src/loader/index.js';
 import {
   affinity,
+  cont,
   exit,
   fork,
   kill,
@@ -17,6 +18,7 @@ import {
   type SimTask,
   type SimTasks,
   sleep,
+  stop,
   Workload,
   wait,
   write,
@@ -142,6 +144,40 @@ describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
     );
     expect(workload.done).toBe(true);
     expect(task('Y').exitStatus).toBe(3 << 8);
+  });
+
+  it('lets a stopped task sleep on when what it waited for comes', async () => {
+    const { switches, workload } = await simulate(
+      {
+        P: [
+          ext,
+          fork('A'),
+          fork('B'),
+          fork('S'),
+          sleep(ms(4)),
+          stop('A'),
+          stop('S'),
+          sleep(ms(6)),
+          write(0),
+          sleep(ms(10)),
+          cont('A'),
+          cont('S'),
+          write(0),
+          wait(),
+        ],
+        A: [pinned, read(0), run(ms(1))],
+        B: [pinned, sleep(ms(2)), read(0), run(ms(1))],
+        S: [pinned, sleep(ms(8)), run(ms(1))],
+      },
+      { profile },
+    );
+    const runs = (name: string) =>
+      switches.filter((line) => line.includes(` ${name} `)).map((line) => parseInt(line, 10));
+    expect(workload.done).toBe(true);
+    // The byte is for who does not sleep because of a signal; the others go on when they may.
+    expect(runs('B').some((time) => time >= 10 && time < 16)).toBe(true);
+    for (const name of ['A', 'S']) expect(runs(name).some((time) => time > 6 && time < 20)).toBe(false);
+    for (const name of ['A', 'S']) expect(runs(name).at(-1)).toBeGreaterThanOrEqual(20);
   });
 
   it('ends a task that is killed while it sleeps', async () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { Kernel, openObject } from '../../src/index.js';
-import { forever, Machine, ms, run, runScheduler, simulate, sleep } from '../../src/sim/index.js';
+import { forever, futexWait, Machine, ms, read, run, runScheduler, simulate, sleep } from '../../src/sim/index.js';
 
 const fifo = new Uint8Array(readFileSync(new URL('../../samples/scx_fifo.bpf.o', import.meta.url)));
 
@@ -61,3 +61,24 @@ it('a scheduler without ops for CPUs that come and go does not survive it', asyn
   const report = await simulate(fifo, { kernel, scenario: { tasks, events }, durationNs: ms(60) });
   expect(report.exit).toMatchObject({ kindName: 'UNREG_KERN', message: 'cpu 1 going offline, exiting scheduler' });
 });
+
+it.each(['7.3', '6.18', '6.12'])(
+  'wakes who cannot be frozen where it sleeps, and nobody else, as %s',
+  async (profile) => {
+    const kernel = { profile, cpus: 2, windowBytes: 1 << 26 };
+    const tasks = [
+      { name: 'reader', steps: [read(0)] },
+      { name: 'waiter', steps: [futexWait(0)] },
+      { name: 'napper', steps: [sleep(ms(50)), run(ms(1))] },
+    ];
+    const play = async (events: { atNs: number; verb: 's2idle'; ns: number }[]) => {
+      const report = await simulate(fifo, { kernel, scenario: { tasks, events }, durationNs: ms(40) });
+      expect(report.outcome).toBe('clean');
+      return Object.fromEntries(report.tasks.map(({ name, slices }) => [name, slices]));
+    };
+    const awake = await play([]);
+    const slept = await play([{ atNs: ms(10), verb: 's2idle', ns: 1_000_000_000 }]);
+    // Once to freeze, and once when it is thawed, to read again.
+    expect(slept).toEqual({ ...awake, reader: awake.reader! + 2 });
+  },
+);

@@ -19,12 +19,19 @@ export const TASK_STATE = {
   RUNNING: 0x0,
   INTERRUPTIBLE: 0x1,
   UNINTERRUPTIBLE: 0x2,
-  STOPPED: 0x4,
+  /** Of a stopped task; TASK_STOPPED has TASK_WAKEKILL as well. */
+  IS_STOPPED: 0x4,
   TRACED: 0x8,
+  PARKED: 0x40,
   DEAD: 0x80,
+  WAKEKILL: 0x100,
   NEW: 0x800,
+  FREEZABLE: 0x2000,
   FROZEN: 0x8000,
+  STOPPED: 0x104,
   IDLE: 0x402,
+  /** TASK_NORMAL: what wake_up_process() ends. */
+  NORMAL: 0x3,
 } as const;
 
 export const EXIT_STATE = { DEAD: 0x10, ZOMBIE: 0x20 } as const;

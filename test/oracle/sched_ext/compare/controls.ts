@@ -1,7 +1,9 @@
 import { WF } from '../../../../src/sim/flags.js';
-import type { SimMachine } from '../../../../src/sim/index.js';
+import { CostTiming, type Point, type SimMachine } from '../../../../src/sim/index.js';
+import { RELEASES } from '../recording.js';
 import type { Wrong } from './compare.js';
 import type { Normalisation } from './normalise.js';
+import type { RecordedTiming } from './recorded_timing.js';
 import type { Mutation } from './replay.js';
 
 /** A wrong rule, and recordings that are to show that it is wrong. */
@@ -10,9 +12,17 @@ export interface Control extends Wrong {
   rule: string;
   /** Where it stands in the kernel; undefined for normalisations. */
   source: string;
-  recordings: readonly string[];
-  /** Releases that have the rule; default all. */
+  recordings: readonly string[] | ByRelease;
+  /** Releases that have the rule; default all, or those that recordings are named of. */
   only?: readonly string[];
+}
+
+type ByRelease = Readonly<Partial<Record<(typeof RELEASES)[number], readonly string[]>>>;
+
+/** Releases in which a control is tried, each with its recordings. */
+export function triesOf({ recordings, only }: Control): [release: string, names: readonly string[]][] {
+  if ('length' in recordings) return (only ?? RELEASES).map((release) => [release, recordings]);
+  return RELEASES.flatMap((release) => (recordings[release] ? [[release, recordings[release]]] : []));
 }
 
 const nothing = () => {};
@@ -299,11 +309,130 @@ export const RULES: readonly Control[] = [
   {
     rule: 'fair tasks that went keep sched_ext from being asked, when their class has searched for more',
     source: 'sched_balance_newidle',
-    recordings: ['mistakes/enqueue-exit', 'mistakes/select-bad-cpu', 'changes/nice-running'],
-    only: ['6.18.15'],
+    recordings: {
+      '6.18.15': ['mistakes/enqueue-exit', 'mistakes/select-bad-cpu', 'smt/smt-six-enqlast'],
+      '6.12.117': ['mistakes/select-bad-cpu', 'smt/smt-six-enqlast'],
+    },
     mutate: (machine) => {
       machine.timing.searches = () => false;
     },
+  },
+];
+
+/** The machine's own answer in the place of the recording's. */
+function withheld<K extends keyof CostTiming>(question: K): Mutation {
+  return ({ timing, kernel, costs, scx }) => {
+    const own = new CostTiming(kernel.clock, costs, scx.consts.jiffyNs);
+    Object.assign(timing, { [question]: own[question].bind(own) });
+  };
+}
+
+function pointWithheld(...points: Point[]): Mutation {
+  return ({ timing }) => {
+    const { until } = timing;
+    timing.until = (task, point, ns) => (points.includes(point) ? ns : until.call(timing, task, point, ns));
+  };
+}
+
+const HOTPLUG = ['mixed/four-hotplug', 'mixed/hotplug-pinned'];
+
+/**
+ * What the machine is given of recordings beside how long tasks compute: each is withheld, which has to show wherever it decides.
+ * Releases that are left out have it, too, with nothing that depends on it.
+ */
+export const INPUTS: readonly Control[] = [
+  {
+    rule: 'locks that a task meets on its way to a step',
+    source: 'anon_vma_fork, mmap_lock',
+    recordings: { '7.3.4': ['combined/four-pipes-and-nice'] },
+    mutate: withheld('locked'),
+  },
+  {
+    rule: 'page faults of a new child that sleep',
+    source: 'anon_vma_fork',
+    recordings: { '6.12.117': ['smt/smt-fork-many', 'workloads/smt-vtime-eight'] },
+    mutate: withheld('faults'),
+  },
+  {
+    rule: 'when an exiting task is seen to exit, before tp_exit',
+    source: 'do_exit',
+    recordings: { '6.12.117': ['combined/rt-bursts'] },
+    mutate: ({ timing }) => {
+      (timing as RecordedTiming).exits = (_name, exit) => exit;
+    },
+  },
+  {
+    rule: 'when a signal stops a task',
+    source: 'do_signal_stop',
+    recordings: {
+      '7.3.4': ['mixed/four-stop-cont'],
+      '6.12.117': ['changes/stop-sleeping', 'mixed/four-stop-cont', 'mixed/pid-moved'],
+    },
+    mutate: pointWithheld('signal-stop'),
+  },
+  {
+    rule: 'when a waker holds the lock of the run queue',
+    source: 'ttwu_queue',
+    recordings: { '7.3.4': ['mixed/forks-exec'] },
+    mutate: withheld('locks'),
+  },
+  {
+    rule: 'when a CPU has its next task on its own run queue',
+    source: 'move_remote_task_to_local_dsq',
+    recordings: { '6.18.15': ['combined/four-pipes-and-nice'] },
+    mutate: withheld('moved'),
+  },
+  {
+    rule: 'where a task of another class wakes',
+    source: 'select_task_rq_fair',
+    recordings: {
+      '7.3.4': ['combined/partial-mix', 'smt/smt-six-enqlast'],
+      '6.18.15': ['mistakes/select-bad-cpu', 'smt/smt-six-enqlast'],
+      '6.12.117': ['smt/smt-six-enqlast'],
+    },
+    mutate: withheld('place'),
+  },
+  {
+    rule: 'when the helper is woken',
+    source: 'scx_ops_disable_workfn',
+    recordings: { '6.12.117': ['policies/pid-pair', 'smt/smt-six-enqlast'] },
+    mutate: withheld('helps'),
+  },
+  {
+    rule: 'when a stopper has moved its task, and the helper let tasks go',
+    source: 'move_queued_task, scx_ops_disable_workfn',
+    recordings: { '6.12.117': ['workloads/smt-affinity-moves'] },
+    mutate: pointWithheld('kthread'),
+  },
+  {
+    rule: 'when a stopper goes to sleep',
+    source: 'cpu_stopper_thread',
+    recordings: { '6.18.15': ['mixed/four-narrow'] },
+    mutate: pointWithheld('kthread-done'),
+  },
+  {
+    rule: 'when a stopper wakes who waits for its work',
+    source: 'cpu_stop_signal_done',
+    recordings: { '6.18.15': ['mixed/four-narrow'] },
+    mutate: pointWithheld('stop-complete'),
+  },
+  {
+    rule: 'when the thread of a CPU that goes down is woken',
+    source: 'cpuhp_kick_ap',
+    recordings: { '6.18.15': HOTPLUG, '6.12.117': HOTPLUG },
+    mutate: withheld('takesDown'),
+  },
+  {
+    rule: 'when all CPUs stop for one to go down',
+    source: 'stop_machine_cpuslocked',
+    recordings: { '6.18.15': ['mixed/four-hotplug'], '6.12.117': HOTPLUG },
+    mutate: withheld('stopsMachine'),
+  },
+  {
+    rule: 'when the thread of a CPU that has come tells the scheduler',
+    source: 'sched_cpu_activate',
+    recordings: { '6.12.117': ['mixed/four-hotplug'] },
+    mutate: pointWithheld('activate'),
   },
 ];
 

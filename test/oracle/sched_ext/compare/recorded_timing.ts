@@ -284,7 +284,6 @@ export class RecordedTiming implements Timing {
   // ---- Points
 
   until(task: SimTask, point: Point, ns: number): number {
-    if (point === 'stop') return this.#stops(task, ns);
     if (point === 'activate') return this.#activates(task);
     if (point === 'stop-complete') return this.#completes(task);
     if (point === 'kthread-done') return this.#stoppers.has(task.kt.pid) ? this.#leaves(task) : ns;
@@ -327,22 +326,10 @@ export class RecordedTiming implements Timing {
     return undefined;
   }
 
-  /** A stopper has its CPU until something is noted there. */
-  #stops({ kt }: SimTask, ns: number): number {
-    const { now } = this.clock;
-    const end = this.#stopEnds(this.#begins(kt.pid));
-    return end > now && end < now + IPI_NS ? end - now : ns;
-  }
-
   /** Index of the switch to a stopper that the machine has come to. */
   #begins(pid: number): number {
     const { now } = this.clock;
     return this.#events.findLastIndex((e) => e[EVENT] === 'tp_switch' && e[OTHER] === pid && e[NS] <= now + SWITCH_NS);
-  }
-
-  #stopEnds(begin: number): number {
-    const cpu = this.#events[begin]?.[CPU];
-    return this.#events.find((e, i) => i > begin && e[CPU] === cpu)?.[NS] ?? Number.POSITIVE_INFINITY;
   }
 
   /** CPU time of a CPU's thread until it tells the scheduler that the CPU has come. */
@@ -474,7 +461,7 @@ export class RecordedTiming implements Timing {
         // It computes until a lock stops it on its way out.
         if (step?.verb === 'run') {
           const found = this.#next(track, (e) => end(e) || (sleepsAway(e, name) && e[B] === TASK_UNINTERRUPTIBLE));
-          return this.#events[found]?.[EVENT] === 'tp_exit' ? this.#exits(name, found) : found;
+          return this.#events[found]?.[EVENT] === 'tp_exit' ? this.exits(name, found) : found;
         }
         const child = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const wakes = step?.verb === 'write' || step?.verb === 'futexwake';
@@ -527,7 +514,7 @@ export class RecordedTiming implements Timing {
       }
       case 'exit': {
         const exit = this.#next(track, own('tp_exit'));
-        return exit < 0 ? exit : this.#exits(name, exit);
+        return exit < 0 ? exit : this.exits(name, exit);
       }
       case 'exit-release': {
         const dead = (e: RecordedEvent) => own('tp_switch')(e) && e[B] === TASK_DEAD;
@@ -550,7 +537,7 @@ export class RecordedTiming implements Timing {
   }
 
   /** Index of where a task is first seen to exit: before tp_exit it may have been kept from the scheduler (PF_EXITING). */
-  #exits(name: string, exit: number): number {
+  exits(name: string, exit: number): number {
     const last = this.#events.findLastIndex((e, i) => i < exit && e[EVENT] === 'mark' && e[TASK] === name);
     // A scheduler that is bypassed is asked nothing of the kind any more.
     const asked = this.#events.findLastIndex((e) => e[EVENT] === 'enqueue');
@@ -956,16 +943,6 @@ export class RecordedTiming implements Timing {
     const { now } = this.clock;
     const next = (e: RecordedEvent) => e[NS] >= now && e[EVENT] === 'tp_switch' && e[OTHER] === task.name;
     return this.#tracks.has(task.name) ? (this.#events.find(next)?.[CPU] ?? -1) : -1;
-  }
-
-  /** What other classes do is not compared: whom the recording has next, or still has. */
-  picks(cpu: number, tasks: readonly SimTask[]): SimTask | null {
-    const { now } = this.clock;
-    const choice = this.#choices[cpu]!.find(({ to, end }) => end >= 0 && to >= now);
-    if (!choice) return null;
-    const { [TASK]: prev, [OTHER]: next } = this.#events[choice.end]!;
-    const name = choice.from <= now ? next : prev;
-    return tasks.find((task) => task.name === name) ?? null;
   }
 
   /** The scheduler was not asked, though its CPU came back to it, or had nothing to do then. */

@@ -1,7 +1,7 @@
 import { UnsupportedError } from '../../../../src/errors.js';
 import { RELEASES, type Recording, readRecording, recordingNames } from '../recording.js';
 import { compare } from './compare.js';
-import { type Control, HIDDEN, RULES } from './controls.js';
+import { type Control, HIDDEN, INPUTS, RULES, triesOf } from './controls.js';
 import { NORMALISATIONS, type Normalisation, normalise, normaliseExit, type Tally } from './normalise.js';
 
 export const VERDICTS = ['agree', 'disagree', 'not measured'] as const;
@@ -58,7 +58,7 @@ export async function fidelity(only: readonly string[], say: (line: string) => v
   }
   const controls = new Map<string, Caught>();
   if (only.length === 0) {
-    for (const control of [...RULES, ...Object.values(HIDDEN)]) await tryControl(control, controls, say);
+    for (const control of [...RULES, ...INPUTS, ...Object.values(HIDDEN)]) await tryControl(control, controls, say);
   }
   const all = [...verdicts.values()];
   say(VERDICTS.map((verdict) => `${all.filter((each) => each === verdict).length} ${verdict}`).join(', '));
@@ -97,16 +97,16 @@ async function judge(recording: Recording, title: string, say: (line: string) =>
 
 /** A wrong rule is noticed where the recording does not agree any more; a replay that breaks off counts, too. */
 async function tryControl(control: Control, controls: Map<string, Caught>, say: (line: string) => void): Promise<void> {
-  for (const release of control.only ?? RELEASES) {
+  for (const [release, names] of triesOf(control)) {
     let caught = 0;
-    for (const name of control.recordings) {
+    for (const name of names) {
       const noticed = await compare(read(release, name), control).then(
         ({ differences }) => differences.length > 0,
         () => true,
       );
       if (noticed) caught++;
     }
-    const of = control.recordings.length;
+    const of = names.length;
     controls.set(`${release} ${control.rule}`, { caught, of });
     say(`control   ${release} ${caught === 0 ? 'MISSED' : 'noticed'} by ${caught} of ${of}: ${control.rule}`);
   }

@@ -1,5 +1,5 @@
 import { RELEASES } from '../recording.js';
-import { HIDDEN, NOT_MEASURED, RULES } from './controls.js';
+import { type Control, HIDDEN, INPUTS, NOT_MEASURED, RULES } from './controls.js';
 import { NORMALISATIONS } from './normalise.js';
 import { type Caught, type Fidelity, normalisations, VERDICTS } from './run.js';
 
@@ -23,11 +23,18 @@ export function fidelityTable(result: Fidelity): string {
     '',
     'Each rule is broken on purpose: so many of the recordings that were tried do not agree any more.',
     '',
-    ...byRule(result),
+    ...byRule('rule', RULES, result),
     '',
     'Not measured by any recording:',
     '',
     ...NOT_MEASURED.map((rule) => `- ${rule}`),
+    '',
+    '## What the machine is given',
+    '',
+    'Of a recording the machine is given times, and where other classes put their tasks. What decides little is withheld here, one at a',
+    'time, where it decides something: so many of the recordings that were tried do not agree any more.',
+    '',
+    ...byRule('given', INPUTS, result),
     '',
     '## What is compared',
     '',
@@ -67,10 +74,10 @@ function byTopic({ verdicts }: Fidelity): string[] {
   ];
 }
 
-function byRule({ controls }: Fidelity): string[] {
+function byRule(title: string, rules: readonly Control[], { controls }: Fidelity): string[] {
   return [
-    ...head('rule', 'in the kernel', ...RELEASES),
-    ...RULES.map(({ rule, source }) =>
+    ...head(title, 'in the kernel', ...RELEASES),
+    ...rules.map(({ rule, source }) =>
       row(rule, `\`${source}\``, ...RELEASES.map((release) => noticed(controls.get(`${release} ${rule}`)))),
     ),
   ];
