@@ -19,6 +19,9 @@ import { dumpMaps, isDumpable, loadMaps, type Restored } from './snapshot.js';
 import { StructOpsMap } from './struct_ops.js';
 import { findVariable, makeVariable, type Variable } from './variable.js';
 
+/** Names that an error suggests at most. */
+const MOST_NAMES = 8;
+
 export interface OpenOptions {
   /** The object's name (map names begin with it); default the spec's. */
   name?: string;
@@ -102,8 +105,19 @@ export class BpfObject {
   variable(path: string): Variable {
     checkArgument('variable: path', path, 'text');
     const found = findVariable(this.maps, path);
-    if (!found) throw new InputError(`no variable "${path}" in object "${this.name}"`);
+    if (!found) throw new InputError(`no variable "${path}" in object "${this.name}"${this.#likeNames(path)}`);
     return makeVariable(requireBtf(this.#context, `variable "${path}"`), found.map, found.variable, found.rest);
+  }
+
+  /** Of variables whose names have a word of this one's: ` (there are slice_ns, slice_min)`. */
+  #likeNames(path: string): string {
+    const words = path
+      .replace(/[.[].*$/, '')
+      .split('_')
+      .filter((word) => word.length > 2);
+    const names = this.maps.flatMap(({ spec }) => (spec.data?.variables ?? []).map(({ name }) => name));
+    const like = names.filter((name) => words.some((word) => name.split('_').includes(word)));
+    return like.length === 0 ? '' : ` (there are ${like.slice(0, MOST_NAMES).join(', ')})`;
   }
 
   /** Every global variable that has a type. */

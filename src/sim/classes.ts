@@ -37,6 +37,7 @@ export class OtherClasses {
     const queue = this.#queue(cpu, task);
     if (queue.includes(task)) return;
     if (queue === cpu.fairQueue) {
+      this.machine.kernel.tasks.fair.enqueued(task.kt);
       // A task that slept must not have saved up for a monopoly.
       let least = Number.POSITIVE_INFINITY;
       for (const { vruntime } of queue) if (vruntime < least) least = vruntime;

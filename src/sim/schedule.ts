@@ -20,6 +20,7 @@ export class Schedule {
     const ran = task ? this.machine.timing.ran(task, now - cpu.execStart) : 0;
     cpu.execStart = now;
     if (!task || ran <= 0) return 0;
+    task.kt.execStart = now;
     task.kt.sumExecRuntime += ran;
     return ran;
   }
@@ -104,13 +105,19 @@ export class Schedule {
 
   enqueue(cpu: SimCpu, task: SimTask, flags: number): void {
     if (task.ext) this.machine.scx.enqueue.enqueueTask(cpu.rq, task.scx, flags);
-    else this.machine.classes.enqueue(cpu, task, flags);
+    else {
+      this.machine.classes.enqueue(cpu, task, flags);
+      // enqueue_entity(): a task of the fair class that has come from another CPU is not hot.
+      if ((flags & this.machine.flags.migrated) !== 0 && task.scx.cls === CLASS.fair) task.kt.execStart = 0;
+    }
+    if ((flags & QUEUE.restore) === 0) this.machine.kernel.tasks.schedInfo.queued(task.kt, this.machine.now);
     task.scx.onRq = true;
     task.kt.onRq = true;
     cpu.rq.kernelRq.nrRunning++;
   }
 
   dequeue(cpu: SimCpu, task: SimTask, flags: number): void {
+    if ((flags & QUEUE.save) === 0) this.machine.kernel.tasks.schedInfo.dequeued(task.kt, this.machine.now);
     if (task.ext) this.machine.scx.enqueue.dequeueTask(cpu.rq, task.scx, flags);
     else {
       if (cpu.task === task) this.updateCurr(cpu);
@@ -179,12 +186,14 @@ export class Schedule {
     if (prev === rq.idle) scx.idle.update(rq, false, true);
     else if (prev.cls === CLASS.ext) scx.pick.putPrevTask(rq, prev, next);
     cpu.execStart = machine.now;
+    next.kernelTask.execStart = machine.now;
     if (after) machine.timing.placed(after);
     if (next === rq.idle) scx.idle.update(rq, true, true);
     else if (next.cls === CLASS.ext) scx.pick.setNextTask(rq, next);
     scx.pick.setCurr(rq, next);
     cpu.currPtr = next.ptr;
     machine.tracepoints.switched(preempt, prev, next, state);
+    kernel.tasks.schedInfo.switched(before?.kt ?? null, after?.kt ?? null, machine.now);
     cpu.needResched = cpu.reschedNext;
     cpu.task = after;
     if ((before === null) !== (after === null)) machine.busyChanged(cpu.id);

@@ -90,7 +90,11 @@ export class Wakeups {
     let cpu: number;
     if (!asked) cpu = kernel.cpumasks.next(task.scx.cpusPtr);
     else if (task.ext) cpu = scx.pick.selectTaskRq(task.scx, prev, wakeFlags);
-    else cpu = this.#selectOther(task, prev);
+    else {
+      if (task.scx.cls === CLASS.fair && (wakeFlags & WF.ttwu) !== 0)
+        kernel.tasks.fair.woken(task.kt, this.machine.here.rq.curr.kernelTask);
+      cpu = this.#selectOther(task, prev);
+    }
     if (!this.allowed(task, cpu)) cpu = this.fallback(task, task.scx.cpu);
     this.asked = asked;
     return cpu;

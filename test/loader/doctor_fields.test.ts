@@ -32,7 +32,7 @@ const NEEDED = [
   'field task_struct.thread_info.flags',
   'field kthread.data',
   'field task_struct.sas_ss_size',
-  'field task_struct.se.vruntime',
+  'field task_struct.se.deadline',
   'field task_struct.parent_exec_id',
 ];
 
@@ -52,7 +52,7 @@ describe('fields that programs get to', () => {
   it('not what lies behind a pointer that is NULL, a constant, or in a program that nothing raises', async () => {
     const weak = (await findings()).filter((finding) => finding.weak).map(({ name }) => name);
     expect(weak).toEqual(
-      expect.arrayContaining(['mempolicy', 'task_struct.pdeath_signal', 'pt_regs', 'task_struct.wakee_flips']),
+      expect.arrayContaining(['mempolicy', 'task_struct.pdeath_signal', 'pt_regs', 'task_struct.personality']),
     );
     const needed = (await findings({ deep: 1 })).filter((finding) => !finding.weak);
     expect(needed.map(({ name }) => name)).toContain('task_struct.pdeath_signal');
@@ -76,11 +76,11 @@ describe('fields that programs get to', () => {
     );
     const { message, more } = stopped as VmtableError;
     expect(stopped).toBeInstanceOf(VmtableError);
-    expect(message).toMatch(/^prog "on_switch": insn \d+ \(fields\.bpf\.c:\d+\): task_struct\.se\.vruntime of task /);
+    expect(message).toMatch(/^prog "on_switch": insn \d+ \(fields\.bpf\.c:\d+\): task_struct\.se\.deadline of task /);
     const names = more!.flatMap((line) => {
       const [, kind, list] = /^also not there, (\w+): (.*)$/.exec(line)!;
       return list!.split(', ').map((name) => `${kind} ${name}`);
     });
-    expect(['field task_struct.se.vruntime', ...names].sort()).toEqual([...NEEDED].sort());
+    expect(['field task_struct.se.deadline', ...names].sort()).toEqual([...NEEDED].sort());
   });
 });

@@ -210,6 +210,13 @@ describe('variables', () => {
     expect(() => live.variable('weights').set([1, 2, 3, 4])).toThrow('4 values in an array of 3');
   });
 
+  it('that are not there are told with those of like names', () => {
+    load('live', (opened) => {
+      expect(() => opened.variable('step_ns')).toThrow(/^no variable "step_ns" in object "live" \(there are step\)$/);
+      expect(() => opened.variable('nothing.like[0]')).toThrow(/^no variable "nothing.like\[0\]" in object "live"$/);
+    });
+  });
+
   it('are all listed', () => {
     const live = load('live');
     expect(live.variables.map((variable) => `${variable.type} ${variable.name}`).sort()).toEqual([

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ACCESS_RO, ACCESS_UNMODELLED } from '../../assembly/abi.js';
 import { InputError } from '../../src/errors.js';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { openObject } from '../../src/loader/index.js';
@@ -95,6 +96,80 @@ describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
     const used = task('P').kt.sumExecRuntime;
     expect(used).toBeGreaterThanOrEqual(ms(9));
     expect(used).toBeLessThan(ms(9) + 200_000);
+  });
+
+  const rest = sleep(ms(1000));
+
+  it('keeps since when the run time of a task is not accounted yet', async () => {
+    const seen: number[] = [];
+    const prepare = (machine: SimMachine) => {
+      machine.onWake = () => {
+        for (const { task } of machine.cpus) {
+          if (task) seen.push(machine.now - machine.kernel.tasks.fields.execStart.get(task.kt.ptr));
+        }
+      };
+    };
+    const tasks = {
+      P: [ext, fork('X'), run(ms(12)), rest],
+      X: [ext, sleep(ms(1)), sleep(ms(2)), sleep(ms(3)), sleep(ms(3)), rest],
+    };
+    const { task, machine } = await simulate(tasks, { profile, prepare });
+    // Accounted when it was switched to, and by each tick since then.
+    expect(seen.length).toBeGreaterThan(3);
+    expect(Math.min(...seen)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...seen)).toBeLessThanOrEqual(ms(4));
+    const at = machine.kernel.tasks.fields.execStart.get(task('P').kt.ptr);
+    expect(at).toBeGreaterThanOrEqual(ms(12));
+    expect(at).toBeLessThan(ms(14));
+    // That of an idle task is when its CPU had nothing to do last.
+    const idle = machine.cpus.map(({ rq }) => machine.kernel.tasks.fields.execStart.get(rq.idle.ptr));
+    expect(Math.max(...idle)).toBe(at);
+  });
+
+  it('counts how often a task got a CPU, and how long it waited for that', async () => {
+    const tasks = {
+      P: [pinned, ext, fork('X'), fork('Y'), rest],
+      X: [run(ms(12)), sleep(ms(2)), run(ms(1)), rest],
+      Y: [run(ms(9)), nice('self', 3), run(ms(4)), rest],
+    };
+    const { machine, switches, task } = await simulate(tasks, { profile });
+    const { layout } = machine.kernel.tasks;
+    const info = (name: string, path: 'pcount' | 'run_delay' | 'last_arrival' | 'last_queued') =>
+      layout.tryField(`sched_info.${path}`)?.get(task(name).kt.ptr);
+    if (profile === '6.12') {
+      // Its configuration has no CONFIG_SCHED_INFO.
+      expect(info('X', 'pcount')).toBeUndefined();
+      return;
+    }
+    for (const name of ['X', 'Y']) {
+      const own = switches.filter((line) => line.split(' ')[1] === name);
+      expect(info(name, 'pcount')).toBe(own.length);
+      expect((info(name, 'last_arrival')! / 1e6).toFixed(0)).toBe(own.at(-1)!.split(' ')[0]);
+      expect(info(name, 'last_queued')).toBe(0);
+    }
+    // On one CPU each waits while the other runs.
+    const [x, y] = [info('X', 'run_delay')!, info('Y', 'run_delay')!];
+    expect(Math.min(x, y)).toBeGreaterThan(ms(8));
+    expect(Math.max(x, y)).toBeLessThan(ms(14));
+  });
+
+  it('keeps virtual time of the fair class to itself, and counts whom of its tasks a task wakes', async () => {
+    const { machine, task } = await simulate(
+      {
+        P: [ext, fork('X'), fork('O'), sleep(ms(1)), write('p'), write('q'), sleep(ms(5)), write('q'), rest],
+        X: [read('p'), rest],
+        O: [policy('self', 'other'), read('q'), read('q'), rest],
+      },
+      { profile },
+    );
+    const { layout } = machine.kernel.tasks;
+    const { ptr } = task('O').kt;
+    const access = (name: string) =>
+      machine.kernel.memory.accessAt(task(name).kt.ptr + layout.field('se.avg.util_avg').offset);
+    expect([access('X'), access('O')]).toEqual([ACCESS_RO, ACCESS_UNMODELLED]);
+    const at = (path: 'wakee_flips' | 'last_wakee', name: string) => layout.field(path).get(task(name).kt.ptr);
+    expect([at('wakee_flips', 'P'), at('last_wakee', 'P')]).toEqual([1, ptr]);
+    expect([at('wakee_flips', 'X'), at('last_wakee', 'X')]).toEqual([0, 0]);
   });
 
   it('lets a real-time task take the CPU at once, and the other go on with what was left of its slice', async () => {

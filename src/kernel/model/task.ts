@@ -259,6 +259,11 @@ export class KernelTask implements TypedObject {
 
   // ---- Accounting, in ns ---------------------------------------------------------------------------------------------
 
+  /** Since when its run time is not in sumExecRuntime yet. */
+  set execStart(ns: number) {
+    this.#words.set64(this.#at + this.#words.execStart, ns);
+  }
+
   get sumExecRuntime(): number {
     return this.#words.get64(this.#at + this.#words.sumExecRuntime);
   }

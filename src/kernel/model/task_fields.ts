@@ -22,9 +22,15 @@ export class TaskFields {
   readonly policy: Field;
   readonly schedClass: Field;
   readonly loadWeight: Field;
+  readonly execStart: Field;
   readonly sumExecRuntime: Field;
   readonly nrMigrations: Field;
   readonly schedTaskGroup: Field;
+  /** Undefined in a kernel without CONFIG_SCHED_INFO, together with the next three. */
+  readonly infoPcount: Field | undefined;
+  readonly infoRunDelay: Field | undefined;
+  readonly infoLastArrival: Field | undefined;
+  readonly infoLastQueued: Field | undefined;
   readonly nrCpusAllowed: Field;
   readonly cpusPtr: Field;
   readonly cpusMask: Field;
@@ -73,9 +79,14 @@ export class TaskFields {
     this.policy = layout.field('policy');
     this.schedClass = layout.field('sched_class');
     this.loadWeight = layout.field('se.load.weight');
+    this.execStart = layout.field('se.exec_start');
     this.sumExecRuntime = layout.field('se.sum_exec_runtime');
     this.nrMigrations = layout.field('se.nr_migrations');
     this.schedTaskGroup = layout.field('sched_task_group');
+    this.infoPcount = layout.tryField('sched_info.pcount');
+    this.infoRunDelay = layout.tryField('sched_info.run_delay');
+    this.infoLastArrival = layout.tryField('sched_info.last_arrival');
+    this.infoLastQueued = layout.tryField('sched_info.last_queued');
     this.nrCpusAllowed = layout.field('nr_cpus_allowed');
     this.cpusPtr = layout.field('cpus_ptr');
     this.cpusMask = layout.field('cpus_mask');

@@ -16,10 +16,13 @@ export class TaskWords {
   readonly state: number;
   readonly flags: number;
   readonly nrCpusAllowed: number;
+  readonly execStart: number;
   readonly sumExecRuntime: number;
   /** In bytes: 0 or 1, of one byte or, before 7.0, of four. */
   readonly onCpu: number;
   readonly onRq: number;
+  /** struct sched_info; undefined in a kernel without CONFIG_SCHED_INFO. */
+  readonly info: Readonly<Record<'pcount' | 'runDelay' | 'lastArrival' | 'lastQueued', number>> | undefined;
   /** Undefined in a kernel without sched_ext. */
   readonly scx: ScxWords | undefined;
 
@@ -31,9 +34,20 @@ export class TaskWords {
     this.state = word(fields.state, 4);
     this.flags = word(fields.flags, 4);
     this.nrCpusAllowed = word(fields.nrCpusAllowed, 4);
+    this.execStart = word(fields.execStart, 8);
     this.sumExecRuntime = word(fields.sumExecRuntime, 8);
     this.onCpu = fields.onCpu.offset;
     this.onRq = fields.onRq.offset;
+    const { infoPcount, infoRunDelay, infoLastArrival, infoLastQueued } = fields;
+    this.info =
+      infoPcount && infoRunDelay && infoLastArrival && infoLastQueued
+        ? {
+            pcount: word(infoPcount, 8),
+            runDelay: word(infoRunDelay, 8),
+            lastArrival: word(infoLastArrival, 8),
+            lastQueued: word(infoLastQueued, 8),
+          }
+        : undefined;
     this.scx = fields.scx && {
       flags: word(fields.scx.flags, 4),
       stickyCpu: word(fields.scx.stickyCpu, 4),

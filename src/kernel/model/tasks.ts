@@ -7,11 +7,13 @@ import type { Kernel } from '../kernel.js';
 import type { CgroupTree, KernelCgroup } from './cgroup.js';
 import type { Cpumasks } from './cpumask.js';
 import { Creds } from './cred.js';
+import { FairTasks } from './fair.js';
 import { TASK_FIELDS } from './fields.js';
 import { Handles } from './handles.js';
 import { Layout } from './layout.js';
 import { Pids } from './pid.js';
 import { normalPriority, weightOf } from './prio.js';
+import { SchedInfo } from './sched_info.js';
 import { SIGNAL_PATHS, Signals } from './signal.js';
 import { EXIT_STATE, KernelTask, PF, SCHED_POLICY, TASK_STATE } from './task.js';
 import { TaskFields } from './task_fields.js';
@@ -60,6 +62,10 @@ export class TaskTable {
   readonly fields: TaskFields;
   readonly words: TaskWords;
   readonly creds: Creds;
+  /** How long tasks waited, for who drives them. */
+  readonly schedInfo: SchedInfo;
+  /** What the fair class knows of tasks, for who drives it. */
+  readonly fair: FairTasks;
   /** The idle task of each CPU, pid 0; that of CPU 0 is init_task. Not among `values()`. */
   readonly idle: readonly KernelTask[];
   /** Runs when a task has become one, after its pid can be found. */
@@ -91,6 +97,8 @@ export class TaskTable {
     this.fields = new TaskFields(this.layout);
     this.words = new TaskWords(kernel.vm.core, this.fields);
     this.creds = new Creds(kernel);
+    this.schedInfo = new SchedInfo(this.words);
+    this.fair = new FairTasks(kernel, this.layout);
     this.#pids = new Pids(kernel);
     this.#signals = new Signals(kernel, this.fields);
     this.#mms = new Handles(kernel.types, kernel.objects, kernel.types.struct('mm_struct'));
@@ -144,20 +152,27 @@ export class TaskTable {
   /** Gives fields of all tasks, present and future, an access class of a subsystem's: its programs may write them. */
   grant(paths: readonly (keyof typeof TASK_FIELDS)[], access: AccessClass): void {
     for (const path of paths) this.layout.grant(path, access);
-    for (const ptr of this.#byPtr.keys()) this.layout.stamp(ptr);
+    this.#stampAll();
   }
 
   /** Declares further fields of all tasks as modelled, by path: a subsystem keeps them. */
   declare(paths: readonly string[]): void {
     this.layout.declare(paths);
-    for (const ptr of this.#byPtr.keys()) this.layout.stamp(ptr);
+    this.#stampAll();
+  }
+
+  #stampAll(): void {
+    for (const ptr of this.#byPtr.keys()) {
+      this.layout.stamp(ptr);
+      this.fair.stamped(ptr);
+    }
   }
 
   /** Fills `signal` and `thread_node` of all tasks, present and future: a program may look at them. */
   showSignals(): void {
     if (this.#signals.shown) return;
     this.layout.open(SIGNAL_PATHS);
-    for (const ptr of this.#byPtr.keys()) this.layout.stamp(ptr);
+    this.#stampAll();
     this.#signals.show(this.#byPtr.values());
   }
 
@@ -174,6 +189,7 @@ export class TaskTable {
     if (cgroup.dead) throw new ErrnoError(ERRNO.ENODEV, `task ${comm}: cgroup ${cgroup.path} is gone`);
     const task = this.#new(pid, comm, leader ?? null, parent, cgroup, kthread);
     this.#fill(task, options, cpus);
+    this.fair.forked(task, leader ?? parent);
     this.#hash(task);
     if (leader) leader.addThread(task);
     else parent.addChild(task);
@@ -262,6 +278,7 @@ export class TaskTable {
       if (mm > 0) this.#mms.free(mm);
     }
     this.#signals.freed(task);
+    this.fair.freed(task.ptr);
     this.#pids.free(this.fields.threadPid.get(task.ptr));
     const kthread = task.kthread ? (this.fields.workerPrivate?.get(task.ptr) ?? 0) : 0;
     if (kthread > 0) this.#kthreads?.free(kthread);

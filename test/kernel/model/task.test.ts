@@ -58,18 +58,18 @@ describe.each(PROFILE_NAMES)('a task of %s', (profile) => {
     );
     // The second task's classes are stamped, not laid out field by field.
     const other = k.tasks.create({ comm: 'other' });
-    expect(() => read(other.ptr, 'se.vruntime')).toThrow('task_struct.se.vruntime of task other[2] is not modelled');
+    expect(() => read(other.ptr, 'se.deadline')).toThrow('task_struct.se.deadline of task other[2] is not modelled');
     expect(read(other.ptr, 'pid')).toBe(2);
   });
 });
 
 test('bpf_probe_read_kernel of an unmodelled field stops by its name, too, and so does a string that runs into one', () => {
   const task = k.tasks.create({ comm: 'worker' });
-  const { offset } = k.types.struct('task_struct').field('se.vruntime');
+  const { offset } = k.types.struct('task_struct').field('se.deadline');
   k.currentTask = task.ptr;
   for (const name of ['probe_read_kernel', 'probe_read_kernel_str']) {
     const text = `call get_current_task\nr3 = r0\nr3 += ${offset}\nr1 = r10\nr1 += -8\nr2 = 8\ncall ${name}\nexit`;
-    expect(() => runText(k, text)).toThrow('task_struct.se.vruntime of task worker[1] is not modelled');
+    expect(() => runText(k, text)).toThrow('task_struct.se.deadline of task worker[1] is not modelled');
   }
 });
 
@@ -302,9 +302,9 @@ test('fields that a subsystem was granted are writable by programs with its clas
 
 test('fields that a subsystem declares are there in tasks of before and after', () => {
   const before = k.tasks.create({ comm: 'before' });
-  k.tasks.declare(['se.vruntime', 'no_such_field']);
+  k.tasks.declare(['se.deadline', 'no_such_field']);
   const after = k.tasks.create({ comm: 'after' });
-  for (const { ptr } of [before, after]) expect(read(ptr, 'se.vruntime')).toBe(0);
+  for (const { ptr } of [before, after]) expect(read(ptr, 'se.deadline')).toBe(0);
 });
 
 test('ten thousand tasks take no more shadow patterns than one, and their memory comes back', () => {
