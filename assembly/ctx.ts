@@ -300,6 +300,28 @@ function warm(prog: u32, runs: u32): void {
 }
 
 class Engine {
+  /** Makes a context of the pool the current one, at the start of a program. 0: the pool is empty. */
+  @inline static begin(outer: u32, prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+    Pool.remove(outer);
+    const ctx = load<u32>(abi.CTX_FREE);
+    if (!ctx) return 0;
+    if (outer) park(outer);
+    store<u32>(ctx, outer, abi.CTX_PARENT);
+    const frame = ctx + abi.CTX_FRAMES;
+    // What the program reads before it writes it is 0.
+    if (!load<u32>(prog, abi.PROG_START)) {
+      store<u64>(abi.REGS, 0, 0);
+      for (let r: u32 = 16; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
+    }
+    store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
+    store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
+    current(ctx, prog, frame, cpu);
+    store<u64>(abi.REG_R10, GUEST_BASE + load<u32>(abi.BASE_R10));
+    store<u32>(abi.RUN_PC, load<u32>(prog, abi.PROG_SLOTS));
+    store<i32>(abi.RUN_FUEL, fuel);
+    return ctx;
+  }
+
   /** The end of a run on a context of the pool, for now at least. */
   @inline static over(ctx: u32, outer: u32, status: u32): u32 {
     store<u64>(abi.RESULT, load<u64>(abi.REG_R0));
@@ -344,25 +366,26 @@ class Engine {
  */
 export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   const outer = load<u32>(abi.CUR_CTX);
-  Pool.remove(outer);
-  const ctx = load<u32>(abi.CTX_FREE);
+  const ctx = Engine.begin(outer, prog, arg, cpu, fuel);
   if (!ctx) return abi.RUN_NO_CTX;
-  if (outer) park(outer);
-  store<u32>(ctx, outer, abi.CTX_PARENT);
-  const frame = ctx + abi.CTX_FRAMES;
-  // What the program reads before it writes it is 0.
-  if (!load<u32>(prog, abi.PROG_START)) {
-    store<u64>(abi.REGS, 0, 0);
-    for (let r: u32 = 16; r < 80; r += 8) store<u64>(abi.REGS + r, 0);
+  return Engine.over(ctx, outer, Engine.run(ctx, outer, 0, load<u32>(abi.RUN_PC), fuel));
+}
+
+/** The same, interpreted: INVOKE_INSNS is how many insns it executed, CTX_INSNS if it is not RUN_DONE. */
+export function invokeCounted(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
+  const outer = load<u32>(abi.CUR_CTX);
+  const ctx = Engine.begin(outer, prog, arg, cpu, fuel);
+  if (!ctx) return abi.RUN_NO_CTX;
+  const pc = load<u32>(abi.RUN_PC);
+  store<u32>(ctx, abi.CTX_COUNT_INSNS, abi.CTX_FLAGS);
+  store<u64>(abi.RUN_INSNS, 0);
+  store<u32>(abi.RUN_BLOCK, pc);
+  const status = Engine.run(ctx, outer, abi.CTX_COUNT_INSNS, pc, fuel);
+  if (status == abi.RUN_DONE) {
+    store<u32>(ctx, 0, abi.CTX_FLAGS);
+    store<u64>(abi.INVOKE_INSNS, load<u64>(abi.RUN_INSNS));
   }
-  store<u64>(abi.REG_R1, arg ? GUEST_BASE + arg : 0);
-  store<u32>(frame, 0, abi.FRAME_MAY_GOTO);
-  current(ctx, prog, frame, cpu);
-  store<u64>(abi.REG_R10, GUEST_BASE + load<u32>(abi.BASE_R10));
-  const pc = load<u32>(prog, abi.PROG_SLOTS);
-  store<u32>(abi.RUN_PC, pc);
-  store<i32>(abi.RUN_FUEL, fuel);
-  return Engine.over(ctx, outer, Engine.run(ctx, outer, 0, pc, fuel));
+  return Engine.over(ctx, outer, status);
 }
 
 /** What the interpreter's quick way in leaves: its run ended in another way than in RUN_DONE, or somebody took its context. */

@@ -14,7 +14,20 @@ export {
   castUser,
 } from './arena';
 // Execution.
-export { abandon, ctxFree, ctxGive, ctxInit, ctxNew, ctxStart, ctxTake, give, invoke, invokeLeft, resume } from './ctx';
+export {
+  abandon,
+  ctxFree,
+  ctxGive,
+  ctxInit,
+  ctxNew,
+  ctxStart,
+  ctxTake,
+  give,
+  invoke,
+  invokeCounted,
+  invokeLeft,
+  resume,
+} from './ctx';
 export {
   directIterNext,
   directMapLookup,

@@ -8,6 +8,7 @@ export interface ExecExports {
   ctxStart(ctx: number, prog: number, code: bigint, cpu: number, flags: number): number;
   resume(ctx: number, fuel: number): number;
   invoke(prog: number, arg: number, cpu: number, fuel: number): number;
+  invokeCounted: ExecExports['invoke'];
   invokeIsolate: ExecExports['invoke'];
   invokeObject: ExecExports['invoke'];
   invokeLeft(prog: number, cpu: number): number;

@@ -46,6 +46,7 @@ export const INVOKE_FAULT = abi.RUN_FAULT;
 const CUR_CTX = abi.CUR_CTX >>> 2;
 const IDLE_CTX = abi.IDLE_CTX >>> 2;
 const NEST_DEPTH = abi.NEST_DEPTH >>> 2;
+const INVOKE_INSNS = abi.INVOKE_INSNS >>> 2;
 const { CTX_STATE, CTX_FAULTED } = abi;
 
 /** One core: guest memory, maps, programs, and the host functions that programs call. */
@@ -301,24 +302,25 @@ export class Vm implements ContextOwner, CallSources {
 
   /** invoke, interpreted, which counts insns besides: as many as `insns` says. */
   invokeCounted(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    const { exports, memory } = this;
-    const ctx = this.takeContext();
+    let status = -1;
     try {
-      exports.ctxStart(ctx, (prog as LoadedProg).handle, 0n, cpu, abi.CTX_COUNT_INSNS);
-      memory.setU32At(ctx + abi.CTX_REGS + 8, arg);
-      memory.setU32At(ctx + abi.CTX_REGS + 12, arg === 0 ? 0 : abi.GUEST_BASE_HI);
-      const status = runContext(this, ctx, this.fuel);
-      this.insns = memory.u32At(ctx + abi.CTX_INSNS + 4) * 2 ** 32 + memory.u32At(ctx + abi.CTX_INSNS);
-      if (status !== abi.RUN_DONE) {
-        this.lastFault = this.fault(ctx);
-        return abi.RUN_FAULT;
-      }
-      memory.setU32At(abi.RESULT, memory.u32At(ctx + abi.CTX_REGS));
-      memory.setU32At(abi.RESULT + 4, memory.u32At(ctx + abi.CTX_REGS + 4));
-      return status;
+      status = this.exports.invokeCounted((prog as LoadedProg).handle, arg, cpu, this.slice);
     } finally {
-      exports.ctxGive(ctx);
+      if (status < 0 && this.hostCalls === 0) {
+        const { u32 } = this.core;
+        u32[CUR_CTX] = 0;
+        u32[IDLE_CTX] = 0;
+        u32[NEST_DEPTH] = 0;
+      }
     }
+    if (status === abi.RUN_NO_CTX) {
+      this.growPool();
+      return this.invokeCounted(prog, arg, cpu);
+    }
+    if (status !== abi.RUN_DONE) return this.goOn(status, prog, arg, cpu, this.slice);
+    const { u32 } = this.core;
+    this.insns = (u32[INVOKE_INSNS + 1] as number) * 2 ** 32 + (u32[INVOKE_INSNS] as number);
+    return status;
   }
 
   /** A function that does what invoke does with this program, quicker: V8 makes calls from there straight to compiled code. */
@@ -359,6 +361,7 @@ export class Vm implements ContextOwner, CallSources {
       this.lastFault = this.fault(ctx);
       return abi.RUN_FAULT;
     } finally {
+      this.insns = this.memory.u32At(ctx + abi.CTX_INSNS + 4) * 2 ** 32 + this.memory.u32At(ctx + abi.CTX_INSNS);
       this.exports.ctxGive(ctx);
     }
   }

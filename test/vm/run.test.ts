@@ -313,3 +313,29 @@ test.each(ENGINES)('a fuel below what a slice is bounds every way into a program
     small.dispose();
   }
 });
+
+test.each(RUNS)('a counted call counts the insns that a run counts: $engine, $checks', async (run) => {
+  const vm = await newVm();
+  const arg = vm.memory.alloc(16, { name: 'rounds' });
+  const rounds = 'r2 = *(u64 *)(r1 + 0); r0 = 0; top: r0 += r2; r2 += -1; if r2 != 0 goto top; exit';
+  const faults = 'r2 = *(u64 *)(r1 + 0); r0 = 0; top: r2 += -1; if r2 != 0 goto top; r0 = *(u64 *)(r0 + 0); exit';
+  const calls = 'call sub; r6 = r0; call sub; r0 += r6; exit; sub: r0 = *(u64 *)(r1 + 0); exit';
+  for (const text of [rounds, faults, calls]) {
+    const prog = load(vm, text, run);
+    // The last is more than a slice of fuel.
+    for (const n of [1, 2, 1000, 250_000]) {
+      vm.memory.setU32(arg, n);
+      const { insns, fault, r0 } = vm.run(prog, { args: [vm.memory.address(arg)], countInsns: true });
+      expect(fault !== undefined).toBe(text === faults);
+      for (let again = 0; again < 2; again++) {
+        const status = vm.invokeCounted(prog, arg, 0);
+        expect([vm.insns, status === INVOKE_FAULT]).toEqual([insns, fault !== undefined]);
+        if (fault) expect(vm.lastFault).toMatchObject({ kind: fault.kind, insn: fault.insn });
+        else expect(vm.r0lo).toBe(Number(BigInt.asIntN(32, r0)));
+        // What runs in between is not counted with it, and the next run begins from 0.
+        vm.invoke(prog, arg, 0);
+      }
+    }
+  }
+  vm.dispose();
+});

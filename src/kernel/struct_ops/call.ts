@@ -15,7 +15,7 @@ import type { ProgTrampoline } from '../trace/trampoline.js';
 import type { OpArg, OpResult, StructOpsCallable } from '../types.js';
 import { type Arg, argOf, kindCode, returned, S32, storeArg } from './args.js';
 import type { ArgTag, FuncModel, MemberDesc, StructOpsDesc } from './desc.js';
-import { makeOp, type Op, type QuickOp } from './op.js';
+import { makeOp, type Op, OVER, type QuickOp } from './op.js';
 
 /** r0 of a call that did not take place. */
 const NOTHING = { r0lo: 0, r0hi: 0 };
@@ -125,6 +125,7 @@ export class StructOpsCall implements QuickOp {
       enter: (this.vmProg as LoadedProg).enter,
       slice: vm.slice,
       fuel: vm.quickFuel,
+      over: OVER,
       curCtx: abi.CUR_CTX >>> 2,
       idleCtx: abi.IDLE_CTX >>> 2,
       nestDepth: abi.NEST_DEPTH >>> 2,
@@ -139,7 +140,9 @@ export class StructOpsCall implements QuickOp {
     let result: OpResult;
     try {
       const status =
-        entered === INVOKE_DONE ? entered : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu, given);
+        entered === INVOKE_DONE || given === OVER
+          ? entered
+          : vm.goOn(entered, this.vmProg, this.context, kernel.currentCpu, given);
       result = this.#result(status);
     } finally {
       left = this.#end(0);
@@ -272,16 +275,27 @@ export class StructOpsCall implements QuickOp {
 
   /** Slower, with exact counts of insns and the host's time. */
   #measured(context: GuestPtr): OpResult {
-    const { kernel, prog, vm } = this;
+    const { kernel } = this;
     if (kernel.opTimer !== null) return this.#timed(context, kernel.opTimer);
+    return this.#result(this.#count(context));
+  }
+
+  /** @internal */
+  counted(): number {
+    return this.#count(this.context);
+  }
+
+  /** A run whose insns and time are counted. */
+  #count(context: GuestPtr): number {
+    const { kernel, prog, stats, vm } = this;
     const start = performance.now();
     const status = vm.invokeCounted(this.vmProg, context, kernel.currentCpu);
     const ns = (performance.now() - start) * 1e6;
-    this.stats.insns += vm.insns;
-    this.stats.ns += ns;
+    stats.insns += vm.insns;
+    stats.ns += ns;
     prog.aux.runCount++;
     prog.aux.runTimeNs += ns;
-    return this.#result(status);
+    return status;
   }
 
   #timed(context: GuestPtr, timer: NonNullable<Kernel['opTimer']>): OpResult {

@@ -22,9 +22,14 @@ export interface QuickOp {
   slot0: number;
   /** Any call. */
   slow(values: readonly (OpArg | undefined)[]): OpResult;
-  /** The run on `context`, which got so much fuel, is not over yet, or did not end as it should. */
+  /** A run on `context` that is counted: how it ended. */
+  counted(): number;
+  /** The run on `context`, which got so much fuel, is not over yet, or did not end as it should; OVER in place of the fuel: it is over. */
   goOn(status: number, given: number): OpResult;
 }
+
+/** goOn is given that of a run that is over. */
+export const OVER = -1;
 
 export interface QuickSources {
   op: QuickOp;
@@ -43,6 +48,8 @@ export interface QuickSources {
   enter: ExecExports['invoke'];
   slice: number;
   fuel: number;
+  /** OVER */
+  over: number;
   /** Places of CUR_CTX, IDLE_CTX, NEST_DEPTH and RESULT among the u32 of linear memory. */
   curCtx: number;
   idleCtx: number;
@@ -62,11 +69,11 @@ export interface Op {
  */
 export function makeOp(sources: QuickSources): Op {
   const { op, args, ret, s32, returned, prog, kernel, held, section, stats, vm, core, enter } = sources;
-  const { slice, fuel, curCtx, idleCtx, nestDepth, resultAt } = sources;
+  const { slice, fuel, over, curCtx, idleCtx, nestDepth, resultAt } = sources;
   const { handle } = prog;
   const [a0, a1, a2] = args as readonly [Arg, Arg, Arg];
 
-  const isReady = () => op.quick && op.depth === 0 && kernel.statsHolders === 0 && held.count === 0;
+  const isReady = () => op.quick && op.depth === 0 && kernel.opTimer === null && held.count === 0;
   const plain = (value: OpArg | undefined) =>
     typeof value === 'object' ? value?.ptr : value === true ? 1 : value === false ? 0 : value;
   /** Other values only storeArg can put there, or refuse. */
@@ -79,6 +86,7 @@ export function makeOp(sources: QuickSources): Op {
     u32[at] = n;
     u32[at + 1] = high(arg, n);
   };
+  const interpret = (counts: boolean) => (counts ? op.counted() : enter(handle, op.context, kernel.currentCpu, slice));
   const begin = () => {
     op.depth = 1;
     op.quickCpu = kernel.currentCpu;
@@ -110,7 +118,7 @@ export function makeOp(sources: QuickSources): Op {
   /** As many runs of compiled code as nothing is special about, from call `i` on; the call behind them. */
   const runs = (calls: readonly (readonly OpArg[])[], results: OpResult[], from: number, first: number): number => {
     const { invoke } = prog;
-    if (arity === 0 || invoke === undefined || !isReady()) return first;
+    if (arity === 0 || invoke === undefined || kernel.statsHolders > 0 || !isReady()) return first;
     let i = first;
     let status = 0;
     op.depth = 1;
@@ -167,41 +175,44 @@ export function makeOp(sources: QuickSources): Op {
       case 0:
         return () => {
           if (!isReady()) return op.slow([]);
-          const { invoke } = prog;
+          const counts = kernel.statsHolders > 0;
+          const invoke = counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
             if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
-            else status = enter(handle, op.context, kernel.currentCpu, slice);
+            else status = interpret(counts);
           } finally {
             if (status < 0) crashed();
           }
-          return end(status, invoke === undefined ? slice : fuel);
+          return end(status, counts ? over : invoke === undefined ? slice : fuel);
         };
       case 1:
         return (v0) => {
           const n0 = plain(v0);
           if (!isReady() || !fits(a0, n0)) return op.slow([v0]);
-          const { invoke } = prog;
+          const counts = kernel.statsHolders > 0;
+          const invoke = counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
             if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0));
             else {
               put(a0, n0);
-              status = enter(handle, op.context, kernel.currentCpu, slice);
+              status = interpret(counts);
             }
           } finally {
             if (status < 0) crashed();
           }
-          return end(status, invoke === undefined ? slice : fuel);
+          return end(status, counts ? over : invoke === undefined ? slice : fuel);
         };
       case 2:
         return (v0, v1) => {
           const n0 = plain(v0);
           const n1 = plain(v1);
           if (!isReady() || !fits(a0, n0) || !fits(a1, n1)) return op.slow([v0, v1]);
-          const { invoke } = prog;
+          const counts = kernel.statsHolders > 0;
+          const invoke = counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
@@ -210,12 +221,12 @@ export function makeOp(sources: QuickSources): Op {
             } else {
               put(a0, n0);
               put(a1, n1);
-              status = enter(handle, op.context, kernel.currentCpu, slice);
+              status = interpret(counts);
             }
           } finally {
             if (status < 0) crashed();
           }
-          return end(status, invoke === undefined ? slice : fuel);
+          return end(status, counts ? over : invoke === undefined ? slice : fuel);
         };
       case 3:
         return (v0, v1, v2) => {
@@ -223,7 +234,8 @@ export function makeOp(sources: QuickSources): Op {
           const n1 = plain(v1);
           const n2 = plain(v2);
           if (!isReady() || !fits(a0, n0) || !fits(a1, n1) || !fits(a2, n2)) return op.slow([v0, v1, v2]);
-          const { invoke } = prog;
+          const counts = kernel.statsHolders > 0;
+          const invoke = counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
@@ -234,12 +246,12 @@ export function makeOp(sources: QuickSources): Op {
               put(a0, n0);
               put(a1, n1);
               put(a2, n2);
-              status = enter(handle, op.context, kernel.currentCpu, slice);
+              status = interpret(counts);
             }
           } finally {
             if (status < 0) crashed();
           }
-          return end(status, invoke === undefined ? slice : fuel);
+          return end(status, counts ? over : invoke === undefined ? slice : fuel);
         };
       default:
         // More than MAX_CONTEXT_SLOTS, which compiled code takes from memory, too.
@@ -251,16 +263,17 @@ export function makeOp(sources: QuickSources): Op {
             if (!fits(arg, n)) return op.slow(values);
             put(arg, n);
           }
-          const { invoke } = prog;
+          const counts = kernel.statsHolders > 0;
+          const invoke = counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
             if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
-            else status = enter(handle, op.context, kernel.currentCpu, slice);
+            else status = interpret(counts);
           } finally {
             if (status < 0) crashed();
           }
-          return end(status, invoke === undefined ? slice : fuel);
+          return end(status, counts ? over : invoke === undefined ? slice : fuel);
         };
     }
   }

@@ -162,6 +162,30 @@ describe.each(['interp', 'jit'] as const)('engine %s', (engine) => {
       expect(info.run_cnt).toBe(1n);
     });
 
+    test('with statistics does what it does without: result, faults, calls in the midst of it', () => {
+      let depth = 0;
+      t.kernel.registerHelper('skb_vlan_push', () => {
+        if (++depth < 3) expect(t.toy.registered.at(-1)!.ops.sum!(7, 0)).toBe(7);
+      });
+      const { ops } = vtable({
+        sum: 'r6 = *(s32 *)(r1 + 0)\nr1 = r6\ncall 18\nr0 = r6\nexit\n',
+        flip: 'r0 = *(u64 *)(r1 + 0)\nr2 = 0\n*(u64 *)(r2 + 0) = r0\nexit\n',
+      });
+      const seen = () => {
+        depth = 0;
+        const results = [ops.sum!(5, 2), ops.sum!(2 ** 31, 2)];
+        expect(() => ops.flip!(true)).toThrow(ProgramFault);
+        return [...results, ops.sum!(-5, 2)];
+      };
+      const plain = seen();
+      expect([ops.sum!.stats.insns, ops.sum!.stats.runs]).toEqual([0, 5]);
+      const stats = t.kernel.bpf('ENABLE_STATS', { type: 0 });
+      expect(seen()).toEqual(plain);
+      t.kernel.close(stats);
+      expect([ops.sum!.stats.insns, ops.sum!.stats.runs]).toEqual([5 * 5, 10]);
+      expect(ops.sum!.stats.ns).toBeGreaterThan(0);
+    });
+
     test('runs inside the read sections of a trampoline', () => {
       const seen: string[] = [];
       t.kernel.registerHelper('skb_vlan_push', () => seen.push(t.kernel.rcu.describe()));
