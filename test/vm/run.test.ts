@@ -318,7 +318,7 @@ test.each(RUNS)('a counted call counts the insns that a run counts: $engine, $ch
   const vm = await newVm();
   const arg = vm.memory.alloc(16, { name: 'rounds' });
   const rounds = 'r2 = *(u64 *)(r1 + 0); r0 = 0; top: r0 += r2; r2 += -1; if r2 != 0 goto top; exit';
-  const faults = 'r2 = *(u64 *)(r1 + 0); r0 = 0; top: r2 += -1; if r2 != 0 goto top; r0 = *(u64 *)(r0 + 0); exit';
+  const faults = 'r2 = *(u64 *)(r1 + 0); r0 = 0; top: r2 += -1; if r2 != 0 goto top; *(u64 *)(r0 + 0) = r2; exit';
   const calls = 'call sub; r6 = r0; call sub; r0 += r6; exit; sub: r0 = *(u64 *)(r1 + 0); exit';
   for (const text of [rounds, faults, calls]) {
     const prog = load(vm, text, run);
