@@ -1,10 +1,10 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { Cpumasks } from '../../src/kernel/model/cpumask.js';
 import type { GuestPtr } from '../../src/vm/types.js';
 import { RUNS } from '../engines.js';
-import { assembleText } from './run_text.js';
+import { bothWays, hostOnly, shownBy } from './both_ways.js';
 
 // Functions of the core that answer in place of host functions, against these: a kernel whose calls are wrapped has only the
 // latter. Whatever a program passes them, both give the same results, memory and faults.
@@ -26,7 +26,7 @@ class Subject {
       ...run,
       cpus: CPUS,
       windowBytes: 32 * 2 ** 20,
-      ...(wrapped && { wrapCall: (_kind, _name, fn) => fn }),
+      ...(wrapped && hostOnly),
     });
     k.registerHelper(TAKE_LOCK, (call) => k.held.acquire(call, 'lock', 1, 'a lock', () => {}));
     const { bpfCpumasks } = k.model;
@@ -41,34 +41,11 @@ class Subject {
   run(text: string): string {
     const { k } = this;
     k.currentCpu = 3;
-    const insns = assembleText(k, text);
-    const log = { text: '' };
-    const fd = k.bpf('PROG_LOAD', { prog_type: 31, prog_flags: 16, insns, license: 'GPL', log });
-    if (fd < 0) throw new Error(log.text);
-    const prog = k.fds.prog(fd);
-    if (typeof prog === 'number') throw new Error(`PROG_LOAD: ${prog}`);
-    if (prog.vm?.engine !== k.engine) throw new Error(`${prog.vm?.notCompiled}`);
-    const { r0, fault } = k.tryProg(prog, { fuel: FUEL });
-    k.close(fd);
-    if (!fault) return `0x${BigInt.asUintN(64, r0).toString(16)}`;
-    const { kind, insn, address, size, write, registers } = fault.fault;
-    return [fault.message, kind, insn, address, size, write, ...registers].join(', ');
+    return shownBy(k, text, { fuel: FUEL });
   }
 }
 
-const subjects = new Map<string, { direct: Subject; host: Subject }>();
-beforeAll(async () => {
-  for (const run of RUNS) {
-    const direct = await Subject.create(run, false);
-    subjects.set(`${run.engine}, ${run.checks}`, { direct, host: await Subject.create(run, true) });
-  }
-});
-afterAll(() => {
-  for (const { direct, host } of subjects.values()) {
-    direct.k.dispose();
-    host.k.dispose();
-  }
-});
+const subjects = bothWays(Subject.create);
 
 // r6, r7: masks that the program owns. r8: a per-CPU pointer. r9: all results so far.
 const NOTE = 'r9 *= 31\nr9 += r0';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Kernel } from '../../../src/kernel/kernel.js';
 import { BPF_MAP_TYPE } from '../../../src/uapi.js';
 import { RUNS } from '../../engines.js';
-import { assembleText } from '../run_text.js';
+import { bothWays, hostOnly, shownBy } from '../both_ways.js';
 
 // Look-ups in maps of the core as compiled code does them, in place or by a function of the core alone, against the helpers, which a
 // kernel whose calls are wrapped runs: keys anywhere, maps that are known when a program is compiled and others, forged ones.
@@ -27,7 +27,7 @@ class Subject {
       ...run,
       cpus: CPUS,
       windowBytes: 16 * 2 ** 20,
-      ...(wrapped && { wrapCall: (_kind, _name, fn) => fn }),
+      ...(wrapped && hostOnly),
     });
     k.currentCpu = 1;
     const subject = new Subject(k);
@@ -50,33 +50,11 @@ class Subject {
   }
 
   run(text: string): string {
-    const { k } = this;
-    const insns = assembleText(k, text);
-    const fd = k.bpf('PROG_LOAD', { prog_type: 31, prog_flags: 16, insns, license: 'GPL' });
-    const prog = k.fds.prog(fd);
-    if (typeof prog === 'number') throw new Error(`PROG_LOAD: ${fd}`);
-    if (prog.vm?.engine !== k.engine) throw new Error(`${prog.vm?.notCompiled}`);
-    const { r0, fault } = k.tryProg(prog, { args: [], fuel: 100 });
-    k.close(fd);
-    if (!fault) return `0x${BigInt.asUintN(64, r0).toString(16)}`;
-    const { kind, insn, address, size, write, registers } = fault.fault;
-    return [fault.message, kind, insn, address, size, write, ...registers].join(', ');
+    return shownBy(this.k, text, { args: [], fuel: 100 });
   }
 }
 
-const subjects = new Map<string, { direct: Subject; host: Subject }>();
-beforeAll(async () => {
-  for (const run of RUNS) {
-    const direct = await Subject.create(run, false);
-    subjects.set(`${run.engine}, ${run.checks}`, { direct, host: await Subject.create(run, true) });
-  }
-});
-afterAll(() => {
-  for (const { direct, host } of subjects.values()) {
-    direct.k.dispose();
-    host.k.dispose();
-  }
-});
+const subjects = bothWays(Subject.create);
 
 const NOTE = 'r9 *= 31\nr9 += r0';
 /** r7: memory of a map. r6: a map that is not known when the program is compiled. */

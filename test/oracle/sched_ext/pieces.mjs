@@ -11,3 +11,7 @@ export const letters = (count) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'.slice(0, count).s
 export const same = (names, steps) => Object.fromEntries(names.map((name) => [name, steps]));
 export const vtime = { policy: 'vtime' };
 export const four = (scenario) => ({ cpus: 4, ...scenario });
+export const fifo = (task, priority = 10) => policy(task, 'fifo', priority);
+export const other = policy('self', 'other');
+/** Steps again and again. */
+export const times = (count, ...steps) => Array.from({ length: count }, () => steps).flat();

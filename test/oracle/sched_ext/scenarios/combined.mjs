@@ -1,4 +1,4 @@
-import { ext, four, free, letters, same, vtime } from '../pieces.mjs';
+import { ext, fifo, four, free, letters, same, times, vtime } from '../pieces.mjs';
 import {
   affinity,
   cgroupWeight,
@@ -29,10 +29,6 @@ export const title = 'Changes of every kind to tasks in every state, and wake-up
 
 /** They are recorded in a boot of their own. */
 export const part = 'combined';
-
-const fifo = (task, priority = 10) => policy(task, 'fifo', priority);
-/** Steps again and again. */
-const times = (count, ...steps) => Array.from({ length: count }, () => steps).flat();
 
 const onTwo = [
   {

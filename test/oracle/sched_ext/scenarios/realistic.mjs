@@ -1,4 +1,4 @@
-import { ext, four, free, letters, same, vtime } from '../pieces.mjs';
+import { ext, fifo, four, free, letters, other, same, times, vtime } from '../pieces.mjs';
 import {
   affinity,
   cont,
@@ -27,11 +27,6 @@ export const title = 'What programs do: builds, shells, servers, audio beside th
 /** They are recorded in a boot of their own. */
 export const part = 'realistic';
 export const kernels = ['7.3', '6.18'];
-
-const fifo = (task, priority = 10) => policy(task, 'fifo', priority);
-const other = policy('self', 'other');
-/** Steps again and again. */
-const times = (count, ...steps) => Array.from({ length: count }, () => steps).flat();
 
 const onTwo = [
   {
