@@ -1,18 +1,12 @@
 import { InputError, located, VmtableError } from '../errors.js';
-import type { Kernel } from '../kernel/index.js';
-import type { BpfObject } from '../loader/index.js';
+import type { UserSpace } from '../loader/index.js';
 import type { Io } from './io.js';
 
 /**
- * What a hook file may export, for objects whose user-space half does more than the common part. Each may return a promise.
- * `beforeLoad` finds the object open, with the common part done and `--set` still to come; `afterLoad` finds it loaded and its
- * `--init-prog` programs run; `beforeAttach` comes right before the struct_ops maps are attached.
+ * What a hook file may export, for objects whose user-space half does more than the common part: `beforeLoad` comes with the common
+ * part done and `--set` still to come, `afterLoad` once the `--init-prog` programs have run.
  */
-export interface Hooks {
-  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
-  afterLoad?(object: BpfObject, kernel: Kernel): unknown;
-  beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
-}
+export type Hooks = UserSpace;
 
 const NAMES: readonly (keyof Hooks)[] = ['beforeLoad', 'afterLoad', 'beforeAttach'];
 
