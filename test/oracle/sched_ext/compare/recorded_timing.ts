@@ -146,6 +146,8 @@ class Track {
   /** Index of the event that noted its slice last, -1 for none, and what it has been charged with since. */
   noted = -1;
   charged = 0;
+  /** How far it may have overrun its runtime when it last used it up, of the deadline class. */
+  overrun = 0;
   /** When it got the CPU, or came to the scheduler's class. */
   since = 0;
   /** Index of the switch away from it that comes then. */
@@ -248,15 +250,15 @@ export class RecordedTiming implements Timing {
     return ticks;
   }
 
-  /** Is the task that a CPU leaves one of the deadline class, by what was asked for it last? */
-  #isDeadline(away: RecordedEvent): boolean {
-    let name: unknown;
+  /** Is the task that a CPU leaves, or another, one of the deadline class, by what was asked for it last? */
+  #isDeadline(away: RecordedEvent, name: number | string = away[TASK]): boolean {
+    let policy: unknown;
     for (const e of this.#events) {
       if (e[NS] >= away[NS]) break;
       const step = e[EVENT] === 'mark' ? this.recording.tasks[e[TASK]]?.[Number(e[A])] : undefined;
-      if (step?.verb === 'policy' && (step.task === 'self' ? e[TASK] : step.task) === away[TASK]) name = step.name;
+      if (step?.verb === 'policy' && (step.task === 'self' ? e[TASK] : step.task) === name) policy = step.name;
     }
-    return name === 'deadline';
+    return policy === 'deadline';
   }
 
   /** Does the task leave its queue for good, or only to be changed? */
@@ -781,12 +783,18 @@ export class RecordedTiming implements Timing {
    */
   ran(task: SimTask, ns: number): number {
     const track = this.#tracks.get(task.name);
-    if (!track || ns === 0) return ns;
+    if (!track) return ns;
+    if (ns === 0) return task.ext ? this.#overtakes(task, track) : 0;
     const { now } = this.clock;
     if (!task.ext) {
       track.noted = -1;
       track.since = now;
-      return Math.min(ns, Math.max(0, this.#fellAsleep(task, now) - (now - ns)));
+      if (this.#usesUp(task)) {
+        track.overrun = Math.max(0, ns - task.deadline!.budgetNs);
+        return Math.max(ns, task.deadline!.budgetNs);
+      }
+      const least = Math.min(ns, Math.max(0, this.#fellAsleep(task, now) - (now - ns)));
+      return this.#served(task, track, least, ns);
     }
     if (track.noted < 0) {
       const latest = Math.max(track.since + SKEW_NS, now - SHORT_NS);
@@ -824,6 +832,26 @@ export class RecordedTiming implements Timing {
     return Math.max(used, 0);
   }
 
+  /**
+   * Whose CPU stood still before it put the task to sleep, and takes another one from elsewhere then, looks at the clock again before
+   * the switch (enqueue_task, put_prev_task_scx): the task is woken with less than it had.
+   */
+  #overtakes({ name }: SimTask, track: Track): number {
+    const noted = this.#events[track.noted];
+    if (noted?.[TASK] !== name || !['stopping', 'dispatch'].includes(noted[EVENT])) return 0;
+    const next = this.#events.findIndex(
+      (e, i) => i > track.noted && e[TASK] === name && (sliceIn(e) !== undefined || e[EVENT] === 'enqueue'),
+    );
+    const e = this.#events[next];
+    if (!e || this.#events[track.end]?.[B] === 0) return 0;
+    if (e[EVENT] !== 'enqueue') {
+      if (e[EVENT] === 'dispatch' && next < track.end) track.noted = next;
+      return 0;
+    }
+    track.noted = next;
+    return Math.max(0, sliceIn(noted)! - Number(e[B]));
+  }
+
   /** A sleep that its timer ends too soon has begun before the CPU stood still: its clock had been looked at by then. */
   #fellAsleep(task: SimTask, now: number): number {
     const step = this.#step(task);
@@ -834,6 +862,42 @@ export class RecordedTiming implements Timing {
     if (!woken || woken[NS] - Number(step.ns) >= now) return now;
     const begun = this.#events.findLast((e, i) => i < away && e[TASK] === task.name && e[EVENT] === 'mark');
     return Math.min(woken[NS] - Number(step.ns), (begun?.[NS] ?? now) + SWITCH_NS);
+  }
+
+  /** A task of the deadline class that makes room for a lower one though it is runnable has used up its runtime. */
+  #usesUp({ name, deadline, scx }: SimTask): boolean {
+    if (!deadline || deadline.throttled) return false;
+    const { now } = this.clock;
+    const choice = this.#choices[scx.cpu]!.find(({ from, to }) => from - HIDDEN_TICK_NS <= now && now <= to);
+    const away = this.#events[choice?.end ?? -1];
+    if (away?.[TASK] !== name || away[B] !== 0 || this.#toStopper(away)) return false;
+    return this.#isDeadline(away) && !this.#isDeadline(away, away[OTHER]);
+  }
+
+  /**
+   * How much of its runtime a task of the deadline class that goes to sleep has used: its timer may have begun before the CPU stood
+   * still, and the clock been looked at behind that; and one cannot tell how far it was overrun before. Whether any is left, the
+   * recording tells: a task without, once woken, waits for its next period.
+   */
+  #served({ name, deadline }: SimTask, track: Track, least: number, most: number): number {
+    if (!deadline || deadline.throttled) return least;
+    const { budgetNs, due, params } = deadline;
+    const late = budgetNs > least && budgetNs <= most;
+    const early = budgetNs <= least && budgetNs + track.overrun > least;
+    if (!late && !early) return least;
+    const { now } = this.clock;
+    const away = this.#events.findIndex((e) => e[NS] >= now && e[TASK] === name && e[EVENT] === 'tp_switch');
+    if (away < 0 || !sleepsAway(this.#events[away]!, name) || this.#events[away]![NS] > now + SWITCH_NS) return least;
+    const woken = this.#events.findIndex((e, i) => i > away && e[TASK] === name && e[EVENT] === 'tp_wakeup');
+    const goes = this.#events.find(
+      (e, i) =>
+        i > woken &&
+        ((e[EVENT] === 'tp_migrate' && e[TASK] === name) || (e[EVENT] === 'tp_switch' && e[OTHER] === name)),
+    );
+    const next = due - params.deadlineNs + params.periodNs;
+    if (woken < 0 || this.#events[woken]![NS] >= next || !goes) return least;
+    if (late) return goes[NS] >= next ? most : least;
+    return goes[NS] < next ? Math.max(0, budgetNs - 1) : least;
   }
 
   // ---- Interrupts
