@@ -22,8 +22,12 @@ enum fault {
 	FAULT_EXIT,		/* exit follows a null pointer */
 };
 
+struct sched_avg___fair {
+	unsigned long load_avg;
+} __attribute__((preserve_access_index));
+
 struct sched_entity___fair {
-	u64 vruntime;
+	struct sched_avg___fair avg;
 } __attribute__((preserve_access_index));
 
 struct task_struct___fair {
@@ -88,7 +92,7 @@ void BPF_OPS(faulty_running, struct task_struct *p)
 	if (fault == FAULT_NULL)
 		*(volatile u64 *)turns = 1;
 	if (fault == FAULT_FIELD)
-		turns += ((struct task_struct___fair *)p)->se.vruntime;
+		turns += ((struct task_struct___fair *)p)->se.avg.load_avg;
 }
 
 SEC("struct_ops.s/init")

@@ -1,3 +1,4 @@
+import { checkArgument, checkOptions } from '../argument.js';
 import { essentialName } from '../btf/core_match.js';
 import { InputError } from '../errors.js';
 import type { Kernel, KernelOptions } from '../kernel/index.js';
@@ -37,6 +38,10 @@ export async function withObject<T>(
   kernel: Kernel,
   body: (object: BpfObject) => T | Promise<T>,
 ): Promise<T> {
+  checkArgument('withObject: bytes', bytes, 'bytes');
+  checkArgument('withObject: name', name, 'text');
+  checkArgument('withObject: kernel', kernel, 'kernel');
+  checkArgument('withObject: body', body, 'function');
   const object = openObject(bytes, { name: name.replace(/\.(bpf\.)?o$/, '') });
   try {
     return await body(object);
@@ -52,6 +57,10 @@ export async function loadAndAttach(
   map: StructOpsMap,
   settings: RunSettings,
 ): Promise<BpfLink> {
+  checkArgument('loadAndAttach: object', object, 'object');
+  checkArgument('loadAndAttach: kernel', kernel, 'kernel');
+  checkArgument('loadAndAttach: map', map, 'structOpsMap');
+  checkOptions('loadAndAttach:', settings, { set: 'options' });
   for (const other of object.structOps) other.autoattach = other === map;
   await settings.beforeLoad?.(object, kernel);
   setVariables(object, settings.set);
@@ -63,6 +72,7 @@ export async function loadAndAttach(
 
 /** Sets global variables by the paths that `BpfObject.variable` takes. Throws InputError for one that is not there. */
 export function setVariables(object: BpfObject, values: RunSettings['set']): void {
+  checkArgument('setVariables: object', object, 'object');
   for (const [path, value] of Object.entries(values ?? {})) object.variable(path).set(value);
 }
 
@@ -76,11 +86,10 @@ export interface StructOpsKind {
 }
 
 /** The struct_ops map of an object that implements `kind`: the one called `wanted`, or the only one. Throws InputError. */
-export function chooseStructOps(
-  maps: readonly StructOpsMap[],
-  { structs, what, complete }: StructOpsKind,
-  wanted?: string,
-): StructOpsMap {
+export function chooseStructOps(maps: readonly StructOpsMap[], kind: StructOpsKind, wanted?: string): StructOpsMap {
+  checkArgument('chooseStructOps: maps', maps, 'list');
+  checkOptions('chooseStructOps: kind', kind, { structs: 'list', what: 'text', complete: 'function' });
+  const { structs, what, complete } = kind;
   const all = maps.filter((map) => structs.includes(essentialName(map.structName)));
   const usable = complete ? all.filter(complete) : all;
   const candidates = usable.length > 0 ? usable : all;

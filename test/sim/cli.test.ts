@@ -173,6 +173,6 @@ describe('vmtable sim', () => {
   it('tells what is not modelled by its status', async () => {
     const { status, out } = await sim(FAULTY, '--set', 'fault=7');
     expect(status).toBe(3);
-    expect(out).toMatch(/se\.vruntime of task \S+ is not modelled\n/);
+    expect(out).toMatch(/se\.avg\.load_avg of task \S+ is not modelled\n/);
   });
 });

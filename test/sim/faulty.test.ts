@@ -100,7 +100,7 @@ it('a program that is stopped after the scheduler was told to go is an error all
 it('a field that is not modelled is told from a mistake', async () => {
   const report = await withFault('field', ms(100));
   expect(report).toMatchObject({ outcome: 'error', unsupported: true });
-  expect(report.fault).toMatch(/task_struct\.se\.vruntime of task \S+ is not modelled$/);
+  expect(report.fault).toMatch(/task_struct\.se\.avg\.load_avg of task \S+ is not modelled$/);
   expect(await withFault('null', ms(100))).not.toHaveProperty('unsupported');
 });
 
