@@ -251,7 +251,7 @@ export const RUN_FUEL = EXEC_RECORDS + 324;
 export const RUN_INSNS = EXEC_RECORDS + 328;
 export const RUN_BLOCK = EXEC_RECORDS + 336;
 /** u64: executed insns of the last invokeCounted. */
-export const INVOKE_INSNS = EXEC_RECORDS + 424;
+export const INVOKE_INSNS = EXEC_RECORDS + 432;
 
 /** Of the running context: its frame with r10 at window offset t is at FRAME_BIAS + t / 2; that offset of the last frame. */
 export const FRAME_BIAS = EXEC_RECORDS + 368;

@@ -280,15 +280,20 @@ export class Vm implements ContextOwner, CallSources {
   /**
    * Runs a program with r1 = a guest pointer: the hot path of struct_ops callbacks, without BigInt or allocation.
    * INVOKE_DONE: r0 is in r0lo and r0hi. INVOKE_FAULT: `lastFault` says why.
-   *
-   * An exception out of the core means that the host ran out of stack inside of it, where nothing was unwound. Below a host
-   * function callHost puts that right; here nothing may be called for it, because there is no stack to call on.
    */
   invoke(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    const loaded = prog as LoadedProg;
+    const status = this.entered((prog as LoadedProg).enter, prog, arg, cpu);
+    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu, this.slice);
+  }
+
+  /**
+   * What `enter` says. An exception out of the core means that the host ran out of stack inside of it, where nothing was unwound.
+   * Below a host function callHost puts that right; here nothing may be called for it, because there is no stack to call on.
+   */
+  private entered(enter: ExecExports['invoke'], prog: VmProg, arg: GuestPtr, cpu: number): number {
     let status = -1;
     try {
-      status = loaded.enter(loaded.handle, arg, cpu, this.slice);
+      status = enter((prog as LoadedProg).handle, arg, cpu, this.slice);
     } finally {
       if (status < 0 && this.hostCalls === 0) {
         const { u32 } = this.core;
@@ -297,22 +302,12 @@ export class Vm implements ContextOwner, CallSources {
         u32[NEST_DEPTH] = 0;
       }
     }
-    return status === abi.RUN_DONE ? status : this.goOn(status, prog, arg, cpu, this.slice);
+    return status;
   }
 
   /** invoke, interpreted, which counts insns besides: as many as `insns` says. */
   invokeCounted(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    let status = -1;
-    try {
-      status = this.exports.invokeCounted((prog as LoadedProg).handle, arg, cpu, this.slice);
-    } finally {
-      if (status < 0 && this.hostCalls === 0) {
-        const { u32 } = this.core;
-        u32[CUR_CTX] = 0;
-        u32[IDLE_CTX] = 0;
-        u32[NEST_DEPTH] = 0;
-      }
-    }
+    const status = this.entered(this.exports.invokeCounted, prog, arg, cpu);
     if (status === abi.RUN_NO_CTX) {
       this.growPool();
       return this.invokeCounted(prog, arg, cpu);

@@ -30,3 +30,12 @@ test('handlers fit into a byte, each operation has one number', () => {
   // Operations that the loop leaves at once share a handler; groups have the numbers of the others.
   expect(new Set(handlers).size + groups.length).toBeLessThanOrEqual(256);
 });
+
+test('each record of a run has a place of its own', () => {
+  const records = [
+    ...readFileSync('assembly/abi.ts', 'utf8').matchAll(/^export const (\w+) = EXEC_RECORDS \+ (\d+);/gm),
+  ];
+  expect(records.length).toBeGreaterThan(40);
+  const places = records.map(([, , offset]) => offset);
+  expect(records.filter(([, , offset], i) => places.indexOf(offset) !== i).map(([, name]) => name)).toEqual([]);
+});
