@@ -358,7 +358,7 @@ export const INPUTS: readonly Control[] = [
     source: 'do_exit',
     recordings: { '6.12.117': ['combined/rt-bursts'] },
     mutate: ({ timing }) => {
-      (timing as RecordedTiming).exits = (_name, exit) => exit;
+      (timing as RecordedTiming).steps.exits = (_name, exit) => exit;
     },
   },
   {

@@ -1,0 +1,111 @@
+import type { SimTask } from '../../../../../src/sim/index.js';
+import type { RecordedEvent } from '../../recording.js';
+import { CPU, EFFECTS, EVENT, IPI_NS, isFarewell, NS, OTHER, SHORT_NS, STANDSTILL_NS, TASK } from './events.js';
+import type { Evidence } from './evidence.js';
+
+/** When who waits for the lock of a run queue, or holds one while its CPU stands still, is seen to go on. */
+export class Locks {
+  constructor(private readonly evidence: Evidence) {}
+
+  /** A waker's CPU that stands still between the choice of a CPU and the wait for its lock is overtaken by others. */
+  locks(task: SimTask): number {
+    const { now } = this.evidence.clock;
+    if (!this.evidence.tracks.has(task.name)) return now;
+    const own = (event: string) => (e: RecordedEvent) => e[EVENT] === event && e[TASK] === task.name;
+    const waking = this.evidence.events.findLastIndex((e) => e[NS] <= now + SHORT_NS && own('tp_waking')(e));
+    const runnable = this.evidence.events.find((e, i) => i > waking && own('runnable')(e));
+    const woken = this.evidence.events.find((e, i) => i > waking && own('tp_wakeup')(e));
+    if (waking < 0 || !runnable || !woken || runnable[NS] > woken[NS]) return now;
+    return runnable[NS] - now > STANDSTILL_NS ? runnable[NS] : now;
+  }
+
+  /**
+   * A CPU that stands still behind ops.dispatch, before it puts its task back, has taken the next one from its queue by then, unless
+   * others took those that waited longer.
+   */
+  moved(cpu: number): number {
+    const { now } = this.evidence.clock;
+    const choice = this.evidence.choices[cpu]!.find(({ from, to }) => from <= now && now <= to);
+    if (!choice || choice.end < 0) return now;
+    const { [TASK]: prev, [OTHER]: task } = this.evidence.events[choice.end]!;
+    const begin = this.evidence.events.findIndex((e) => e[NS] >= choice.from && e[CPU] === cpu);
+    let stood = false;
+    let dispatch = -1;
+    let last = -1;
+    for (let i = begin; i < choice.end; i++) {
+      const e = this.evidence.events[i]!;
+      if (e[CPU] !== cpu) continue;
+      if (dispatch >= 0 && e[NS] - this.evidence.events[last]![NS] > STANDSTILL_NS) {
+        if (last === dispatch && this.#overtaken(dispatch, i, task)) return now;
+        stood = true;
+      }
+      if (e[EVENT] === 'dispatch') dispatch = i;
+      if (e[EVENT] === 'enqueue' && e[TASK] === prev) return stood ? e[NS] : now;
+      last = i;
+    }
+    return now;
+  }
+
+  /** A waker that finds the task on its way to sleep waits until it is there (try_to_wake_up). */
+  caught(found: number): number | undefined {
+    const [, cpu, , task] = this.evidence.events[found]!;
+    let slept = false;
+    for (let i = found + 1; i < this.evidence.events.length; i++) {
+      const e = this.evidence.events[i]!;
+      if (e[TASK] !== task) continue;
+      if (isFarewell(e, task) && e[CPU] !== cpu) slept = true;
+      else if (e[EVENT] === 'select_cpu' || e[EVENT] === 'runnable') return slept && e[CPU] === cpu ? e[NS] : undefined;
+      else if (e[EVENT] === 'tp_waking' || e[EVENT] === 'tp_wakeup') return undefined;
+    }
+    return undefined;
+  }
+
+  /** A task goes to sleep, and its CPU looks for another one at once, unless the CPU stands still in between. */
+  looksAround(farewell: number, found: number): number {
+    const [start, cpu, , task] = this.evidence.events[farewell]!;
+    for (let i = farewell + 1; i < found; i++) {
+      const e = this.evidence.events[i]!;
+      if (e[EVENT] === 'tp_waking' && e[TASK] === task) break;
+      if (e[CPU] !== cpu) continue;
+      // Before 'dispatch' the fair class has looked for tasks, without the lock; it may find one that has come meanwhile.
+      if (e[EVENT] === 'cpu_release') return e[NS] - start > STANDSTILL_NS ? e[NS] : start;
+      if (e[EVENT] !== 'dispatch') continue;
+      if (e[NS] - start > STANDSTILL_NS) return e[NS];
+      const next = this.evidence.events.findIndex((one, at) => at > i && one[CPU] === cpu);
+      return this.#overtaken(i, next, this.evidence.events[found]![OTHER]) ? this.evidence.events[next]![NS] : start;
+    }
+    return start;
+  }
+
+  /** A CPU that stands still in ops.dispatch had not got hold of its task yet where others took those that waited longer. */
+  #overtaken(dispatch: number, next: number, task: number | string): boolean {
+    const last = (event: string, name: number | string, before: number) =>
+      this.evidence.events.slice(0, before).findLastIndex((e) => e[EVENT] === event && e[TASK] === name);
+    const since = last('kf_insert', task, next);
+    for (let at = dispatch + 1; at < next; at++) {
+      const e = this.evidence.events[at]!;
+      if (e[EVENT] !== 'running') continue;
+      const before = this.evidence.events.slice(0, at);
+      const taken = before.findLastIndex((one) => one[EVENT] === 'kf_move_to_local' && one[CPU] === e[CPU]);
+      if (taken < dispatch) continue;
+      const inserted = last('kf_insert', e[TASK], at);
+      if (inserted < since && inserted > last('running', e[TASK], at)) return true;
+    }
+    return false;
+  }
+
+  /** What a task does while it holds the lock of a run queue is seen by others when it is done, should its CPU stand still. */
+  unlocked(found: number): number {
+    const [start, cpu, , task] = this.evidence.events[found]!;
+    let time = start;
+    let last = start;
+    for (let i = found + 1; i < this.evidence.events.length && this.evidence.events[i]![NS] < start + IPI_NS; i++) {
+      const e = this.evidence.events[i]!;
+      if (e[CPU] !== cpu) continue;
+      if (e[TASK] !== task || !EFFECTS.has(e[EVENT]) || e[EVENT] === 'tp_waking') break;
+      if (e[NS] - last > STANDSTILL_NS) time = e[NS];
+      last = e[NS];
+    }
+    return time;
+  }
+}
