@@ -26,6 +26,8 @@ export const MACHINES = {
   'smt-combined': { ...smt, part: 'combined' },
   'two-realistic': { ...two, part: 'realistic', defines: ['DEADLINE'] },
   'smt-realistic': { ...smt, part: 'realistic', defines: ['DEADLINE'] },
+  'two-further': { ...two, part: 'further' },
+  'smt-further': { ...smt, part: 'further' },
 };
 
 /** The emulator of bookworm-backports, unpacked and not installed. */

@@ -157,6 +157,8 @@ export const suite = {
     'smt-combined',
     'two-realistic',
     'smt-realistic',
+    'two-further',
+    'smt-further',
   ],
   /** A part whose topics are not recorded on a kernel has no boot there. */
   boots: async (kernelName, { part }) =>
