@@ -136,7 +136,9 @@ export class Lives {
     const { machine } = this;
     const end = machine.timing.awakes(task, ns);
     task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
-    machine.wakeAt(end, task);
+    machine.at(end, () => {
+      machine.interrupt(machine.cpus[machine.timing.wakesFrom(task)]!, () => machine.wakeups.wake(task));
+    });
     yield BLOCK;
   }
 

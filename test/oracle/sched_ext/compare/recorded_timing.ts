@@ -95,6 +95,10 @@ export class RecordedTiming implements Timing {
     return this.#interrupts.awakes(task, ns);
   }
 
+  wakesFrom(task: SimTask): number {
+    return this.#interrupts.wakesFrom(task);
+  }
+
   freed(task: SimTask): number {
     return this.#interrupts.freed(task);
   }

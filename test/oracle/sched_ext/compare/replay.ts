@@ -27,7 +27,8 @@ export interface Replay {
 export type Mutation = (machine: SimMachine) => void;
 
 /** Runs a recording's workload under the same object on the simulated machine; `traced`: with its programs at tracepoints. */
-export async function replay(recording: Recording, mutate?: Mutation, traced = false): Promise<Replay> {
+export async function replay(recorded: Recording, mutate?: Mutation, traced = false): Promise<Replay> {
+  const recording = { ...recorded, events: inOrder(recorded) };
   const profile = recording.kernel.replace(/\.\d+$/, '');
   const kernel = await Kernel.create({ profile, cpus: recording.cpus, windowBytes: 1 << 26 });
   try {
@@ -35,6 +36,19 @@ export async function replay(recording: Recording, mutate?: Mutation, traced = f
   } finally {
     kernel.dispose();
   }
+}
+
+/** An event has its place before it has its time: an interrupt that comes in between has a later place and an earlier time. */
+function inOrder({ events, cpus }: Recording): RecordedEvent[] {
+  const next = new Array<number>(cpus).fill(Number.POSITIVE_INFINITY);
+  return events
+    .toReversed()
+    .map(([ns, cpu, ...rest]): RecordedEvent => {
+      const time = Math.min(ns, next[cpu]! - (ns > next[cpu]! ? 1 : 0));
+      next[cpu] = time;
+      return [time, cpu, ...rest];
+    })
+    .reverse();
 }
 
 /** Recorded machines: two cores of one thread, or two of two threads. */

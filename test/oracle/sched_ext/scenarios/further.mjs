@@ -30,6 +30,7 @@ export const title = 'Changes, wake-ups and mistakes in unlike sequences';
 
 /** They are recorded in a boot of their own. */
 export const part = 'further';
+export const kernels = ['7.3', '6.18'];
 
 const onTwo = [
   {

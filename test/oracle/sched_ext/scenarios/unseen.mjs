@@ -30,6 +30,7 @@ export const title = 'Held out: of the kinds of the topic further, nothing was m
 
 /** They are recorded in the boot of the topic further. */
 export const part = 'further';
+export const kernels = ['7.3', '6.18'];
 
 const onTwo = [
   {

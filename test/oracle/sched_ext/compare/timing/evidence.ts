@@ -133,6 +133,21 @@ export class Evidence {
     return -1;
   }
 
+  /** Does the CPU of a task that goes to sleep note this about another one, as it looks for its next task? */
+  parts(e: RecordedEvent, name: string): boolean {
+    if (e[TASK] === name) return false;
+    const choice = this.choices[e[CPU]]!.find(({ from, to }) => from <= e[NS] && e[NS] <= to);
+    return choice?.voluntary === true && this.events[choice.end]![TASK] === name;
+  }
+
+  /** When a task that has no CPU at the last point that was found gets one; 0 where it has. */
+  backAt(track: Track, name: string): number {
+    const involves = (e: RecordedEvent) => e[EVENT] === 'tp_switch' && (e[TASK] === name || e[OTHER] === name);
+    const last = this.events.findLastIndex((e, i) => i < track.cursor && involves(e));
+    if (this.events[last]?.[TASK] !== name) return 0;
+    return this.events.find((e, i) => i > last && involves(e))?.[NS] ?? 0;
+  }
+
   /** CPU that a task is on, or was last. */
   cpuAt(track: Track): number {
     const { now } = this.clock;

@@ -32,7 +32,25 @@ export class Interrupts {
     const { now } = this.evidence.clock;
     if (!this.evidence.tracks.has(task.name)) return this.threads.hotplugs(task, now) ?? now + ns;
     const found = this.#waking(task, now);
-    return found < now + ns + IPI_NS ? found : now + ns;
+    return found < now + ns + IPI_NS ? this.#metAsleep(task, found) : now + ns;
+  }
+
+  /** Who wakes a task that has not left its CPU yet waits for that, and goes on only then (try_to_wake_up). */
+  #metAsleep({ name }: SimTask, time: number): number {
+    const { events } = this.evidence;
+    const own = (e: RecordedEvent) => e[TASK] === name && e[NS] >= time;
+    const waking = events.findIndex((e) => own(e) && e[EVENT] === 'tp_waking');
+    const goes = events.findIndex(
+      (e, i) => i > waking && own(e) && (e[EVENT] === 'select_cpu' || e[EVENT] === 'runnable'),
+    );
+    const leaves = events.findIndex((e, i) => i > waking && own(e) && e[EVENT] === 'tp_switch');
+    return waking >= 0 && leaves >= 0 && leaves < goes ? events[goes]![NS] : time;
+  }
+
+  wakesFrom(task: SimTask): number {
+    const { events, clock } = this.evidence;
+    const wakes = (e: RecordedEvent) => e[TASK] === task.name && e[EVENT] === 'tp_waking' && e[NS] <= clock.now;
+    return events.findLast(wakes)?.[CPU] ?? task.scx.cpu;
   }
 
   #waking(task: SimTask, from: number): number {

@@ -51,8 +51,8 @@ export class RunTime {
     let next = -1;
     for (let i = track.noted + 1; i < track.end; i++) {
       const e = this.evidence.events[i]!;
-      if (e[NS] > now + SWITCH_NS) break;
       if (e[TASK] !== task.name || sliceIn(e) === undefined) continue;
+      if (e[NS] > now + SWITCH_NS) break;
       next = i;
       if (e[NS] >= now - SHORT_NS) break;
     }

@@ -52,12 +52,15 @@ export class Steps {
         }
         const child = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const wakes = step?.verb === 'write' || step?.verb === 'futexwake';
+        const back = this.evidence.backAt(track, name);
         const found = this.evidence.next(
           track,
           (e) => {
+            // What is done to it while it has no CPU is not its doing.
+            if (e[NS] < back) return false;
             // A task that wakes others has no reason to give its CPU away but to sleep.
             if (e[EVENT] === 'tp_switch') return wakes ? sleepsAway(e, name) : e[TASK] === name;
-            if (e[CPU] !== here || !EFFECTS.has(e[EVENT])) return false;
+            if (e[CPU] !== here || !EFFECTS.has(e[EVENT]) || this.evidence.parts(e, name)) return false;
             // It is preempted on its way.
             if (e[TASK] === name && ((e[EVENT] === 'stopping' && e[A] === 1) || e[EVENT] === 'enqueue')) return false;
             if (e[EVENT] === 'tp_waking') return wakes || e[TASK] === child;
@@ -72,6 +75,7 @@ export class Steps {
         const moves = (e: RecordedEvent) =>
           e[TASK] === target &&
           e[CPU] === here &&
+          !this.evidence.parts(e, name) &&
           (['dequeue', 'quiescent', 'cgroup_move'].includes(e[EVENT]) || isFarewell(e, target));
         return this.evidence.next(track, moves, end);
       }
@@ -91,7 +95,11 @@ export class Steps {
       }
       case 'fork': {
         const child = step?.verb === 'fork' ? step.task : '';
-        return this.evidence.next(track, (e) => e[EVENT] === 'init_task' && e[TASK] === child, end);
+        // One that the scheduler refuses is called as its parent, and nobody is told its pid.
+        const refused = (this.evidence.recording.pids[child] ?? 0) < 0;
+        const made = ([, , event, who, , a]: RecordedEvent) =>
+          event === 'init_task' && (refused ? a === 1 && who.startsWith(`${name}/`) : who === child);
+        return this.evidence.next(track, made, end);
       }
       case 'fork-wake': {
         const child = step?.verb === 'fork' ? step.task : '';
