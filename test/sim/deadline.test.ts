@@ -66,6 +66,14 @@ it('wakes a task of a later deadline where none of the class runs', async () => 
   expect((await cpus({ tasks: [...busy, soon, late] }, 'late')).slice(-1)).toEqual([1]);
 });
 
+it('wakes a task of an earlier deadline elsewhere, where one of the class runs that may not make room on another CPU', async () => {
+  const pinned = { ...served('pinned', ms(8), ms(40), [run(ms(7))]), cpus: [0] };
+  const soon = { ...served('soon', ms(2), ms(10), [sleep(ms(3)), run(ms(1))]), cpu: 0 };
+  const tasks = [...busy, pinned, soon];
+  expect((await cpus({ tasks }, 'soon')).slice(-1)).toEqual([1]);
+  expect(await cpus({ tasks }, 'pinned')).toEqual([0]);
+});
+
 it('keeps runtime and deadline of a task that leaves the class and comes back', async () => {
   const steps = [run(ms(3)), policy('self', 'ext'), run(ms(1)), become('self', ms(4), ms(20)), run(ms(3))];
   const times = await places({ tasks: [{ ...served('dl', ms(4), ms(20), steps), cpus: [0] }] }, 'dl');
