@@ -16,6 +16,8 @@ const GAP_NS = 40_000;
 const WITHIN = new Set([
   ...['dispatch', 'kf_move_to_local', 'dequeue', 'running', 'update_idle', 'cpu_acquire', 'cpu_release', 'tp_migrate'],
 ]);
+/** …with nothing behind it but the switch, should there be one. */
+const LAST = new Set(['cpu_release', 'update_idle']);
 /** …if it is about the task that ran before. */
 const OF_PREVIOUS = new Set(['enqueue', 'kf_insert', 'quiescent']);
 
@@ -56,10 +58,12 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
   let first = at;
   // A task that has been put back runs again after a switch only, however long that takes.
   const put = event === 'tp_switch' ? putBefore(own, at) : at;
-  const sure = (i: number) =>
-    i >= put || withinDispatch(own, i + 1) || (i === at - 1 && event === 'tp_switch' && own[i]![2] === 'cpu_release');
+  const last = (i: number) => i === at - 1 && event === 'tp_switch' && LAST.has(own[i]![2]);
+  const sure = (i: number) => i >= put || withinDispatch(own, i + 1) || last(i);
   for (let i = at - 1; i >= 0 && (own[i + 1]![0] - own[i]![0] < GAP_NS || sure(i)); i--) {
-    const [, , name, of, , runnable] = own[i]!;
+    const [, cpu, name, of, to, runnable] = own[i]!;
+    // A task that is pushed away is that before, or behind the one before.
+    if (name === 'tp_migrate' && to !== cpu) break;
     if (name === 'stopping' && (prev === undefined || of === prev)) {
       if (runnable === 0) return own[i]![0];
       first = i;

@@ -24,13 +24,14 @@ export class RecordedTiming implements Timing {
   readonly #ticks: Ticks;
   readonly #interrupts: Interrupts;
 
-  /** `silent`: ticks are not noted, because the scheduler is bypassed. `autogroups`: tasks that exit leave one. */
+  /** `silent`: ticks are not noted, because the scheduler is bypassed. `autogroups`: tasks that exit leave one. `on`: the task that a CPU runs. */
   constructor(
     recording: Recording,
     clock: { readonly now: number },
     tickNs: number,
     silent: () => boolean,
     autogroups: boolean,
+    on: (cpu: number) => SimTask | null,
   ) {
     const evidence = new Evidence(recording, clock);
     this.#locks = new Locks(evidence);
@@ -40,7 +41,7 @@ export class RecordedTiming implements Timing {
     this.#deadlines = new Deadlines(evidence);
     this.#runTime = new RunTime(evidence, this.#deadlines);
     this.#ticks = new Ticks(evidence, tickNs, silent);
-    this.#interrupts = new Interrupts(evidence, this.#threads);
+    this.#interrupts = new Interrupts(evidence, this.#threads, on);
   }
 
   until(task: SimTask, point: Point, ns: number): number {

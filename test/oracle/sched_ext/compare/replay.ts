@@ -9,6 +9,7 @@ import type { RecordedEvent, Recording } from '../recording.js';
 import { eventNames, openScheduler } from '../suite.mjs';
 import { type ForeignWake, foreignWakes, glancesOf, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
 import { RecordedTiming } from './recorded_timing.js';
+import { searchesOf } from './searches.js';
 
 const EVENT_BYTES = 56;
 const MAX_EVENTS = 16384;
@@ -77,6 +78,7 @@ class Run {
           machine.scx.consts.jiffyNs,
           () => machine.scx.disabling.bypassDepth > 0,
           machine.scx.consts.autogroup,
+          (cpu) => machine.cpus[cpu]!.task,
         );
       },
     });
@@ -163,33 +165,11 @@ class Run {
     });
   }
 
-  /**
-   * Where each CPU's search for a CPU goes on is left over from before the workload (distribute_cpu_mask_prev): what the first
-   * search of each found tells.
-   */
+  /** Where each CPU's search for a CPU goes on is left over from before the workload (distribute_cpu_mask_prev). */
   #placeSearches(): void {
-    const { lastPick } = this.#machine.scx.idle;
-    const { events, tasks } = this.recording;
-    const seen = new Set<number>();
-    const prev: (number | string)[] = [];
-    for (const [at, [, cpu, event, task, other, a]] of events.entries()) {
-      if (event === 'select_cpu') prev[cpu] = other;
-      if (seen.has(cpu)) continue;
-      let found: number | string | undefined;
-      if (event === 'kf_select_cpu_dfl' && a === 1 && other !== prev[cpu] && other !== cpu) found = other;
-      const step = event === 'mark' ? tasks[task]?.[Number(a)] : undefined;
-      if (step?.verb === 'affinity') {
-        const whose = step.task === 'self' ? task : step.task;
-        const next = events
-          .slice(at + 1)
-          .find((e) => e[3] === whose && ['tp_migrate', 'mark', 'tp_exit'].includes(e[2]));
-        if (next?.[2] === 'tp_migrate') found = next[4];
-        else if ((step.cpus as number[]).length === 1) found = (step.cpus as number[])[0];
-      }
-      if (found === undefined) continue;
-      seen.add(cpu);
-      lastPick[cpu] = Number(found) - 1;
-    }
+    const { idle, consts, core } = this.#machine.scx;
+    const siblings = consts.idleSiblingFirst ? core.topology.siblings : [];
+    for (const [cpu, last] of searchesOf(this.recording, siblings)) idle.lastPick[cpu] = last;
   }
 
   /** Which CPU the helper of sched_ext is woken on is the RT class's choice, which is an input like other noise. */

@@ -118,6 +118,11 @@ export class Evidence {
     return Math.max(left, 1);
   }
 
+  /** What the recording calls a task. */
+  nameOf({ name, kt }: SimTask): string {
+    return this.tracks.has(name) ? name : `${kt.comm}/${kt.pid}`;
+  }
+
   /** The step that a task is at. */
   step(task: SimTask): SimStep | undefined {
     return this.recording.tasks[task.name]?.[task.step] as SimStep | undefined;

@@ -20,6 +20,8 @@ export class Interrupts {
   constructor(
     private readonly evidence: Evidence,
     private readonly threads: Threads,
+    /** The task that a CPU runs. */
+    private readonly on: (cpu: number) => SimTask | null,
   ) {}
 
   timer(task: SimTask, ns: number): number {
@@ -76,7 +78,9 @@ export class Interrupts {
 
   reschedules(cpu: number): number {
     const { now } = this.evidence.clock;
-    const choice = this.evidence.choices[cpu]!.find((one) => one.to >= now && one !== this.#made[cpu]);
+    const choice = this.evidence.choices[cpu]!.find(
+      (one) => one.to >= now && one !== this.#made[cpu] && !this.#slept(cpu, one),
+    );
     if (choice && choice.from <= now) {
       this.#made[cpu] = choice;
       return now;
@@ -95,6 +99,13 @@ export class Interrupts {
       else if (!stops && !higher) break;
     }
     return owes;
+  }
+
+  /** Has the task gone to sleep that the CPU goes from in this choice? Its switch took until `to`. */
+  #slept(cpu: number, { from, end, voluntary }: Choice): boolean {
+    if (!voluntary || from > this.evidence.clock.now) return false;
+    const task = this.on(cpu);
+    return this.evidence.events[end]![TASK] !== (task ? this.evidence.nameOf(task) : `swapper/${cpu}/0`);
   }
 
   /** Has a task of a higher class been woken that gets the CPU in this choice? */
@@ -118,7 +129,7 @@ export class Interrupts {
   /** The scheduler was not asked, though its CPU came back to it, or had nothing to do then. */
   searches(cpu: number, task: SimTask | null): boolean {
     const { now } = this.evidence.clock;
-    const name = task && (this.evidence.tracks.has(task.name) ? task.name : `${task.kt.comm}/${task.kt.pid}`);
+    const name = task && this.evidence.nameOf(task);
     const choice = this.evidence.choices[cpu]!.find(
       ({ to, end }) => to >= now && this.evidence.events[end]?.[TASK] === name,
     );

@@ -15,8 +15,11 @@ export class Locks {
     const waking = this.evidence.events.findLastIndex((e) => e[NS] <= now + SHORT_NS && own('tp_waking')(e));
     const runnable = this.evidence.events.find((e, i) => i > waking && own('runnable')(e));
     const woken = this.evidence.events.find((e, i) => i > waking && own('tp_wakeup')(e));
-    if (waking < 0 || !runnable || !woken || runnable[NS] > woken[NS]) return now;
-    return runnable[NS] - now > STANDSTILL_NS ? runnable[NS] : now;
+    if (waking < 0 || !woken) return now;
+    // Other classes tell nothing before the lock is let go.
+    const locked = runnable && runnable[NS] <= woken[NS] ? runnable : woken;
+    if (locked[CPU] !== this.evidence.events[waking]![CPU]) return now;
+    return locked[NS] - now > STANDSTILL_NS ? locked[NS] : now;
   }
 
   /**
