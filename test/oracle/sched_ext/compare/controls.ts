@@ -320,10 +320,10 @@ export const RULES: readonly Control[] = [
 ];
 
 /** The machine's own answer in the place of the recording's. */
-function withheld<K extends keyof CostTiming>(question: K): Mutation {
+function withheld(...questions: (keyof CostTiming)[]): Mutation {
   return ({ timing, kernel, costs, scx }) => {
     const own = new CostTiming(kernel.clock, costs, scx.consts.jiffyNs);
-    Object.assign(timing, { [question]: own[question].bind(own) });
+    for (const question of questions) Object.assign(timing, { [question]: own[question].bind(own) });
   };
 }
 
@@ -341,6 +341,73 @@ const HOTPLUG = ['mixed/four-hotplug', 'mixed/hotplug-pinned'];
  * Releases that are left out have it, too, with nothing that depends on it.
  */
 export const INPUTS: readonly Control[] = [
+  {
+    rule: 'when ticks come',
+    source: 'sched_tick',
+    recordings: ['basic/slice-two', 'basic/slice-three', 'basic/run-sleep'],
+    mutate: withheld('tick', 'ticks'),
+  },
+  {
+    rule: 'run time that a task is charged with',
+    source: 'update_curr_common',
+    recordings: {
+      '7.3.4': ['mixed/busy-and-sleepers', 'workloads/smt-five-naps'],
+      '6.18.15': ['basic/fork-spread', 'mixed/busy-and-sleepers'],
+      '6.12.117': ['smt/smt-six'],
+    },
+    mutate: withheld('ran'),
+  },
+  {
+    rule: 'when the timer of a task that sleeps fires',
+    source: 'hrtimer_wakeup',
+    recordings: {
+      '7.3.4': ['realistic/forks-under-deadline'],
+      '6.18.15': ['workloads/smt-five-naps'],
+      '6.12.117': ['wakeup/sleepers'],
+    },
+    mutate: withheld('timer'),
+  },
+  {
+    rule: 'when the timer fires that gives a task of the deadline class new runtime',
+    source: 'dl_task_timer',
+    recordings: { '7.3.4': ['realistic/four-deadline-and-pipes'] },
+    mutate: withheld('replenishes'),
+  },
+  {
+    rule: 'whether a system call sleeps on its way',
+    source: 'cgroup_attach_lock, cpus_write_lock',
+    recordings: ['changes/cgroup-running', 'mixed/hotplug-pinned'],
+    mutate: withheld('sleeps'),
+  },
+  {
+    rule: 'when a task is woken that sleeps in the kernel',
+    source: 'percpu_down_write',
+    recordings: {
+      '7.3.4': ['mixed/hotplug-pinned'],
+      '6.18.15': ['changes/cgroup-running', 'mixed/hotplug-pinned'],
+      '6.12.117': ['changes/cgroup-running', 'mixed/hotplug-pinned', 'smt/smt-fork-many'],
+    },
+    mutate: withheld('awakes'),
+  },
+  {
+    rule: 'when a CPU that needs to choose anew gets round to it',
+    source: 'preempt_schedule_irq',
+    recordings: {
+      '7.3.4': ['basic/fork-spread', 'mixed/busy-and-sleepers', 'smt/smt-six'],
+      '6.18.15': ['basic/fork-spread', 'mixed/busy-and-sleepers', 'smt/smt-six'],
+      '6.12.117': ['mixed/hotplug-pinned', 'smt/smt-fork-many'],
+    },
+    mutate: withheld('reschedules'),
+  },
+  {
+    rule: 'when a grace period ends',
+    source: 'synchronize_rcu',
+    recordings: {
+      '7.3.4': ['mistakes/enqueue-error'],
+      '6.12.117': ['mistakes/enqueue-error', 'mistakes/select-bad-cpu'],
+    },
+    mutate: withheld('gracePeriod'),
+  },
   {
     rule: 'locks that a task meets on its way to a step',
     source: 'anon_vma_fork, mmap_lock',

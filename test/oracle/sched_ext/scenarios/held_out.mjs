@@ -22,7 +22,7 @@ import {
   yieldCpu,
 } from '../steps.mjs';
 
-export const title = 'Held out: workloads of the kinds of the topic realistic that nothing was mended with';
+export const title = 'Held out at first: workloads of the kinds of the topic realistic';
 
 /** They are recorded in the boot of the topic realistic. */
 export const part = 'realistic';
