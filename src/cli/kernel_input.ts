@@ -2,7 +2,9 @@ import type { Command } from 'commander';
 import { BTF_KIND } from '../btf/types.js';
 import { InputError } from '../errors.js';
 import { Kernel, type KernelOptions, type Profile, profileFromBtf } from '../kernel/index.js';
-import { type BpfObject, openObject, type Variable } from '../loader/index.js';
+import { type BpfObject, openObject } from '../loader/index.js';
+import { type Setting, setting } from '../loader/settings.js';
+import { enumerators } from '../loader/value.js';
 import { DEFAULT_ENGINE, ENGINE_NAMES } from '../vm/types.js';
 import { inFile, inFileAsync, objectName, oneOf, orList, positiveInteger } from './command.js';
 import { type Hooks, importHooks } from './hooks.js';
@@ -54,7 +56,11 @@ export function withLoadOptions(command: Command, { engine = ENGINE, checks = CH
       'kernel',
     )
     .option('--cpus <n>', 'possible CPUs', '4')
-    .option('--set <var=value>', 'set a global variable before load; repeatable', collect)
+    .option(
+      '--set <var=value>',
+      'set a global variable, or a value of a struct_ops map (my_ops.flags=…), before load; repeatable',
+      collect,
+    )
     .option(
       '--kconfig <CONFIG_X=value>',
       "a value of the kernel's configuration for extern … __kconfig variables; repeatable",
@@ -108,11 +114,10 @@ function settings(options: LoadOptions): [variable: string, value: string][] {
   });
 }
 
-/** An enumerator of the kernel's for an integer: of an enum that the object only counts with, its own BTF has nothing. */
-function kernelEnumerator({ btf, place }: Variable, text: string, { profile }: Kernel): bigint | undefined {
-  if (!/^[A-Za-z_]\w*$/.test(text) || btf.enumerator(text) !== undefined) return undefined;
+/** Enumerators for an integer, the kernel's too: of an enum that the object only counts with, its own BTF has nothing. */
+function kernelEnumerators({ btf, place }: Setting, text: string, { profile }: Kernel): bigint | undefined {
   const type = place.type === 0 ? undefined : btf.type(btf.resolve(place.type));
-  return type?.kind === BTF_KIND.INT && !type.bool ? profile.btf.enumerator(text) : undefined;
+  return type?.kind === BTF_KIND.INT && !type.bool ? enumerators(text, btf, profile.btf) : undefined;
 }
 
 function unquoted(text: string): string {
@@ -166,8 +171,8 @@ export async function userSpace(
       await hooks.beforeLoad?.(object, kernel);
       within(() => {
         for (const [path, value] of settings(options)) {
-          const variable = object.variable(path);
-          variable.set(kernelEnumerator(variable, value, kernel) ?? value);
+          const target = setting(object, path);
+          target.set(kernelEnumerators(target, value, kernel) ?? value);
         }
       });
     },

@@ -81,5 +81,7 @@ export function attachStructOps(map: StructOpsMap, kernel: KernelDoor): BpfLink 
 /** A link map takes its value once; that it has one already is fine. */
 function storeVtable(map: StructOpsMap, kernel: KernelDoor): void {
   const result = kernel.bpf('MAP_UPDATE_ELEM', { map_fd: map.fd, key: KEY, value: vtableValue(map), flags: 0 });
-  if (result < 0 && !(result === -ERRNO.EBUSY && map.isLink)) throw new ErrnoError(-result, 'update failed');
+  if (result >= 0 || (result === -ERRNO.EBUSY && map.isLink)) return;
+  const member = kernel.structOps?.refused;
+  throw new ErrnoError(-result, member === undefined ? 'update failed' : `update failed at member "${member}"`);
 }

@@ -228,12 +228,22 @@ function entryOf({ spec }: BpfObject, program: BpfProgram, find: Find, proto: Pr
   return found && { kind: 'args', btf: target.view, types: [...params, found.returns], off: 0 };
 }
 
+/** Structs of programs' own memory that helpers fill in. */
+const FILLED_IN: Readonly<Record<string, string>> = {
+  bpf_perf_event_read_value: 'bpf_perf_event_value',
+  bpf_perf_prog_read_value: 'bpf_perf_event_value',
+};
+
 /**
- * Structs that programs are handed by whoever is registered: arguments of struct_ops members and of kfuncs that the object calls.
+ * Structs that programs are handed by whoever is registered: arguments of struct_ops members and of kfuncs and helpers that the object calls.
  * They have no declared list of fields; who makes them says what is modelled.
  */
 function structsHandedOut(kernel: Kernel, present: readonly Requirement[]): Set<string> {
   const names = new Set<string>(['bpf_iter_meta']);
+  for (const { kind, name } of present) {
+    const filled = kind === 'helper' ? FILLED_IN[name] : undefined;
+    if (filled !== undefined) names.add(filled);
+  }
   for (const target of Object.keys(ITER_TARGETS)) names.add(target.replace('bpf_iter_', 'bpf_iter__'));
   const addSignature = (btf: BtfView, id: number) => {
     const proto = btf.type(btf.resolve(id));

@@ -11,6 +11,8 @@ export interface KernelDoor {
   close(fd: number): number;
   /** Which tracepoints and functions something raises, so that programs at them run. */
   readonly tracing?: { raises(name: string): boolean };
+  /** For messages: the member at which the last update of a struct_ops map was refused. */
+  readonly structOps?: { readonly refused: string | undefined };
   /** Removes a pinned path: 0 or -ENOENT. */
   unlink(path: string): number;
   /** Memory of a map: an arena's pages or a BPF_F_MMAPABLE array's values. Throws ErrnoError as mmap(2) fails. */

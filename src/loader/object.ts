@@ -115,7 +115,10 @@ export class BpfObject {
       .replace(/[.[].*$/, '')
       .split('_')
       .filter((word) => word.length > 2);
-    const names = this.maps.flatMap(({ spec }) => (spec.data?.variables ?? []).map(({ name }) => name));
+    // Compilers call what functions keep for themselves `function.name`.
+    const names = this.maps
+      .flatMap(({ spec }) => (spec.data?.variables ?? []).map(({ name }) => name))
+      .filter((name) => !name.includes('.'));
     const like = names.filter((name) => words.some((word) => name.split('_').includes(word)));
     return like.length === 0 ? '' : ` (there are ${like.slice(0, MOST_NAMES).join(', ')})`;
   }

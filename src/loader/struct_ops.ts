@@ -8,7 +8,7 @@ import { attachStructOps, type BpfLink } from './attach.js';
 import { type ObjectContext, requireBtf } from './context.js';
 import { BpfMap } from './map.js';
 import type { BpfProgram } from './program.js';
-import { type BtfInput, type BtfValue, decodeValue, encodeValue, locate } from './value.js';
+import { type BtfInput, type BtfValue, decodeValue, encodeValue, locate, type Place } from './value.js';
 
 type StructType = Extract<BtfType, { members: unknown }>;
 
@@ -167,12 +167,18 @@ export class StructOpsMap extends BpfMap {
     return within(`struct_ops "${this.name}": member "${path}"`, body);
   }
 
+  /** The type of a scalar member, and where it is in `data`. Throws InputError if there is none at that path. */
+  scalar(path: string): { btf: BtfView; place: Place } {
+    checkArgument(`struct_ops "${this.name}": scalar: path`, path, 'text');
+    return this.#within(path, () => this.#scalar(path));
+  }
+
   #scalar(path: string) {
     const place = locate(this.#btf, this.#type.id, path.startsWith('[') ? path : `.${path}`);
     if (this.#btf.kindOf(this.#btf.resolve(place.type)) === BTF_KIND.PTR) {
       throw new VmtableError('is a pointer; use setProgram() for a function member');
     }
-    return { place };
+    return { btf: this.#btf, place };
   }
 
   #slot(member: string): number {

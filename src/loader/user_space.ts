@@ -5,6 +5,7 @@ import type { Kernel, KernelOptions } from '../kernel/index.js';
 import type { BpfLink } from './attach.js';
 import { withLacking } from './doctor.js';
 import { type BpfObject, openObject } from './object.js';
+import { setting } from './settings.js';
 import type { StructOpsMap } from './struct_ops.js';
 import type { BtfInput } from './value.js';
 
@@ -27,7 +28,7 @@ export interface RunSettings extends UserSpace {
   kernel?: KernelOptions;
   /** Which struct_ops map, if the object has several that would do. */
   map?: string;
-  /** Values of global variables, set before load. */
+  /** Values of global variables by their C paths, and of scalar members of struct_ops maps (`my_ops.flags`), set before load. */
   set?: Readonly<Record<string, BtfInput>>;
 }
 
@@ -70,10 +71,13 @@ export async function loadAndAttach(
   return map.attach();
 }
 
-/** Sets global variables by the paths that `BpfObject.variable` takes. Throws InputError for one that is not there. */
+/**
+ * Sets global variables by the paths that `BpfObject.variable` takes, and members of struct_ops maps by `my_ops.flags`. Throws
+ * InputError for one that is not there.
+ */
 export function setVariables(object: BpfObject, values: RunSettings['set']): void {
   checkArgument('setVariables: object', object, 'object');
-  for (const [path, value] of Object.entries(values ?? {})) object.variable(path).set(value);
+  for (const [path, value] of Object.entries(values ?? {})) setting(object, path).set(value);
 }
 
 export interface StructOpsKind {

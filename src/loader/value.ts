@@ -132,7 +132,7 @@ export function encodeValue(btf: BtfView, place: Place, value: BtfInput, bytes: 
   }
   switch (type?.kind) {
     case BTF_KIND.INT: {
-      const number = type.bool ? toBool(value) : (enumeratorNamed(btf, value) ?? toInteger(value));
+      const number = type.bool ? toBool(value) : (enumerators(value, btf) ?? toInteger(value));
       const bits = place.bitSize || type.bits;
       writeBits(
         bytes,
@@ -327,9 +327,19 @@ function toInteger(value: BtfInput): bigint {
   throw mismatch(value, 'integer');
 }
 
-/** C lets an integer be an enumerator of any enum: one that the object's BTF has. */
-function enumeratorNamed(btf: BtfView, value: BtfInput): bigint | undefined {
-  return typeof value === 'string' && /^[A-Za-z_]\w*$/.test(value) ? btf.enumerator(value) : undefined;
+/**
+ * C lets an integer be an enumerator of any enum, or several joined by `|`: `SCX_OPS_ENQ_LAST|SCX_OPS_ENQ_EXITING`. Each is looked
+ * up in the views in their order; undefined if one of them is not there, or `value` is nothing of the kind.
+ */
+export function enumerators(value: BtfInput, ...views: BtfView[]): bigint | undefined {
+  if (typeof value !== 'string' || !/^[A-Za-z_]\w*( *\| *[A-Za-z_]\w*)*$/.test(value)) return undefined;
+  let all = 0n;
+  for (const name of value.split('|')) {
+    const one = views.map((btf) => btf.enumerator(name.trim())).find((found) => found !== undefined);
+    if (one === undefined) return undefined;
+    all |= one;
+  }
+  return all;
 }
 
 function toBool(value: BtfInput): bigint {

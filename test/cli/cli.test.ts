@@ -67,6 +67,21 @@ describe('inspect', () => {
     expect(off.length).toBe(titles.filter((line) => line.endsWith(', autocreate off')).length);
   });
 
+  it('lists the variables that --set takes, with the values of those that are scalars', async () => {
+    const { out } = await run(['inspect', 'samples/scx_layers.bpf.o']);
+    expect(out).toMatch(/^variables \(\d+\)\n {2}name +type +section +value$/m);
+    expect(out).toMatch(/^ {2}cfg +struct \(anonymous\) +\.rodata$/m);
+    const { json } = await run(['inspect', SETUP, '--json']);
+    expect(json().variables).toContainEqual({
+      name: 'ticks_per_second',
+      type: expect.any(String),
+      section: expect.any(String),
+      size: 4,
+      value: expect.any(Number),
+    });
+    expect(json().variables.filter(({ name }: { name: string }) => name.includes('.'))).toEqual([]);
+  });
+
   it('gives every part of an object as JSON', async () => {
     const { json } = await run(['inspect', FIFO, '--json']);
     const document = json();

@@ -62,6 +62,18 @@ describe('--hooks', () => {
     expect((await set('SCX_NO_SUCH_THING')).err).toContain('"SCX_NO_SUCH_THING" for integer');
   });
 
+  it('--set takes values of struct_ops maps, and flags of them joined as in C', async () => {
+    const path = file(
+      'flags.mjs',
+      "export const afterLoad = (object) => { throw new Error(String(object.structOps[0].get('flags'))); };",
+    );
+    const set = (value: string) =>
+      runCli(['struct_ops', 'samples/scx_fifo.bpf.o', '--hooks', path, '--set', `fifo_ops.flags=${value}`]);
+    expect((await set('SCX_OPS_ENQ_LAST|SCX_OPS_ENQ_EXITING')).err).toContain('afterLoad: 6\n');
+    expect((await set('SCX_OPS_KEEP_BUILTIN_IDLE')).err).toContain('afterLoad: 1\n');
+    expect((await set('SCX_OPS_ENQ_LAST|SCX_NOTHING')).err).toContain('"SCX_OPS_ENQ_LAST|SCX_NOTHING" for integer');
+  });
+
   it('beforeAttach comes before struct_ops maps are attached', async () => {
     const path = file('attach.mjs', `export function beforeAttach() { throw new Error('stopped right before'); }`);
     const { status, err } = await runCli(['struct_ops', 'samples/scx_fifo.bpf.o', '--hooks', path]);

@@ -58,6 +58,10 @@ describe('fields that programs get to', () => {
     expect(needed.map(({ name }) => name)).toContain('task_struct.pdeath_signal');
   });
 
+  it('not what a helper fills in on the stack', async () => {
+    expect((await findings()).filter(({ name }) => name.startsWith('bpf_perf_event_value'))).toEqual([]);
+  });
+
   it('through kptrs that the object keeps, and not through what else is in its memory', async () => {
     const needed = (await findings({}, 'kptrs')).filter(({ weak }) => !weak);
     expect(needed.map(({ kind, name, usedBy }) => `${kind} ${name} ${usedBy.join()}`).sort()).toEqual([

@@ -375,7 +375,9 @@ describe('struct_ops', () => {
     object = openObject(fixtureBytes('struct_ops'), { name: 'struct_ops' });
     const refused = object.load(kernel);
     // `limits` is not 0 and nobody handles it.
-    expect(() => refused.attach()).toThrow('object "struct_ops": struct_ops "linked": update failed: EINVAL (-22)');
+    expect(() => refused.attach()).toThrow(
+      'object "struct_ops": struct_ops "linked": update failed at member "mode": EINVAL (-22)',
+    );
     expect(refused.links).toEqual([]);
   });
 

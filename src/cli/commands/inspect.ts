@@ -1,6 +1,8 @@
 import { coReKindName } from '../../btf/core.js';
-import { BpfObject, type StructOpsMap } from '../../loader/index.js';
+import { BTF_KIND } from '../../btf/types.js';
+import { BpfObject, type StructOpsMap, type Variable } from '../../loader/index.js';
 import { setMembers } from '../../loader/requirements.js';
+import { isChar } from '../../loader/value.js';
 import type { ObjectSpec } from '../../object/index.js';
 import { reachableSubprograms } from '../../object/index.js';
 import { table } from '../../table.js';
@@ -11,7 +13,7 @@ import { parseInput, withObjectOption } from '../object_input.js';
 export const addInspect: AddCommand = (program, io) => {
   const command = program
     .command('inspect')
-    .description('what is inside an object: programs, maps, struct_ops, externs, relocations')
+    .description('what is inside an object: programs, maps, struct_ops, variables, externs, relocations')
     .argument('<file>', 'BPF object, or an executable that embeds one')
     .option('--json', 'one JSON document');
   withObjectOption(command).action((file: string, options: { json?: boolean; object?: string }) => {
@@ -29,6 +31,7 @@ export function inspect(spec: ObjectSpec) {
       coRe.set(kind, (coRe.get(kind) ?? 0) + 1);
     }
   }
+  const object = new BpfObject(spec);
   return {
     name: spec.name,
     license: spec.license,
@@ -52,13 +55,14 @@ export function inspect(spec: ObjectSpec) {
       section: map.section,
       variables: map.data?.variables.map(({ name, offset, size }) => ({ name, offset, size })),
     })),
-    structOps: new BpfObject(spec).structOps.map((ops) => ({
+    structOps: object.structOps.map((ops) => ({
       name: ops.name,
       type: ops.structName,
       link: ops.isLink,
       autocreate: ops.autocreate,
       members: structOpsMembers(spec, ops),
     })),
+    variables: settable(object),
     externs: spec.externs.map(({ name, kind, weak }) => ({ name, kind, weak })),
     relocations: spec.relocationCounts,
     coRe: [...coRe].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, count]) => ({ kind, count })),
@@ -75,6 +79,28 @@ function structOpsMembers(spec: ObjectSpec, ops: StructOpsMap): Member[] {
     const program = programs.get(name);
     return program === undefined ? { name, value: ops.get(name) } : { name, program };
   });
+}
+
+/** What `--set` takes: global variables, but for those that functions keep for themselves, as `function.name`. */
+function settable(object: BpfObject) {
+  return object.variables
+    .filter(({ name, map }) => map.spec.section !== '.kconfig' && !name.includes('.'))
+    .map((variable) => ({
+      name: variable.name,
+      type: variable.type,
+      section: variable.map.spec.section === '.maps' ? variable.map.name : variable.map.spec.section,
+      size: variable.size,
+      value: holdsScalar(variable) ? variable.get() : undefined,
+    }));
+}
+
+/** Whether a variable is an integer, an enum, a bool or text. */
+function holdsScalar({ btf, place }: Variable): boolean {
+  const type = btf.type(btf.resolve(place.type));
+  const { INT, ENUM, ENUM64, ARRAY } = BTF_KIND;
+  return (
+    type.kind === INT || type.kind === ENUM || type.kind === ENUM64 || (type.kind === ARRAY && isChar(btf, type.type))
+  );
 }
 
 function formatInspection(of: Inspection): string {
@@ -111,6 +137,15 @@ function formatInspection(of: Inspection): string {
       `struct_ops ${ops.name}: ${ops.type}${ops.link ? ', attached by link' : ''}${ops.autocreate ? '' : ', autocreate off'}`,
       table(['member', 'program or value'], rows, '  '),
     );
+  }
+  if (of.variables.length) {
+    const rows = of.variables.map((v) => [
+      v.name,
+      v.type,
+      v.section,
+      typeof v.value === 'string' ? JSON.stringify(v.value) : String(v.value ?? ''),
+    ]);
+    section(`variables (${of.variables.length})`, table(['name', 'type', 'section', 'value'], rows, '  '));
   }
   if (of.externs.length) {
     const rows = of.externs.map((e) => [e.name, e.kind, e.weak ? 'weak' : '']);

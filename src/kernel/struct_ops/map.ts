@@ -136,6 +136,7 @@ export class StructOpsMap extends BpfMap {
     this.#updating = true;
     this.#uvalue.set(value);
     let done = false;
+    this.kernel.structOps.refused = undefined;
     try {
       const result = this.#install();
       done = result.done;
@@ -165,17 +166,17 @@ export class StructOpsMap extends BpfMap {
         continue;
       }
       err = answered(def, 'init_member', def.init_member(member.name, kdata, reader));
-      if (err < 0) return { done: false, err };
+      if (err < 0) return this.#refuse(member, err);
       if (err > 0) continue;
       if (member.kind === 'data') {
         const bytes = udata.subarray(member.offset, member.offset + member.size);
-        if (bytes.some((byte) => byte !== 0)) return { done: false, err: -ERRNO.EINVAL };
+        if (bytes.some((byte) => byte !== 0)) return this.#refuse(member, -ERRNO.EINVAL);
         continue;
       }
       const fd = view.getInt32(member.offset, true);
       if (fd === 0) continue;
       const prog = this.#findProg(member, fd);
-      if (typeof prog === 'number') return { done: false, err: prog };
+      if (typeof prog === 'number') return this.#refuse(member, prog);
       this.#setProg(member, prog);
       view.setBigUint64(member.offset, BigInt(prog.id), true);
     }
@@ -192,6 +193,11 @@ export class StructOpsMap extends BpfMap {
     this.inc();
     this.state = STATE_INUSE;
     return { done: true, err: 0 };
+  }
+
+  #refuse({ name }: MemberDesc, err: number): { done: false; err: number } {
+    this.kernel.structOps.refused = name;
+    return { done: false, err };
   }
 
   #findProg(member: MemberDesc, fd: number): BpfProg | number {

@@ -17,6 +17,8 @@ export type KdataRef = Kdata | GuestPtr;
 export class StructOps {
   readonly #maps = new Map<GuestPtr, StructOpsMap>();
   #updating = false;
+  /** @internal The member at which the last update of a map was refused, for messages. */
+  refused: string | undefined;
 
   constructor(private readonly kernel: Kernel) {}
 
