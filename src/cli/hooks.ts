@@ -4,11 +4,12 @@ import type { Io } from './io.js';
 
 /**
  * What a hook file may export, for objects whose user-space half does more than the common part: `beforeLoad` comes with the common
- * part done and `--set` still to come, `afterLoad` once the `--init-prog` programs have run.
+ * part done and `--set` still to come, `afterLoad` once the `--init-prog` programs have run, `periodically` while a simulation runs.
  */
 export type Hooks = UserSpace;
 
-const NAMES: readonly (keyof Hooks)[] = ['beforeLoad', 'afterLoad', 'beforeAttach'];
+const NAMES = ['beforeLoad', 'afterLoad', 'beforeAttach'] as const;
+const ALL = [...NAMES, 'periodically'] as const;
 
 /** The hooks of `file`. Throws InputError for what is no such module. */
 export async function importHooks(io: Io, file: string): Promise<Hooks> {
@@ -20,21 +21,40 @@ export async function importHooks(io: Io, file: string): Promise<Hooks> {
     throw new InputError(`${placeIn(file, error)}: cannot be imported (${message(error)})`, { cause: error });
   }
   const hooks: Hooks = {};
-  for (const name of NAMES) {
+  const told = (name: string, error: unknown): unknown => {
+    const place = `${placeIn(file, error)}: ${name}`;
+    if (error instanceof VmtableError) return located(place, error);
+    return new InputError(`${place}: ${message(error)}`, { cause: error });
+  };
+  for (const name of ALL) {
     const hook = module[name];
+    if (hook !== undefined && typeof hook !== 'function')
+      throw new InputError(`${file}: export ${name} is no function`);
+  }
+  for (const name of NAMES) {
+    const hook = module[name] as UserSpace['afterLoad'];
     if (hook === undefined) continue;
-    if (typeof hook !== 'function') throw new InputError(`${file}: export ${name} is no function`);
     hooks[name] = async (object, kernel) => {
       try {
         return await hook(object, kernel);
       } catch (error) {
-        const place = `${placeIn(file, error)}: ${name}`;
-        if (error instanceof VmtableError) throw located(place, error);
-        throw new InputError(`${place}: ${message(error)}`, { cause: error });
+        throw told(name, error);
       }
     };
   }
-  if (Object.keys(hooks).length === 0) throw new InputError(`${file}: exports none of ${NAMES.join(', ')}`);
+  const { periodically, periodNs } = module as UserSpace;
+  if (periodically) {
+    hooks.periodically = (object, kernel) => {
+      try {
+        const result: unknown = periodically(object, kernel);
+        if (result instanceof Promise) throw new InputError('is async, and nobody can wait for it');
+      } catch (error) {
+        throw told('periodically', error);
+      }
+    };
+    if (periodNs !== undefined) hooks.periodNs = periodNs;
+  }
+  if (Object.keys(hooks).length === 0) throw new InputError(`${file}: exports none of ${ALL.join(', ')}`);
   return hooks;
 }
 

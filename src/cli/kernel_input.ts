@@ -80,7 +80,10 @@ export function withLoadOptions(command: Command, { engine = ENGINE, checks = CH
       'do what the user-space program of a known scheduler does: auto (by the names in the object), none, or scx_qmap, …',
       'auto',
     )
-    .option('--hooks <file>', 'module with beforeLoad, afterLoad or beforeAttach(object, kernel), see docs/hooks.md');
+    .option(
+      '--hooks <file>',
+      'module with beforeLoad, afterLoad, beforeAttach or periodically(object, kernel), see docs/hooks.md',
+    );
 }
 
 /** What kernel the options ask for. */
@@ -160,10 +163,11 @@ export async function userSpace(
     loaderPid,
     within = (body) => inFile(file, body),
   }: { loaderPid?: number; within?: (body: () => void) => void } = {},
-): Promise<Required<Hooks>> {
+): Promise<Hooks & Required<Pick<Hooks, 'beforeLoad' | 'afterLoad' | 'beforeAttach'>>> {
   const hooks = options.hooks === undefined ? {} : await importHooks(io, options.hooks);
   const { userSpace: known = 'auto' } = options;
   return {
+    ...hooks,
     async beforeLoad(object, kernel) {
       within(() => {
         for (const message of beforeLoad(object, kernel, known, loaderPid)) io.err(`vmtable: ${file}: ${message}\n`);

@@ -19,6 +19,34 @@ export interface UserSpace {
   afterLoad?(object: BpfObject, kernel: Kernel): unknown;
   /** Right before the struct_ops map is attached. */
   beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
+  /**
+   * What its main loop does while the object's programs run: called every `periodNs` of the kernel's time, for the first time one
+   * period after the attach. It takes no time there, and nobody waits for a promise.
+   */
+  periodically?(object: BpfObject, kernel: Kernel): void;
+  /** Default: one second. */
+  periodNs?: number;
+}
+
+const SECOND_NS = 1_000_000_000;
+
+/** Begins the calls of `periodically`. Throws InputError for a period that is none. */
+export function beginPeriods(
+  { periodically, periodNs = SECOND_NS }: UserSpace,
+  object: BpfObject,
+  kernel: Kernel,
+): void {
+  if (!periodically) return;
+  checkArgument('periodNs', periodNs, { is: 'a whole number of ns above 0', test: isPeriod });
+  const call = () => {
+    periodically(object, kernel);
+    kernel.clock.schedule(kernel.clock.now + periodNs, call);
+  };
+  kernel.clock.schedule(kernel.clock.now + periodNs, call);
+}
+
+function isPeriod(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 /** How a function that takes an object from its bytes to a result loads it. */
@@ -68,6 +96,7 @@ export async function loadAndAttach(
   object.load(kernel);
   await settings.afterLoad?.(object, kernel);
   await settings.beforeAttach?.(object, kernel);
+  beginPeriods(settings, object, kernel);
   return map.attach();
 }
 

@@ -10,6 +10,7 @@ import {
   setVariables,
   withObject,
 } from '../loader/index.js';
+import { beginPeriods } from '../loader/user_space.js';
 import { afterScxLoad, beforeScxLoad, schedulerProfile } from '../sched_ext/user_space/index.js';
 import { defaultScenario } from './default_scenario.js';
 import { parseTopology } from './description.js';
@@ -62,6 +63,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
       process?.runs(user?.agent?.(object));
       machine.load(scenario ?? defaultScenario(kernel.cpus));
       await options.beforeAttach?.(object, kernel);
+      beginPeriods(options, object, kernel);
       object.attachPrograms();
       const report = runScheduler(machine, map, durationNs);
       object.close();

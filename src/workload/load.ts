@@ -2,7 +2,7 @@ import { checkArgument } from '../argument.js';
 import { parseScenario } from '../sim/index.js';
 import { compileRtApp } from './rt_app/compile.js';
 import { parseRtApp } from './rt_app/parse.js';
-import type { LoadedWorkload, WorkloadTarget } from './target.js';
+import { checkTarget, type LoadedWorkload, type WorkloadTarget } from './target.js';
 import { compileTrace } from './trace/compile.js';
 import { importTrace } from './trace/import.js';
 import { linesOf } from './trace/lines.js';
@@ -27,6 +27,7 @@ const HEAD = 4096;
  * malformed.
  */
 export function loadWorkload(bytes: Uint8Array, target: WorkloadTarget): LoadedWorkload {
+  checkTarget('loadWorkload', target);
   const text = () => new TextDecoder().decode(bytes);
   switch (workloadFormat(bytes)) {
     case 'scenario':

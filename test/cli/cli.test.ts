@@ -40,6 +40,15 @@ describe('usage errors: one line on stderr, status 2', () => {
   });
 });
 
+it.each([
+  ['--workload', 'hackbnch', 'no ready workload'],
+  ['--topology', '4cores', 'no shape such as 1n2l4c2t'],
+])('says what a %s can be that is neither name nor file', async (option, text, what) => {
+  const { err, status } = await run(['sim', FIFO, option, text]);
+  expect(err).toBe(`vmtable: "${text}" is ${what}, and ${text}: cannot be read (ENOENT)\n`);
+  expect(status).toBe(2);
+});
+
 it('answers --help with status 0, for itself and every command', async () => {
   const top = await run(['--help']);
   expect(top.status).toBe(0);

@@ -62,6 +62,41 @@ describe('--hooks', () => {
     expect((await set('SCX_NO_SUCH_THING')).err).toContain('"SCX_NO_SUCH_THING" for integer');
   });
 
+  const LAYERS = ['sim', 'samples/scx_layers.bpf.o', '--set', 'cfg.nr_layers=2', '--duration', '350ms'];
+  const DOMAIN = ['--init-prog', 'add_domain={"id": 0, "cpus": 15}'];
+
+  it('periodically is called each period while a simulation runs, and finds what programs wrote', async () => {
+    expect(readFileSync('docs/hooks.md', 'utf8')).toContain(readFileSync('docs/hooks/monitor.mjs', 'utf8'));
+    const path = file(
+      'loop.mjs',
+      `const seen = [];
+       export const periodNs = 100e6;
+       export function periodically(object, kernel) {
+         seen.push([kernel.clock.now - 60e9, object.variable('layers[0].run_ns').get() > 0n]);
+         if (seen.length === 3) throw new Error(JSON.stringify(seen));
+       }`,
+    );
+    const { status, err } = await runCli([...LAYERS, ...DOMAIN, '--hooks', path]);
+    expect(status).toBe(2);
+    expect(err).toBe(
+      `vmtable: samples/scx_layers.bpf.o: ${path}:5: periodically: [[100000000,true],[200000000,true],[300000000,true]]\n`,
+    );
+  });
+
+  it.each([
+    ['async.mjs', 'export async function periodically() {}', 'periodically: is async, and nobody can wait for it'],
+    [
+      'zero.mjs',
+      'export function periodically() {} export const periodNs = 0;',
+      'periodNs is 0, not a whole number of ns',
+    ],
+  ])('%s is refused', async (name, text, message) => {
+    const { status, err } = await runCli([...LAYERS, ...DOMAIN, '--duration', '2s', '--hooks', file(name, text)]);
+    expect(status).toBe(2);
+    expect(err).toContain(message);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+
   it('--set takes values of struct_ops maps, and flags of them joined as in C', async () => {
     const path = file(
       'flags.mjs',
@@ -82,7 +117,7 @@ describe('--hooks', () => {
   });
 
   it.each([
-    ['none.mjs', 'export const other = 1;', 'exports none of beforeLoad, afterLoad, beforeAttach'],
+    ['none.mjs', 'export const other = 1;', 'exports none of beforeLoad, afterLoad, beforeAttach, periodically'],
     ['number.mjs', 'export const beforeLoad = 1;', 'export beforeLoad is no function'],
     ['throws.mjs', 'export function beforeLoad() {\n  throw new TypeError("broken");\n}', 'beforeLoad: broken', 2],
     ['refused.mjs', '\n\nexport function beforeLoad(object) { object.map("nope"); }', 'beforeLoad: no map "nope"', 3],

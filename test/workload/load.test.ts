@@ -43,4 +43,12 @@ describe('files of workloads', () => {
   ])('say what is wrong with %j', (text, message) => {
     expect(() => loadWorkload(bytes(text), target)).toThrow(message);
   });
+
+  it('want a machine', () => {
+    // biome-ignore lint/suspicious/noExplicitAny: what the types forbid
+    const load = (wrong: any) => () => loadWorkload(bytes('{"tasks": {"a": {"run": 1}}}'), wrong);
+    expect(load(undefined)).toThrow('loadWorkload: target is undefined, not an object');
+    expect(load({ costs: DEFAULT_COSTS })).toThrow('loadWorkload: target.cpus is undefined, not an integer');
+    expect(load({ cpus: 4 })).toThrow('loadWorkload: target.costs is undefined, not an object');
+  });
 });

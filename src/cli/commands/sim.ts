@@ -1,6 +1,7 @@
 import { InputError, located } from '../../errors.js';
 import { Kernel } from '../../kernel/index.js';
 import { lacking, withLacking } from '../../loader/index.js';
+import { beginPeriods } from '../../loader/user_space.js';
 import { chooseProfile } from '../../sched_ext/index.js';
 import {
   DEFAULT_DURATION_NS,
@@ -115,6 +116,7 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     const named = fileName(options.workload ?? 'workload');
     inFile(named, () => machine.load(workload.scenario));
     await hooks.beforeAttach?.(object, kernel);
+    beginPeriods(hooks, object, kernel);
     const heard = object.messages.length;
     object.attachPrograms();
     for (const message of object.messages.slice(heard)) io.err(`vmtable: ${fileName(file)}: ${message}\n`);
@@ -167,15 +169,25 @@ class Lines {
 
 function topologyOf(io: Io, text: string): MachineDescription {
   if (/^[\dnlct]+$/.test(text) || text.trim().startsWith('{')) return parseTopology(text);
-  const content = new TextDecoder().decode(io.readFile(text));
+  const content = new TextDecoder().decode(elseFile(io, text, 'no shape such as 1n2l4c2t'));
   return inFile(text, () => parseTopology(content));
 }
 
 function workloadOf(io: Io, text: string | undefined, target: WorkloadTarget): LoadedWorkload {
   if (text === undefined) return { scenario: defaultScenario(target.cpus), notes: [] };
   if (isLibraryName(text)) return { scenario: libraryWorkload(text), notes: [] };
-  const bytes = readInput(io, text);
+  const bytes = elseFile(io, text, 'no ready workload');
   return inFile(text, () => loadWorkload(bytes, target));
+}
+
+/** A file that the user may not have meant: of a name without a folder or an extension, the error says what else it is not. */
+function elseFile(io: Io, text: string, what: string): Uint8Array {
+  try {
+    return readInput(io, text);
+  } catch (error) {
+    if (!(error instanceof InputError) || /[./\\]/.test(text)) throw error;
+    throw new InputError(`"${text}" is ${what}, and ${error.message}`, { cause: error });
+  }
 }
 
 function time(option: string, text = ''): number {

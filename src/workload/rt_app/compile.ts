@@ -1,7 +1,7 @@
 import { checkArgument } from '../../argument.js';
 import { InputError } from '../../errors.js';
 import type { PolicyName, Scenario, SimStep, TaskSpec } from '../../sim/index.js';
-import type { LoadedWorkload, WorkloadTarget } from '../target.js';
+import { checkTarget, type LoadedWorkload, type WorkloadTarget } from '../target.js';
 import type { RtAppAttributes, RtAppPhase, RtAppSched, RtAppSpec, RtAppTask } from './spec.js';
 import { RtAppSteps } from './steps.js';
 
@@ -12,6 +12,7 @@ const DEFAULT_RT_PRIORITY = 10;
 export function compileRtApp(spec: RtAppSpec, target: WorkloadTarget): LoadedWorkload {
   checkArgument('compileRtApp: spec', spec, 'options');
   checkArgument('compileRtApp: tasks', spec.tasks, 'list');
+  checkTarget('compileRtApp', target);
   const compiler = new Compiler(spec, target);
   const { seconds } = spec;
   return {

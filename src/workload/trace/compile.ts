@@ -1,6 +1,6 @@
 import { checkArgument } from '../../argument.js';
 import type { Costs, SimStep, TaskSpec } from '../../sim/index.js';
-import type { LoadedWorkload, WorkloadTarget } from '../target.js';
+import { checkTarget, type LoadedWorkload, type WorkloadTarget } from '../target.js';
 import type { TracedStep, TracedTask, TraceSpec } from './spec.js';
 
 /** Kernel threads of one CPU: it stands in their names. */
@@ -18,6 +18,7 @@ const MAX_RT = 100;
 export function compileTrace(trace: TraceSpec, target: WorkloadTarget): LoadedWorkload {
   checkArgument('compileTrace: trace', trace, 'options');
   checkArgument('compileTrace: tasks', trace.tasks, 'list');
+  checkTarget('compileTrace', target);
   const notes = [...trace.notes];
   if (trace.cpus > target.cpus) notes.push(`the trace has ${trace.cpus} CPUs, the machine ${target.cpus}`);
   if (trace.tasks.some(({ prio }) => prio !== undefined && prio < 0)) {
