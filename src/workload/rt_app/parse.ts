@@ -44,6 +44,7 @@ const SCHED_KEYS = [
   'dl-runtime',
   'dl-period',
   'dl-deadline',
+  'dl-reclaim',
   'util_min',
   'util_max',
 ];
@@ -209,6 +210,9 @@ class Parser {
     for (const key of ['util_min', 'util_max']) {
       if (properties.get(key)?.whole(-1, 1024) !== undefined)
         this.#notes.add(`${key}: clamps of utilization have no effect here`);
+    }
+    if (properties.get('dl-reclaim')?.boolean()) {
+      this.#notes.add('dl-reclaim: threads get no runtime here that others leave (SCHED_FLAG_RECLAIM)');
     }
     const named = properties.get('policy');
     const policy = named ? this.#policy(named) : thread ? this.#defaultPolicy : undefined;

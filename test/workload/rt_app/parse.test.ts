@@ -70,11 +70,12 @@ describe("rt-app's files", () => {
 
   it('say what has no effect', () => {
     const text = `{"global": {"pi_enabled": true, "frag": 1, "ftrace": "main,task"},
-      "tasks": {"t": {"run": 1, "util_min": 100, "membind_nodes": [0], "dl-runtime": 5}}}`;
+      "tasks": {"t": {"run": 1, "util_min": 100, "membind_nodes": [0], "dl-runtime": 5, "dl-reclaim": true}}}`;
     expect(parseRtApp(text).notes).toEqual([
       'global.pi_enabled: mutexes lend no priority here',
       'global: ftrace: without effect here',
       'util_min: clamps of utilization have no effect here',
+      'dl-reclaim: threads get no runtime here that others leave (SCHED_FLAG_RECLAIM)',
       'dl-runtime: a slice of a thread that is not SCHED_DEADLINE has no effect here',
       'membind_nodes: memory has no nodes here',
     ]);
