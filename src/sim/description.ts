@@ -11,6 +11,8 @@ export interface MachineDescription {
   capacities?: readonly number[];
   /** Of each CPU, of 1024: the highest frequency that it runs at. */
   frequencies?: readonly number[];
+  /** Of each CPU, of 1024: the lowest one, however little a scheduler asks for. Default: a fifth of the highest. */
+  lowestFrequencies?: readonly number[];
   /** Of 1024: what a CPU gets done while another thread of its core runs a task. */
   smt?: number;
   costs?: Partial<Costs>;
@@ -50,7 +52,7 @@ function parseShape(text: string): Topology {
   return new Topology(places);
 }
 
-const CPU_KEYS = ['count', 'node', 'llc', 'threads', 'capacity', 'frequency'];
+const CPU_KEYS = ['count', 'node', 'llc', 'threads', 'capacity', 'frequency', 'lowest'];
 
 function parseDescription(text: string): MachineDescription {
   const members = JsonValue.parse(text).object(['cpus', 'smt', 'costs']);
@@ -59,6 +61,7 @@ function parseDescription(text: string): MachineDescription {
   const places: CpuPlace[] = [];
   const capacities: number[] = [];
   const frequencies: number[] = [];
+  const lowestFrequencies: number[] = [];
   let core = 0;
   for (const group of groups.list()) {
     const of = group.object(CPU_KEYS);
@@ -70,12 +73,14 @@ function parseDescription(text: string): MachineDescription {
     const threads = number('threads', 1, 8, 1);
     const capacity = number('capacity', 1, FULL, FULL);
     const frequency = number('frequency', 1, FULL, FULL);
+    const lowest = number('lowest', 1, frequency, Math.ceil(frequency / 5));
     if (places.length + count * threads > MAX_CPUS) group.fail(`more than ${MAX_CPUS} CPUs`);
     for (let i = 0; i < count; i++, core++) {
       for (let thread = 0; thread < threads; thread++) {
         places.push({ node, llc, core });
         capacities.push(capacity);
         frequencies.push(frequency);
+        lowestFrequencies.push(lowest);
       }
     }
   }
@@ -85,6 +90,7 @@ function parseDescription(text: string): MachineDescription {
     topology: new Topology(places),
     capacities,
     frequencies,
+    lowestFrequencies,
     ...(smt !== undefined && { smt }),
     ...(costs && { costs: parseCosts(costs) }),
   };

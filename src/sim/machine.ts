@@ -32,6 +32,8 @@ export interface SimOptions {
   /** arch_scale_cpu_capacity and arch_scale_freq_capacity of each CPU, of 1024; default 1024. */
   capacities?: readonly number[];
   frequencies?: readonly number[];
+  /** The lowest one of each CPU, of 1024, however little scx_bpf_cpuperf_set asks for; default a fifth of the highest. */
+  lowestFrequencies?: readonly number[];
   /** Of 1024: what a CPU gets done while another thread of its core runs a task; default DEFAULT_SMT. */
   smt?: number;
   costs?: Partial<Costs>;
@@ -118,6 +120,7 @@ export class SimMachine implements SchedCore {
   readonly #tasks = simTaskRows();
   readonly #capacities: readonly number[];
   readonly #frequencies: readonly number[];
+  readonly #lowestFrequencies: readonly number[];
   readonly #smt: number;
   readonly #start: number;
   /** CPU whose context this is, -1 outside of any. */
@@ -132,6 +135,7 @@ export class SimMachine implements SchedCore {
     const full = new Array<number>(kernel.cpus).fill(FULL);
     this.#capacities = options.capacities ?? full;
     this.#frequencies = options.frequencies ?? full;
+    this.#lowestFrequencies = options.lowestFrequencies ?? this.#frequencies.map((highest) => Math.ceil(highest / 5));
     this.#smt = options.smt ?? DEFAULT_SMT;
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
     this.scx = new SchedExt(kernel, this);
@@ -483,12 +487,16 @@ export class SimMachine implements SchedCore {
     return this.#capacities[cpu] ?? FULL;
   }
 
-  /** The highest one, or what scx_bpf_cpuperf_set made of it. */
+  /**
+   * The highest one, or what schedutil makes of scx_bpf_cpuperf_set's target: a quarter more than that (map_util_perf()), within the
+   * limits of the CPU.
+   */
   frequency(cpu: number): number {
     const highest = this.#frequencies[cpu] ?? FULL;
-    const { root } = this.scx;
-    const target = root ? this.scx.rq(cpu).cpuperfTarget : FULL;
-    return Math.max(1, Math.round((highest * target) / FULL));
+    if (!this.scx.root) return highest;
+    const target = this.scx.rq(cpu).cpuperfTarget;
+    const wanted = (highest * (target + (target >> 2))) / FULL;
+    return Math.min(highest, Math.max(this.#lowestFrequencies[cpu] ?? 1, Math.round(wanted)));
   }
 
   waitFor(caller: number, _cpu: number, done: () => boolean): void {

@@ -153,8 +153,8 @@ describe('a topology', () => {
   });
 
   it('or a description', () => {
-    const { topology, capacities, frequencies, costs } = parseTopology(
-      '{"cpus": [{"count": 2}, {"count": 1, "threads": 2, "llc": 1, "capacity": 512, "frequency": 768}], "costs": {"ipi": "2us"}}',
+    const { topology, capacities, frequencies, lowestFrequencies, costs } = parseTopology(
+      '{"cpus": [{"count": 2}, {"count": 1, "threads": 2, "llc": 1, "capacity": 512, "frequency": 768, "lowest": 300}], "costs": {"ipi": "2us"}}',
     );
     expect(topology.places.map(({ llc, core }) => [llc, core])).toEqual([
       [0, 0],
@@ -162,6 +162,7 @@ describe('a topology', () => {
       [1, 2],
       [1, 2],
     ]);
+    expect(lowestFrequencies).toEqual([205, 205, 300, 300]);
     expect([capacities, frequencies, costs]).toEqual([[1024, 1024, 512, 512], [1024, 1024, 768, 768], { ipi: 2000 }]);
   });
 
