@@ -22,6 +22,7 @@ import {
   sleep,
   suspend,
   timer,
+  UPTIME_NS,
   unlock,
   us,
 } from '../../src/sim/index.js';
@@ -118,6 +119,25 @@ describe('the process of a scheduler that schedules from user space', () => {
     expect(hog!.runNs).toBeGreaterThan(ms(18));
     link.destroy();
     k.dispose();
+  });
+});
+
+describe("the loop of a scheduler's user-space half", () => {
+  it('is called each period, and not once the scheduler has gone', async () => {
+    const at: number[] = [];
+    const report = await simulate(fifo, {
+      kernel,
+      durationNs: ms(35),
+      periodNs: ms(10),
+      periodically: (_, { clock }) => at.push(clock.now - UPTIME_NS),
+    });
+    expect(at).toEqual([ms(10), ms(20), ms(30)]);
+    expect(report.simulatedNs).toBe(ms(35));
+  });
+
+  it('wants a period that is one', async () => {
+    const wrong = { kernel, periodically: () => {}, periodNs: 1.5 };
+    await expect(simulate(fifo, wrong)).rejects.toThrow('periodNs is 1.5, not a whole number of ns above 0');
   });
 });
 
