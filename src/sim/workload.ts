@@ -140,10 +140,15 @@ export class Workload implements Stage {
     if (max !== undefined) this.#setMax(name, max);
   }
 
+  /** Tasks may be called like members that every object has. */
+  #pidOf(name: string): number | undefined {
+    return Object.hasOwn(this.pids, name) ? this.pids[name] : undefined;
+  }
+
   #spawn(name: string, options: Partial<TaskOptions> = {}): SimTask | number {
     const role = this.#roles.get(name)!;
     const { spec } = role;
-    const pid = this.pids[name];
+    const pid = this.#pidOf(name);
     const cgroup = spec.cgroup === undefined ? undefined : this.machine.kernel.cgroups.byPath(`/${spec.cgroup}`);
     const all: TaskOptions = {
       comm: commOf(spec),
@@ -493,7 +498,7 @@ export class Workload implements Stage {
     const cls = machine.lives.classOfChild(task);
     yield machine.toward(task, 'fork', machine.costs.fork);
     const role = this.#roles.get(name)!;
-    const forked = machine.lives.fork(task, name, (one) => this.#actor(one), this.pids[name], cls);
+    const forked = machine.lives.fork(task, name, (one) => this.#actor(one), this.#pidOf(name), cls);
     const child = this.#born(name, role, forked);
     if (typeof child === 'number') return;
     yield machine.toward(task, 'fork-wake', machine.costs.forkWake);

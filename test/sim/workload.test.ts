@@ -77,6 +77,20 @@ it('gives tasks the comm and the first CPU that they are to have', async () => {
   expect([task('parent').kt.comm, task('child').kt.comm]).toEqual(['p', 'cödecödecöde']);
 });
 
+it('has tasks that are called like what every object has', async () => {
+  const names = ['__proto__', 'constructor', 'toString'];
+  const machine = await play({
+    tasks: [
+      { name: 'parent', steps: [fork('constructor'), run(ms(1))] },
+      { name: 'constructor', steps: [run(ms(1))] },
+      { name: '__proto__', steps: [run(ms(1))] },
+      { name: 'toString', steps: [run(ms(1))] },
+    ],
+  });
+  const ran = machine.report().tasks.filter(({ name }) => names.includes(name));
+  expect(ran.map(({ name, runNs }) => [name, runNs >= ms(1)]).sort()).toEqual(names.map((name) => [name, true]).sort());
+});
+
 it('spins by the clock, on a CPU of its own for as long', async () => {
   const machine = await play({ tasks: [{ name: 't', steps: [spin(ms(7))] }] });
   const { runNs } = machine.report().tasks[0]!;
