@@ -291,18 +291,31 @@ export const NO_RAMPS = 0xffffffff;
 /**
  * What the host keeps for functions of the core that answer in its place (direct.ts): nanoseconds of its clock, and for how long the
  * machine slept, f64 each; bits of a mask, 0 as long as there are no masks; whom programs run as (window offset, 0: it must be
- * found out); core address of the bit that each CPU took last of any mask (u32 each).
+ * found out); core address of the bit that each CPU took last of any mask (u32 each); where a task_struct has its CPU (u32);
+ * nanoseconds of a tick (f64), and which one the first was (u32).
  */
 export const CLOCK_NOW = EXEC_RECORDS + 1024;
 export const CLOCK_ASLEEP = EXEC_RECORDS + 1032;
 export const MASK_BITS = EXEC_RECORDS + 1040;
 export const CURRENT = EXEC_RECORDS + 1044;
 export const DISTRIBUTED = EXEC_RECORDS + 1048;
-/** Number in the table of known.ts of a mask that programs may write; larger ones are rows of per-CPU pointers. */
+export const TASK_CPU = EXEC_RECORDS + 1052;
+export const TICK_NS = EXEC_RECORDS + 1056;
+export const FIRST_JIFFY = EXEC_RECORDS + 1064;
+/**
+ * RCU read sections that programs have entered without the host, and that it was not told of: how many, and of each, the
+ * outermost first, program and slot (u32 each). The host takes them over whenever it looks at what programs hold.
+ */
+export const RCU_SECTIONS = EXEC_RECORDS + 1068;
+export const RCU_ENTRIES = EXEC_RECORDS + 1072;
+export const MAX_RCU_SECTIONS = 8;
+/** Numbers in the table of known.ts of a mask that programs may write, and of a task; larger ones are rows of per-CPU pointers. */
 export const KNOWN_MASK = 1;
+export const KNOWN_TASK = 2;
 /** Values of JIT_REASON. */
 export const JIT_NO_MEMORY = 1;
 export const JIT_TOO_LARGE = 2;
+export const JIT_NO_IMPORT = 3;
 
 // A slot: one decoded insn (LD_IMM64 is one). Registers are byte offsets into REGS.
 //
@@ -499,36 +512,46 @@ export const FN_MAP_PUSH_ELEM = 9;
 export const FN_MAP_POP_ELEM = 10;
 export const FN_MAP_PEEK_ELEM = 11;
 
-// Functions that answer in place of a host function (HostTraits.direct), and what they give where that has to be called. At most 63.
+/**
+ * Functions of the core that answer in place of a host function (HostTraits.direct), and what they give where that has to be called.
+ * DIRECT_MASK_SET is directMaskSet of direct.ts, which compiled code imports unless it reads the word itself. Their numbers say how
+ * many arguments they take: none below DIRECT_ONE, one below DIRECT_TWO, two below DIRECT_THREE, else three. At most 63.
+ */
 export const DIRECT_NOT = -1;
 export const DIRECT_CLOCK = 1;
 export const DIRECT_CLOCK_BOOT = 2;
 export const DIRECT_CURRENT = 3;
-export const DIRECT_PER_CPU_PTR = 4;
-export const DIRECT_THIS_CPU_PTR = 5;
-export const DIRECT_ITER_NEXT = 6;
-export const DIRECT_MASK_TEST = 7;
-export const DIRECT_MASK_SET = 8;
-export const DIRECT_MASK_CLEAR = 9;
-export const DIRECT_MASK_TEST_AND_SET = 10;
-export const DIRECT_MASK_TEST_AND_CLEAR = 11;
+export const DIRECT_JIFFIES = 4;
+export const DIRECT_RCU_UNLOCK = 5;
+export const DIRECT_ONE = 10;
+export const DIRECT_THIS_CPU_PTR = 10;
+export const DIRECT_ITER_NEXT = 11;
 export const DIRECT_MASK_FIRST = 12;
 export const DIRECT_MASK_FIRST_ZERO = 13;
-export const DIRECT_MASK_FIRST_AND = 14;
-export const DIRECT_MASK_EMPTY = 15;
-export const DIRECT_MASK_FULL = 16;
-export const DIRECT_MASK_EQUAL = 17;
-export const DIRECT_MASK_INTERSECTS = 18;
-export const DIRECT_MASK_SUBSET = 19;
-export const DIRECT_MASK_WEIGHT = 20;
-export const DIRECT_MASK_AND = 21;
-export const DIRECT_MASK_OR = 22;
-export const DIRECT_MASK_XOR = 23;
-export const DIRECT_MASK_COPY = 24;
-export const DIRECT_MASK_CLEAR_ALL = 25;
-export const DIRECT_MASK_ANY = 26;
-export const DIRECT_MASK_ANY_AND = 27;
-// As core functions that compiled code calls: FN_MAP_LOOKUP_ELEM, FN_MAP_LOOKUP_PERCPU_ELEM.
-export const DIRECT_MAP_LOOKUP = 28;
-export const DIRECT_MAP_LOOKUP_PERCPU = 29;
-export const DIRECT_COUNT = 30;
+export const DIRECT_MASK_EMPTY = 14;
+export const DIRECT_MASK_FULL = 15;
+export const DIRECT_MASK_WEIGHT = 16;
+export const DIRECT_MASK_CLEAR_ALL = 17;
+export const DIRECT_MASK_ANY = 18;
+export const DIRECT_TASK_CPU = 19;
+export const DIRECT_RCU_LOCK = 20; // of the calling slot, not of a register
+export const DIRECT_TWO = 30;
+export const DIRECT_PER_CPU_PTR = 30;
+export const DIRECT_MASK_TEST = 31;
+export const DIRECT_MASK_SET = 32;
+export const DIRECT_MASK_CLEAR = 33;
+export const DIRECT_MASK_TEST_AND_SET = 34;
+export const DIRECT_MASK_TEST_AND_CLEAR = 35;
+export const DIRECT_MASK_FIRST_AND = 36;
+export const DIRECT_MASK_EQUAL = 37;
+export const DIRECT_MASK_INTERSECTS = 38;
+export const DIRECT_MASK_SUBSET = 39;
+export const DIRECT_MASK_COPY = 40;
+export const DIRECT_MASK_ANY_AND = 41;
+/** As the core function that compiled code calls: FN_MAP_LOOKUP_ELEM; and FN_MAP_LOOKUP_PERCPU_ELEM. */
+export const DIRECT_MAP_LOOKUP = 42;
+export const DIRECT_THREE = 50;
+export const DIRECT_MAP_LOOKUP_PERCPU = 50;
+export const DIRECT_MASK_AND = 51;
+export const DIRECT_MASK_OR = 52;
+export const DIRECT_MASK_XOR = 53;

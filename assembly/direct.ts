@@ -26,29 +26,8 @@ export function directInit(): bool {
 
 /** Arguments that a function takes. */
 export function directArguments(fn: u32): u32 {
-  switch (fn) {
-    case abi.DIRECT_CLOCK:
-    case abi.DIRECT_CLOCK_BOOT:
-    case abi.DIRECT_CURRENT:
-      return 0;
-    case abi.DIRECT_THIS_CPU_PTR:
-    case abi.DIRECT_ITER_NEXT:
-    case abi.DIRECT_MASK_FIRST:
-    case abi.DIRECT_MASK_FIRST_ZERO:
-    case abi.DIRECT_MASK_EMPTY:
-    case abi.DIRECT_MASK_FULL:
-    case abi.DIRECT_MASK_WEIGHT:
-    case abi.DIRECT_MASK_CLEAR_ALL:
-    case abi.DIRECT_MASK_ANY:
-      return 1;
-    case abi.DIRECT_MASK_AND:
-    case abi.DIRECT_MASK_OR:
-    case abi.DIRECT_MASK_XOR:
-    case abi.DIRECT_MAP_LOOKUP_PERCPU:
-      return 3;
-    default:
-      return 2;
-  }
+  if (fn < <u32>abi.DIRECT_TWO) return fn < <u32>abi.DIRECT_ONE ? 0 : 1;
+  return fn < <u32>abi.DIRECT_THREE ? 2 : 3;
 }
 
 /** A function by its number, with the arguments in REGS. */
@@ -62,6 +41,14 @@ export function direct(fn: u32): i64 {
       return directClockBoot();
     case abi.DIRECT_CURRENT:
       return directCurrent();
+    case abi.DIRECT_JIFFIES:
+      return directJiffies();
+    case abi.DIRECT_RCU_LOCK:
+      return directRcuLock(load<u32>(abi.RUN_PC));
+    case abi.DIRECT_RCU_UNLOCK:
+      return directRcuUnlock();
+    case abi.DIRECT_TASK_CPU:
+      return directTaskCpu(a);
     case abi.DIRECT_PER_CPU_PTR:
       return directPerCpuPtr(a, b);
     case abi.DIRECT_THIS_CPU_PTR:
@@ -190,6 +177,35 @@ export function directCurrent(): i64 {
   return locked() || !ptr ? NOT : <i64>(GUEST_BASE + ptr);
 }
 
+export function directJiffies(): i64 {
+  if (locked()) return NOT;
+  return <i64>(load<f64>(abi.CLOCK_NOW) / load<f64>(abi.TICK_NS)) + load<u32>(abi.FIRST_JIFFY);
+}
+
+export function directTaskCpu(address: u64): i64 {
+  const t = offsetOf(address);
+  if (locked() || known(t) != abi.KNOWN_TASK) return NOT;
+  return load<i32>(abi.WINDOW_BASE + t + load<u32>(abi.TASK_CPU));
+}
+
+// ---- RCU read sections: told to the host when it asks ---------------------------------------------------------------------------------
+
+export function directRcuLock(slot: u64): i64 {
+  const count = load<u32>(abi.RCU_SECTIONS);
+  if (locked() || count == abi.MAX_RCU_SECTIONS) return NOT;
+  store<u32>(abi.RCU_ENTRIES + count * 8, load<u32>(abi.CUR_PROG));
+  store<u32>(abi.RCU_ENTRIES + count * 8, <u32>slot, 4);
+  store<u32>(abi.RCU_SECTIONS, count + 1);
+  return 0;
+}
+
+export function directRcuUnlock(): i64 {
+  const count = load<u32>(abi.RCU_SECTIONS);
+  if (locked() || !count) return NOT;
+  store<u32>(abi.RCU_SECTIONS, count - 1);
+  return 0;
+}
+
 // ---- Per-CPU pointers: their number is a row of window offsets in the core heap, one a CPU, 0 as long as nobody asked for it --------
 
 /** False: there is no memory for it. */
@@ -203,7 +219,7 @@ export function perCpuDefine(base: u32): bool {
 
 export function perCpuCopy(base: u32, cpu: u32, copy: u32): void {
   const row = known(base);
-  if (row) store<u32>(row + cpu * 4, copy);
+  if (row > <u32>abi.KNOWN_TASK) store<u32>(row + cpu * 4, copy);
 }
 
 export function perCpuDrop(base: u32): void {
@@ -214,7 +230,7 @@ export function perCpuDrop(base: u32): void {
 function copyOf(base: u64, cpu: u32): i64 {
   if (locked()) return NOT;
   const row = known(offsetOf(base));
-  if (row <= <u32>abi.KNOWN_MASK) return NOT;
+  if (row <= <u32>abi.KNOWN_TASK) return NOT;
   if (cpu >= cpuCount) return 0;
   const copy = load<u32>(row + cpu * 4);
   return copy ? <i64>(GUEST_BASE + copy) : NOT;

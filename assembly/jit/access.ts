@@ -109,22 +109,19 @@ export class Access {
 
   /** Units of the frame that are locals go to memory. */
   static spill(): void {
-    for (let u: u32 = 0; u < Stack.COUNT; u++) {
-      const local = Stack.isLocal(u);
-      if (!local) continue;
+    for (let left = Stack.all(); left; left &= left - 1) {
+      const u = <u32>ctz(left);
       Wasm.get(Emit.FRAME);
-      Wasm.get(local);
+      Wasm.get(Stack.isLocal(u));
       Wasm.access(Access.storeOf(Stack.size(u)), abi.WINDOW_BASE + Stack.distance(u));
     }
   }
 
   /** Of them, those that nobody reads any more are 0. */
   static forget(): void {
-    for (let u: u32 = 0; u < Stack.COUNT; u++) {
-      const local = Stack.isLocal(u);
-      if (!local || !Stack.isDead(u)) continue;
+    for (let left = Stack.dead(); left; left &= left - 1) {
       Wasm.i64(0);
-      Wasm.set(local);
+      Wasm.set(Stack.isLocal(<u32>ctz(left)));
     }
   }
 

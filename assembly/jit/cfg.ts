@@ -71,6 +71,8 @@ export class Cfg {
   /** Blocks of the current function, all that `blocks` means from analyse to release; those of the program. */
   static count: u32 = 0;
   private static all: u32 = 0;
+  /** Number in the program of the first of them. */
+  private static from: u32 = 0;
   /** Block that the current function begins with. */
   private static root: u32 = 0;
   private static scratch: u32 = 0;
@@ -467,6 +469,7 @@ export class Cfg {
     if (!blocks) return false;
     memory.copy(blocks, Cfg.at(from), n * BLOCK_BYTES);
     Cfg.all = Cfg.blocks;
+    Cfg.from = from;
     Cfg.blocks = blocks;
     Cfg.count = n;
     for (let b: u32 = 0; b < n; b++) {
@@ -486,6 +489,11 @@ export class Cfg {
     Cfg.blocks = blocks;
     Cfg.count += more;
     return true;
+  }
+
+  /** The block that one that was added begins like. */
+  static original(block: u32): u32 {
+    return load<u32>(Cfg.blockAt + Cfg.first(block) * 4) - Cfg.from;
   }
 
   /** Ends what analyse began. */

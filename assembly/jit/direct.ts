@@ -68,7 +68,8 @@ export class Direct {
     if (fn) {
       if (Direct.isWord(fn)) Direct.word(fn);
       else {
-        for (let r: u32 = 1; r <= directArguments(fn); r++) Emit.get(r);
+        if (fn == abi.DIRECT_RCU_LOCK) Wasm.i64(slot);
+        else for (let r: u32 = 1; r <= directArguments(fn); r++) Emit.get(r);
         Wasm.call(Direct.index(fn));
       }
       Emit.set(0);
@@ -85,7 +86,7 @@ export class Direct {
   }
 
   private static isWord(fn: u32): bool {
-    return fn == abi.DIRECT_CLOCK || fn == abi.DIRECT_CLOCK_BOOT || fn == abi.DIRECT_CURRENT;
+    return fn <= <u32>abi.DIRECT_JIFFIES;
   }
 
   /** Leaves on the stack what the function gives. */
@@ -112,7 +113,17 @@ export class Direct {
         Wasm.access(w.F64_LOAD, abi.CLOCK_ASLEEP);
         Wasm.op(w.F64_ADD);
       }
+      if (fn == abi.DIRECT_JIFFIES) {
+        Wasm.i32(0);
+        Wasm.access(w.F64_LOAD, abi.TICK_NS);
+        Wasm.op(w.F64_DIV);
+      }
       Wasm.op(w.I64_TRUNC_F64_S);
+      if (fn == abi.DIRECT_JIFFIES) {
+        Wasm.i32(0);
+        Wasm.access(w.I64_LOAD32_U, abi.FIRST_JIFFY);
+        Wasm.op(w.I64_ADD);
+      }
     }
     Wasm.end();
   }

@@ -65,9 +65,13 @@ export class Emit {
   /** Numbers of the program's second function, and of its first one: main comes last, before itself once more (invoke.ts). */
   static functions: u32 = 0;
   static main: u32 = 0;
-  /** This is main as the host enters it (invoke.ts). */
-  static entered: bool = false;
+  /** This is main, and its code is used twice: once more for main as the host enters it (invoke.ts). */
+  static twin: bool = false;
   private static mayGoto: bool = false;
+  /** i64 locals; where the code begins that is used twice, and how long it is. */
+  private static i64s: u32 = 0;
+  private static code: u32 = 0;
+  private static codeBytes: u32 = 0;
 
   // ---- Functions ---------------------------------------------------------------------------------------------------------
 
@@ -86,11 +90,12 @@ export class Emit {
     return Checks.program(prog);
   }
 
-  /** Locals, and the blocks that leaving branches out of. `own`: registers that it takes. False: the heap has no room. */
-  static begin(f: u32, own: u32): bool {
-    Emit.used = Cfg.used(f) | own;
-    const params = Emit.entered ? 0 : own;
-    let next = Emit.entered ? Invoke.first : Emit.FIRST;
+  /** Locals, and the blocks that leaving branches out of. `own`: registers that it takes. */
+  static begin(f: u32, own: u32): void {
+    Emit.used = Cfg.used(f) | own | (Emit.twin ? 1 : 0);
+    // Code that is used twice has the same locals both times, none of them a parameter of one function only.
+    const params = Emit.twin ? 0 : own;
+    let next = Emit.twin ? Invoke.first : Emit.FIRST;
     for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) store<u8>(LOCALS + r, next++);
     const first = next;
     for (let r: u32 = 0; r < 10; r++) if (((Emit.used & ~params) >> r) & 1) store<u8>(LOCALS + r, next++);
@@ -100,33 +105,20 @@ export class Emit {
     Emit.bias = Emit.loopsAlone() ? next++ : 0;
     Spans.firstLocal = next;
     next += Spans.locals();
-    const i64s = next - first;
+    Emit.i64s = next - first;
     Emit.pc = next++;
     Emit.state = next++;
     Emit.loops = next++;
     Checks.firstIndex = next;
-    w.Out.unsigned(Emit.entered ? 3 : 2);
-    if (Emit.entered) Invoke.local();
-    w.Out.unsigned(i64s);
-    w.Out.byte(w.I64);
-    w.Out.unsigned(3 + Groups.indexes);
-    w.Out.byte(w.I32);
+    Emit.locals(Emit.twin ? Invoke.first - Emit.FIRST - popcnt(own) : 0);
     Emit.mayGoto = false;
     for (let i = Cfg.firstSlot(f); i < Cfg.endSlot(f); i++) {
       if (load<u8>(Cfg.slot(i), abi.SLOT_BASE) == ops.H_MAY_GOTO) Emit.mayGoto = true;
     }
     Wasm.depth = 0;
     Emit.owed = 0;
-    if (Emit.entered) Invoke.begin();
-    Emit.unwound = Wasm.block();
-    Emit.left = Wasm.block();
-    // As a constant, engines would add it to a copy of each address: one insn more than for two values that they do not know.
-    if (Emit.bias) {
-      Wasm.i32(0);
-      Wasm.access(w.I64_LOAD, abi.BIAS);
-      Wasm.set(Emit.bias);
-    }
-    if (Emit.entered) return true;
+    if (Emit.twin) Invoke.beginTwin(own);
+    Emit.openWays();
     if (Emit.mayGoto && Ramp.at != NONE) {
       Emit.frameRecord();
       Wasm.access(w.I32_LOAD, abi.FRAME_MAY_GOTO);
@@ -137,7 +129,40 @@ export class Emit {
     Wasm.i32(0);
     Wasm.op(w.I32_LT_S);
     Emit.leaveIf(Ramp.first(f));
-    return true;
+    Emit.code = w.Out.at - w.Out.start;
+  }
+
+  /** Locals that are no parameters: so many i32, registers and the like, i32 again. */
+  private static locals(first: u32): void {
+    w.Out.unsigned(3);
+    w.Out.pair(first, w.I32);
+    w.Out.unsigned(Emit.i64s);
+    w.Out.byte(w.I64);
+    w.Out.unsigned(3 + Groups.indexes);
+    w.Out.byte(w.I32);
+  }
+
+  private static openWays(): void {
+    Emit.unwound = Wasm.block();
+    Emit.left = Wasm.block();
+    // As a constant, engines would add it to a copy of each address: one insn more than for two values that they do not know.
+    if (!Emit.bias) return;
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD, abi.BIAS);
+    Wasm.set(Emit.bias);
+  }
+
+  /** Main once more, as the host enters it: behind it, which was emitted last. */
+  static again(): void {
+    Emit.locals(Invoke.first - Invoke.parameters());
+    Wasm.depth = 0;
+    Invoke.begin();
+    Emit.openWays();
+    w.Out.repeat(Emit.code, Emit.codeBytes);
+    Wasm.depth = Invoke.out;
+    Invoke.left();
+    Invoke.end(load<u8>(LOCALS));
+    Wasm.endFunction();
   }
 
   /** Is there a loop without calls of other functions, or at least none soon? A local would be put away over each of them. */
@@ -187,13 +212,13 @@ export class Emit {
       Wasm.access(w.I64_STORE, abi.FRAME_BYTES + abi.FRAME_R6 + (r - 6) * 8);
     }
     Wasm.end();
-    if (Emit.entered) {
-      Invoke.left();
-      Invoke.end();
-    } else {
-      Wasm.i64(0);
-      Wasm.i32(-1);
-      Wasm.return_();
+    Emit.codeBytes = w.Out.at - w.Out.start - Emit.code;
+    Wasm.i64(0);
+    Wasm.i32(-1);
+    Wasm.return_();
+    if (Emit.twin) {
+      Wasm.end();
+      Emit.result();
     }
     Wasm.endFunction();
   }
@@ -361,12 +386,16 @@ export class Emit {
   }
 
   private static exit(): void {
-    if (Emit.entered) {
-      Invoke.done();
+    if (Emit.twin) {
+      Wasm.br(Invoke.out);
       return;
     }
+    Emit.result();
+    Wasm.return_();
+  }
+
+  private static result(): void {
     Emit.get(0);
     Wasm.get(Emit.FUEL);
-    Wasm.return_();
   }
 }

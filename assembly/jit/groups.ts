@@ -99,11 +99,6 @@ export class Groups {
     Groups.accesses = Groups.hash = 0;
   }
 
-  /** The function is emitted once more: nothing is checked yet. */
-  static again(): void {
-    for (let y: u32 = 0; y < Groups.familyCount; y++) store<u32>(Groups.families + y * FAMILY_BYTES, NONE, Y_FACT);
-  }
-
   /** Does the current function access memory at all? */
   static isNeeded(): bool {
     for (let i: u32 = 0; i < Cfg.reached; i++) {

@@ -19,10 +19,12 @@ export class Invoke {
   /** Two halves of each slot of the context (PROG_CONTEXT). */
   private static readonly SLOTS: u32 = 3;
   private static ctx: u32 = 0;
+  /** The first local behind the parameters of either function that has main's code. */
   static first: u32 = 0;
   /** Functions of the core or the host see the run: known when all others are emitted, main itself included. */
   static calls: bool = false;
-  private static out: u32 = 0;
+  /** Label of where main's code leads when it returns. */
+  static out: u32 = 0;
 
   private static slots(): u32 {
     return load<u32>(Cfg.prog, abi.PROG_CONTEXT);
@@ -39,14 +41,8 @@ export class Invoke {
 
   static prepare(): void {
     Invoke.ctx = Invoke.parameters();
-    Invoke.first = Invoke.ctx + 1;
+    Invoke.first = max(Invoke.ctx + 1, Emit.FIRST + popcnt(Cfg.params(0)));
     Invoke.calls = false;
-  }
-
-  /** Declares the local that is the context. */
-  static local(): void {
-    w.Out.unsigned(1);
-    w.Out.byte(w.I32);
   }
 
   /** (fuel, cpu, arg, slots) to RUN_*: the function around a main that is called. */
@@ -54,11 +50,9 @@ export class Invoke {
     const params = Cfg.params(0);
     const r0 = Invoke.first;
     w.Out.unsigned(2);
-    Invoke.local();
-    w.Out.unsigned(1);
-    w.Out.byte(w.I64);
+    w.Out.pair(Invoke.first - Invoke.ctx, w.I32);
+    w.Out.pair(1, w.I64);
     Wasm.depth = 0;
-    Emit.entered = true;
     Invoke.begin();
     Wasm.get(Emit.FUEL);
     Wasm.get(Emit.FRAME);
@@ -76,12 +70,19 @@ export class Invoke {
     Wasm.if_();
     Invoke.left();
     Wasm.end();
-    Wasm.i32(0);
-    Wasm.get(r0);
-    Wasm.access(w.I64_STORE, abi.RESULT);
-    Invoke.end();
+    Invoke.end(r0);
     Wasm.endFunction();
-    Emit.entered = false;
+  }
+
+  /** In front of main's code where others call it: r1 to r5, which are parameters, and the block that a return leads out of. */
+  static beginTwin(params: u32): void {
+    Invoke.out = Wasm.block();
+    let param = Emit.FIRST;
+    for (let r: u32 = 0; r < 10; r++) {
+      if (!((params >> r) & 1)) continue;
+      Wasm.get(param++);
+      Emit.set(r);
+    }
   }
 
   /** The record of the run, r10 and r1; opens the block that a return leads out of. */
@@ -120,7 +121,7 @@ export class Invoke {
     Wasm.fixed(abi.BASE_R10);
     Wasm.set(Emit.FRAME);
     Invoke.out = Wasm.block();
-    if (!Invoke.inline() || !((Emit.used >> 1) & 1)) return;
+    if (!Emit.twin || !((Emit.used >> 1) & 1)) return;
     Invoke.argument();
     Emit.set(1);
   }
@@ -136,14 +137,6 @@ export class Invoke {
     Wasm.op(w.I64_ADD);
   }
 
-  /** Returns from main. */
-  static done(): void {
-    Wasm.i32(0);
-    Emit.get(0);
-    Wasm.access(w.I64_STORE, abi.RESULT);
-    Wasm.br(Invoke.out);
-  }
-
   /** Main was left, which has written its registers and frame. */
   static left(): void {
     Wasm.i32(Cfg.prog);
@@ -152,8 +145,12 @@ export class Invoke {
     Wasm.return_();
   }
 
-  static end(): void {
+  /** Main returned, with its result in a local. */
+  static end(r0: u32): void {
     Wasm.end();
+    Wasm.i32(0);
+    Wasm.get(r0);
+    Wasm.access(w.I64_STORE, abi.RESULT);
     if (Invoke.calls) {
       Wasm.fixed(abi.CTX_FREE);
       Wasm.get(Invoke.ctx);

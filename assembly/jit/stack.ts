@@ -122,6 +122,20 @@ export class Stack {
     return true;
   }
 
+  /** The current function has more blocks than were looked at, copies of those. False: the heap has no room. */
+  static spread(before: u32): bool {
+    if (!Stack.units) return true;
+    const blocks = heapAlloc(Cfg.count * BLOCK_BYTES);
+    if (!blocks) return false;
+    for (let b: u32 = 0; b < Cfg.count; b++) {
+      const like = b < before ? b : Cfg.original(b);
+      store<u64>(blocks + b * BLOCK_BYTES, load<u64>(Stack.at(like), L_LIVE), L_LIVE);
+    }
+    Stack.free();
+    Stack.blocks = blocks;
+    return true;
+  }
+
   // ---- Pointers into the frame -----------------------------------------------------------------------------------------------
 
   @inline private static isPointer(r: u32): bool {
@@ -282,8 +296,12 @@ export class Stack {
     return local && local <= TRACKED && Stack.size(unit) == 3 ? local - 1 : NONE;
   }
 
-  static isDead(unit: u32): bool {
-    return !((Stack.live >> unit) & 1);
+  /** Those that are locals, bit by bit; of them, those that nobody reads any more. */
+  @inline static all(): u64 {
+    return Stack.units;
+  }
+  @inline static dead(): u64 {
+    return Stack.units & ~Stack.live;
   }
   /** Of a unit that is a local: distance from r10, and log of the width. */
   static distance(unit: u32): i32 {
@@ -292,5 +310,4 @@ export class Stack {
   static size(unit: u32): u32 {
     return load<u8>(WHAT + unit) & 15;
   }
-  static readonly COUNT: u32 = UNITS;
 }

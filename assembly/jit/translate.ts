@@ -32,8 +32,7 @@ export function analyse(prog: u32): u32 {
 
 /** Makes the module, whose exports are for the table from `base` on: JIT_CODE, JIT_BYTES. False: JIT_REASON says why there is none. */
 export function translate(base: u32): bool {
-  Out.begin();
-  if (!takeEntries(base) || !build() || Out.full) return false;
+  if (!Out.begin() || !takeEntries(base) || !build() || Out.full) return false;
   Constants.tell();
   Hosts.tell();
   store<u32>(abi.JIT_CODE, Out.start);
@@ -74,17 +73,26 @@ function findValues(): bool {
   return (!Stack.count && !bounded) || Values.analyse(Stack.count != 0, bounded);
 }
 
+/** Loops are looked at before they are repeated: copies are much more code. */
+function repeatLoops(): bool {
+  const before = Cfg.count;
+  if (!Unroll.apply()) return false;
+  return Cfg.count == before || (Values.spread(before) && Stack.spread(before));
+}
+
 /** Finds out what emitting a function asks for. False: the heap has no room. */
 function plan(f: u32): bool {
-  return Cfg.analyse(f, Ramp.block(f)) && Unroll.apply() && findValues() && Groups.plan() && Spans.plan();
+  return Cfg.analyse(f, Ramp.block(f)) && findValues() && repeatLoops() && Groups.plan() && Spans.plan();
 }
 
 /** The function that plan looked at last, at the end of the module. */
 function write(f: u32, params: u32): bool {
   const body = Out.openSize();
-  if (!Emit.begin(f, params) || !Structure.emit()) return false;
+  Emit.begin(f, params);
+  if (!Structure.emit()) return false;
   Emit.finish();
   Out.closeSize(body);
+  if (Out.full) return false;
   if (Out.at - Out.start - body <= MAX_FUNCTION_BYTES) return true;
   store<u32>(abi.JIT_REASON, abi.JIT_TOO_LARGE);
   return false;
@@ -105,17 +113,17 @@ function emit(f: u32, params: u32): bool {
   return done;
 }
 
-/** Main, and main as the host enters it: of one plan, if it is emitted twice. */
+/** Main, and main as the host enters it: the same code but for its beginning and its end, or a call. */
 function emitMain(): bool {
-  const params = Cfg.params(0);
-  let done = plan(0) && write(0, params);
-  if (done && Invoke.inline()) {
-    Groups.again();
-    Emit.entered = true;
-    done = write(0, params);
-    Emit.entered = false;
+  Emit.twin = Invoke.inline();
+  const done = emit(0, Cfg.params(0));
+  if (done) {
+    const body = Out.openSize();
+    if (Emit.twin) Emit.again();
+    else Invoke.around();
+    Out.closeSize(body);
   }
-  release();
+  Emit.twin = false;
   return done;
 }
 
@@ -168,12 +176,8 @@ function build(): bool {
     Out.closeSize(body);
   }
   if (!emitMain()) return false;
-  if (!Invoke.inline()) {
-    const body = Out.openSize();
-    Invoke.around();
-    Out.closeSize(body);
-  }
   Out.closeSize(size);
+  if (Imports.missed) store<u32>(abi.JIT_REASON, abi.JIT_NO_IMPORT);
   return !Imports.missed;
 }
 

@@ -7,7 +7,7 @@
 
 import * as abi from '../abi';
 import { GUEST_BASE } from '../access';
-import { heapAlloc, heapFree } from '../alloc';
+import { heapAlloc, heapAllocZeroed, heapFree } from '../alloc';
 import * as isa from '../isa';
 import * as ops from '../ops';
 import { BOUNDS_BYTES, Bounds, GIVE_UP, WIDEN } from './bounds';
@@ -172,18 +172,44 @@ export class Values {
     Values.units = units;
     Values.bounded = bounded;
     Values.held = units ? COUNT : UNIT;
-    memory.fill(NEAR, 0, NEAR_REGISTERS * 12);
+    return Values.begin() && Values.passes(!Cfg.loops || !bounded);
+  }
+
+  /**
+   * The same once more, when blocks were added that copy others (unroll.ts): from what the loops were found to join, so that one pass
+   * mostly does. `before`: how many blocks there were.
+   */
+  static spread(before: u32): bool {
+    const old = Values.entries;
+    Values.entries = 0;
+    Values.free();
+    const begun = Values.begin();
+    for (let b: u32 = 0; begun && b < Cfg.count; b++) {
+      if (!Cfg.isHeader(b)) continue;
+      const from = old + (b < before ? b : Cfg.original(b)) * ENTRY_BYTES;
+      const to = Values.at(b);
+      store<u32>(to, load<u32>(from, E_JOINED), E_JOINED);
+      store<u32>(to, load<u32>(from, E_APART), E_APART);
+      if (Values.bounded) Bounds.copy(to + E_LOOP, from + E_LOOP);
+    }
+    heapFree(old);
+    return begun && Values.passes(true);
+  }
+
+  private static begin(): bool {
     const bytes = Cfg.count * ENTRY_BYTES;
-    Values.entries = heapAlloc(bytes);
-    if (!Values.entries) return false;
-    memory.fill(Values.entries, 0, bytes);
-    if (!Values.makeSums()) return false;
+    Values.entries = heapAllocZeroed(bytes);
+    if (!Values.entries || !Values.makeSums()) return false;
+    store<u32>(Values.at(Cfg.ordered(0)), (1 << COUNT) - 1, E_JOINED);
+    if (Values.bounded) for (let b: u32 = 0; b < Cfg.count; b++) Bounds.none(Values.at(b) + E_LOOP);
+    return true;
+  }
+
+  /** Goes over the function until no loop brings anything new. `narrowed`: no bounds are to be taken back that were given up too early. */
+  private static passes(narrowed: bool): bool {
+    const bounded = Values.bounded;
     const first = Cfg.ordered(0);
-    Values.all = false;
-    store<u32>(Values.at(first), (1 << COUNT) - 1, E_JOINED);
-    if (bounded) for (let b: u32 = 0; b < Cfg.count; b++) Bounds.none(Values.at(b) + E_LOOP);
     let again = true;
-    let narrowed = !Cfg.loops || !bounded;
     for (let pass: u32 = 1; again; pass++) {
       Values.all = pass > MAX_PASSES;
       again = false;

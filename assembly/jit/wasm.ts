@@ -8,21 +8,26 @@ export const I32: u32 = 0x7f;
 export const I64: u32 = 0x7e;
 const VOID: u32 = 0x40;
 const FIRST_BYTES: u32 = 4096;
+/** There is always room for an instruction with its immediates. */
+const ROOM: u32 = 24;
 /** Sizes that are known later take this many bytes. */
 const PADDED: u32 = 5;
 
 export class Out {
   static start: u32 = 0;
   static at: u32 = 0;
-  static end: u32 = 0;
-  /** The heap had no room: what was written since is lost. */
+  /** Where the room for an instruction begins that must be there. */
+  private static last: u32 = 0;
+  /** The heap had no room: what is written goes over what was written. */
   static full: bool = false;
 
-  static begin(): void {
+  /** False: the heap has no room. */
+  static begin(): bool {
     Out.start = heapAlloc(FIRST_BYTES);
     Out.at = Out.start;
-    Out.end = Out.start ? Out.start + FIRST_BYTES : 0;
+    Out.last = Out.start + FIRST_BYTES - ROOM;
     Out.full = Out.start == 0;
+    return !Out.full;
   }
 
   static drop(): void {
@@ -30,50 +35,84 @@ export class Out {
     Out.start = 0;
   }
 
-  static grow(): void {
-    if (Out.full) {
-      Out.at = Out.start;
-      return;
-    }
-    const used = Out.at - Out.start;
-    const larger = heapAlloc(used * 2);
+  private static grow(): void {
+    const bytes = (Out.last + ROOM - Out.start) * 2;
+    const larger = Out.full ? 0 : heapAlloc(bytes);
     if (!larger) {
       Out.full = true;
       Out.at = Out.start;
       return;
     }
+    const used = Out.at - Out.start;
     memory.copy(larger, Out.start, used);
     heapFree(Out.start);
     Out.start = larger;
     Out.at = larger + used;
-    Out.end = larger + used * 2;
+    Out.last = larger + bytes - ROOM;
+  }
+
+  /** Makes room for an instruction, and gives where it begins. */
+  @inline static room(): u32 {
+    if (Out.at > Out.last) Out.grow();
+    return Out.at;
+  }
+
+  /** Writes what was written before, so many bytes at a distance, once more. */
+  static repeat(from: u32, bytes: u32): void {
+    while (!Out.full && Out.at + bytes > Out.last) Out.grow();
+    if (Out.full) return;
+    memory.copy(Out.at, Out.start + from, bytes);
+    Out.at += bytes;
   }
 
   @inline static byte(b: u32): void {
-    if (Out.at == Out.end) Out.grow();
-    if (Out.full) return;
-    store<u8>(Out.at, b);
+    store<u8>(Out.room(), b);
     Out.at++;
   }
 
   static unsigned(v: u32): void {
-    while (v >= 128) {
-      Out.byte((v & 127) | 128);
-      v >>= 7;
-    }
-    Out.byte(v);
+    Out.at = Out.putUnsigned(Out.room(), v);
   }
 
-  static signed(v: i64): void {
+  /** Writes a number at a place where there is room; where it ends. */
+  static putUnsigned(at: u32, v: u32): u32 {
+    while (v >= 128) {
+      store<u8>(at++, (v & 127) | 128);
+      v >>= 7;
+    }
+    store<u8>(at, v);
+    return at + 1;
+  }
+
+  static putSigned(at: u32, v: i64): u32 {
     while (true) {
       const low = <u32>v & 127;
       v >>= 7;
       if ((v == 0 && !(low & 64)) || (v == -1 && low & 64)) {
-        Out.byte(low);
-        return;
+        store<u8>(at, low);
+        return at + 1;
       }
-      Out.byte(low | 128);
+      store<u8>(at++, low | 128);
     }
+  }
+
+  /** An instruction with an unsigned number. */
+  static withUnsigned(op: u32, v: u32): void {
+    const at = Out.room();
+    store<u16>(at, op | (v << 8));
+    if (v < 128) Out.at = at + 2;
+    else Out.at = Out.putUnsigned(at + 1, v);
+  }
+
+  static withSigned(op: u32, v: i64): void {
+    const at = Out.room();
+    store<u8>(at, op);
+    Out.at = Out.putSigned(at + 1, v);
+  }
+
+  static pair(a: u32, b: u32): void {
+    store<u16>(Out.room(), a | (b << 8));
+    Out.at += 2;
   }
 
   /** Leaves room for a size; where it is, as a distance. */
@@ -102,23 +141,19 @@ export class Wasm {
   // ---- Control -----------------------------------------------------------------------------------------------------------
 
   static block(): u32 {
-    Out.byte(0x02);
-    Out.byte(VOID);
+    Out.pair(0x02, VOID);
     return ++Wasm.depth;
   }
   static loop(): u32 {
-    Out.byte(0x03);
-    Out.byte(VOID);
+    Out.pair(0x03, VOID);
     return ++Wasm.depth;
   }
   static if_(): void {
-    Out.byte(0x04);
-    Out.byte(VOID);
+    Out.pair(0x04, VOID);
     Wasm.depth++;
   }
   static ifValue(type: u32): void {
-    Out.byte(0x04);
-    Out.byte(type);
+    Out.pair(0x04, type);
     Wasm.depth++;
   }
   static else_(): void {
@@ -129,12 +164,10 @@ export class Wasm {
     Wasm.depth--;
   }
   static br(label: u32): void {
-    Out.byte(0x0c);
-    Out.unsigned(Wasm.depth - label);
+    Out.withUnsigned(0x0c, Wasm.depth - label);
   }
   static brIf(label: u32): void {
-    Out.byte(0x0d);
-    Out.unsigned(Wasm.depth - label);
+    Out.withUnsigned(0x0d, Wasm.depth - label);
   }
   /** Table of `count` labels, the first of them innermost; the rest goes to the last. */
   static brTable(count: u32): void {
@@ -147,8 +180,7 @@ export class Wasm {
   }
   /** A function by its number (imports.ts). */
   static call(fn: u32): void {
-    Out.byte(0x10);
-    Out.unsigned(Imports.index(fn));
+    Out.withUnsigned(0x10, Imports.index(fn));
   }
   static endFunction(): void {
     Out.byte(0x0b);
@@ -157,35 +189,34 @@ export class Wasm {
   // ---- Locals, constants, memory -----------------------------------------------------------------------------------------
 
   static get(local: u32): void {
-    Out.byte(0x20);
-    Out.unsigned(local);
+    Out.withUnsigned(0x20, local);
   }
   static set(local: u32): void {
-    Out.byte(0x21);
-    Out.unsigned(local);
+    Out.withUnsigned(0x21, local);
   }
   static tee(local: u32): void {
-    Out.byte(0x22);
-    Out.unsigned(local);
+    Out.withUnsigned(0x22, local);
   }
   static i32(v: i32): void {
-    Out.byte(0x41);
-    Out.signed(v);
+    Out.withSigned(0x41, v);
   }
   static i64(v: i64): void {
-    Out.byte(0x42);
-    Out.signed(v);
+    Out.withSigned(0x42, v);
   }
   /** A load or store by its opcode (LOAD_*, STORE_*) at a static distance from the i32 on the stack. */
   static access(op: u32, distance: u32): void {
-    Out.byte(op);
-    Out.byte(0);
-    Out.unsigned(distance);
+    const at = Out.room();
+    store<u16>(at, op);
+    Out.at = Out.putUnsigned(at + 2, distance);
   }
   /** Loads an u32 from a fixed place. */
   static fixed(at: u32): void {
-    Wasm.i32(0);
+    Wasm.none();
     Wasm.access(I32_LOAD, at);
+  }
+  /** 0: what accesses of fixed places begin with. */
+  static none(): void {
+    Out.pair(0x41, 0);
   }
   /** An instruction without immediates. */
   @inline static op(op: u32): void {
@@ -266,6 +297,7 @@ export const I64_SHR_S: u32 = 0x87;
 export const I64_SHR_U: u32 = 0x88;
 export const I64_ROTL: u32 = 0x89;
 export const F64_ADD: u32 = 0xa0;
+export const F64_DIV: u32 = 0xa3;
 export const I32_WRAP: u32 = 0xa7;
 export const I64_TRUNC_F64_S: u32 = 0xb0;
 export const I64_EXTEND_S: u32 = 0xac;

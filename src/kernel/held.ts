@@ -17,21 +17,39 @@ export interface Held {
   readonly undo: () => void;
 }
 
+/** RCU read sections that programs have entered in the core (assembly/direct.ts). */
+export interface EarlySections {
+  readonly count: number;
+  /** Gives them up to the table, the outermost first: they are entered as far as the host is concerned. */
+  take(): Held[];
+}
+
 /**
  * What the running programs hold, innermost last. A verifier proves that a program gives back all that it takes; here it is
  * counted at run time: whoever runs a program calls `begin` before and `leave` after it, which names what is left.
  */
 export class HeldTable {
   readonly #entries: Held[] = [];
-  /** Entries of all running programs. */
-  count = 0;
   /** Locks of the running program. */
   locks = 0;
   /** Entries of the programs below the running one, which it cannot release. */
   #floor = 0;
 
   /** `onLocks` is told whenever `locks` changes. */
-  constructor(private readonly onLocks: (locks: number) => void = () => {}) {}
+  constructor(
+    private readonly onLocks: (locks: number) => void,
+    private readonly early: EarlySections,
+  ) {}
+
+  /** Entries of all running programs. */
+  get count(): number {
+    return this.#entries.length + this.early.count;
+  }
+
+  /** Takes over what programs hold without having asked the host: the latest of all entries. */
+  settle(): void {
+    if (this.early.count > 0) this.#entries.push(...this.early.take());
+  }
 
   #setLocks(locks: number): void {
     if (locks === this.locks) return;
@@ -40,19 +58,19 @@ export class HeldTable {
   }
 
   acquire(call: Pick<HostCall, 'prog' | 'insn'>, kind: HeldKind, key: number, what: string, undo: () => void): void {
+    this.settle();
     this.#entries.push({ kind, key, what, prog: call.prog, insn: call.insn, undo });
-    this.count = this.#entries.length;
     if (kind === 'lock') this.#setLocks(this.locks + 1);
   }
 
   /** Forgets the latest such thing of the running program, which the caller then gives back; false if it holds none. */
   release(kind: HeldKind, key: number): boolean {
+    this.settle();
     for (let i = this.#entries.length - 1; i >= this.#floor; i--) {
       const entry = this.#entries[i]!;
       if (entry.kind !== kind || entry.key !== key) continue;
       if (i === this.#entries.length - 1) this.#entries.pop();
       else this.#entries.splice(i, 1);
-      this.count = this.#entries.length;
       if (kind === 'lock') this.#setLocks(this.locks - 1);
       return true;
     }
@@ -61,6 +79,7 @@ export class HeldTable {
 
   /** True if the running program holds such a thing; without a key, any of that kind. */
   has(kind: HeldKind, key?: number): boolean {
+    this.settle();
     return this.#entries.some(
       (entry, i) => i >= this.#floor && entry.kind === kind && (key === undefined || entry.key === key),
     );
@@ -68,13 +87,15 @@ export class HeldTable {
 
   /** The latest thing of a kind that the running program holds. */
   last(kind: HeldKind): Held | undefined {
+    this.settle();
     return this.#entries.findLast((entry, i) => i >= this.#floor && entry.kind === kind);
   }
 
   /** A program begins. Returns what `leave` takes when it is over. */
   begin(): number {
     const outer = this.#floor;
-    this.#floor = this.count;
+    this.settle();
+    this.#floor = this.#entries.length;
     this.#setLocks(0);
     return outer;
   }
@@ -91,8 +112,8 @@ export class HeldTable {
   }
 
   #takeBack(): Held[] {
+    this.settle();
     const left = this.#entries.splice(this.#floor);
-    this.count = this.#entries.length;
     for (const { undo } of left.toReversed()) undo();
     return left;
   }

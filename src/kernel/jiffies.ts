@@ -7,8 +7,12 @@ export function hzOf(kernel: Kernel): number {
   return Number(kernel.profile.behaviours.config.CONFIG_HZ ?? 250);
 }
 
-/** The tick counter: it starts 5 minutes before its low 32 bits wrap (kernel: INITIAL_JIFFIES, get_jiffies_64). */
+/** What the tick counter starts with: 5 minutes before its low 32 bits wrap (kernel: INITIAL_JIFFIES). */
+export function firstJiffy(kernel: Kernel): number {
+  return 2 ** 32 - 300 * hzOf(kernel);
+}
+
+/** The tick counter (kernel: get_jiffies_64). */
 export function jiffies64(kernel: Kernel): number {
-  const hz = hzOf(kernel);
-  return 2 ** 32 - 300 * hz + Math.floor(kernel.clock.now / (1e9 / hz));
+  return firstJiffy(kernel) + Math.floor(kernel.clock.now / (1e9 / hzOf(kernel)));
 }

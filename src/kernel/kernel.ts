@@ -48,6 +48,7 @@ import { IterFile } from './iter/file.js';
 import type { SeqBuffer } from './iter/seq.js';
 import { registerKfuncs } from './kfunc/builtin.js';
 import { KfuncTable } from './kfunc/registry.js';
+import { earlySections } from './kfunc/section.js';
 import { Ksyms } from './ksyms.js';
 import { type BpfLink, POLLIN, POLLOUT } from './link.js';
 import type { BpfMap, MmapRequest } from './map/map.js';
@@ -104,7 +105,7 @@ export class Kernel {
   readonly clock: Clock;
   readonly rcu = new Rcu();
   /** References, locks and sections that the running programs hold. */
-  readonly held = new HeldTable((locks) => this.vm.memory.setU32At(CUR_LOCKS, locks));
+  readonly held: HeldTable;
   /** What gives kernel objects back that kptrs own. */
   readonly dtors = new Dtors();
   /** Special fields in values of maps and in programs' objects: locks, timers, kptrs, lists, trees. */
@@ -173,6 +174,8 @@ export class Kernel {
     if (profile.behaviours.arenaReports) {
       vm.onArenaViolation = (chain, address, write) => reportArenaViolation(this, chain, address, write);
     }
+    this.held = new HeldTable((locks) => vm.memory.setU32At(CUR_LOCKS, locks), earlySections(this));
+    this.rcu.settle = () => this.held.settle();
     this.types = this.typesOf(profile.btf);
     this.vmlinux = this.#addBtf(new BtfObject(this, profile.btf, 'vmlinux', true));
     const { wrapCall } = options;

@@ -80,6 +80,8 @@ export class Rcu {
   readonly #pending: Pending[] = [];
   /** @internal Grows with every call and hold: sections and calls are ordered by it. */
   sequence = 1;
+  /** @internal Enters the sections that programs hold without having asked the host. */
+  settle: () => void = () => {};
   /** Depth of system calls and of callbacks: callbacks never run inside of one. */
   #busy = 0;
   #completed = 0;
@@ -96,19 +98,15 @@ export class Rcu {
 
   /** True inside a read section of one of these flavours. */
   held(...flavours: RcuFlavour[]): boolean {
+    this.settle();
     return this.#sections.some((section) => section.open && flavours.some((each) => section.flavours.includes(each)));
   }
 
   /** held('rcu', 'tasksTrace'), what any program has: asked at each call of some kfuncs. */
   get reading(): boolean {
-    return (
-      this.#trampoline.depth > 0 ||
-      this.#sleepable.depth > 0 ||
-      this.#single.rcu.open ||
-      this.#single.tasksTrace.open ||
-      this.#trampoline.open ||
-      this.#sleepable.open
-    );
+    if (this.#trampoline.depth > 0 || this.#sleepable.depth > 0) return true;
+    this.settle();
+    return this.#single.rcu.open || this.#single.tasksTrace.open || this.#trampoline.open || this.#sleepable.open;
   }
 
   /** What a program runs under that is entered through a trampoline: RCU-tasks, and RCU or RCU-tasks-trace. */
@@ -137,6 +135,7 @@ export class Rcu {
 
   /** Opens a read section that lasts until the returned function is called (once; further calls do nothing). */
   hold(flavour: RcuFlavour = 'rcu'): () => void {
+    this.settle();
     const section = this.#single[flavour];
     const since = this.sequence++;
     section.held.add(since);
@@ -147,6 +146,7 @@ export class Rcu {
 
   /** Runs `callback` after a grace period of all these flavours, at the earliest when the running system call is over. */
   call(callback: () => void, ...flavours: RcuFlavour[]): void {
+    this.settle();
     const sequence = ++this.sequence;
     this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence, callback });
     for (const section of this.#sections) section.watch(sequence);

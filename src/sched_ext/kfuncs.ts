@@ -1,4 +1,4 @@
-import { DIRECT_CLOCK } from '../../assembly/abi.js';
+import { DIRECT_CLOCK, DIRECT_TASK_CPU } from '../../assembly/abi.js';
 import type { HostCall, HostFn, HostTraits } from '../vm/types.js';
 import { KfEnv } from './kf_env.js';
 import { cpuKfuncs } from './kfuncs_cpu.js';
@@ -24,7 +24,8 @@ export function registerScxKfuncs(
   for (const group of [insertKfuncs, dsqKfuncs, idleKfuncs, cpuKfuncs, taskKfuncs, exitKfuncs, subKfuncs]) {
     for (const [name, fn] of Object.entries(group(env))) {
       const isClock = name === 'scx_bpf_now' && scx.core.clock === undefined;
-      register(name, fn, isClock ? { direct: DIRECT_CLOCK } : undefined);
+      const direct = isClock ? DIRECT_CLOCK : name === 'scx_bpf_task_cpu' ? DIRECT_TASK_CPU : undefined;
+      register(name, fn, direct === undefined ? undefined : { direct });
     }
   }
 }

@@ -102,6 +102,7 @@ export class SchedExt {
     readonly core: SchedCore,
   ) {
     this.consts = new ScxConsts(kernel.profile);
+    kernel.vm.direct.taskCpu = kernel.tasks.fields.infoCpu.offset;
     this.#associates = kernel.profile.behaviours.structOpsAssociation;
     this.#taskClass = kernel.newAccessClass();
     this.#disallowClass = kernel.newAccessClass();
@@ -153,6 +154,7 @@ export class SchedExt {
     const { fields, words } = this.kernel.tasks;
     const task = new ScxTask(kernelTask, words, words.scx!, fields.scx!, cls);
     this.#tasks.set(task.ptr, task);
+    this.kernel.vm.direct.addTask(task.ptr);
     return task;
   }
 
@@ -164,6 +166,7 @@ export class SchedExt {
   /** Forgets a task: after it is dead. */
   forget(task: ScxTask): void {
     this.#tasks.delete(task.ptr);
+    this.kernel.vm.direct.forgetTask(task.ptr);
   }
 
   taskAt(ptr: GuestPtr): ScxTask | undefined {

@@ -3,34 +3,17 @@ import type { Core } from './core.js';
 import type { GuestPtr } from './types.js';
 
 /** The core's functions of this sort that compiled code imports, by number; the others are words that it reads itself. */
-export const DIRECT_IMPORTS: ReadonlyMap<number, string> = new Map([
-  [abi.DIRECT_PER_CPU_PTR, 'directPerCpuPtr'],
-  [abi.DIRECT_THIS_CPU_PTR, 'directThisCpuPtr'],
-  [abi.DIRECT_ITER_NEXT, 'directIterNext'],
-  [abi.DIRECT_MAP_LOOKUP, 'directMapLookup'],
-  [abi.DIRECT_MAP_LOOKUP_PERCPU, 'directMapLookupPercpu'],
-  [abi.DIRECT_MASK_TEST, 'directMaskTest'],
-  [abi.DIRECT_MASK_SET, 'directMaskSet'],
-  [abi.DIRECT_MASK_CLEAR, 'directMaskClear'],
-  [abi.DIRECT_MASK_TEST_AND_SET, 'directMaskTestAndSet'],
-  [abi.DIRECT_MASK_TEST_AND_CLEAR, 'directMaskTestAndClear'],
-  [abi.DIRECT_MASK_FIRST, 'directMaskFirst'],
-  [abi.DIRECT_MASK_FIRST_ZERO, 'directMaskFirstZero'],
-  [abi.DIRECT_MASK_FIRST_AND, 'directMaskFirstAnd'],
-  [abi.DIRECT_MASK_EMPTY, 'directMaskEmpty'],
-  [abi.DIRECT_MASK_FULL, 'directMaskFull'],
-  [abi.DIRECT_MASK_EQUAL, 'directMaskEqual'],
-  [abi.DIRECT_MASK_INTERSECTS, 'directMaskIntersects'],
-  [abi.DIRECT_MASK_SUBSET, 'directMaskSubset'],
-  [abi.DIRECT_MASK_WEIGHT, 'directMaskWeight'],
-  [abi.DIRECT_MASK_AND, 'directMaskAnd'],
-  [abi.DIRECT_MASK_OR, 'directMaskOr'],
-  [abi.DIRECT_MASK_XOR, 'directMaskXor'],
-  [abi.DIRECT_MASK_COPY, 'directMaskCopy'],
-  [abi.DIRECT_MASK_CLEAR_ALL, 'directMaskClearAll'],
-  [abi.DIRECT_MASK_ANY, 'directMaskAny'],
-  [abi.DIRECT_MASK_ANY_AND, 'directMaskAnyAnd'],
-]);
+export function directFunctions({ exports }: Core): Map<number, WebAssembly.ExportValue> {
+  const functions = new Map<number, WebAssembly.ExportValue>();
+  for (const [constant, number] of Object.entries(abi)) {
+    if (!constant.startsWith('DIRECT_')) continue;
+    // DIRECT_MASK_SET: directMaskSet.
+    const name = constant.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    const fn = (exports as unknown as WebAssembly.Exports)[name];
+    if (fn) functions.set(number, fn);
+  }
+  return functions;
+}
 
 /**
  * What functions of the core need to know that answer in place of host functions (HostTraits.direct): pointers that the host
@@ -46,6 +29,43 @@ export class Direct {
 
   forgetMask(ptr: GuestPtr): void {
     this.core.exports.knownDrop(ptr);
+  }
+
+  /** A task that functions of the core tell the CPU of, until it is forgotten; its struct has it at `taskCpu`. */
+  addTask(ptr: GuestPtr): void {
+    this.core.exports.knownSet(ptr, abi.KNOWN_TASK);
+  }
+
+  forgetTask(ptr: GuestPtr): void {
+    this.core.exports.knownDrop(ptr);
+  }
+
+  /** Bytes from the start of a task_struct. */
+  set taskCpu(offset: number) {
+    this.core.u32[abi.TASK_CPU >>> 2] = offset;
+  }
+
+  /** Ticks of `ns` each, of which the first has this number. */
+  setTicks(ns: number, first: number): void {
+    this.core.f64[abi.TICK_NS >>> 3] = ns;
+    this.core.u32[abi.FIRST_JIFFY >>> 2] = first;
+  }
+
+  /** RCU read sections that programs entered in the core, and that takeSections has not given. */
+  get sections(): number {
+    return this.core.u32[abi.RCU_SECTIONS >>> 2] as number;
+  }
+
+  /** The program (handle) and slot of each, the outermost first; the core forgets them. */
+  takeSections(): { handle: number; slot: number }[] {
+    const { u32 } = this.core;
+    const at = abi.RCU_ENTRIES >>> 2;
+    const sections = Array.from({ length: this.sections }, (_, i) => ({
+      handle: u32[at + i * 2] as number,
+      slot: u32[at + i * 2 + 1] as number,
+    }));
+    u32[abi.RCU_SECTIONS >>> 2] = 0;
+    return sections;
   }
 
   /** A per-CPU pointer, until it is forgotten; copies are told of when they are there. */

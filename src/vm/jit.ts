@@ -1,12 +1,13 @@
 import * as abi from '../../assembly/abi.js';
 import type { Core } from './core.js';
-import { DIRECT_IMPORTS } from './direct.js';
+import { directFunctions } from './direct.js';
 import type { LoadedProg } from './prog.js';
 
 /** Why the core made no module: JIT_REASON. */
 const REASONS = new Map([
   [abi.JIT_NO_MEMORY, 'no memory for its code'],
   [abi.JIT_TOO_LARGE, 'a function of it is larger than the engine takes'],
+  [abi.JIT_NO_IMPORT, 'its code calls a function of the core that its module does not import: a bug of the translator'],
 ]);
 
 /** What a compiled program takes. */
@@ -17,6 +18,8 @@ interface Place {
   /** Ids of the maps whose frozen values its code knows. */
   known: readonly number[];
 }
+
+const NO_MAPS: readonly number[] = [];
 
 /** The core makes no module of the program. */
 class Refused extends Error {}
@@ -29,6 +32,7 @@ export class Jit {
   /** What modules import: functions in the order of assembly/jit/emit.ts, and memory; host functions by number. */
   private readonly imports: WebAssembly.Imports;
   private readonly hosts: Record<string, () => number> = {};
+  private readonly imported = new Set<number>();
   /** Places in the table that were given back, by how many lie side by side. */
   private readonly spare = new Map<number, number[]>();
   private readonly places = new Map<LoadedProg, Place>();
@@ -53,7 +57,7 @@ export class Jit {
       m: memory,
     };
     const d: Record<string, unknown> = {};
-    for (const [fn, name] of DIRECT_IMPORTS) d[nameOf(fn)] = exports[name as keyof typeof exports];
+    for (const [number, fn] of directFunctions(core)) d[nameOf(number)] = fn;
     this.imports = { c, d, h: this.hosts } as WebAssembly.Imports;
   }
 
@@ -85,13 +89,12 @@ export class Jit {
     const { exports } = core;
     const count = exports.analyse(prog.handle);
     let base = 0;
-    let known: number[] = [];
+    let known = NO_MAPS;
     try {
       if (count === 0) throw new Refused();
       base = this.take(count);
       if (!exports.translate(base)) throw new Refused();
-      const ids = (abi.JIT_KNOWN >> 2) + 1;
-      known = [...core.u32.subarray(ids, ids + (core.u32[abi.JIT_KNOWN >> 2] as number))];
+      known = this.knownMaps();
       const start = core.u32[abi.JIT_CODE >> 2] as number;
       const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
       this.importHosts(core.u32[abi.JIT_HOSTS >> 2] as number, core.u32[abi.JIT_HOST_COUNT >> 2] as number);
@@ -116,10 +119,22 @@ export class Jit {
     prog.notCompiled = undefined;
   }
 
+  /** JIT_KNOWN; no view of it for the few numbers, which takes longer. */
+  private knownMaps(): readonly number[] {
+    const { u32 } = this.core;
+    const count = u32[abi.JIT_KNOWN >> 2] as number;
+    if (count === 0) return NO_MAPS;
+    return Array.from({ length: count }, (_, i) => u32[(abi.JIT_KNOWN >> 2) + 1 + i] as number);
+  }
+
   /** Host functions whose numbers are at a core address. */
   private importHosts(at: number, count: number): void {
-    for (const number of this.core.u32.subarray(at >> 2, (at >> 2) + count)) {
-      this.hosts[nameOf(number)] ??= this.hostEntry(number);
+    const { u32 } = this.core;
+    for (let i = 0; i < count; i++) {
+      const number = u32[(at >> 2) + i] as number;
+      if (this.imported.has(number)) continue;
+      this.imported.add(number);
+      this.hosts[nameOf(number)] = this.hostEntry(number);
     }
   }
 

@@ -215,6 +215,14 @@ export class Vm implements ContextOwner, CallSources {
     return prog;
   }
 
+  /** RCU read sections that programs entered in the core: where, the outermost first. The core forgets them. */
+  takeSections(): { prog: VmProg; insn: number }[] {
+    return this.direct.takeSections().map(({ handle, slot }) => ({
+      prog: this.progAt(handle),
+      insn: this.exports.insnOf(handle, slot) >>> 0,
+    }));
+  }
+
   own(prog: VmProg): LoadedProg {
     this.alive();
     const loaded = prog as LoadedProg;

@@ -90,7 +90,20 @@ const call = (name: string, ...args: fc.Arbitrary<string>[]) =>
   });
 const ownBit = (name: string) => call(`bpf_cpumask_${name}`, cpu, mask);
 const setBit = { arbitrary: ownBit('set_cpu'), weight: 8 };
-const words = ['ktime_get_ns', 'ktime_get_coarse_ns', 'ktime_get_boot_ns', 'get_current_task', 'get_current_task_btf'];
+const words = [
+  ...['ktime_get_ns', 'ktime_get_coarse_ns', 'ktime_get_boot_ns', 'jiffies64'],
+  ...['get_current_task', 'get_current_task_btf'],
+];
+/** Sections, mostly in pairs, of which the core enters so many without the host. */
+const sections = fc
+  .tuple(fc.integer({ min: 1, max: 11 }), fc.constantFrom(0, 0, 0, 0, 0, 1, -1), fc.boolean())
+  .map(([depth, missing, nested]) => {
+    const lock = Array.from({ length: depth }, () => `call bpf_rcu_read_lock\n${NOTE}`);
+    const unlock = Array.from({ length: depth - missing }, () => `call bpf_rcu_read_unlock\n${NOTE}`);
+    const inside =
+      'call bpf_preempt_disable\ncall bpf_rcu_read_lock\ncall bpf_preempt_enable\ncall bpf_rcu_read_unlock';
+    return [...lock, ...(nested ? [inside] : []), ...unlock].join('\n');
+  });
 
 /** A loop of bpf_iter_num, or calls for what is none. */
 const iteration = fc.tuple(fc.integer({ min: -3, max: 5 }), fc.integer({ min: -3, max: 5 })).map(
@@ -127,6 +140,7 @@ const step = fc.oneof(
   call('this_cpu_ptr', percpu),
   fc.constantFrom(...words).map((name) => `call ${name}\n${NOTE}`),
   iteration,
+  sections,
   { arbitrary: call('bpf_iter_num_next', place), weight: 1 },
 );
 
@@ -183,7 +197,8 @@ it.each(RUNS)('spare the host functions: $engine, $checks', ({ engine, checks })
 });
 
 const EACH = [
-  ...['ktime_get_ns', 'ktime_get_boot_ns', 'get_current_task'].map((name) => `call ${name}`),
+  ...['ktime_get_ns', 'ktime_get_boot_ns', 'jiffies64', 'get_current_task'].map((name) => `call ${name}`),
+  ...['bpf_rcu_read_lock', 'bpf_rcu_read_unlock'].map((name) => `call ${name}`),
   ...['r1 = r8\nr2 = 1\ncall per_cpu_ptr', 'r1 = r8\ncall this_cpu_ptr', 'r1 = r6\ncall bpf_cpumask_first'],
   ...['r1 = 3\nr2 = r6\ncall bpf_cpumask_set_cpu', 'r1 = r6\nr2 = r7\nr3 = r7\ncall bpf_cpumask_or'],
 ];

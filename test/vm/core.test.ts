@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import * as abi from '../../assembly/abi.js';
 import * as ops from '../../assembly/ops.js';
+import { directFunctions } from '../../src/vm/direct.js';
+import { newCore } from './new_core.js';
 
 const wasm = readFileSync('build/core.wasm');
 
@@ -38,4 +41,17 @@ test('each record of a run has a place of its own', () => {
   expect(records.length).toBeGreaterThan(40);
   const places = records.map(([, , offset]) => offset);
   expect(records.filter(([, , offset], i) => places.indexOf(offset) !== i).map(([, name]) => name)).toEqual([]);
+});
+
+test('functions that answer in place of host functions are there by name, with the arguments that their numbers say', async () => {
+  const functions = directFunctions((await newCore()).core);
+  const bounds = [abi.DIRECT_ONE, abi.DIRECT_TWO, abi.DIRECT_THREE];
+  const marks = ['DIRECT_NOT', 'DIRECT_ONE', 'DIRECT_TWO', 'DIRECT_THREE'];
+  const named = Object.entries(abi).filter(([name]) => name.startsWith('DIRECT_') && !marks.includes(name));
+  expect(new Set(named.map(([, number]) => number)).size).toBe(named.length);
+  for (const [name, number] of named) {
+    const isWord = number <= abi.DIRECT_JIFFIES;
+    const args = isWord ? undefined : bounds.filter((bound) => number >= bound).length;
+    expect([name, (functions.get(number) as (() => bigint) | undefined)?.length]).toEqual([name, args]);
+  }
 });

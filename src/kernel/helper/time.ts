@@ -1,5 +1,5 @@
-import { DIRECT_CLOCK, DIRECT_CLOCK_BOOT } from '../../../assembly/abi.js';
-import { jiffies64 } from '../jiffies.js';
+import { DIRECT_CLOCK, DIRECT_CLOCK_BOOT, DIRECT_JIFFIES } from '../../../assembly/abi.js';
+import { firstJiffy, hzOf, jiffies64 } from '../jiffies.js';
 import type { Kernel } from '../kernel.js';
 
 /** All clocks of the kernel start at boot; wall-clock offsets are not modelled. */
@@ -12,5 +12,6 @@ export function registerTimeHelpers(kernel: Kernel): void {
     args: 0,
     direct: DIRECT_CLOCK_BOOT,
   });
-  kernel.registerHelper('jiffies64', (call) => call.ret(jiffies64(kernel)), { args: 0 });
+  kernel.vm.direct.setTicks(1e9 / hzOf(kernel), firstJiffy(kernel));
+  kernel.registerHelper('jiffies64', (call) => call.ret(jiffies64(kernel)), { args: 0, direct: DIRECT_JIFFIES });
 }

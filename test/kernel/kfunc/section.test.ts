@@ -9,6 +9,41 @@ beforeEach(async () => {
 
 const run = (text: string) => runText(k, text);
 
+describe('bpf_rcu_read_lock', () => {
+  const lock = 'call bpf_rcu_read_lock\n';
+  const unlock = 'call bpf_rcu_read_unlock\n';
+  let seen: boolean[];
+  let ended: number;
+  beforeEach(() => {
+    seen = [];
+    ended = 0;
+    k.registerHelper('skb_load_bytes', (call) => {
+      seen.push(k.rcu.held('rcu'));
+      k.rcu.call(() => ended++);
+      call.ret(ended);
+    });
+  });
+  const watch = 'r1 = 0\ncall skb_load_bytes\n';
+
+  test('nests and must be undone as often', () => {
+    expect(run(`${lock.repeat(20)}${unlock.repeat(20)}r0 = 3\nexit`)).toBe(3);
+    expect(() => run(`r0 = 0\n${lock.repeat(2)}${unlock}r0 = 0\nexit`)).toThrow(
+      'insn 1: the section of bpf_rcu_read_lock is still held when the program ends',
+    );
+    expect(() => run(`${lock}${unlock}${unlock}r0 = 0\nexit`)).toThrow(
+      'insn 2: host: bpf_rcu_read_unlock: bpf_rcu_read_unlock without a bpf_rcu_read_lock before it',
+    );
+    expect(k.held.count).toBe(0);
+    expect(k.rcu.held('rcu')).toBe(false);
+  });
+
+  test('is seen by the host, which waits for its end', () => {
+    expect(run(`${lock}${lock}${watch}r6 = r0\n${unlock}${watch}r6 += r0\n${unlock}r0 = r6\nexit`)).toBe(0);
+    expect(seen).toEqual([true, true]);
+    expect(ended).toBe(2);
+  });
+});
+
 describe('bpf_preempt_disable', () => {
   test('nests and must be undone as often', () => {
     const enable = 'call bpf_preempt_enable\n';
