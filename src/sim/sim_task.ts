@@ -5,12 +5,14 @@ import type { ScxTask } from '../sched_ext/task.js';
 import { CLASS } from '../sched_ext/task.js';
 import type { DeadlineEntity } from './deadline.js';
 import { Rows } from './rows.js';
-import type { TaskStats } from './stats/task_stats.js';
 import type { Point } from './timing.js';
 
 /** What a program yields when it does not use the CPU for some ns: it sleeps (its state is set), or it calls schedule(). */
 export const BLOCK = -1;
 export const SCHEDULE = -2;
+
+/** Number of tasks that statistics leave out. */
+export const UNCOUNTED = -2;
 
 /** What a task does: a generator of ns to use the CPU for, BLOCK and SCHEDULE. It ends only by exiting. */
 export type Program = Generator<number, void, void>;
@@ -54,8 +56,8 @@ export class SimTask {
   lastCpu = -1;
   /** Number of the step that it is at. */
   step = -1;
-  /** What it had of the machine, of tasks that are counted. */
-  stats: TaskStats | null = null;
+  /** Its number among the tasks that are counted. */
+  number = UNCOUNTED;
   timer: ClockEvent | null = null;
   random: Random | null = null;
   /** Input of the machine rather than part of the workload: it is not counted, and preempts its class. */

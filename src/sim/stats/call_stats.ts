@@ -13,14 +13,14 @@ export class CallStats {
 
   #record(op: Op, insns: number, ns: number): void {
     this.#insns[op]!.record(insns);
-    this.#hostNs[op]!.record(Math.max(Math.round(ns), 0));
+    if (ns >= 0) this.#hostNs[op]!.record(Math.round(ns));
   }
 
   insns(op: OpName): Histogram {
     return this.#insns[OP[op]]!;
   }
 
-  /** ns of the host, kfuncs included. No part of a report: they differ from run to run. */
+  /** ns of the host, kfuncs included, of the calls that were timed. No part of a report: they differ from run to run. */
   hostNs(): [op: OpName, ns: Histogram][] {
     return OP_NAMES.flatMap((op) => (this.#hostNs[OP[op]]!.count > 0 ? [[op, this.#hostNs[OP[op]]!]] : []));
   }

@@ -2,7 +2,7 @@ import { CLASS } from '../../sched_ext/task.js';
 import type { SimCpu } from '../cpu.js';
 import type { SimMachine } from '../machine.js';
 import { Rows } from '../rows.js';
-import type { SimTask } from '../sim_task.js';
+import { type SimTask, UNCOUNTED } from '../sim_task.js';
 import { CallStats } from './call_stats.js';
 import { Conservation, type Pool } from './conservation.js';
 import { DsqStats } from './dsq_stats.js';
@@ -64,9 +64,25 @@ export class CpuStats {
   }
 }
 
+/** Wake-ups and switches that wait to be counted. */
+const ROOM = 1024;
+/** Words of each: what it is, CPU, who had that and who has it. */
+const WORDS = 4;
+
+// What a record is: a wake-up, or a switch with what was true of the task before (RUNNABLE, THROTTLES) or of the CPU (ONLINE).
+const SWITCHED = 1;
+const RUNNABLE = 2;
+const THROTTLES = 4;
+const ONLINE = 8;
+
+/** In place of a task's number where a CPU is idle. */
+const NOBODY = -1;
+
 /**
  * Counts what tasks and CPUs do, at their wake-ups and switches. Each of these costs the same whatever the number of tasks
- * and however long it has gone on.
+ * and however long it has gone on. They are written down as they happen and counted a thousand at a time, in their order: the code
+ * that counts is then in the caches nearest to the CPU, and what happens in between is not driven out of them by it. So what stands
+ * here holds from `settle` on, until more happens.
  */
 export class Collector {
   readonly tasks: TaskStats[] = [];
@@ -81,6 +97,9 @@ export class Collector {
   readonly #rows = taskRows();
   readonly #waits = new WaitLog((task, ns) => this.tasks[task]!.waited(ns >= 0 ? ns : -1 - ns, ns >= 0));
   #spans = 0;
+  readonly #times = new Float64Array(ROOM);
+  readonly #records = new Int32Array(ROOM * WORDS);
+  #size = 0;
 
   constructor(private readonly machine: SimMachine) {
     const rows = new Rows(CPU_CELLS);
@@ -90,13 +109,61 @@ export class Collector {
     this.calls = new CallStats(machine.scx.calls);
     this.dsqs = new DsqStats(machine);
     machine.scx.dispatch.observer = this.dsqs;
-    machine.onWake = (task) => this.#woken(task);
-    machine.onSwitch = (cpu, before, after) => this.#switched(cpu, before, after);
+    machine.onWake = (task) => this.#wakes(task);
+    machine.onSwitch = (cpu, before, after) => this.#switches(cpu, before, after);
     machine.onChanged = (task) => this.#changed(task);
   }
 
+  // ---- What happens
+
+  #wakes(task: SimTask): void {
+    if (task.number === UNCOUNTED) return;
+    const what = this.machine.classes.throttled(task) ? THROTTLES : 0;
+    this.#write(what, 0, task.number, NOBODY);
+  }
+
+  #switches(cpu: SimCpu, before: SimTask | null, after: SimTask | null): void {
+    let what = SWITCHED;
+    if (after === null && cpu.online) what |= ONLINE;
+    if (before !== null && before.scx.onRq) {
+      what |= RUNNABLE;
+      if (this.machine.classes.throttled(before)) what |= THROTTLES;
+    }
+    const number = before === null ? NOBODY : before.number;
+    this.#write(what, cpu.id, number, after === null ? NOBODY : after.number);
+    if (before !== null && before.zombie && number !== UNCOUNTED) this.#died(before, this.tasks[number]!);
+  }
+
+  #write(what: number, cpu: number, before: number, after: number): void {
+    const at = this.#size++;
+    const words = this.#records;
+    this.#times[at] = this.machine.elapsed;
+    words[at * WORDS] = what;
+    words[at * WORDS + 1] = cpu;
+    words[at * WORDS + 2] = before;
+    words[at * WORDS + 3] = after;
+    if (this.#size === ROOM) this.#flush();
+  }
+
+  #flush(): void {
+    const size = this.#size;
+    const words = this.#records;
+    this.#size = 0;
+    for (let at = 0; at < size; at++) {
+      const now = this.#times[at]!;
+      const what = words[at * WORDS]!;
+      const cpu = words[at * WORDS + 1]!;
+      const before = words[at * WORDS + 2]!;
+      if ((what & SWITCHED) === 0) this.#woken(this.tasks[before]!, (what & THROTTLES) !== 0, now);
+      else this.#switched(what, cpu, before, words[at * WORDS + 3]!, now);
+    }
+  }
+
+  // ---- What is counted of it
+
   /** Counts a task from now on. */
   add(task: SimTask, group: string): TaskStats {
+    this.#flush();
     const now = this.machine.elapsed;
     let groupStats = this.groups.get(group);
     if (!groupStats) {
@@ -105,7 +172,7 @@ export class Collector {
     }
     const stats = new TaskStats(task, groupStats, now, this.#weight(task), this.#rows, this.tasks.length);
     this.#place(task, stats);
-    task.stats = stats;
+    task.number = stats.number;
     this.tasks.push(stats);
     return stats;
   }
@@ -126,20 +193,16 @@ export class Collector {
     return Math.min(Math.max(Math.round((task.kt.weight * 100) / 1024), 1), 10_000);
   }
 
-  #woken(task: SimTask): void {
-    const { stats } = task;
-    if (!stats) return;
-    const now = this.machine.elapsed;
+  #woken(stats: TaskStats, throttled: boolean, now: number): void {
     this.wakeups++;
     stats.wakeups++;
     this.shares.settle(now);
     stats.settle(now);
     stats.fromWake = true;
-    this.#wait(task, stats, now);
+    this.#wait(stats, throttled, now);
   }
 
-  #wait(task: SimTask, stats: TaskStats, now: number): void {
-    const throttled = this.machine.classes.throttled(task);
+  #wait(stats: TaskStats, throttled: boolean, now: number): void {
     stats.enter(throttled ? THROTTLED : WAITING, now);
     if (!throttled) this.conservation.wait(stats.pool!, 1, now);
     this.#share(stats, now);
@@ -170,25 +233,29 @@ export class Collector {
     this.shares.changeCpus(taken ? -1 : 1, now);
   }
 
-  #switched(cpu: SimCpu, before: SimTask | null, after: SimTask | null): void {
-    const now = this.machine.elapsed;
-    const cpuStats = this.cpus[cpu.id]!;
+  #switched(what: number, cpu: number, before: number, after: number, now: number): void {
+    const cpuStats = this.cpus[cpu]!;
     this.switches++;
     cpuStats.switches++;
     this.shares.settle(now);
-    if (before === null) {
+    if (before === NOBODY) {
       cpuStats.settle(now);
       cpuStats.idle = false;
-      this.conservation.setIdle(cpu.id, false, now);
-    } else if (before.stats) this.#off(before, before.stats, cpuStats, now);
-    if (after === null) {
-      cpuStats.rest(cpu.online, now);
-      this.conservation.setIdle(cpu.id, cpu.online, now);
-    } else if (after.stats) this.#on(after.stats, cpu.id, now);
-    this.#take(cpuStats, after === null ? !cpu.online : after.stats?.due == null, now);
+      this.conservation.setIdle(cpu, false, now);
+    } else if (before !== UNCOUNTED) this.#off(what, this.tasks[before]!, cpuStats, now);
+    if (after === NOBODY) {
+      const online = (what & ONLINE) !== 0;
+      cpuStats.rest(online, now);
+      this.conservation.setIdle(cpu, online, now);
+      this.#take(cpuStats, !online, now);
+      return;
+    }
+    const stats = after === UNCOUNTED ? null : this.tasks[after]!;
+    if (stats) this.#on(stats, cpu, now);
+    this.#take(cpuStats, stats?.due == null, now);
   }
 
-  #off(task: SimTask, stats: TaskStats, cpu: CpuStats, now: number): void {
+  #off(what: number, stats: TaskStats, cpu: CpuStats, now: number): void {
     const ran = stats.settle(now);
     stats.ran(ran);
     stats.group.slice.record(ran);
@@ -196,17 +263,23 @@ export class Collector {
       this.#spans++;
       cpu.spans.push({ pid: stats.pid, start: stats.since, end: now });
     }
-    if (task.scx.onRq) {
+    if ((what & RUNNABLE) !== 0) {
       stats.preemptions++;
       stats.fromWake = false;
-      this.#wait(task, stats, now);
+      this.#wait(stats, (what & THROTTLES) !== 0, now);
       return;
     }
-    stats.enter(task.zombie ? DEAD : SLEEPING, now);
+    stats.enter(SLEEPING, now);
     this.#share(stats, now);
-    if (!task.zombie) return;
+  }
+
+  /** It has been switched away from for the last time. */
+  #died(task: SimTask, stats: TaskStats): void {
+    this.#flush();
+    if (stats.state !== SLEEPING) return;
+    stats.state = DEAD;
     stats.weight = this.#weight(task);
-    stats.exitedAt = now;
+    stats.exitedAt = this.machine.elapsed;
     stats.live = null;
   }
 
@@ -232,8 +305,10 @@ export class Collector {
   }
 
   #changed(task: SimTask): void {
-    const { stats } = task;
-    if (!stats || stats.state === DEAD) return;
+    if (task.number === UNCOUNTED) return;
+    this.#flush();
+    const stats = this.tasks[task.number]!;
+    if (stats.state === DEAD) return;
     const now = this.machine.elapsed;
     this.shares.settle(now);
     stats.settle(now);
@@ -253,6 +328,7 @@ export class Collector {
   settle(): void {
     const { machine } = this;
     const now = machine.elapsed;
+    this.#flush();
     for (const cpu of machine.cpus) {
       machine.progress(cpu);
       this.cpus[cpu.id]!.settle(now);

@@ -1,5 +1,6 @@
 import { TASK_STATE } from '../../../src/kernel/model/task.js';
 import type { Machine, SimCpu, SimTask } from '../../../src/sim/index.js';
+import { UNCOUNTED } from '../../../src/sim/sim_task.js';
 
 /** Writes down what a machine does as ftrace does, in ns. `end` notes how far it came. */
 export function recordTrace(machine: Machine): { lines: string[]; end: () => void } {
@@ -17,7 +18,7 @@ export function recordTrace(machine: Machine): { lines: string[]; end: () => voi
   /** Threads of the machine's own are called so that they are left out. */
   const who = (task: SimTask | null, cpu: number) => {
     if (!task) return { comm: `swapper/${cpu}`, pid: 0, prio: 120 };
-    return task.stats || born.has(task)
+    return task.number !== UNCOUNTED || born.has(task)
       ? { comm: task.kt.comm, pid: task.kt.pid, prio: task.kt.prio }
       : { comm: `migration/${cpu}`, pid: task.kt.pid, prio: 0 };
   };
@@ -35,7 +36,7 @@ export function recordTrace(machine: Machine): { lines: string[]; end: () => voi
     const { here } = machine;
     const { comm, pid, prio } = task.kt;
     const fields = `comm=${comm} pid=${pid} prio=${prio} target_cpu=${`${task.scx.cpu}`.padStart(3, '0')}`;
-    if (born.has(task) || !task.stats) {
+    if (born.has(task) || task.number === UNCOUNTED) {
       line(here.id, here.task, `sched_waking: ${fields}`);
       return;
     }
