@@ -270,8 +270,11 @@ export interface StructOpsCallable {
    */
   callMany(calls: readonly (readonly OpArg[])[], results?: OpResult[]): OpResult[];
   readonly prog: ProgInfo;
-  /** Runs so far and, when counted, insns and host ns. */
-  readonly stats: { runs: number; insns: number; ns: number };
+  /**
+   * Runs so far and, when counted, insns and host ns: of the first 64 runs, then of each 17th, which stands for as many. `lastNs` is what
+   * the last one took, -1 if it was not timed.
+   */
+  readonly stats: { runs: number; insns: number; ns: number; lastNs: number };
 }
 export interface LinkInfo {
   readonly id: number;

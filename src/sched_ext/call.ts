@@ -49,7 +49,7 @@ export interface OpTracer {
   end(op: OpName, sched: ScxSched, result: OpResult): void;
 }
 
-/** Told after a call what it cost, while the kernel counts that (statistics are on): insns, and ns of the host. */
+/** Told after a call what it cost, while the kernel counts that (statistics are on): insns, and ns of the host, below 0 if it was not timed. */
 export type OpMeter = (op: Op, insns: number, ns: number) => void;
 
 /**
@@ -82,7 +82,7 @@ function makeInvoke(calls: OpCalls, live: LiveOp, sched: ScxSched, call: StructO
     frame.rq = rq ?? outer.rq;
     frame.task0 = task0;
     frame.task1 = task1;
-    const { insns, ns } = stats;
+    const { insns } = stats;
     const traced = calls.tracers.length > 0;
     if (traced) calls.begin(sched, op, [a0, a1, a2, a3]);
     let result: OpResult;
@@ -93,7 +93,7 @@ function makeInvoke(calls: OpCalls, live: LiveOp, sched: ScxSched, call: StructO
     } finally {
       calls.frame = outer;
     }
-    if (stats.insns !== insns) calls.meter?.(op, stats.insns - insns, stats.ns - ns);
+    if (stats.insns !== insns) calls.meter?.(op, stats.insns - insns, stats.lastNs);
     if (traced) calls.end(sched, op, result);
     return result;
   };

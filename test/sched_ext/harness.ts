@@ -100,7 +100,7 @@ export class Bench {
   }
 
   #callable(name: string, op: Op): StructOpsCallable {
-    const stats = { runs: 0, insns: 0, ns: 0 };
+    const stats = { runs: 0, insns: 0, ns: 0, lastNs: -1 };
     const call = (...args: OpArg[]) => {
       stats.runs++;
       // What the kernel passes as an address a test gets as the task that is there.
