@@ -143,27 +143,31 @@ export class Clock {
     if (!Number.isSafeInteger(time) || time < this.#now) {
       throw new RangeError(`clock: cannot move from ${this.#now} to ${time}`);
     }
-    this.#run(time);
+    const queue = this.#queue;
+    while (queue.waits && queue.headTime <= time) this.#happen();
     // An event may itself have moved the clock.
     if (time > this.#now) this.#set(time);
   }
 
   /** Moves to the next event's time, if that is not after `limit`, and does what is due there. False if there is none. */
   advanceToNext(limit: number): boolean {
-    const time = this.#queue.firstTime;
-    if (time > limit || time === Number.POSITIVE_INFINITY) return false;
-    this.#run(time);
+    const queue = this.#queue;
+    if (!queue.waits) return false;
+    const time = queue.headTime;
+    if (time > limit) return false;
+    do this.#happen();
+    while (queue.waits && queue.headTime <= time);
     return true;
   }
 
-  #run(time: number): void {
+  /** The earliest event, which is near. */
+  #happen(): void {
     const queue = this.#queue;
-    for (let first = queue.firstTime; first <= time; first = queue.firstTime) {
-      const event = queue.shift();
-      if (first > this.#now) this.#set(first);
-      this.fired++;
-      event.happen();
-    }
+    const time = queue.headTime;
+    const event = queue.shift();
+    if (time > this.#now) this.#set(time);
+    this.fired++;
+    event.happen();
   }
 
   /** @internal */

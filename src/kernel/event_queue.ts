@@ -112,10 +112,20 @@ export class EventQueue {
 
   /** Time of the earliest event, Infinity if none waits. */
   get firstTime(): number {
-    return this.#near.size > 0 || this.#turn() ? this.#near.firstTime : Number.POSITIVE_INFINITY;
+    return this.waits ? this.headTime : Number.POSITIVE_INFINITY;
   }
 
-  /** Removes the earliest event, of a queue that is not empty: after a look at firstTime. */
+  /** There are events, and the earliest is near. */
+  get waits(): boolean {
+    return this.#near.size > 0 || this.#turn();
+  }
+
+  /** Time of the earliest event, after a look at `waits`. Short, so that V8 inlines it and the time need not become an object. */
+  get headTime(): number {
+    return this.#near.firstTime;
+  }
+
+  /** Removes the earliest event, after a look at `waits`. */
   shift(): QueuedEvent {
     return this.#nodes.release(this.#near.shift());
   }
