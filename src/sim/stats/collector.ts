@@ -125,13 +125,13 @@ export class Collector {
   #switches(cpu: SimCpu, before: SimTask | null, after: SimTask | null): void {
     let what = SWITCHED;
     if (after === null && cpu.online) what |= ONLINE;
-    if (before !== null && before.scx.onRq) {
+    if (before?.scx.onRq) {
       what |= RUNNABLE;
       if (this.machine.classes.throttled(before)) what |= THROTTLES;
     }
     const number = before === null ? NOBODY : before.number;
     this.#write(what, cpu.id, number, after === null ? NOBODY : after.number);
-    if (before !== null && before.zombie && number !== UNCOUNTED) this.#died(before, this.tasks[number]!);
+    if (before?.zombie && number !== UNCOUNTED) this.#died(before, this.tasks[number]!);
   }
 
   #write(what: number, cpu: number, before: number, after: number): void {
