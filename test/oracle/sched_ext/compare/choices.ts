@@ -46,6 +46,7 @@ function switchFollows(own: readonly RecordedEvent[], at: number): boolean {
     const [, , event] = own[i]!;
     if (event === 'tp_switch') return true;
     if (!WITHIN.has(event) && !OF_PREVIOUS.has(event) && event !== 'stopping') return false;
+    if (isRefilled(own[at]!, own[i]!)) return false;
     if (event === 'dispatch') return true;
   }
   return false;
@@ -64,6 +65,7 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
     const [, cpu, name, of, to, runnable] = own[i]!;
     // A task that is pushed away is that before, or behind the one before.
     if (name === 'tp_migrate' && to !== cpu) break;
+    if (name === 'dispatch' && own.slice(i + 1, at).some((e) => isRefilled(own[i]!, e))) break;
     if (name === 'stopping' && (prev === undefined || of === prev)) {
       if (runnable === 0) return own[i]![0];
       first = i;
@@ -75,6 +77,15 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
     else break;
   }
   return own[first]![0];
+}
+
+/** A task that was left with nothing in ops.dispatch and is put back with something has got a new slice: it had been chosen again. */
+function isRefilled(
+  [, , dispatch, prev, , , none]: RecordedEvent,
+  [, , stopping, of, , runnable, left]: RecordedEvent,
+): boolean {
+  if (dispatch !== 'dispatch' || none !== 0) return false;
+  return stopping === 'stopping' && of === prev && runnable === 1 && left !== 0;
 }
 
 /** Does event `at` of a CPU come in the same run of ops.dispatch as the one before? */

@@ -153,11 +153,11 @@ export class Evidence {
     return this.events.find((e, i) => i > last && involves(e))?.[NS] ?? 0;
   }
 
-  /** CPU that a task is on, or was last. */
-  cpuAt(track: Track): number {
-    const { now } = this.clock;
+  /** Does a task's CPU note this? */
+  here(track: Track, e: RecordedEvent): boolean {
+    const time = Math.max(e[NS], this.clock.now + SWITCH_NS);
     let cpu = track.on[0]?.cpu ?? 0;
-    for (const stretch of track.on) if (stretch.from <= now + SWITCH_NS) cpu = stretch.cpu;
-    return cpu;
+    for (const stretch of track.on) if (stretch.from <= time) cpu = stretch.cpu;
+    return e[CPU] === cpu;
   }
 }

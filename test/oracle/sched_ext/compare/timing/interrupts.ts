@@ -1,7 +1,7 @@
 import type { SimTask } from '../../../../../src/sim/index.js';
 import type { RecordedEvent } from '../../recording.js';
 import type { Choice } from '../choices.js';
-import { A, CPU, DEFAULT_IPI_NS, EVENT, IPI_NS, NS, OTHER, SKEW_NS, SWITCH_NS, TASK } from './events.js';
+import { A, CPU, DEFAULT_IPI_NS, EVENT, IPI_NS, NS, OTHER, SKEW_NS, SWITCH_NS, sleepsAway, TASK } from './events.js';
 import type { Evidence } from './evidence.js';
 import type { Threads } from './threads.js';
 
@@ -26,6 +26,11 @@ export class Interrupts {
 
   timer(task: SimTask, ns: number): number {
     const { now } = this.evidence.clock;
+    // It is over before a task has gone to sleep that comes to its next step without.
+    const own = (e: RecordedEvent) => e[TASK] === task.name && e[NS] >= now;
+    const comes = (e: RecordedEvent) => e[EVENT] === 'mark' && e[A] === task.step + 1;
+    const next = this.evidence.events.find((e) => own(e) && (comes(e) || sleepsAway(e, task.name)));
+    if (next?.[EVENT] === 'mark') return now + 1;
     const found = this.#waking(task, now + ns - SKEW_NS);
     return found < now + ns + IPI_NS ? found : now + ns + 60_000;
   }

@@ -127,7 +127,9 @@ export class Points {
     const track = this.evidence.tracks.get(task.name);
     if (!track) return false;
     const end = (e: RecordedEvent) => e[TASK] === task.name && (e[EVENT] === 'mark' || e[EVENT] === 'tp_exit');
-    const blocks = (e: RecordedEvent) => sleepsAway(e, task.name) && e[B] !== TASK_DEAD;
+    const { now } = this.evidence.clock;
+    // Sleeps that signals interrupted are over.
+    const blocks = (e: RecordedEvent) => e[NS] >= now && sleepsAway(e, task.name) && e[B] !== TASK_DEAD;
     const block = this.evidence.next(track, blocks, end);
     if (block < 0) return false;
     if (task.exiting) return true;

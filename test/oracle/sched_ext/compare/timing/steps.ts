@@ -35,7 +35,7 @@ export class Steps {
     const own = (event: string) => (e: RecordedEvent) => e[EVENT] === event && e[TASK] === name;
     const mark = (e: RecordedEvent) => own('mark')(e) && e[A] === task.step + 1;
     const end = (e: RecordedEvent) => mark(e) || own('tp_exit')(e);
-    const here = this.evidence.cpuAt(track);
+    const here = (e: RecordedEvent) => this.evidence.here(track, e);
     switch (point) {
       case 'step': {
         const fault = this.faultOf(task, track);
@@ -60,7 +60,7 @@ export class Steps {
             if (e[NS] < back) return false;
             // A task that wakes others has no reason to give its CPU away but to sleep.
             if (e[EVENT] === 'tp_switch') return wakes ? sleepsAway(e, name) : e[TASK] === name;
-            if (e[CPU] !== here || !EFFECTS.has(e[EVENT]) || this.evidence.parts(e, name)) return false;
+            if (!EFFECTS.has(e[EVENT]) || !here(e) || this.evidence.parts(e, name)) return false;
             // It is preempted on its way.
             if (e[TASK] === name && ((e[EVENT] === 'stopping' && e[A] === 1) || e[EVENT] === 'enqueue')) return false;
             if (e[EVENT] === 'tp_waking') return wakes || e[TASK] === child;
@@ -74,7 +74,7 @@ export class Steps {
         const target = step && 'task' in step && step.task !== 'self' ? step.task : name;
         const moves = (e: RecordedEvent) =>
           e[TASK] === target &&
-          e[CPU] === here &&
+          here(e) &&
           !this.evidence.parts(e, name) &&
           (['dequeue', 'quiescent', 'cgroup_move'].includes(e[EVENT]) || isFarewell(e, target));
         return this.evidence.next(track, moves, end);
@@ -115,13 +115,13 @@ export class Steps {
         const dead = (e: RecordedEvent) => own('tp_switch')(e) && e[B] === TASK_DEAD;
         const leaves = (e: RecordedEvent) =>
           isFarewell(e, name) ? !this.evidence.leavesForGood(e) : own('quiescent')(e) && !isSleep(e);
-        const released = this.evidence.next(track, (e) => e[CPU] === here && leaves(e), dead);
+        const released = this.evidence.next(track, (e) => leaves(e) && here(e), dead);
         // Nothing is to be seen of one that has left the scheduler by then.
         return released >= 0 ? released : this.evidence.next(track, own('disable'), dead);
       }
       case 'exit-notify': {
         const parent = task.parent?.name ?? '';
-        const notice = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === parent && e[CPU] === here;
+        const notice = (e: RecordedEvent) => e[EVENT] === 'tp_waking' && e[TASK] === parent && here(e);
         return this.evidence.next(track, notice, (e) => own('tp_switch')(e) && e[B] === TASK_DEAD);
       }
       case 'exit-dead':
