@@ -47,7 +47,7 @@ export interface Timing {
   wakesFrom(task: SimTask): number;
   /** Time at which a CPU's thread is woken to take it down: whoever asked for that waits for locks and grace periods first. */
   takesDown(thread: SimTask): number;
-  /** Time at which whoever wakes the task, and has found a CPU for it, holds the lock of that CPU's run queue. */
+  /** Time at which whoever wakes or starts the task, and has found a CPU for it, holds the lock of that CPU's run queue. */
   locks(task: SimTask): number;
   /** Time at which a CPU has the task that it has chosen on its own run queue, and puts the one that it had back. */
   moved(cpu: number): number;

@@ -47,13 +47,13 @@ export class Wakeups {
       enqueue |= machine.flags.migrated;
     }
     const locked = machine.timing.locks(task);
-    if (locked > machine.now) this.#spin(task, locked, enqueue);
+    if (locked > machine.now) this.#spin(task, locked, () => this.#complete(task, enqueue));
     else this.#complete(task, enqueue);
     return true;
   }
 
   /** The waker's CPU waits for the lock of the run queue, with interrupts off. */
-  #spin(task: SimTask, until: number, enqueue: number): void {
+  #spin(task: SimTask, until: number, complete: () => void): void {
     const { machine } = this;
     const { here } = machine;
     task.waking = true;
@@ -62,7 +62,7 @@ export class Wakeups {
       machine.interrupt(here, () => {
         here.spinning--;
         task.waking = false;
-        this.#complete(task, enqueue);
+        complete();
       }),
     );
   }
@@ -150,7 +150,15 @@ export class Wakeups {
     task.kt.state = TASK_STATE.RUNNING;
     const id = this.selectCpu(task, task.scx.cpu, WF.fork);
     task.scx.place(id);
-    const cpu = machine.cpus[id]!;
+    const locked = machine.timing.locks(task);
+    if (locked > machine.now) this.#spin(task, locked, () => this.#completeNew(task));
+    else this.#completeNew(task);
+  }
+
+  /** …once it holds the lock of the run queue (__task_rq_lock). */
+  #completeNew(task: SimTask): void {
+    const { machine } = this;
+    const cpu = machine.cpuOf(task);
     cpu.rq.kernelRq.clock = machine.now;
     machine.schedule.enqueue(cpu, task, QUEUE.noclock | machine.flags.initial);
     machine.tracepoints.wakeupNew(task.scx);

@@ -213,6 +213,20 @@ describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
     });
   });
 
+  it('starts a child, and goes on behind that, once it holds the lock of the run queue that it has found for it', async () => {
+    const begins = async (prepare: (machine: SimMachine) => void) => {
+      const tasks = { P: [ext, fork('X'), fork('Y'), wait()], X: [run(ms(9))], Y: [run(ms(9))] };
+      const { switches, workload } = await simulate(tasks, { profile, cpus: 3, prepare });
+      expect(workload.done).toBe(true);
+      return ['X', 'Y'].map((name) => Number(switches.find((line) => line.includes(` ${name} `))!.split(' ')[0]));
+    };
+    const [x, y] = await begins(() => {});
+    const waits = (machine: SimMachine) => {
+      machine.timing.locks = ({ name }) => machine.now + (name === 'X' ? ms(3) : 0);
+    };
+    expect(await begins(waits)).toEqual([x! + 3, y! + 3]);
+  });
+
   it('ends a sleep in the kernel on the CPU that the timing names', async () => {
     const wakers: number[] = [];
     const sleepsOnce = (machine: SimMachine) => {

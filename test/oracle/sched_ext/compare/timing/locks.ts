@@ -12,9 +12,13 @@ export class Locks {
     const { now } = this.evidence.clock;
     if (!this.evidence.tracks.has(task.name)) return now;
     const own = (event: string) => (e: RecordedEvent) => e[EVENT] === event && e[TASK] === task.name;
-    const waking = this.evidence.events.findLastIndex((e) => e[NS] <= now + SHORT_NS && own('tp_waking')(e));
+    const latest = (event: string) =>
+      this.evidence.events.findLastIndex((e) => e[NS] <= now + SHORT_NS && own(event)(e));
+    const woke = latest('tp_waking');
+    // Of a new task the choice of a CPU is the first that is noted.
+    const waking = woke < 0 ? latest('select_cpu') : woke;
     const runnable = this.evidence.events.find((e, i) => i > waking && own('runnable')(e));
-    const woken = this.evidence.events.find((e, i) => i > waking && own('tp_wakeup')(e));
+    const woken = this.evidence.events.find((e, i) => i > waking && (own('tp_wakeup')(e) || own('tp_wakeup_new')(e)));
     if (waking < 0 || !woken) return now;
     // Other classes tell nothing before the lock is let go.
     const locked = runnable && runnable[NS] <= woken[NS] ? runnable : woken;
