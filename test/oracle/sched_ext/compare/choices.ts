@@ -46,6 +46,8 @@ function switchFollows(own: readonly RecordedEvent[], at: number): boolean {
     const [, , event] = own[i]!;
     if (event === 'tp_switch') return true;
     if (!WITHIN.has(event) && !OF_PREVIOUS.has(event) && event !== 'stopping') return false;
+    // A task goes to sleep, or is taken off to be changed, before its CPU asks the scheduler: it had been chosen again.
+    if (event === 'stopping' && own[i]![5] === 0) return false;
     if (isRefilled(own[at]!, own[i]!)) return false;
     if (event === 'dispatch') return true;
   }
@@ -90,8 +92,12 @@ function isRefilled(
 
 /** Does event `at` of a CPU come in the same run of ops.dispatch as the one before? */
 function withinDispatch(own: readonly RecordedEvent[], at: number): boolean {
-  const moved = own[at]![2] === 'tp_migrate' ? at + 1 : at;
-  return ['dispatch', 'tp_migrate'].includes(own[at - 1]![2]) && own[moved]?.[2] === 'kf_move_to_local';
+  const of = (i: number, event: string) => own[i]?.[2] === event;
+  if (!of(at - 1, 'dispatch') && !of(at - 1, 'tp_migrate')) return false;
+  // 7.3 tells the scheduler that the task leaves its custody (call_task_dequeue).
+  let moved = at;
+  for (const event of ['tp_migrate', 'dequeue']) if (of(moved, event)) moved++;
+  return of(moved, 'kf_move_to_local');
 }
 
 /** Index of where the task that a switch leaves was put back on its queue; that of the switch if it was not. */

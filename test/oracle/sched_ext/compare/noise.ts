@@ -1,5 +1,6 @@
 import type { RecordedEvent, Recording } from '../recording.js';
 import { choicesOf } from './choices.js';
+import { STANDSTILL_NS } from './timing/events.js';
 
 /** A stretch of time for which a task that is not of the workload had a CPU. */
 export interface Noise {
@@ -49,7 +50,8 @@ export function noiseOf(recording: Recording): Noise[] {
     const chooses = !prev.startsWith('swapper/') && (!(prev in recording.tasks) || voluntary);
     // Of tasks of other classes nothing tells when they begin to go; a stopper may let go much sooner on the machine.
     const unseen = STOPPER.test(prev) ? before : from - UNSEEN_NS;
-    const begin = chooses && from === recording.events[end]![0] ? unseen : from - 1;
+    const asked = waitsBehindDispatch(recording, from, end);
+    const begin = asked ?? (chooses && from === recording.events[end]![0] ? unseen : from - 1);
     const next = { pid: other, cpu, from: begin, to: from, tells: chooses ? undefined : begin };
     noise.push(next);
     open.set(cpu, next);
@@ -63,6 +65,20 @@ export function noiseOf(recording: Recording): Noise[] {
     downs && stops.some((other) => other.pid !== pid && other.from < to && from < other.to);
   const own = (one: Noise) => stops.includes(one) && (moved(one) || together(one));
   return noise.filter((one) => one.to > one.from && !own(one));
+}
+
+/**
+ * From 7.0 on a CPU asks the scheduler only where no higher class wants it, and looks again behind that (do_pick_task_scx): if it goes
+ * to a higher class though it has asked, it was told while it waited for the lock of the run queue that its next task comes from. Just
+ * behind the question, then.
+ */
+function waitsBehindDispatch({ events, kernel }: Recording, from: number, end: number): number | undefined {
+  if (Number(kernel.split('.')[0]) < 7) return undefined;
+  const cpu = events[end]![1];
+  const own = events.slice(0, end).filter(([ns, on]) => on === cpu && ns >= from);
+  const at = own.findIndex(([, , event]) => event === 'dispatch');
+  const next = own[at + 1];
+  return at >= 0 && next?.[2] === 'tp_migrate' && next[0] - own[at]![0] > STANDSTILL_NS ? own[at]![0] + 1 : undefined;
 }
 
 export interface Glance {
