@@ -84,8 +84,25 @@ export class Locks {
     return start;
   }
 
+  /**
+   * A CPU leaves a task that tells nothing of its sleep, one of another class, and stands still in ops.dispatch on its way: when it
+   * asked, or when it goes on where others had overtaken it.
+   */
+  waitsInDispatch(found: number): number | undefined {
+    const { events, choices } = this.evidence;
+    const [, cpu, , , task] = events[found]!;
+    const from = choices[cpu]!.find(({ end }) => end === found)?.from ?? events[found]![NS];
+    const dispatch = events.findIndex((e) => e[NS] >= from && e[CPU] === cpu && e[EVENT] === 'dispatch');
+    if (dispatch < 0 || dispatch > found) return undefined;
+    const next = events.findIndex((e, i) => i > dispatch && e[CPU] === cpu);
+    if (events[next]![NS] - events[dispatch]![NS] <= STANDSTILL_NS) return undefined;
+    return events[this.#overtaken(dispatch, next, task) ? next : dispatch]![NS];
+  }
+
   /** A CPU that stands still in ops.dispatch had not got hold of its task yet where others took those that waited longer. */
   #overtaken(dispatch: number, next: number, task: number | string): boolean {
+    // By virtual time, who waited longer is not who comes first.
+    if (this.evidence.recording.scheduler.policy === 'vtime') return false;
     const last = (event: string, name: number | string, before: number) =>
       this.evidence.events.slice(0, before).findLastIndex((e) => e[EVENT] === event && e[TASK] === name);
     const since = last('kf_insert', task, next);

@@ -178,6 +178,6 @@ export class Steps {
       if (isFarewell(before, event[TASK])) return this.locks.looksAround(i, found);
       if (before[TASK] === event[TASK] && !FAREWELL.has(before[EVENT])) break;
     }
-    return event[NS] - 1_000;
+    return Math.min(event[NS] - 1_000, this.locks.waitsInDispatch(found) ?? event[NS]);
   }
 }
