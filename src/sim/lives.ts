@@ -136,9 +136,7 @@ export class Lives {
     const { machine } = this;
     const end = machine.timing.awakes(task, ns);
     task.kt.state = TASK_STATE.UNINTERRUPTIBLE;
-    machine.at(end, () => {
-      machine.interrupt(machine.cpus[machine.timing.wakesFrom(task)]!, () => machine.wakeups.wake(task));
-    });
+    machine.wakeAt(end, task);
     yield BLOCK;
   }
 

@@ -43,8 +43,6 @@ export interface Timing {
   faults(task: SimTask): boolean;
   /** …and when it is woken from that, where the costs say so many ns. */
   awakes(task: SimTask, ns: number): number;
-  /** CPU on which a task's sleep in the kernel is ended, now that it is. */
-  wakesFrom(task: SimTask): number;
   /** Time at which a CPU's thread is woken to take it down: whoever asked for that waits for locks and grace periods first. */
   takesDown(thread: SimTask): number;
   /** Time at which whoever wakes or starts the task, and has found a CPU for it, holds the lock of that CPU's run queue. */
@@ -123,10 +121,6 @@ export class CostTiming implements Timing {
 
   awakes(_task: SimTask, ns: number): number {
     return this.clock.now + ns;
-  }
-
-  wakesFrom(task: SimTask): number {
-    return task.scx.cpu;
   }
 
   takesDown(_thread: SimTask): number {

@@ -7,7 +7,6 @@ import { openObject } from '../../src/loader/index.js';
 import {
   affinity,
   cont,
-  exec,
   exit,
   fork,
   kill,
@@ -225,22 +224,6 @@ describe.each(['7.3', '6.18', '6.12'])('the machine as %s', (profile) => {
       machine.timing.locks = ({ name }) => machine.now + (name === 'X' ? ms(3) : 0);
     };
     expect(await begins(waits)).toEqual([x! + 3, y! + 3]);
-  });
-
-  it('ends a sleep in the kernel on the CPU that the timing names', async () => {
-    const wakers: number[] = [];
-    const sleepsOnce = (machine: SimMachine) => {
-      let left = 1;
-      machine.timing.sleeps = ({ name, step }) => name === 'X' && step === 1 && left-- > 0;
-      machine.timing.wakesFrom = () => 1;
-      machine.onWake = ({ name, step }) => {
-        if (name === 'X' && step === 1) wakers.push(machine.here.id);
-      };
-    };
-    const tasks = { P: [affinity('self', 0), ext, fork('X'), wait()], X: [run(ms(1)), exec(), run(ms(1))] };
-    const { workload } = await simulate(tasks, { profile, prepare: sleepsOnce });
-    expect(workload.done).toBe(true);
-    expect(wakers).toEqual([1]);
   });
 
   it('wakes who waits at a pipe, and who waits for a child', async () => {

@@ -1,6 +1,7 @@
 import type { Point, SimTask, Timing } from '../../../../src/sim/index.js';
 import type { Recording } from '../recording.js';
 import { Deadlines } from './timing/deadlines.js';
+import { DEFAULT_IPI_NS, FREED_NS } from './timing/events.js';
 import { Evidence } from './timing/evidence.js';
 import { Interrupts } from './timing/interrupts.js';
 import { Locks } from './timing/locks.js';
@@ -11,7 +12,7 @@ import { Threads } from './timing/threads.js';
 import { Ticks } from './timing/ticks.js';
 
 /**
- * A recording's answers to "when": how long a task computed, when a timer fired, when a CPU noticed an interrupt, when ticks came.
+ * A recording's answers to "when": how long a task computed, when a timer fired, when a CPU owes a choice, when ticks came.
  * What happens then is the machine's own doing.
  */
 export class RecordedTiming implements Timing {
@@ -27,7 +28,7 @@ export class RecordedTiming implements Timing {
   /** `silent`: ticks are not noted, because the scheduler is bypassed. `autogroups`: tasks that exit leave one. `on`: the task that a CPU runs. */
   constructor(
     recording: Recording,
-    clock: { readonly now: number },
+    private readonly clock: { readonly now: number },
     tickNs: number,
     silent: () => boolean,
     autogroups: boolean,
@@ -96,12 +97,8 @@ export class RecordedTiming implements Timing {
     return this.#interrupts.awakes(task, ns);
   }
 
-  wakesFrom(task: SimTask): number {
-    return this.#interrupts.wakesFrom(task);
-  }
-
-  freed(task: SimTask): number {
-    return this.#interrupts.freed(task);
+  freed(_task: SimTask): number {
+    return this.clock.now + FREED_NS;
   }
 
   reschedules(cpu: number): number {
@@ -116,8 +113,8 @@ export class RecordedTiming implements Timing {
     return this.#interrupts.searches(cpu, task);
   }
 
-  ipi(cpu: number): number {
-    return this.#interrupts.ipi(cpu);
+  ipi(_cpu: number): number {
+    return this.clock.now + DEFAULT_IPI_NS;
   }
 
   tick(cpu: number): number {

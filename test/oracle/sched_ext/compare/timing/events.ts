@@ -21,6 +21,8 @@ export const HIDDEN_TICK_NS = 5_000;
 /** Longest that an interrupt of another CPU takes to arrive: both CPUs of the emulator share one host thread. */
 export const IPI_NS = 60_000_000;
 export const DEFAULT_IPI_NS = 3_000;
+/** How long after a task's end its task_struct goes. */
+export const FREED_NS = 30_000_000;
 export const TASK_UNINTERRUPTIBLE = 0x2;
 export const TASK_DEAD = 0x80;
 

@@ -1,7 +1,7 @@
 import type { SimTask } from '../../../../../src/sim/index.js';
 import type { RecordedEvent } from '../../recording.js';
 import type { Choice } from '../choices.js';
-import { A, CPU, DEFAULT_IPI_NS, EVENT, IPI_NS, NS, OTHER, SKEW_NS, SWITCH_NS, sleepsAway, TASK } from './events.js';
+import { A, CPU, EVENT, IPI_NS, NS, OTHER, SKEW_NS, SWITCH_NS, sleepsAway, TASK } from './events.js';
 import type { Evidence } from './evidence.js';
 import type { Threads } from './threads.js';
 
@@ -54,12 +54,6 @@ export class Interrupts {
     return waking >= 0 && leaves >= 0 && leaves < goes ? events[goes]![NS] : time;
   }
 
-  wakesFrom(task: SimTask): number {
-    const { events, clock } = this.evidence;
-    const wakes = (e: RecordedEvent) => e[TASK] === task.name && e[EVENT] === 'tp_waking' && e[NS] <= clock.now;
-    return events.findLast(wakes)?.[CPU] ?? task.scx.cpu;
-  }
-
   #waking(task: SimTask, from: number): number {
     const wakes = (e: RecordedEvent, i: number) =>
       e[TASK] === task.name && e[NS] >= from && (e[EVENT] === 'tp_waking' || this.#wakesUnseen(e, i));
@@ -73,12 +67,6 @@ export class Interrupts {
       .slice(0, at)
       .findLast((one) => one[TASK] === e[TASK] && one[EVENT].startsWith('tp_'));
     return before?.[EVENT] === 'tp_switch';
-  }
-
-  freed(task: SimTask): number {
-    const { now } = this.evidence.clock;
-    const gone = (e: RecordedEvent) => e[EVENT] === 'exit_task' && e[TASK] === task.name && e[NS] >= now;
-    return this.evidence.events.find(gone)?.[NS] ?? now + 30_000_000;
   }
 
   reschedules(cpu: number): number {
@@ -147,12 +135,5 @@ export class Interrupts {
       if (e[NS] >= choice.from && (e[EVENT] === 'cpu_acquire' || e[EVENT] === 'dispatch')) return false;
     }
     return released || this.evidence.events[choice.end]![OTHER] === 0;
-  }
-
-  ipi(cpu: number): number {
-    const { now } = this.evidence.clock;
-    const next = this.evidence.events.find((e) => e[NS] > now && e[CPU] === cpu);
-    if (next && goesOn(next)) return Math.min(next[NS] - 1, now + DEFAULT_IPI_NS);
-    return next && next[NS] < now + IPI_NS ? next[NS] : now + DEFAULT_IPI_NS;
   }
 }
