@@ -1,7 +1,7 @@
 import type { Point, SimTask, Timing } from '../../../../src/sim/index.js';
 import type { Recording } from '../recording.js';
 import { Deadlines } from './timing/deadlines.js';
-import { DEFAULT_IPI_NS, FREED_NS } from './timing/events.js';
+import { FREED_NS } from './timing/events.js';
 import { Evidence } from './timing/evidence.js';
 import { Interrupts } from './timing/interrupts.js';
 import { Locks } from './timing/locks.js';
@@ -12,7 +12,7 @@ import { Threads } from './timing/threads.js';
 import { Ticks } from './timing/ticks.js';
 
 /**
- * A recording's answers to "when": how long a task computed, when a timer fired, when a CPU owes a choice, when ticks came.
+ * A recording's answers to "when": how long a task computed, when a timer fired, when a CPU noticed an interrupt, when ticks came.
  * What happens then is the machine's own doing.
  */
 export class RecordedTiming implements Timing {
@@ -113,8 +113,8 @@ export class RecordedTiming implements Timing {
     return this.#interrupts.searches(cpu, task);
   }
 
-  ipi(_cpu: number): number {
-    return this.clock.now + DEFAULT_IPI_NS;
+  ipi(cpu: number): number {
+    return this.#interrupts.ipi(cpu);
   }
 
   tick(cpu: number): number {

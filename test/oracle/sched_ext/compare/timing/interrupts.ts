@@ -1,7 +1,7 @@
 import type { SimTask } from '../../../../../src/sim/index.js';
 import type { RecordedEvent } from '../../recording.js';
 import type { Choice } from '../choices.js';
-import { A, CPU, EVENT, IPI_NS, NS, OTHER, SKEW_NS, SWITCH_NS, sleepsAway, TASK } from './events.js';
+import { A, CPU, DEFAULT_IPI_NS, EVENT, IPI_NS, NS, OTHER, SKEW_NS, SWITCH_NS, sleepsAway, TASK } from './events.js';
 import type { Evidence } from './evidence.js';
 import type { Threads } from './threads.js';
 
@@ -135,5 +135,12 @@ export class Interrupts {
       if (e[NS] >= choice.from && (e[EVENT] === 'cpu_acquire' || e[EVENT] === 'dispatch')) return false;
     }
     return released || this.evidence.events[choice.end]![OTHER] === 0;
+  }
+
+  ipi(cpu: number): number {
+    const { now } = this.evidence.clock;
+    const next = this.evidence.events.find((e) => e[NS] > now && e[CPU] === cpu);
+    if (next && goesOn(next)) return Math.min(next[NS] - 1, now + DEFAULT_IPI_NS);
+    return next && next[NS] < now + IPI_NS ? next[NS] : now + DEFAULT_IPI_NS;
   }
 }
