@@ -69,7 +69,7 @@ function taskOf(value: JsonValue): TaskSpec {
     comm: members.get('comm')?.string(),
     copies: members.get('copies')?.whole(1),
     cpu: members.get('cpu')?.whole(0),
-    repeat: repeat && timesOf(repeat),
+    repeat: repeat && timesOf(repeat, steps),
     startNs: start && durationOf(start),
     policy: members.get('policy')?.oneOf(POLICY_NAMES),
     priority: members.get('priority')?.whole(1, 99),
@@ -91,8 +91,11 @@ function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], 
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 }
 
-function timesOf(value: JsonValue): number {
-  return value.value === 'forever' ? Number.POSITIVE_INFINITY : value.whole(0);
+function timesOf(value: JsonValue, steps: readonly SimStep[]): number {
+  if (value.value !== 'forever') return value.whole(0);
+  return steps.length > 0
+    ? Number.POSITIVE_INFINITY
+    : value.fail('a loop without steps takes no time: it would have no end');
 }
 
 /** `3ms`, ns, `{"uniform": [a, b]}`, `{"exponential": mean}`, `{"normal": [mean, deviation]}`. */
@@ -230,11 +233,10 @@ const STEPS: Readonly<Record<string, Reader<SimStep>>> = {
   resume: (value) => ({ verb: 'resume', point: value.string() }),
   mkcgroup: (value) => ({ verb: 'mkcgroup', cgroup: value.string() }),
   rmcgroup: (value) => ({ verb: 'rmcgroup', cgroup: value.string() }),
-  repeat: (value, members) => ({
-    verb: 'repeat',
-    times: timesOf(value),
-    steps: need(members, 'steps', value).list().map(stepOf),
-  }),
+  repeat: (value, members) => {
+    const steps = need(members, 'steps', value).list().map(stepOf);
+    return { verb: 'repeat', times: timesOf(value, steps), steps };
+  },
   ...CHANGES,
 };
 

@@ -75,6 +75,8 @@ describe('a mistake is told with its path', () => {
     [task({ steps: [{ run: 1, sleep: 2 }] }), /^workload: tasks\[0\]\.steps\[0\]\.sleep: unknown/],
     [task({ steps: [{ repeat: 3 }] }), 'workload: tasks[0].steps[0].repeat: wants steps, too'],
     [task({ steps: [{ repeat: 2, steps: [{ run: -1 }] }] }), /^workload: tasks\[0\]\.steps\[0\]\.steps\[0\]\.run: /],
+    [task({ steps: [], repeat: 'forever' }), /^workload: tasks\[0\]\.repeat: a loop without steps takes no time/],
+    [task({ steps: [{ repeat: 'forever', steps: [] }] }), /^workload: tasks\[0\]\.steps\[0\]\.repeat: a loop without/],
     [{ ...task({}), events: [{ offline: 1 }] }, /^workload: events\[0\]\.at: wants a whole number/],
     [{ ...task({}), events: [{ at: 0, run: 1 }] }, /^workload: events\[0\]: is none of kill, stop/],
   ])('%j', (document, message) => {

@@ -575,4 +575,5 @@ export const NOT_MEASURED: readonly string[] = [
   'the cid form, cmasks, sub-schedulers',
   'cpuperf, core scheduling, nohz_full',
   'cpu.max, cpu.idle, suspend',
+  'exits of kind UNREG_KERN (hotplug without the ops), SYSRQ and ERROR_REENQ',
 ];
