@@ -115,12 +115,17 @@ export class Changes {
 
   // ---- CPUs
 
-  /** sched_setaffinity(2): the move that the task is to make, null if it can stay. */
+  /**
+   * sched_setaffinity(2): the move that the task is to make, null if it can stay, or if it keeps its CPUs because no other one is
+   * there that could run it: EINVAL (__set_cpus_allowed_ptr_locked()).
+   */
   setCpus(task: SimTask, cpus: readonly number[]): PendingMove | null {
     const { machine } = this;
     if (cpus.length === task.kt.allowedCount && cpus.every((id) => task.kt.allows(id))) return null;
-    const valid = (id: number) => cpus.includes(id) && machine.cpus[id]!.active;
+    const { kthread } = task.kt;
+    const valid = (id: number) => cpus.includes(id) && (kthread ? machine.cpus[id]!.online : machine.cpus[id]!.active);
     const to = machine.scx.idle.goRound(valid);
+    if (to < 0) return null;
     this.forceCpus(task, cpus);
     const { scx } = task;
     if (machine.wakeups.allowed(task, scx.cpu)) return null;

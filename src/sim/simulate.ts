@@ -74,11 +74,14 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
   }
 }
 
-/** Attaches a loaded scheduler, lets the machine run, detaches. The report is of the time until then, and of the detaching. */
+/**
+ * Attaches a loaded scheduler, lets the machine run, detaches. The report is of the time until then, and of the detaching. A scheduler
+ * that goes while it is attached runs nothing.
+ */
 export function runScheduler(machine: Machine, map: StructOpsMap, durationNs: number): SimReport {
   checkArgument('runScheduler: map', map, 'structOpsMap');
   const link = map.attach();
-  machine.run(durationNs);
+  if (machine.scx.root !== null) machine.run(durationNs);
   const before = machine.report();
   link.destroy();
   const { exit, outcome, callbacks, fault, unsupported, output, log, dump } = machine.report();

@@ -118,6 +118,8 @@ describe('mistakes of which the kernel says what they are', () => {
   ])('%s', async (name, outcome, message) => {
     const report = await withMistake(name);
     expect([report.outcome, report.exit?.message]).toEqual([outcome, expect.stringMatching(message)]);
+    // Who goes while it is attached has run nothing.
+    expect(report.simulatedNs === 0).toBe(name.startsWith('INIT_'));
     // …and we, where: at the call, or after which op.
 
     expect(report.exit!.place).toMatch(

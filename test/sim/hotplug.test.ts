@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { Kernel } from '../../src/index.js';
-import { Machine, ms, run, type Scenario } from '../../src/sim/index.js';
+import { affinity, Machine, ms, run, type Scenario, sleep } from '../../src/sim/index.js';
 
 const kernels: Kernel[] = [];
 afterEach(() => {
@@ -59,4 +59,24 @@ it('moves what runs there, and one CPU at a time comes and goes', async () => {
   expect(switches.filter(({ to }) => to.startsWith('cpuhp')).map(({ to }) => to)).toEqual([
     ...['cpuhp/1', 'cpuhp/1', 'cpuhp/1', 'cpuhp/0', 'cpuhp/0'],
   ]);
+});
+
+it('leaves a task its CPUs where none of the new ones is there (__set_cpus_allowed_ptr_locked: EINVAL)', async () => {
+  const { machine, switches } = await play(
+    {
+      tasks: [
+        { name: 'asks', cpu: 0, steps: [run(ms(20)), affinity('self', 1), run(ms(2))] },
+        { name: 'other', cpu: 0, steps: [sleep(ms(21)), run(ms(2))] },
+      ],
+      events: [
+        { atNs: ms(1), verb: 'cpu', cpu: 1, online: false },
+        { atNs: ms(18), verb: 'affinity', task: 'other', cpus: [1] },
+      ],
+    },
+    ms(60),
+  );
+  expect(machine.workload!.done).toBe(true);
+  // Since the CPU went.
+  const late = switches.filter(({ at, to }) => at > switches[0]!.at + ms(10) && (to === 'asks' || to === 'other'));
+  expect(new Set(late.map(({ cpu }) => cpu))).toEqual(new Set([0]));
 });
