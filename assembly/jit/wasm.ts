@@ -211,12 +211,8 @@ export class Wasm {
   }
   /** Loads an u32 from a fixed place. */
   static fixed(at: u32): void {
-    Wasm.none();
+    Wasm.i32(0);
     Wasm.access(I32_LOAD, at);
-  }
-  /** 0: what accesses of fixed places begin with. */
-  static none(): void {
-    Out.pair(0x41, 0);
   }
   /** An instruction without immediates. */
   @inline static op(op: u32): void {

@@ -17,7 +17,7 @@ import { BpfProgram } from './program.js';
 import { type Requirement, requirements } from './requirements.js';
 import { dumpMaps, isDumpable, loadMaps, type Restored } from './snapshot.js';
 import { StructOpsMap } from './struct_ops.js';
-import { findVariable, makeVariable, type Variable } from './variable.js';
+import { findVariable, isFunctionsOwn, makeVariable, type Variable } from './variable.js';
 
 /** Names that an error suggests at most. */
 const MOST_NAMES = 8;
@@ -115,10 +115,9 @@ export class BpfObject {
       .replace(/[.[].*$/, '')
       .split('_')
       .filter((word) => word.length > 2);
-    // Compilers call what functions keep for themselves `function.name`.
     const names = this.maps
       .flatMap(({ spec }) => (spec.data?.variables ?? []).map(({ name }) => name))
-      .filter((name) => !name.includes('.'));
+      .filter((name) => !isFunctionsOwn(name));
     const like = names.filter((name) => words.some((word) => name.split('_').includes(word)));
     return like.length === 0 ? '' : ` (there are ${like.slice(0, MOST_NAMES).join(', ')})`;
   }

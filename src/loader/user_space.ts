@@ -30,19 +30,23 @@ export interface UserSpace {
 
 const SECOND_NS = 1_000_000_000;
 
-/** Begins the calls of `periodically`. Throws InputError for a period that is none. */
-export function beginPeriods(
-  { periodically, periodNs = SECOND_NS }: UserSpace,
-  object: BpfObject,
-  kernel: Kernel,
-): void {
+/** What comes right before the attach: its hook, then the first period of `periodically`. Throws InputError for a period that is none. */
+export async function readyToAttach(user: UserSpace, object: BpfObject, kernel: Kernel): Promise<void> {
+  await user.beforeAttach?.(object, kernel);
+  const { periodically, periodNs = SECOND_NS } = user;
   if (!periodically) return;
   checkArgument('periodNs', periodNs, { is: 'a whole number of ns above 0', test: isPeriod });
+  const next = () => kernel.clock.schedule(kernel.clock.now + periodNs, call);
   const call = () => {
     periodically(object, kernel);
-    kernel.clock.schedule(kernel.clock.now + periodNs, call);
+    next();
   };
-  kernel.clock.schedule(kernel.clock.now + periodNs, call);
+  next();
+}
+
+/** Has `attachPrograms` leave all struct_ops maps but this one, which is attached by itself. */
+export function autoattachOnly(map: StructOpsMap, maps: readonly StructOpsMap[]): void {
+  for (const other of maps) other.autoattach = other === map;
 }
 
 function isPeriod(value: unknown): boolean {
@@ -90,13 +94,12 @@ export async function loadAndAttach(
   checkArgument('loadAndAttach: kernel', kernel, 'kernel');
   checkArgument('loadAndAttach: map', map, 'structOpsMap');
   checkOptions('loadAndAttach:', settings, { set: 'options' });
-  for (const other of object.structOps) other.autoattach = other === map;
+  autoattachOnly(map, object.structOps);
   await settings.beforeLoad?.(object, kernel);
   setVariables(object, settings.set);
   object.load(kernel);
   await settings.afterLoad?.(object, kernel);
-  await settings.beforeAttach?.(object, kernel);
-  beginPeriods(settings, object, kernel);
+  await readyToAttach(settings, object, kernel);
   return map.attach();
 }
 

@@ -15,6 +15,11 @@ import {
   type Place,
 } from './value.js';
 
+/** Whether a variable is one that a function keeps for itself: compilers call it `function.name`. */
+export function isFunctionsOwn(name: string): boolean {
+  return name.includes('.');
+}
+
 /** A global variable of an object, or a part of one: `slice_ns`, `cfg.slice_ns`, `weights[3]`. */
 export class Variable {
   constructor(

@@ -166,7 +166,7 @@ export class SchedExt {
   /** Forgets a task: after it is dead. */
   forget(task: ScxTask): void {
     this.#tasks.delete(task.ptr);
-    this.kernel.vm.direct.forgetTask(task.ptr);
+    this.kernel.vm.direct.drop(task.ptr);
   }
 
   taskAt(ptr: GuestPtr): ScxTask | undefined {

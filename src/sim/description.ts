@@ -21,6 +21,11 @@ export interface MachineDescription {
 const MAX_CPUS = 4096;
 const FULL = 1024;
 
+/** Lowest frequency of a CPU of which only the highest is told. */
+export function lowestOf(highest: number): number {
+  return Math.ceil(highest / 5);
+}
+
 /**
  * `2n2l4c2t`: nodes, caches of each, cores of each, threads of each; parts from the left may be left out. Or a description in
  * JSON (docs/sim.md). Throws InputError.
@@ -73,7 +78,7 @@ function parseDescription(text: string): MachineDescription {
     const threads = number('threads', 1, 8, 1);
     const capacity = number('capacity', 1, FULL, FULL);
     const frequency = number('frequency', 1, FULL, FULL);
-    const lowest = number('lowest', 1, frequency, Math.ceil(frequency / 5));
+    const lowest = number('lowest', 1, frequency, lowestOf(frequency));
     if (places.length + count * threads > MAX_CPUS) group.fail(`more than ${MAX_CPUS} CPUs`);
     for (let i = 0; i < count; i++, core++) {
       for (let thread = 0; thread < threads; thread++) {

@@ -12,6 +12,7 @@ import { OtherClasses } from './classes.js';
 import { type Costs, DEFAULT_COSTS } from './costs.js';
 import { CPU_CELLS, SimCpu } from './cpu.js';
 import { Deadlines } from './deadline.js';
+import { lowestOf } from './description.js';
 import { type QueueFlags, queueFlags } from './flags.js';
 import { CpuHotplug } from './hotplug.js';
 import { Kthreads } from './kthreads.js';
@@ -135,7 +136,7 @@ export class SimMachine implements SchedCore {
     const full = new Array<number>(kernel.cpus).fill(FULL);
     this.#capacities = options.capacities ?? full;
     this.#frequencies = options.frequencies ?? full;
-    this.#lowestFrequencies = options.lowestFrequencies ?? this.#frequencies.map((highest) => Math.ceil(highest / 5));
+    this.#lowestFrequencies = options.lowestFrequencies ?? this.#frequencies.map(lowestOf);
     this.#smt = options.smt ?? DEFAULT_SMT;
     this.costs = { ...DEFAULT_COSTS, ...options.costs };
     this.scx = new SchedExt(kernel, this);

@@ -10,7 +10,7 @@ import {
   setVariables,
   withObject,
 } from '../loader/index.js';
-import { beginPeriods } from '../loader/user_space.js';
+import { autoattachOnly, readyToAttach } from '../loader/user_space.js';
 import { afterScxLoad, beforeScxLoad, schedulerProfile } from '../sched_ext/user_space/index.js';
 import { defaultScenario } from './default_scenario.js';
 import { parseTopology } from './description.js';
@@ -50,7 +50,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
     const machine = new Machine(kernel, { ...options, ...(topology && { topology }) });
     return await withObject(bytes, name, kernel, async (object) => {
       const map = schedulerMap(object.structOps, name, options.map);
-      for (const other of object.structOps) other.autoattach = other === map;
+      autoattachOnly(map, object.structOps);
       const user = schedulerProfile(object);
       const process = user?.agent && machine.process(user.name);
       const host = { profile: kernel.profile, cpus: kernel.cpus, ...(process && { loaderPid: process.pid }) };
@@ -62,8 +62,7 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
       await options.afterLoad?.(object, kernel);
       process?.runs(user?.agent?.(object));
       machine.load(scenario ?? defaultScenario(kernel.cpus));
-      await options.beforeAttach?.(object, kernel);
-      beginPeriods(options, object, kernel);
+      await readyToAttach(options, object, kernel);
       object.attachPrograms();
       const report = runScheduler(machine, map, durationNs);
       object.close();

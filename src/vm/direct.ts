@@ -22,21 +22,18 @@ export function directFunctions({ exports }: Core): Map<number, WebAssembly.Expo
 export class Direct {
   constructor(private readonly core: Core) {}
 
-  /** A mask that programs may write through host functions, until it is forgotten. */
+  /** A mask that programs may write through host functions, until it is dropped. */
   addMask(ptr: GuestPtr): void {
     this.core.exports.knownSet(ptr, abi.KNOWN_MASK);
   }
 
-  forgetMask(ptr: GuestPtr): void {
-    this.core.exports.knownDrop(ptr);
-  }
-
-  /** A task that functions of the core tell the CPU of, until it is forgotten; its struct has it at `taskCpu`. */
+  /** A task that functions of the core tell the CPU of, until it is dropped; its struct has it at `taskCpu`. */
   addTask(ptr: GuestPtr): void {
     this.core.exports.knownSet(ptr, abi.KNOWN_TASK);
   }
 
-  forgetTask(ptr: GuestPtr): void {
+  /** Forgets a mask or a task. */
+  drop(ptr: GuestPtr): void {
     this.core.exports.knownDrop(ptr);
   }
 

@@ -3,6 +3,7 @@ import { BTF_KIND } from '../../btf/types.js';
 import { BpfObject, type StructOpsMap, type Variable } from '../../loader/index.js';
 import { setMembers } from '../../loader/requirements.js';
 import { isChar } from '../../loader/value.js';
+import { isFunctionsOwn } from '../../loader/variable.js';
 import type { ObjectSpec } from '../../object/index.js';
 import { reachableSubprograms } from '../../object/index.js';
 import { table } from '../../table.js';
@@ -84,7 +85,7 @@ function structOpsMembers(spec: ObjectSpec, ops: StructOpsMap): Member[] {
 /** What `--set` takes: global variables, but for those that functions keep for themselves, as `function.name`. */
 function settable(object: BpfObject) {
   return object.variables
-    .filter(({ name, map }) => map.spec.section !== '.kconfig' && !name.includes('.'))
+    .filter(({ name, map }) => map.spec.section !== '.kconfig' && !isFunctionsOwn(name))
     .map((variable) => ({
       name: variable.name,
       type: variable.type,

@@ -1,7 +1,7 @@
 import { InputError, located } from '../../errors.js';
 import { Kernel } from '../../kernel/index.js';
 import { lacking, withLacking } from '../../loader/index.js';
-import { beginPeriods } from '../../loader/user_space.js';
+import { autoattachOnly, readyToAttach } from '../../loader/user_space.js';
 import { chooseProfile } from '../../sched_ext/index.js';
 import {
   DEFAULT_DURATION_NS,
@@ -89,7 +89,7 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
   const topology = options.topology === undefined ? undefined : topologyOf(io, options.topology);
   const object = openInput(io, file, options);
   const map = schedulerMap(object.structOps, file, options.map);
-  for (const other of object.structOps) other.autoattach = other === map;
+  autoattachOnly(map, object.structOps);
   const cpus = topology?.topology.cpus;
   const lines = options.events === undefined ? undefined : new Lines(io, options.events);
   let log: EventLog | undefined;
@@ -115,8 +115,7 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     for (const note of workload.notes) io.err(`vmtable: ${fileName(options.workload!)}: ${note}\n`);
     const named = fileName(options.workload ?? 'workload');
     inFile(named, () => machine.load(workload.scenario));
-    await hooks.beforeAttach?.(object, kernel);
-    beginPeriods(hooks, object, kernel);
+    await readyToAttach(hooks, object, kernel);
     const heard = object.messages.length;
     object.attachPrograms();
     for (const message of object.messages.slice(heard)) io.err(`vmtable: ${fileName(file)}: ${message}\n`);

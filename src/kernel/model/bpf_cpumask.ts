@@ -59,7 +59,7 @@ export class BpfCpumasks {
     if (usage > 0) return;
     this.kernel.rcu.call(() => {
       this.#live.delete(ptr);
-      this.kernel.vm.direct.forgetMask(ptr);
+      this.kernel.vm.direct.drop(ptr);
       this.kernel.objects.remove(ptr);
       this.kernel.memory.free(ptr);
     });
