@@ -3,28 +3,30 @@
 // what the scheduler was asked. WORDs choose recordings by parts of their names. `-- --write` writes docs/fidelity.md, `-- --check`
 // fails where that is not true any more. test/oracle/sched_ext/README.md.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { runnerImport } from 'vite';
+import Tinypool from 'tinypool';
+import { comparison } from './fidelity/comparison.mjs';
 
-const path = (file) => fileURLToPath(new URL(`../${file}`, import.meta.url));
-const TABLE = path('docs/fidelity.md');
+const TABLE = fileURLToPath(new URL('../docs/fidelity.md', import.meta.url));
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { write: { type: 'boolean' }, check: { type: 'boolean' } },
 });
-const { module } = await runnerImport(path('test/oracle/sched_ext/compare/index.ts'), {
-  configFile: false,
-  logLevel: 'error',
-  resolve: {
-    alias: {
-      '#platform': path('src/platform/node.ts'),
-      vmtable: path('src/index.ts'),
-    },
-  },
+const threads = availableParallelism();
+const pool = new Tinypool({
+  filename: new URL('fidelity/worker.mjs', import.meta.url).href,
+  minThreads: threads,
+  maxThreads: threads,
 });
-const { fidelity, fidelityTable } = module;
-const result = await fidelity(positionals, (line) => console.log(line));
+const { fidelity, fidelityTable } = await comparison();
+const result = await fidelity(
+  positionals,
+  (line) => console.log(line),
+  (piece) => pool.run(piece),
+);
+await pool.destroy();
 let ok = result.missed === 0;
 if (values.write) writeFileSync(TABLE, fidelityTable(result));
 else if (values.check) {

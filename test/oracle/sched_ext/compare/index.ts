@@ -1,2 +1,2 @@
-export { fidelity } from './run.js';
+export { answer, fidelity } from './run.js';
 export { fidelityTable } from './table.js';

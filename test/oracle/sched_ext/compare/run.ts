@@ -7,6 +7,19 @@ import { NORMALISATIONS, type Normalisation, normalise, normaliseExit, type Tall
 export const VERDICTS = ['agree', 'disagree', 'not measured'] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
+/** One recording to replay: as it is, or with the rule of a control broken. */
+export interface Piece {
+  release: string;
+  name: string;
+  rule?: string;
+}
+
+/** What a piece says, line by line; with a rule broken, whether that was noticed. */
+export interface Answer {
+  lines: readonly string[];
+  verdict: Verdict;
+}
+
 /** How many recordings of those tried noticed a wrong rule. */
 export interface Caught {
   caught: number;
@@ -28,37 +41,50 @@ export interface Fidelity {
   missed: number;
 }
 
+const CONTROLS: readonly Control[] = [...RULES, ...INPUTS, ...Object.values(HIDDEN)];
+
 /**
  * npm run fidelity: every recording, or those whose name contains a word of `only`. Not measured is what stops by the name of
- * something that is not modelled; every other end of a replay that is not the recorded one is a disagreement.
+ * something that is not modelled; every other end of a replay that is not the recorded one is a disagreement. `ask` has pieces
+ * answered, as many at once as it likes; what is said comes in the order of the recordings all the same.
  */
-export async function fidelity(only: readonly string[], say: (line: string) => void): Promise<Fidelity> {
+export async function fidelity(
+  only: readonly string[],
+  say: (line: string) => void,
+  ask: (piece: Piece) => Promise<Answer> = answer,
+): Promise<Fidelity> {
   const verdicts = new Map<string, Verdict>();
   const about = new Map<string, string>();
   const compared = new Map<string, number>();
-  const tallies = new Map<string, Tally>();
-  for (const release of RELEASES) {
-    const tally: Tally = new Map();
-    tallies.set(release, tally);
-    for (const name of recordingNames(release)) {
-      const title = `${release} ${name}`;
-      if (only.length > 0 && !only.some((word) => title.includes(word))) continue;
-      const recording = read(release, name);
-      about.set(name, recording.what);
-      const lists = normalise(recording, recording.events, tally);
-      normaliseExit(recording.exit, tally);
-      const verdict = await judge(recording, title, say);
-      verdicts.set(title, verdict);
-      if (verdict !== 'agree') continue;
-      for (const line of [...lists.values()].flat()) {
-        const key = `${release} ${line.slice(0, line.indexOf(' '))}`;
-        compared.set(key, (compared.get(key) ?? 0) + 1);
-      }
+  const tallies = new Map<string, Tally>(RELEASES.map((release) => [release, new Map()]));
+  const chosen = RELEASES.flatMap((release) =>
+    recordingNames(release)
+      .map((name) => ({ release, name, title: `${release} ${name}` }))
+      .filter(({ title }) => only.length === 0 || only.some((word) => title.includes(word))),
+  );
+  const judged = chosen.map((piece) => ask({ release: piece.release, name: piece.name }));
+  const tried = only.length > 0 ? [] : CONTROLS.flatMap((control) => tries(control, ask));
+  for (const [i, { release, name, title }] of chosen.entries()) {
+    const { verdict, lines: said } = await judged[i]!;
+    for (const line of said) say(line);
+    const recording = read(release, name);
+    about.set(name, recording.what);
+    const tally = tallies.get(release)!;
+    const lists = normalise(recording, recording.events, tally);
+    normaliseExit(recording.exit, tally);
+    verdicts.set(title, verdict);
+    if (verdict !== 'agree') continue;
+    for (const line of [...lists.values()].flat()) {
+      const key = `${release} ${line.slice(0, line.indexOf(' '))}`;
+      compared.set(key, (compared.get(key) ?? 0) + 1);
     }
   }
   const controls = new Map<string, Caught>();
-  if (only.length === 0) {
-    for (const control of [...RULES, ...INPUTS, ...Object.values(HIDDEN)]) await tryControl(control, controls, say);
+  for (const { release, rule, answers } of tried) {
+    const all = await Promise.all(answers);
+    const caught = all.filter(({ verdict }) => verdict !== 'agree').length;
+    controls.set(`${release} ${rule}`, { caught, of: all.length });
+    say(`control   ${release} ${caught === 0 ? 'MISSED' : 'noticed'} by ${caught} of ${all.length}: ${rule}`);
   }
   const all = [...verdicts.values()];
   say(VERDICTS.map((verdict) => `${all.filter((each) => each === verdict).length} ${verdict}`).join(', '));
@@ -71,44 +97,37 @@ function read(release: string, name: string): Recording {
   return readRecording(release, topic, id)!;
 }
 
-async function judge(recording: Recording, title: string, say: (line: string) => void): Promise<Verdict> {
-  try {
-    const { differences } = await compare(recording);
-    if (differences.length === 0) {
-      say(`agree     ${title}`);
-      return 'agree';
-    }
-    say(`disagree  ${title}`);
-    for (const { task, at, kernel, machine } of differences) {
-      say(`    ${task}, event ${at}`);
-      say(`      kernel   ${kernel.join(' | ')}`);
-      say(`      machine  ${machine.join(' | ')}`);
-    }
-    return 'disagree';
-  } catch (error) {
-    if (error instanceof UnsupportedError) {
-      say(`not measured  ${title}: ${error.message}`);
-      return 'not measured';
-    }
-    say(`disagree  ${title}\n    ${(error as Error).stack}`);
-    return 'disagree';
-  }
+/** A broken rule is noticed where the recording does not agree any more; a replay that breaks off counts, too. */
+function tries(control: Control, ask: (piece: Piece) => Promise<Answer>) {
+  const { rule } = control;
+  return triesOf(control).map(([release, names]) => ({
+    release,
+    rule,
+    answers: names.map((name) => ask({ release, name, rule })),
+  }));
 }
 
-/** A wrong rule is noticed where the recording does not agree any more; a replay that breaks off counts, too. */
-async function tryControl(control: Control, controls: Map<string, Caught>, say: (line: string) => void): Promise<void> {
-  for (const [release, names] of triesOf(control)) {
-    let caught = 0;
-    for (const name of names) {
-      const noticed = await compare(read(release, name), control).then(
-        ({ differences }) => differences.length > 0,
-        () => true,
-      );
-      if (noticed) caught++;
+/** Replays one recording and compares. */
+export async function answer({ release, name, rule }: Piece): Promise<Answer> {
+  const title = `${release} ${name}`;
+  const recording = read(release, name);
+  try {
+    const { differences } = await compare(
+      recording,
+      CONTROLS.find((control) => control.rule === rule),
+    );
+    if (differences.length === 0) return { verdict: 'agree', lines: [`agree     ${title}`] };
+    const lines = differences.flatMap(({ task, at, kernel, machine }) => [
+      `    ${task}, event ${at}`,
+      `      kernel   ${kernel.join(' | ')}`,
+      `      machine  ${machine.join(' | ')}`,
+    ]);
+    return { verdict: 'disagree', lines: [`disagree  ${title}`, ...lines] };
+  } catch (error) {
+    if (error instanceof UnsupportedError) {
+      return { verdict: 'not measured', lines: [`not measured  ${title}: ${error.message}`] };
     }
-    const of = names.length;
-    controls.set(`${release} ${control.rule}`, { caught, of });
-    say(`control   ${release} ${caught === 0 ? 'MISSED' : 'noticed'} by ${caught} of ${of}: ${control.rule}`);
+    return { verdict: 'disagree', lines: [`disagree  ${title}`, `    ${(error as Error).stack}`] };
   }
 }
 
