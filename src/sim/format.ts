@@ -33,7 +33,8 @@ export function formatReport(report: SimReport, options: FormatOptions = {}): st
   const letters = new Map(report.groups.map(({ name }, i) => [name, LETTERS[i] ?? '*']));
   const groupOf = new Map(report.tasks.map((task) => [task.pid, letters.get(task.group)!]));
   const name = options.object ? `${colors.bold(options.object)}  ` : '';
-  const where = `on Linux ${report.kernel}, ${report.cpus.length} CPUs, ${ms(report.simulatedNs)} ms simulated`;
+  const cpus = report.cpus.length === 1 ? '1 CPU' : `${report.cpus.length} CPUs`;
+  const where = `on Linux ${report.kernel}, ${cpus}, ${ms(report.simulatedNs)} ms simulated`;
   const few = report.tasks.length <= MAX_TASKS && report.groups.some(({ tasks }) => tasks > 1);
   return [
     `${name}scheduler "${report.scheduler}" ${where}`,

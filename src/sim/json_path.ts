@@ -1,24 +1,11 @@
-import { parse } from '@humanwhocodes/momoa';
 import { checkArgument } from '../argument.js';
 import { InputError } from '../errors.js';
+import { jsonMistake } from '../json_mistake.js';
 
 /** Of lists and objects in each other; loops may be nested 64 deep. */
 const MAX_DEPTH = 200;
-/** A longer text's mistakes are not looked for. */
-const MAX_CHARS = 4 << 20;
 /** Characters of a path in a message. */
 const MAX_PATH = 200;
-
-/** The mistake with its line and column, which engines tell in their own ways, if at all. */
-function whatIsWrong(text: string, { message }: Error): string {
-  if (text.length > MAX_CHARS) return message;
-  try {
-    parse(text, { mode: 'json' });
-  } catch (error) {
-    if (!(error instanceof RangeError)) return (error as Error).message.replace(/\s+/g, ' ');
-  }
-  return message;
-}
 
 /** A list or an object around a place of a text: the members that it had so far, and the present one. */
 interface Around {
@@ -74,7 +61,7 @@ export class JsonValue {
     try {
       value = JSON.parse(text);
     } catch (error) {
-      throw new InputError(`no JSON: ${whatIsWrong(text, error as Error)}`, { cause: error });
+      throw new InputError(`no JSON: ${jsonMistake(text, 'json') ?? (error as Error).message}`, { cause: error });
     }
     const twice = keyTwice(text);
     if (twice !== undefined) new JsonValue(undefined, twice).fail('is there twice');

@@ -1,6 +1,6 @@
 import type { SimStep, TaskSpec } from './scenario.js';
 
-// Names that a scenario wakes and nobody in it sleeps on: in text that a person wrote, a slip of the pen.
+// Names that a scenario wakes and nobody in it sleeps on, or unlocks and nobody locks: in text that a person wrote, a slip of the pen.
 
 type Named = { side: 'wakes' | 'sleeps'; what: string; name: number | string };
 
@@ -17,6 +17,9 @@ function namedBy(step: SimStep): Named | undefined {
     case 'broadcast':
     case 'condwait':
       return { side: step.verb === 'condwait' ? 'sleeps' : 'wakes', what: 'waits for condition', name: step.cond };
+    case 'unlock':
+    case 'lock':
+      return { side: step.verb === 'unlock' ? 'wakes' : 'sleeps', what: 'locks mutex', name: step.mutex };
     case 'resume':
     case 'suspend':
       return { side: step.verb === 'resume' ? 'wakes' : 'sleeps', what: 'suspends at', name: step.point };

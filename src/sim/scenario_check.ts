@@ -65,7 +65,7 @@ class Check {
 
   #task(path: string, task: Scenario['tasks'][number]): void {
     const { repeat = 1, startNs, policy, priority, nice, cpus, cpu, cgroup, deadline } = task;
-    if (repeat !== Number.POSITIVE_INFINITY) this.#whole(`${path}.repeat`, repeat, 0);
+    this.#rounds(`${path}.repeat`, repeat, task.steps);
     if (startNs !== undefined) this.#duration(`${path}.startNs`, startNs);
     if (policy !== undefined) this.#policy(path, policy, priority ?? 0, deadline !== undefined);
     if (nice !== undefined) this.#whole(`${path}.nice`, nice, -20, 19);
@@ -79,9 +79,16 @@ class Check {
 
   #steps(path: string, steps: readonly SimStep[]): void {
     for (const [at, step] of steps.entries()) {
-      if (step.verb === 'repeat') this.#steps(`${path}[${at}].steps`, step.steps);
-      else this.#step(`${path}[${at}]`, step);
+      if (step.verb === 'repeat') {
+        this.#rounds(`${path}[${at}].times`, step.times, step.steps);
+        this.#steps(`${path}[${at}].steps`, step.steps);
+      } else this.#step(`${path}[${at}]`, step);
     }
+  }
+
+  #rounds(path: string, times: number, { length }: readonly SimStep[]): void {
+    if (times !== Number.POSITIVE_INFINITY) this.#whole(path, times, 0);
+    else if (length === 0) this.#fail(path, 'a loop without steps takes no time: it would have no end');
   }
 
   #step(path: string, step: SimStep | TimedEvent): void {
@@ -95,7 +102,7 @@ class Check {
         `${step.task} has several copies: ${step.verb} ${step.verb === 'wait' ? 'for ' : ''}one of them`,
       );
     if ('ns' in step) this.#duration(path, step.ns);
-    if ('cgroup' in step && step.verb !== 'rmcgroup' && step.cgroup !== '/') this.#cgroup(path, step.cgroup);
+    if ('cgroup' in step && step.cgroup !== '/') this.#cgroup(path, step.cgroup);
     switch (step.verb) {
       case 'affinity':
         this.#cpuList(path, step.cpus);
@@ -163,7 +170,9 @@ class Check {
   }
 
   #cgroup(path: string, name: string): void {
-    if (!this.#cgroups.has(name)) this.#fail(path, `no cgroup ${name}`);
+    // Those above one are made with it.
+    const isAbove = (other: string) => other.startsWith(`${name}/`);
+    if (!this.#cgroups.has(name) && ![...this.#cgroups].some(isAbove)) this.#fail(path, `no cgroup ${name}`);
   }
 
   #max(path: string, { quotaNs, periodNs, burstNs }: CpuMaxNs): void {

@@ -1,5 +1,6 @@
 import { parse, type ValueNode } from '@humanwhocodes/momoa';
 import { InputError } from '../errors.js';
+import { jsonMistake } from '../json_mistake.js';
 
 /** A file for people to write is not larger. */
 const MAX_CHARS = 4 << 20;
@@ -21,9 +22,7 @@ export class JsonNode {
     try {
       return new JsonNode(parse(text, { mode: 'jsonc', allowTrailingCommas: true }).body, '');
     } catch (error) {
-      const { message } = error as Error;
-      const what = error instanceof RangeError ? 'brackets nest too deeply' : message.replace(/\s+/g, ' ');
-      throw new InputError(`no JSON: ${what}`, { cause: error });
+      throw new InputError(`no JSON: ${jsonMistake(text, 'jsonc') ?? (error as Error).message}`, { cause: error });
     }
   }
 

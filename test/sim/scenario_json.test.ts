@@ -60,7 +60,8 @@ describe('steps in JSON are those of the builder', () => {
 describe('a mistake is told with its path', () => {
   const task = (rest: object) => ({ tasks: [{ name: 'a', steps: [{ run: 1 }], ...rest }] });
   it.each([
-    ['{', /^workload: no JSON/],
+    ['{', 'workload: no JSON: the text ends too early (line 1, column 2)'],
+    ['{"tasks": [,]}', 'workload: no JSON: "," is not expected there (line 1, column 12)'],
     ['[]', 'workload: the document: wants an object, not []'],
     ['{}', 'workload: tasks: is wanted: a list of tasks'],
     [{ tasks: [], what: 1 }, 'workload: what: unknown (known here: name, cgroups, tasks, events)'],
@@ -104,6 +105,7 @@ describe('a mistake is told with its path', () => {
     ['signal', 'wait_cond', 'nobody waits for condition "x"'],
     ['broadcast', 'wait_cond', 'nobody waits for condition "x"'],
     ['resume', 'suspend', 'nobody suspends at "x"'],
+    ['unlock', 'lock', 'nobody locks mutex "x"'],
   ])('a %s of a name that nobody sleeps on', (wake, sleep, message) => {
     const workload = (name: string) => {
       const other = { [sleep]: name, ...(sleep === 'wait_cond' && { mutex: 'm' }) };

@@ -386,6 +386,7 @@ it('tells all of it in a table', async () => {
   const report = await simulate(fifo, { kernel, durationNs: ms(20) });
   const text = formatReport(report, { object: 'scx_fifo.bpf.o' });
   expect(text).toContain('scx_fifo.bpf.o  scheduler "fifo" on Linux 7.3.4, 4 CPUs, 20.0 ms simulated');
+  expect(formatReport({ ...report, cpus: report.cpus.slice(0, 1) })).toContain(' on Linux 7.3.4, 1 CPU, 20.0 ms');
   for (const { name } of report.groups) expect(text).toContain(name);
   expect(text.trimEnd().split('\n').pop()).toBe('Scheduler gone: unregistered from user space, UNREG 64.');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is looked for.

@@ -51,8 +51,14 @@ describe('JSON with what people write into it', () => {
   });
 
   it.each([
-    ['nothing', '', 'no JSON: Unexpected end of input found. (1:1)'],
-    ['no value', '{"a":\n}', 'no JSON: Unexpected token RBrace found. (2:1)'],
+    ['nothing', '', 'no JSON: there is nothing in it (line 1, column 1)'],
+    ['a bracket', '{', 'no JSON: the text ends too early (line 1, column 2)'],
+    ['half a list', '{"tasks": [\n1,\n', 'no JSON: the text ends too early (line 2, column 3)'],
+    ['half a string', '["abc', 'no JSON: the text ends too early (line 1, column 6)'],
+    ['no value', '{"a":\n}', 'no JSON: "}" is not expected there (line 2, column 1)'],
+    ['no colon', '{"a" "b"}', 'no JSON: "b" is not expected there (line 1, column 6)'],
+    ['no JSON at all', 'hello', 'no JSON: "hello" is not expected there (line 1, column 1)'],
+    ['a second text', '{}\r\n{}', 'no JSON: "{" is not expected there (line 2, column 1)'],
     ['many brackets', '['.repeat(100_000), 'no JSON: brackets nest too deeply'],
     ['too much', ' '.repeat((4 << 20) + 1), '4194305 characters of JSON are more than 4194304'],
   ])('says of %s where it is none', (_, text, message) => {
