@@ -67,7 +67,7 @@ export class Ksyms {
     const bytes = btf.sizeOf(type.type);
     if (!this.isPercpu(btf, id)) return this.opaque(type.name, bytes);
     const copy = (cpu: number) => this.#poisoned(`${type.name} of CPU ${cpu}`, bytes);
-    return this.#remember(type.name, this.percpu.define(`variable ${type.name}`, bytes, copy));
+    return this.#remember(type.name, this.percpu.defineVariable(type.name, bytes, copy));
   }
 
   #remember(name: string, ptr: GuestPtr): GuestPtr {

@@ -9,6 +9,8 @@ interface PercpuObject {
   /** Address of a CPU's copy; called once a CPU, when somebody asks for it. */
   readonly copyOf: (cpu: number) => GuestPtr;
   readonly copies: (GuestPtr | undefined)[];
+  /** Bytes from its pointer on that are the kernel's section of per-CPU variables; 0 for an allocation. */
+  readonly place: number;
 }
 
 /**
@@ -26,10 +28,30 @@ export class Percpu {
 
   /** A per-CPU pointer to copies that the caller makes. */
   define(name: string, bytes: number, copyOf: (cpu: number) => GuestPtr): GuestPtr {
-    const base = this.memory.alloc(Math.max(bytes, 1), { access: ACCESS_UNMODELLED, name: `per-CPU ${name}` });
-    this.#objects.set(base, { name, bytes, copyOf, copies: [] });
+    return this.#add(name, bytes, Math.max(bytes, 1), copyOf, 0);
+  }
+
+  /** The same of a variable of the kernel, around which others stand: a program that takes it for an array is among them. */
+  defineVariable(variable: string, bytes: number, copyOf: (cpu: number) => GuestPtr): GuestPtr {
+    const place = bytes + 8 * this.cpus;
+    return this.#add(`variable ${variable}`, bytes, place, copyOf, place);
+  }
+
+  #add(name: string, bytes: number, held: number, copyOf: (cpu: number) => GuestPtr, place: number): GuestPtr {
+    const base = this.memory.alloc(held, { access: ACCESS_UNMODELLED, name: `per-CPU ${name}` });
+    this.#objects.set(base, { name, bytes, copyOf, copies: [], place });
     this.direct.addPercpu(base);
     return base;
+  }
+
+  /**
+   * Is it in the section of per-CPU variables itself, of which each CPU has a copy elsewhere? Its addresses are offsets up to
+   * 6.14, behind which user space is; later they are the kernel's, whose memory is given back once all copies are made, and not
+   * mapped any more (x86: free_kernel_image_pages() where page tables are isolated).
+   */
+  isPlace(ptr: GuestPtr): boolean {
+    for (const [base, { place }] of this.#objects) if (ptr >= base && ptr < base + place) return true;
+    return false;
   }
 
   /** Forgets a per-CPU pointer and poisons it; the copies are the caller's. */

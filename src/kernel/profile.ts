@@ -31,6 +31,8 @@ const SWITCHES: Readonly<Record<SwitchName, Switch>> = {
   structOpsPrivateStack: { since: kernelVersion(6, 13, 0) },
   // 6.15, kernel/bpf/bpf_struct_ops.c prepare_arg_info(): the suffix __ref; verifier: no tail calls beside such an argument.
   structOpsRefArgs: { since: kernelVersion(6, 15, 0) },
+  // 6.15, arch/x86/kernel/vmlinux.lds.S: PERCPU_SECTION in place of PERCPU_VADDR(…, 0, …).
+  percpuPlaces: { since: kernelVersion(6, 15, 0) },
   // 6.16, kernel/bpf/bpf_struct_ops.c bpf_struct_ops_desc_init(): a returned pointer must point to a struct.
   structOpsPointerReturn: { since: kernelVersion(6, 16, 0) },
   // 7.3, kernel/bpf/bpf_struct_ops.c prepare_arg_info(): the suffixes __arena and __arena__nullable.
@@ -86,6 +88,7 @@ function behaviours(version: number, btf: BtfView, config: Readonly<Record<strin
     structOpsAssociation: has('structOpsAssociation'),
     structOpsPrivateStack: has('structOpsPrivateStack'),
     structOpsRefArgs: has('structOpsRefArgs'),
+    percpuPlaces: has('percpuPlaces'),
     structOpsPointerReturn: has('structOpsPointerReturn'),
     structOpsArenaArgs: has('structOpsArenaArgs'),
     perCpuElemFlags: has('perCpuElemFlags'),

@@ -24,6 +24,8 @@ export interface ProfileBehaviours {
   structOpsPrivateStack: boolean;
   /** Stub arguments may be tagged `ref` (6.15). */
   structOpsRefArgs: boolean;
+  /** Addresses of per-CPU variables are the kernel's; before they are offsets from 0 (6.15, x86). */
+  percpuPlaces: boolean;
   /** Registration refuses ops that return a pointer to anything but a struct (6.16). */
   structOpsPointerReturn: boolean;
   /** Stub arguments may be tagged `arena` (7.3). */

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { ERRNO } from '../../src/errno.js';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { runText } from './run_text.js';
 
@@ -65,6 +66,23 @@ describe('runqueues', () => {
       'inside per-CPU variable runqueues',
     );
   });
+});
+
+// bpf_probe_read_kernel(&policy, 8, &cpufreq_cpu_data + cpu): no CPU's copy, but what a scheduler does that takes it for an array.
+test.each([
+  ['6.12', -ERRNO.ERANGE],
+  ['6.18', -ERRNO.EFAULT],
+  ['7.3', -ERRNO.EFAULT],
+] as const)('where a per-CPU variable stands on %s nothing can be read', async (profile, wanted) => {
+  const kernel = await Kernel.create({ cpus: 3, profile });
+  const read = (name: string, cpu: number) =>
+    runText(
+      kernel,
+      `r1 = r10\nr1 += -8\nr2 = -1\n*(u64 *)(r10 - 8) = r2\nr2 = 8\nr3 = &${name}\nr3 += ${8 * cpu}\ncall probe_read_kernel\nr1 = *(u64 *)(r10 - 8)\nr0 += r1\nexit`,
+    );
+  for (const name of ['cpufreq_cpu_data', 'runqueues', 'cpu_hw_events']) {
+    expect([read(name, 0), read(name, 2)], name).toEqual([wanted, wanted]);
+  }
 });
 
 test('a per-CPU variable that nobody models has copies that cannot be looked at', () => {

@@ -23,6 +23,7 @@ test('the behaviours of each profile are those of its kernel', async () => {
     'arenaBestFit',
     'arenaReports',
     'hashOfMapsInPlace',
+    'percpuPlaces',
     'structOpsPointerReturn',
     'structOpsPrivateStack',
     'structOpsRefArgs',

@@ -3,15 +3,15 @@ import { ERRNO } from '../../errno.js';
 import { UnsupportedError } from '../../errors.js';
 import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
+import { isKernelAddress } from '../nofault.js';
 
 /** Copies between memories and string helpers (kernel: kernel/trace/bpf_trace.c, kernel/bpf/helpers.c). */
 export function registerMemoryHelpers(kernel: Kernel): void {
-  for (const name of ['probe_read_kernel', 'probe_read']) {
-    kernel.registerHelper(name, (call) => probeRead(kernel, call));
-  }
-  for (const name of ['probe_read_kernel_str', 'probe_read_str']) {
-    kernel.registerHelper(name, (call) => probeReadStr(kernel, call));
-  }
+  // The old ones read what is no address of the kernel from user space, of which there is none here.
+  kernel.registerHelper('probe_read_kernel', (call) => probeRead(kernel, call, -ERRNO.ERANGE));
+  kernel.registerHelper('probe_read', (call) => probeRead(kernel, call, -ERRNO.EFAULT));
+  kernel.registerHelper('probe_read_kernel_str', (call) => probeReadStr(kernel, call, -ERRNO.ERANGE));
+  kernel.registerHelper('probe_read_str', (call) => probeReadStr(kernel, call, -ERRNO.EFAULT));
   kernel.registerHelper('strncmp', (call) => {
     const size = call.u32(1);
     const a = call.mem(0, size, false);
@@ -27,7 +27,10 @@ export function registerMemoryHelpers(kernel: Kernel): void {
   });
 }
 
-/** Bytes at argument `i` that can be read without a fault, or -1; what is not modelled stops the program by name. */
+/**
+ * Bytes at argument `i` that can be read without a fault, or -1, as for a per-CPU variable's own place (`Percpu.isPlace`); what
+ * else is not modelled stops the program by name.
+ */
 export function probeSource(kernel: Kernel, call: HostCall, i: number, bytes: number): number {
   const ptr = call.tryPtr(i);
   if (ptr <= 0) return -1;
@@ -42,25 +45,33 @@ export function probeSource(kernel: Kernel, call: HostCall, i: number, bytes: nu
 
 /** A kernel would read something here, we do not know what: stops the program. */
 function refuseUnmodelled(kernel: Kernel, call: HostCall, at: GuestPtr): void {
-  if (call.memory.accessAt(at) !== ACCESS_UNMODELLED) return;
+  if (call.memory.accessAt(at) !== ACCESS_UNMODELLED || kernel.percpu.isPlace(at)) return;
   call.fail(new UnsupportedError(`${kernel.objects.describe(at) ?? call.memory.describe(at)} is not modelled`));
 }
 
-function probeRead(kernel: Kernel, call: HostCall): void {
+/** `below` is the answer for what is no address of the kernel, however few bytes are asked for. */
+function probeRead(kernel: Kernel, call: HostCall, below: number): void {
   const size = call.u32(1);
   const to = call.mem(0, size, true);
-  const from = size === 0 ? to : probeSource(kernel, call, 2, size);
+  const from = size === 0 && isKernelAddress(call, 2) ? to : probeSource(kernel, call, 2, size);
   if (from < 0) {
     call.memory.bytes(to, size).fill(0);
-    call.ret(-ERRNO.EFAULT);
+    call.ret(faultOf(kernel, call, below));
     return;
   }
   call.memory.copy(to, from, size);
   call.ret(0);
 }
 
+/** What reading argument 3 in vain answers. */
+function faultOf({ percpu, profile }: Kernel, call: HostCall, below: number): number {
+  const ptr = call.tryPtr(2);
+  const isOffset = ptr > 0 && percpu.isPlace(ptr) && !profile.behaviours.percpuPlaces;
+  return isOffset || !isKernelAddress(call, 2) ? below : -ERRNO.EFAULT;
+}
+
 /** The length with the NUL; what does not fit is cut off and the last byte is NUL (strncpy_from_kernel_nofault). */
-function probeReadStr(kernel: Kernel, call: HostCall): void {
+function probeReadStr(kernel: Kernel, call: HostCall, below: number): void {
   const size = call.u32(1);
   const to = call.mem(0, size, true);
   const target = call.memory.bytes(to, size);
@@ -85,7 +96,7 @@ function probeReadStr(kernel: Kernel, call: HostCall): void {
   }
   if (at < 0) {
     target.fill(0);
-    call.ret(-ERRNO.EFAULT);
+    call.ret(faultOf(kernel, call, below));
     return;
   }
   target[length] = 0;

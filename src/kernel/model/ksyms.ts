@@ -10,7 +10,7 @@ export function provideModelKsyms(kernel: Kernel): void {
   ksyms.provide('runqueues', () => {
     const { rqs } = kernel;
     rqs.show();
-    return percpu.define('variable runqueues', rqs.layout.struct.size, (cpu) => rqs.of(cpu).ptr);
+    return percpu.defineVariable('runqueues', rqs.layout.struct.size, (cpu) => rqs.of(cpu).ptr);
   });
   for (const name of Object.keys(PERCPU_VARS) as (keyof typeof PERCPU_VARS)[]) {
     ksyms.provide(name, () => kernel.model.percpu.of(name).define());

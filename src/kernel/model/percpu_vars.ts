@@ -25,7 +25,7 @@ export class PercpuVar {
   /** Per-CPU pointer for programs. */
   define(): GuestPtr {
     const { name, width, count } = this;
-    return this.kernel.percpu.define(`variable ${name}`, width * count, (cpu) => this.ptr(cpu));
+    return this.kernel.percpu.defineVariable(name, width * count, (cpu) => this.ptr(cpu));
   }
 
   ptr(cpu: number, index = 0): GuestPtr {

@@ -43,13 +43,17 @@ describe('time and numbers', () => {
 });
 
 describe('memory', () => {
-  const probe = (address: string) =>
-    `r6 = r1\nr1 = r10\nr1 += -8\nr2 = 8\n${address}\ncall probe_read_kernel\nr1 = *(u64 *)(r10 - 8)\n*(u64 *)(r6 + 0) = r1\nexit`;
+  const probe = (address: string, helper = 'probe_read_kernel') =>
+    `r6 = r1\nr1 = r10\nr1 += -8\nr2 = 8\n${address}\ncall ${helper}\nr1 = *(u64 *)(r10 - 8)\n*(u64 *)(r6 + 0) = r1\nexit`;
 
-  test('probe_read copies, and gives zeroes and EFAULT for what cannot be read', () => {
+  test('probe_read copies, and gives zeroes and ERANGE or EFAULT for what cannot be read', () => {
     const ctx = new Uint8Array(16).fill(7);
     expect(run(probe('r3 = r6\nr3 += 8'), ctx)).toBe(0);
-    expect(run(probe('r3 = 0'), ctx)).toBe(-ERRNO.EFAULT);
+    expect(run(probe('r3 = 0'), ctx)).toBe(-ERRNO.ERANGE);
+    expect(run(probe('r3 = 0x7fffffffe000 ll'), ctx)).toBe(-ERRNO.ERANGE);
+    expect(run(probe('r3 = 0x8000000000000000 ll'), ctx)).toBe(-ERRNO.ERANGE);
+    expect(run(probe('r3 = 0xffffc90000000000 ll'), ctx)).toBe(-ERRNO.EFAULT);
+    expect(run(probe('r3 = 0', 'probe_read'), ctx)).toBe(-ERRNO.EFAULT);
     expect([...ctx.subarray(0, 8)]).toEqual(new Array(8).fill(0));
     expect(run(probe('r3 = r6\nr3 += 12'), ctx)).toBe(-ERRNO.EFAULT);
   });
@@ -70,7 +74,10 @@ describe('memory', () => {
     expect([...ctx.subarray(0, 6)]).toEqual([...bytes('hello', 6)]);
     expect(run(str(3), ctx)).toBe(3);
     expect([...ctx.subarray(0, 3)]).toEqual([...bytes('he', 3)]);
-    expect(run('r3 = 0\nr2 = 4\ncall probe_read_kernel_str\nexit', ctx)).toBe(-ERRNO.EFAULT);
+    const none = (address: string, helper: string) => `r3 = ${address}\nr2 = 4\ncall ${helper}\nexit`;
+    expect(run(none('0', 'probe_read_kernel_str'), ctx)).toBe(-ERRNO.ERANGE);
+    expect(run(none('0xffffc90000000000 ll', 'probe_read_kernel_str'), ctx)).toBe(-ERRNO.EFAULT);
+    expect(run(none('0', 'probe_read_str'), ctx)).toBe(-ERRNO.EFAULT);
   });
 
   test.each([
