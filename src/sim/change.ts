@@ -181,13 +181,20 @@ export class Changes {
 
   /** Writes a task to a cgroup's cgroup.procs. */
   enterCgroup(task: SimTask, to: KernelCgroup): void {
-    if (this.prepareMove(task, to)) this.moveTo(task, to);
+    const stays = this.staysIn(task, to);
+    if (!stays && !this.prepareMove(task, to)) return;
+    if (!stays) this.moveTo(task, to);
+    this.machine.tracepoints.attached(to, task.scx);
+  }
+
+  /** Does cgroup_migrate_add_task() pass it over: one that is there, or that exits? */
+  staysIn(task: SimTask, to: KernelCgroup): boolean {
+    return task.kt.cgroup === to || task.exiting;
   }
 
   /** The first half of it, cgroup_migrate_add_task() and can_attach: false if the task stays where it is. */
   prepareMove(task: SimTask, to: KernelCgroup): boolean {
-    // A task that exits does.
-    if (task.kt.cgroup === to || task.exiting) return false;
+    if (this.staysIn(task, to)) return false;
     return this.machine.scx.cgroups.canAttach([task.scx], to) === 0;
   }
 

@@ -133,6 +133,7 @@ export class Workload implements Stage {
       const cgroup = found ?? cgroups.create(parent, part, { cpu: true });
       const err = found ? 0 : this.machine.scx.cgroups.online(cgroup);
       if (err !== 0) throw new WorkloadError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);
+      if (!found) this.machine.tracepoints.cgroupMade(cgroup);
       parent = cgroup;
     }
     const cgroup = parent;
@@ -335,6 +336,7 @@ export class Workload implements Stage {
         const cgroup = kernel.cgroups.create(kernel.cgroups.root, step.cgroup, { cpu: true });
         const err = scx.cgroups.online(cgroup);
         if (err !== 0) kernel.cgroups.remove(cgroup);
+        else machine.tracepoints.cgroupMade(cgroup);
         return;
       }
       case 'rmcgroup': {
@@ -432,9 +434,12 @@ export class Workload implements Stage {
     const targets: SimTask[] = [];
     if (cgroup) this.#each(task, name, (target) => targets.push(target));
     for (const target of targets) {
-      if (!changes.prepareMove(target, cgroup!)) continue;
-      yield this.machine.toward(task, 'cgroup-move', costs.cgroupMove);
-      changes.moveTo(target, cgroup!);
+      if (!changes.staysIn(target, cgroup!)) {
+        if (!changes.prepareMove(target, cgroup!)) continue;
+        yield this.machine.toward(task, 'cgroup-move', costs.cgroupMove);
+        changes.moveTo(target, cgroup!);
+      }
+      if (!target.dead) this.machine.tracepoints.attached(cgroup!, target.scx);
     }
   }
 

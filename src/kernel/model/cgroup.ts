@@ -121,7 +121,9 @@ export class CgroupTree {
   readonly root: KernelCgroup;
   /** Runs when a cgroup is online. */
   readonly onCreate = new Set<(cgroup: KernelCgroup) => void>();
-  /** Runs when a cgroup goes offline (rmdir), before its reference is dropped. */
+  /** Runs when a cgroup is removed (rmdir), before its controllers go offline. */
+  readonly onRmdir = new Set<(cgroup: KernelCgroup) => void>();
+  /** Runs when a cgroup goes offline, before its reference is dropped. */
   readonly onRemove = new Set<(cgroup: KernelCgroup) => void>();
   /** Runs when a task has moved. */
   readonly onMove = new Set<(task: KernelTask, from: KernelCgroup, to: KernelCgroup) => void>();
@@ -245,11 +247,12 @@ export class CgroupTree {
     cgroup.dead = true;
     this.#byId.delete(cgroup.id);
     for (let at: KernelCgroup | null = cgroup.parent; at; at = at.parent) this.#addDescendants(at, -1);
-    for (const hook of this.onRemove) hook(cgroup);
     const flags = this.layout.field('self.flags');
     flags.set(cgroup.ptr, (flags.get(cgroup.ptr) & ~CSS_ONLINE) | CSS_DYING);
     const refcnt = this.layout.field('self.refcnt.percpu_count_ptr');
     refcnt.setBig(cgroup.ptr, refcnt.big(cgroup.ptr) | BigInt(PERCPU_REF_DEAD));
+    for (const hook of this.onRmdir) hook(cgroup);
+    for (const hook of this.onRemove) hook(cgroup);
     this.put(cgroup);
     return 0;
   }
