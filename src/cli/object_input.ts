@@ -14,7 +14,10 @@ export function withObjectOption(command: Command): Command {
 export function chooseObject(io: Io, file: string, choice: string | undefined): Uint8Array {
   const bytes = readInput(io, file);
   const embedded = findObjects(bytes);
-  if (choice === undefined && embedded.length === 0) return bytes;
+  if (choice === undefined && embedded.length === 0) {
+    if (isExecutable(bytes)) throw new InputError(`${file}: an executable without a BPF object in it`);
+    return bytes;
+  }
   const list = embedded.map((object, i) => `${i + 1} ${object.name}`).join(', ') || 'none';
   if (choice === undefined) {
     if (embedded.length === 1) return embedded[0]!.bytes;
@@ -23,6 +26,13 @@ export function chooseObject(io: Io, file: string, choice: string | undefined): 
   const picked = embedded[positiveInteger('--object', choice) - 1];
   if (!picked) throw new InputError(`${file}: has no embedded object ${choice} (there are: ${list})`);
   return picked.bytes;
+}
+
+/** ET_EXEC or ET_DYN of a little-endian ELF64 file. */
+function isExecutable(bytes: Uint8Array): boolean {
+  if (bytes.length < 18) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 18);
+  return view.getUint32(0) === 0x7f454c46 && (view.getUint16(16, true) === 2 || view.getUint16(16, true) === 3);
 }
 
 export function parseInput(io: Io, file: string, choice: string | undefined): ObjectSpec {

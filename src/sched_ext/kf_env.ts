@@ -41,7 +41,17 @@ export class KfEnv {
     return makeGuarded(this, none, body);
   }
 
-  /** The same, of which each call leads to code of its own: for kfuncs that schedulers call all the time. */
+  /** One that answers programs without a scheduler, too. */
+  any(body: (sched: ScxSched | null, call: HostCall) => void): HostFn {
+    return (call) => {
+      const sched = this.schedOf(call);
+      const before = sched?.exit;
+      body(sched, call);
+      if (sched && sched.exit !== before) this.placeExit(sched, call);
+    };
+  }
+
+  /** As `of`, of which each call leads to code of its own: for kfuncs that schedulers call all the time. */
   hot(none: number, body: (sched: ScxSched, call: HostCall) => void): HostFn {
     return ownCopy(makeGuarded)(this, none, body);
   }

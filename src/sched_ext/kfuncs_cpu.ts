@@ -58,11 +58,10 @@ export function cpuKfuncs(env: KfEnv): KfuncTable {
       call.retPtr(cpu >= 0 ? scx.rq(cpu).curr.ptr : 0);
     });
 
-  function topo(call: HostCall): void {
+  function topo(sched: ScxSched | null, call: HostCall): void {
     const bytes = call.u32(2);
     const out = call.mem(1, bytes, true);
     call.memory.bytes(out, bytes).fill(0xff);
-    const sched = env.schedOf(call);
     if (!sched || ofCid(sched, call) < 0 || !scx.cids) return;
     const entry = scx.cids.topo[call.s32(0)]!;
     TOPO_FIELDS.forEach((field, i) => {
@@ -118,7 +117,7 @@ export function cpuKfuncs(env: KfEnv): KfuncTable {
       call.ret(cpu >= 0 && scx.cids ? scx.cids.cpuToCid[cpu]! : -ERRNO.EINVAL);
     }),
     scx_bpf_this_cid: (call) => call.ret(scx.cids ? scx.cids.cpuToCid[call.cpu]! : -ERRNO.EINVAL),
-    scx_bpf_cid_topo: topo,
+    scx_bpf_cid_topo: env.any(topo),
     scx_bpf_cid_override: env.of(0, override),
     scx_bpf_nr_cids: (call) => call.ret(scx.cpus),
     scx_bpf_nr_online_cids: (call) => call.ret(scx.rqs.filter(({ cpu }) => core.online(cpu)).length),

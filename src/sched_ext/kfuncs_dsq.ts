@@ -41,9 +41,8 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
     else table.remove(dsq);
   }
 
-  function queued(call: HostCall): number {
+  function queued(sched: ScxSched | null, call: HostCall): number {
     const [hi, lo] = [call.hi(0) | 0, call.s32(0)];
-    const sched = env.schedOf(call);
     if (!sched && !consts.globalDsqHash) return NO_DEVICE;
     if (hi === BUILTIN_HI && lo === LOCAL_LO) return env.rq().local.nr;
     if (sched && isLocalOn(hi)) {
@@ -74,9 +73,9 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
   }
 
   /** scx_dsq_move: false if the task has gone from the queue since the iterator saw it. */
-  function move(call: HostCall, byVtime: boolean): boolean {
+  function move(own: ScxSched | null, call: HostCall, byVtime: boolean): boolean {
     const cursor = cursors.get(iterNext(kernel, call, 'scx_dsq', ITER_BYTES));
-    const sched = cursor?.dsq.sched ?? env.schedOf(call);
+    const sched = cursor?.dsq.sched ?? own;
     const task = env.liveTask(call, 1);
     if (!cursor || !sched) return false;
     if (!env.unlocked && !env.allowed(sched, call, KF.DISPATCH)) return false;
@@ -99,8 +98,8 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
     cursor.vtime = null;
     return moved;
   }
-  const fifoMove = (call: HostCall) => call.ret(move(call, false) ? 1 : 0);
-  const vtimeMove = (call: HostCall) => call.ret(move(call, true) ? 1 : 0);
+  const fifoMove = env.any((sched, call) => call.ret(move(sched, call, false) ? 1 : 0));
+  const vtimeMove = env.any((sched, call) => call.ret(move(sched, call, true) ? 1 : 0));
   const setSlice = (call: HostCall) => {
     const cursor = cursors.get(iterNext(kernel, call, 'scx_dsq', ITER_BYTES));
     if (cursor) cursor.slice = call.u64n(1);
@@ -128,8 +127,8 @@ export function dsqKfuncs(env: KfEnv): KfuncTable {
       if (!env.unlocked) env.refuse(call);
       call.ret(create(call));
     },
-    scx_bpf_destroy_dsq: (call) => destroy(env.schedOf(call), call),
-    scx_bpf_dsq_nr_queued: (call) => call.ret(queued(call)),
+    scx_bpf_destroy_dsq: env.any(destroy),
+    scx_bpf_dsq_nr_queued: env.any((sched, call) => call.ret(queued(sched, call))),
     scx_bpf_dsq_peek: env.of(0, (sched, call) => {
       const [hi, lo] = [call.hi(0) | 0, call.s32(0)];
       const dsq = hi < 0 ? undefined : sched.dsqs.find(hi, lo);

@@ -82,11 +82,7 @@ export function idleKfuncs(env: KfEnv): KfuncTable {
   }
 
   function idleMask(kfunc: string, which: 'cpu' | 'smt') {
-    return (call: HostCall) => {
-      const sched = env.schedOf(call);
-      const mask = sched ? machineMask(sched, which) : noCpu;
-      giveMask(call, mask, kfunc);
-    };
+    return env.any((sched, call) => giveMask(call, sched ? machineMask(sched, which) : noCpu, kfunc));
   }
 
   function machineMask(sched: ScxSched, which: 'cpu' | 'smt'): GuestPtr {
@@ -99,12 +95,11 @@ export function idleKfuncs(env: KfEnv): KfuncTable {
   }
 
   function nodeMask(kfunc: string, which: 'cpu' | 'smt') {
-    return (call: HostCall) => {
-      const sched = env.schedOf(call);
+    return env.any((sched, call) => {
       const node = sched ? validNode(sched, call.s32(0)) : -1;
       const mask = node < 0 ? noCpu : which === 'smt' ? idle.cores(node) : idle.masks(node).cpu.ptr;
       giveMask(call, mask, kfunc);
-    };
+    });
   }
 
   function put(call: HostCall): void {

@@ -54,8 +54,7 @@ export function taskKfuncs(env: KfEnv): KfuncTable {
       call.retPtr(scx.states.byTid(call.u64n(0))?.ptr ?? 0);
     },
     /** The cgroup that the cpu controller sees the task in, with a reference; the root one where the question is wrong. */
-    scx_bpf_task_cgroup: (call) => {
-      const sched = env.schedOf(call);
+    scx_bpf_task_cgroup: env.any((sched, call) => {
       const task = env.liveTask(call, 0);
       const asked = sched !== null && env.onArgTask(sched, call, task);
       const cgroup = asked ? task.kernelTask.cgroup.cpuCgroup : cgroups.root;
@@ -63,6 +62,6 @@ export function taskKfuncs(env: KfEnv): KfuncTable {
       const put = () => cgroups.put(cgroup);
       kernel.held.acquire(call, 'reference', cgroup.ptr, `${cgroup.name} of scx_bpf_task_cgroup`, put);
       call.retPtr(cgroup.ptr);
-    },
+    }),
   };
 }

@@ -38,6 +38,12 @@ describe('usage errors: one line on stderr, status 2', () => {
     expect(err).toMatch(/^vmtable: [^\n]+\n$/);
     expect({ status, out }).toEqual({ status: 2, out: '' });
   });
+
+  it('an executable that has no object in it, for what it is', async () => {
+    const { status, err } = await run(['doctor', process.execPath]);
+    expect(err).toBe(`vmtable: ${process.execPath}: an executable without a BPF object in it\n`);
+    expect(status).toBe(2);
+  });
 });
 
 it.each([

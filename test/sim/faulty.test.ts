@@ -147,3 +147,19 @@ describe('schedulers that go round in circles', () => {
     expect(report.callbacks.dispatch!.count).toBeLessThan(4 * 300 * 5);
   });
 });
+
+// Functions that answer programs without a scheduler, too: who has one and asks what it may not, is told where.
+describe('a question that a scheduler may not ask is told with its line', () => {
+  const misuse = readFileSync(new URL('./fixtures/misuse.bpf.o', import.meta.url));
+  it.each([
+    [1, 'built-in idle tracking is disabled', 'enqueue', 25],
+    [2, 'per-node idle tracking is disabled', 'enqueue', 27],
+    [3, 'invalid CPU 999', 'enqueue', 29],
+    [4, /^attempting to destroy in-use dsq 0x0*7 \(nr=\d\)$/, 'dispatch', 36],
+  ])('%i: %s', async (question, message, op, line) => {
+    const kernel = { windowBytes: 1 << 26 };
+    const report = await simulate(misuse, { kernel, scenario, durationNs: ms(20), set: { question } });
+    expect(report.exit).toMatchObject({ kindName: 'ERROR', message: expect.stringMatching(message) });
+    expect(report.exit?.place).toMatch(new RegExp(`^prog "misuse_${op}": insn \\d+ \\(misuse\\.bpf\\.c:${line}\\)`));
+  });
+});
