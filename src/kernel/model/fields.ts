@@ -69,6 +69,7 @@ export const TASK_FIELDS = {
   real_parent: 'who forked it, or inherited it',
   parent: 'the same: nobody is traced',
   thread_pid: 'its struct pid',
+  nsproxy: 'init_nsproxy: there is one namespace of each kind; NULL once the task has exited',
   group_leader: 'first thread of the process',
   'thread_node.next': 'next of the threads of the process, in a ring through signal->thread_head',
   'thread_node.prev': 'the one before; LIST_POISON2 when it is reaped',
@@ -99,6 +100,10 @@ export const SIGNAL_FIELDS = {
 export const PID_FIELDS = {
   level: '0: there is one pid namespace',
   numbers: 'one struct upid: the pid, and init_pid_ns',
+} as const satisfies FieldTable;
+
+export const NSPROXY_FIELDS = {
+  pid_ns_for_children: 'init_pid_ns',
 } as const satisfies FieldTable;
 
 export const PID_NAMESPACE_FIELDS = {
@@ -210,6 +215,7 @@ export const MODELLED: Readonly<Record<string, FieldTable>> = {
   task_struct: TASK_FIELDS,
   signal_struct: SIGNAL_FIELDS,
   pid: PID_FIELDS,
+  nsproxy: NSPROXY_FIELDS,
   pid_namespace: PID_NAMESPACE_FIELDS,
   cred: CRED_FIELDS,
   cgroup: CGROUP_FIELDS,

@@ -1,7 +1,7 @@
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import type { Field } from '../view.js';
-import { PID_FIELDS, PID_NAMESPACE_FIELDS } from './fields.js';
+import { NSPROXY_FIELDS, PID_FIELDS, PID_NAMESPACE_FIELDS } from './fields.js';
 import { Layout } from './layout.js';
 
 /** include/uapi/linux/nsfs.h: PID_NS_INIT_INO. */
@@ -15,6 +15,8 @@ export class Pids {
   readonly #ns: Field;
   readonly #upidBytes: number;
   readonly #initNs: GuestPtr;
+  /** init_nsproxy, of all tasks (kernel/nsproxy.c). */
+  readonly nsproxy: GuestPtr;
 
   constructor(private readonly kernel: Kernel) {
     const { types } = kernel;
@@ -29,6 +31,10 @@ export class Pids {
     namespaces.tryField('ns.inum')?.set(this.#initNs, PID_NS_INIT_INO);
     const { struct } = namespaces;
     kernel.objects.add({ ptr: this.#initNs, size: struct.size, struct, name: 'init_pid_ns' });
+    const proxies = new Layout(types, 'nsproxy', NSPROXY_FIELDS);
+    this.nsproxy = proxies.alloc('struct nsproxy');
+    proxies.field('pid_ns_for_children').set(this.nsproxy, this.#initNs);
+    kernel.objects.add({ ptr: this.nsproxy, size: proxies.struct.size, struct: proxies.struct, name: 'init_nsproxy' });
   }
 
   alloc(pid: number): GuestPtr {

@@ -41,6 +41,7 @@ export class TaskFields {
   readonly realParent: Field;
   readonly parent: Field;
   readonly threadPid: Field;
+  readonly nsproxy: Field;
   readonly groupLeader: Field;
   readonly threadNext: Field;
   readonly threadPrev: Field;
@@ -97,6 +98,7 @@ export class TaskFields {
     this.realParent = layout.field('real_parent');
     this.parent = layout.field('parent');
     this.threadPid = layout.field('thread_pid');
+    this.nsproxy = layout.field('nsproxy');
     this.groupLeader = layout.field('group_leader');
     this.threadNext = layout.field('thread_node.next');
     this.threadPrev = layout.field('thread_node.prev');

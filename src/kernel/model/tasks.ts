@@ -199,10 +199,11 @@ export class TaskTable {
     return task;
   }
 
-  /** The part of do_exit() that programs see: PF_EXITING, children go to pid 1. The task can still be found by its pid. */
+  /** The part of do_exit() that programs see: PF_EXITING, no namespaces, children go to pid 1. The task can still be found by its pid. */
   exit(task: KernelTask, code = 0): void {
     if (task.exiting) return;
     task.flags |= PF.EXITING;
+    this.fields.nsproxy.set(task.ptr, 0);
     this.fields.exitCode.set(task.ptr, code);
     this.fields.exitState.set(task.ptr, EXIT_STATE.ZOMBIE);
     this.#signals.exited(task);
@@ -351,6 +352,7 @@ export class TaskTable {
     const { fields } = this;
     fields.pid.set(ptr, pid);
     fields.threadPid.set(ptr, this.#pids.alloc(pid));
+    fields.nsproxy.set(ptr, this.#pids.nsproxy);
     this.#signals.joined(task);
     fields.tgid.set(ptr, task.tgid);
     fields.groupLeader.set(ptr, task.leader.ptr);

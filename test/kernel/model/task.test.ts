@@ -329,3 +329,17 @@ test('a program finds its number through its struct pid, as the only one of the 
     'pid_namespace.pid_allocated of init_pid_ns is not modelled',
   );
 });
+
+test('a program finds the pid namespace of its children through its nsproxy, which a task loses when it exits', () => {
+  const task = k.tasks.create({ comm: 'x', pid: 33 });
+  k.currentTask = task.ptr;
+  const at = (struct: string, path: string) => k.types.struct(struct).field(path).offset;
+  const proxy = `call get_current_task_btf\nr6 = *(u64 *)(r0 + ${at('task_struct', 'nsproxy')})\n`;
+  const ns = `${proxy}r6 = *(u64 *)(r6 + ${at('nsproxy', 'pid_ns_for_children')})\n`;
+  expect(runText(k, `${ns}r0 = *(u32 *)(r6 + ${at('pid_namespace', 'ns.inum')})\nexit`) >>> 0).toBe(0xeffffffc);
+  expect(() => runText(k, `${proxy}r0 = *(u64 *)(r6 + ${at('nsproxy', 'mnt_ns')})\nexit`)).toThrow(
+    'nsproxy.mnt_ns of init_nsproxy is not modelled',
+  );
+  k.tasks.exit(task);
+  expect(runText(k, `${proxy}r0 = r6\nexit`)).toBe(0);
+});
