@@ -8,8 +8,9 @@ import * as ops from '../ops';
 import { codeTarget } from '../prog';
 import { Call } from './call';
 import { Cfg, NONE } from './cfg';
-import { Effects } from './effects';
+import { argsOf, Effects } from './effects';
 import { Emit, IMPORT_ITER_CHECK, IMPORT_ITER_NEXT } from './emit';
+import { FRAME_ROOT, Values, WINDOW_ROOT } from './values';
 import * as w from './wasm';
 import { Wasm } from './wasm';
 
@@ -51,10 +52,30 @@ export class Callback {
     return NONE;
   }
 
-  /** Is an argument of the call at a slot a code pointer, as far as the block tells? */
-  static isGiven(at: u32): bool {
-    for (let r: u32 = 1; r <= 5; r++) if (Callback.target(at, r) != NONE) return true;
+  /** May an argument of the host function that is called at slot i (index) be a code pointer? Values are those in front of it. */
+  static mayBeGiven(i: u32): bool {
+    if (!Callback.targets) return false;
+    const args = argsOf(Cfg.slot(i));
+    for (let r: u32 = 1; r <= 5; r++) if ((args >> r) & 1 && Callback.mayBe(i, r)) return true;
     return false;
+  }
+
+  private static mayBe(at: u32, register: u32): bool {
+    const root = Values.root(register);
+    if (root == FRAME_ROOT || root == WINDOW_ROOT) return false;
+    let r = register;
+    const last = at > MAX_BACK ? at - MAX_BACK : 0;
+    for (let i = at; i != last && load<u32>(Cfg.blockAt + i * 4) == NONE; ) {
+      const slot = Cfg.slot(--i);
+      Cfg.effectsOf(slot);
+      if (!((Effects.writes >> r) & 1)) continue;
+      const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+      if (op == ops.H_MOV_X) r = Effects.src(slot);
+      else if (op == ops.H_MOV_K) return codeTarget(Cfg.prog, load<u64>(slot, abi.SLOT_IMM)) != 0;
+      // What is narrow, and what the core gives, is none.
+      else return !(op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_W) && op != ops.H_CALL_CORE && op != ops.H_MOV32_X;
+    }
+    return true;
   }
 
   /** The code pointer of a function. */

@@ -1,7 +1,7 @@
 // Parts of the stack frame that are locals: aligned units of 8 bytes that the function accesses by r10 alone, always the same
 // bytes of them, that no pointer reaches, and that nobody reads before they are written. Memory gets them when the function
 // is left. What pointers reach: those that the function keeps to itself, the bytes that it accesses by them; those that it
-// hands to a helper or kfunc that takes no callback, everything from there upwards; all others, the whole frame. What such a
+// hands to a helper or kfunc that cannot be given a callback, everything from there upwards; all others, the whole frame. What such a
 // function gives back may lead to where the pointer does, or above it (HostTraits.address).
 
 import * as abi from '../abi';
@@ -173,7 +173,11 @@ export class Stack {
     const d = Effects.dst(slot);
     const s = Effects.src(slot);
     let gives = false;
-    if (op == ops.H_MOV_X || op == ops.H_ADD_K || Cfg.isJump(op)) return false;
+    if (op == ops.H_MOV_X || Cfg.isJump(op)) return false;
+    if (op == ops.H_ADD_K) {
+      if (!Values.reaches(d, load<i64>(slot, abi.SLOT_IMM))) Stack.escapesIf(d);
+      return false;
+    }
     if (Stack.isFrame(op)) {
       if (op >= <u32>ops.H_STXF_B && op <= <u32>ops.H_STXF_DW) Stack.escapesIf(s);
       Stack.note(slot, (op - ops.H_LDF_B) & 3);
@@ -184,7 +188,7 @@ export class Stack {
       if (op <= <u32>ops.H_STX_DW) Stack.escapesIf(s);
     } else if ((op == ops.H_CALL_CORE && !callsBack(load<u32>(slot, abi.SLOT_OFF))) || op == ops.H_CALL_HOST) {
       // A callback may go below what it is given.
-      const all = op == ops.H_CALL_HOST && Callback.isGiven(i);
+      const all = op == ops.H_CALL_HOST && Callback.mayBeGiven(i);
       const address = op == ops.H_CALL_HOST && !(load<u32>(slot, abi.SLOT_IMM) & abi.HOST_NO_ADDRESS);
       for (let r: u32 = 1; r <= 5; r++) {
         if (Stack.isPointer(r)) Stack.reached = all ? -(<i32>isa.STACK_BYTES) : min(Stack.reached, Values.distance(r));

@@ -559,11 +559,16 @@ export class Values {
     }
   }
 
+  /** Does a register keep its root when a constant is added? */
+  static reaches(r: u32, more: i64): bool {
+    const distance = <i64>Values.distance(r) + more;
+    return distance > -FAR && distance < FAR;
+  }
+
   /** Adds a constant to a register, which becomes a sum of this root. */
   private static add(d: u32, root: u32, more: i64): bool {
-    const distance = <i64>Values.distance(d) + more;
-    if (distance <= -FAR || distance >= FAR) return false;
-    Values.set(d, root, <i32>distance);
+    if (!Values.reaches(d, more)) return false;
+    Values.set(d, root, Values.distance(d) + <i32>more);
     Values.setNear(d, Values.near(d), <i64>Values.nearest(d) + more, Values.slack(d));
     return true;
   }

@@ -176,6 +176,13 @@ const APART: Arg[] = [
   WINDOW + 100000 - FAR - 32767,
 ];
 
+/** Three units of the frame that may be locals, and what they hold in the end. */
+const UNITS = '*(u64 *)(r10 - 8) = 5; *(u64 *)(r10 - 16) = 6; *(u64 *)(r10 - 24) = 7';
+const SUM =
+  'r0 = *(u64 *)(r10 - 8); r1 = *(u64 *)(r10 - 16); r0 *= 100; r0 += r1; r1 = *(u64 *)(r10 - 24); r0 *= 100; r0 += r1; exit';
+/** A function that goes below what it is given. */
+const BELOW = 'f: *(u64 *)(r2 - 8) = 60; r0 = *(u64 *)(r2 - 16); exit';
+
 const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> = {
   'distances whose difference is no i32': {
     text: `r2 = r1; r2 += ${FAR}; r3 = r1; r3 += ${-FAR}; if r1 == 0 goto out; *(u64 *)(r3 - 32768) = 7; *(u64 *)(r2 + 32767) = 7; out: r0 = 1; exit`,
@@ -401,6 +408,31 @@ const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> 
   'a pointer of an old round in the frame': {
     text: '*(u64 *)(r10 - 8) = r1; r7 = r1; r3 = 0; top: r2 = *(u64 *)(r10 - 8); *(u8 *)(r2 + 0) = 1; *(u64 *)(r10 - 8) = r7; *(u8 *)(r7 + 0) = 2; r7 += 32; r3 += 1; if r3 < 9 goto top; r0 = 0; exit',
     args: [O, WINDOW - 100, WINDOW - 1],
+  },
+  'a pointer into the frame that goes further than is kept track of, and back': {
+    text: `${UNITS}; r2 = r10; r2 += ${2 ** 29}; r2 += ${-(2 ** 29)}; *(u64 *)(r2 - 16) = 60; r3 = *(u8 *)(r2 - 8); *(u64 *)(r10 - 24) = r3; ${SUM}`,
+  },
+  'a pointer that goes far below the frame in steps, and back': {
+    text: `${UNITS}; r2 = r10; r2 += ${-FAR}; r2 += ${-FAR}; r2 += ${FAR}; r2 += ${FAR}; *(u8 *)(r2 - 5) = 1; ${SUM}`,
+  },
+  'a pointer into the frame that a host function gives, far away, and back': {
+    text: `${UNITS}; r1 = r10; r1 += -8; call ${HOST.same}; r0 += ${FAR}; r0 += -8; r0 += ${-FAR}; *(u64 *)(r0 + 0) = 60; ${SUM}`,
+  },
+  'a callback of the host that goes below what it is given': {
+    text: `${UNITS}; r1 = func(f) ll; r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback}; ${SUM}; ${BELOW}`,
+  },
+  'the same, its code pointer from another block': {
+    text: `${UNITS}; r6 = func(f) ll; r2 = *(u64 *)(r1 + 0); if r2 != 0 goto over; r6 = 0; over: r1 = r6; r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback}; ${SUM}; ${BELOW}`,
+  },
+  'the same, its code pointer from the frame': {
+    text: `${UNITS}; r1 = func(f) ll; *(u64 *)(r10 - 64) = r1; r1 = 0; r1 = *(u64 *)(r10 - 64); r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback}; ${SUM}; ${BELOW}`,
+  },
+  'the same, its code pointer chosen, computed, from a callee': {
+    text: `${UNITS}; r6 = *(u64 *)(r1 + 0); r4 = func(f) ll; if r6 != 0 goto +1; r4 = 0; r1 = r4; r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback};
+      r1 = func(f) ll; r1 += 1; r1 += -1; r2 = 2; r3 = r10; r3 += -16; call ${HOST.callback}; call g; r1 = r0; r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback}; ${SUM}; ${BELOW}; g: r0 = func(f) ll; exit`,
+  },
+  'the same, its code pointer from outside of a loop': {
+    text: `${UNITS}; r6 = func(f) ll; r7 = 2; again: r1 = r6; r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback}; r7 += -1; if r7 != 0 goto again; ${SUM}; ${BELOW}`,
   },
   'a pointer in the frame whose object goes': {
     text: `*(u64 *)(r10 - 8) = r1; r2 = *(u64 *)(r1 + 0); call ${HOST.free}; r3 = *(u64 *)(r10 - 8); r0 = *(u64 *)(r3 + 0); *(u64 *)(r3 + 0) = 1; exit`,
