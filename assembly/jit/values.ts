@@ -193,7 +193,7 @@ export class Values {
       if (Values.bounded) Bounds.copy(to + E_LOOP, from + E_LOOP);
     }
     heapFree(old);
-    return begun && Values.passes(true);
+    return begun && Values.passes(!Cfg.loops || !Values.bounded);
   }
 
   private static begin(): bool {
