@@ -250,7 +250,7 @@ export const RUN_PC = EXEC_RECORDS + 320;
 export const RUN_FUEL = EXEC_RECORDS + 324;
 export const RUN_INSNS = EXEC_RECORDS + 328;
 export const RUN_BLOCK = EXEC_RECORDS + 336;
-/** u64: executed insns of the last invokeCounted. */
+/** u64: executed insns of the last run that was counted: invokeCounted, or the quick way into code that counts. */
 export const INVOKE_INSNS = EXEC_RECORDS + 432;
 
 /** Of the running context: its frame with r10 at window offset t is at FRAME_BIAS + t / 2; that offset of the last frame. */
@@ -374,6 +374,7 @@ export const INSN_NO_SLOT = 0x7fffffff;
 export const PROG_OBJECT = 1; // object checks
 export const PROG_STRICT = 2; // every bad access faults
 export const PROG_FETCH_ZEROES = 4; // an atomic that fetches from an arena page that is not there fetches 0
+export const PROG_COUNTS = 8; // its compiled code adds to RUN_INSNS what it executes
 
 /** A code pointer (PSEUDO_FUNC): CODE_BASE_HI:0 + prog id << 24 | insn << 4. No guest address. */
 export const CODE_BASE_HI = 0xffffff80;

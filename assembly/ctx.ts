@@ -219,7 +219,17 @@ export function resume(ctx: u32, fuel: i32): u32 {
 
 /** Runs compiled code where there is some, and goes on with the programs that tail calls switch to. */
 function mixed(ctx: u32, flags: u32): u32 {
-  return goOn(ctx, flags, flags & abi.CTX_COUNT_INSNS ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG)));
+  return goOn(ctx, flags, enterIn(flags & abi.CTX_COUNT_INSNS));
+}
+
+/** May a run that counts insns, or does not, be in a program's compiled code? */
+function serves(prog: u32, counting: u32): bool {
+  return !counting || (load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_COUNTS) != 0;
+}
+
+function enterIn(counting: u32): u32 {
+  const prog = load<u32>(abi.CUR_PROG);
+  return serves(prog, counting) ? enter(prog) : <u32>abi.RUN_INTERPRET;
 }
 
 /** The same, from where compiled code said how to go on. */
@@ -228,8 +238,8 @@ function goOn(ctx: u32, flags: u32, how: u32): u32 {
   let status = how;
   Stretch.fuel = 0;
   while (true) {
-    if (status == abi.RUN_INTERPRET) status = counting ? all(counting) : Stretch.run(ctx);
-    else if (status == abi.RUN_SWITCH) status = counting ? abi.RUN_INTERPRET : enter(load<u32>(abi.CUR_PROG));
+    if (status == abi.RUN_INTERPRET) status = Stretch.run(ctx, counting);
+    else if (status == abi.RUN_SWITCH) status = enterIn(counting);
     else break;
   }
   if (status == abi.RUN_DONE) {
@@ -260,17 +270,24 @@ class Stretch {
     Stretch.fuel = min(Stretch.fuel * 2 + by, Stretch.MOST);
   }
 
-  static run(ctx: u32): u32 {
+  static run(ctx: u32, counting: u32): u32 {
     const prog = load<u32>(abi.CUR_PROG);
     const rest = load<i32>(abi.RUN_FUEL) - Stretch.fuel;
-    if (rest <= 0 || !load<u32>(prog, abi.PROG_CODE) || load<u32>(ctx, abi.CTX_FLAGS) & abi.CTX_STAY) return all(0);
-    const status = interpret(load<u32>(prog, abi.PROG_FLAGS), 0, load<u32>(abi.RUN_PC), Stretch.fuel);
+    if (
+      rest <= 0 ||
+      !load<u32>(prog, abi.PROG_CODE) ||
+      load<u32>(ctx, abi.CTX_FLAGS) & abi.CTX_STAY ||
+      !serves(prog, counting)
+    ) {
+      return all(counting);
+    }
+    const status = interpret(load<u32>(prog, abi.PROG_FLAGS), counting, load<u32>(abi.RUN_PC), Stretch.fuel);
     const fuel = load<i32>(abi.RUN_FUEL) + rest;
     store<i32>(abi.RUN_FUEL, fuel);
     if (status != abi.RUN_PAUSED) return status;
     const now = load<u32>(abi.CUR_PROG);
     const pc = load<u32>(abi.RUN_PC);
-    const code = entryAt(now, pc);
+    const code = serves(now, counting) ? entryAt(now, pc) : 0;
     if (!code) {
       Stretch.longer(1);
       if (load<u32>(now, abi.PROG_CODE) && wantRamp(now, pc)) hot(now);
@@ -371,7 +388,7 @@ export function invoke(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   return Engine.over(ctx, outer, Engine.run(ctx, outer, 0, load<u32>(abi.RUN_PC), fuel));
 }
 
-/** The same, interpreted: INVOKE_INSNS is how many insns it executed, CTX_INSNS if it is not RUN_DONE. */
+/** The same, counted: INVOKE_INSNS is how many insns it executed, CTX_INSNS if it is not RUN_DONE. Code that does not count is interpreted. */
 export function invokeCounted(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   const outer = load<u32>(abi.CUR_CTX);
   const ctx = Engine.begin(outer, prog, arg, cpu, fuel);
@@ -381,11 +398,15 @@ export function invokeCounted(prog: u32, arg: u32, cpu: u32, fuel: i32): u32 {
   store<u64>(abi.RUN_INSNS, 0);
   store<u32>(abi.RUN_BLOCK, pc);
   const status = Engine.run(ctx, outer, abi.CTX_COUNT_INSNS, pc, fuel);
-  if (status == abi.RUN_DONE) {
-    store<u32>(ctx, 0, abi.CTX_FLAGS);
-    store<u64>(abi.INVOKE_INSNS, load<u64>(abi.RUN_INSNS));
-  }
+  counted(ctx, status);
   return Engine.over(ctx, outer, status);
+}
+
+/** A run that was counted has stopped. */
+function counted(ctx: u32, status: u32): void {
+  if (status != abi.RUN_DONE) return;
+  store<u32>(ctx, 0, abi.CTX_FLAGS);
+  store<u64>(abi.INVOKE_INSNS, load<u64>(abi.RUN_INSNS));
 }
 
 /** What the interpreter's quick way in leaves: its run ended in another way than in RUN_DONE, or somebody took its context. */
@@ -401,5 +422,10 @@ export function invokeLeft(prog: u32, cpu: u32): u32 {
   store<u32>(abi.CUR_CTX, ctx);
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_CPU, cpu);
-  return Engine.over(ctx, 0, goOn(ctx, 0, left()));
+  const counting = load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_COUNTS ? abi.CTX_COUNT_INSNS : 0;
+  if (!counting) return Engine.over(ctx, 0, goOn(ctx, 0, left()));
+  store<u32>(ctx, counting, abi.CTX_FLAGS);
+  const status = goOn(ctx, counting, left());
+  counted(ctx, status);
+  return Engine.over(ctx, 0, status);
 }

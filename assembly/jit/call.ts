@@ -77,7 +77,7 @@ export class Call {
     for (let r: u32 = 0; r < 10; r++) if ((params >> r) & 1) Emit.get(r);
     Call.finish(f);
     Wasm.i32(Cfg.slot(i + 1));
-    Call.unwind();
+    Call.unwind(i);
   }
 
   /** Fuel and frame of a function that is called. */
@@ -102,9 +102,10 @@ export class Call {
     Wasm.if_();
   }
 
-  /** The slot that the function that was left returns to is on the stack. */
-  static unwind(): void {
+  /** The function that slot i (index) called was left; the slot that it returns to is on the stack. */
+  static unwind(i: u32): void {
     Wasm.set(Emit.pc);
+    Emit.before(i + 1);
     Wasm.i32(0);
     Wasm.set(Emit.state);
     Access.forget();

@@ -148,7 +148,7 @@ export class Callback {
     Callback.keep(abi.FRAME_LOOP_N, n);
     Callback.keep(abi.FRAME_LOOP_CTX, context);
     Wasm.i32(abi.LOOP_SLOT);
-    Call.unwind();
+    Call.unwind(i);
     Callback.count(step);
     Emit.get(0);
     Wasm.op(w.I64_EQZ);
@@ -203,7 +203,7 @@ export class Callback {
     Callback.keep(abi.FRAME_LOOP_CTX, context);
     Callback.keep(abi.FRAME_LOOP_DONE, visited);
     Wasm.i32(abi.FOR_EACH_SLOT);
-    Call.unwind();
+    Call.unwind(i);
     Callback.count(visited);
     Emit.get(0);
     Wasm.op(w.I64_EQZ);

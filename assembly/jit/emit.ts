@@ -51,11 +51,16 @@ export class Emit {
   static pc: u32 = 0;
   static state: u32 = 0; // block to go on at, in irreducible functions; a condition, in others; where code ends, whether it left
   static loops: u32 = 0; // may_goto
+  private static less: u32 = 0; // insns that were counted and are not executed here, in code that counts
   // Labels.
   static left: u32 = 0;
   static unwound: u32 = 0;
   // The program.
   static object: bool = false;
+  /** Its code counts insns: those of a block at the block's start, less what is behind an insn where it is left. */
+  static counts: bool = false;
+  /** Slot (index) up to which insns are counted, or NONE. */
+  private static counted: u32 = NONE;
   static window: u64 = 0;
   static shadow: u32 = 0;
   static arena: u32 = 0;
@@ -82,6 +87,8 @@ export class Emit {
   /** False: the heap has no room. */
   static program(prog: u32): bool {
     Emit.object = (load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_OBJECT) != 0;
+    Emit.counts = (load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_COUNTS) != 0;
+    Emit.counted = NONE;
     Emit.window = load<u32>(abi.WINDOW_BYTES);
     Emit.shadow = load<u32>(abi.SHADOW_START);
     Emit.arena = load<u32>(prog, abi.PROG_ARENA);
@@ -109,6 +116,7 @@ export class Emit {
     Emit.pc = next++;
     Emit.state = next++;
     Emit.loops = next++;
+    if (Emit.counts) Emit.less = next++;
     Checks.firstIndex = next;
     Emit.locals(Emit.twin ? Invoke.first - Emit.FIRST - popcnt(own) : 0);
     Emit.mayGoto = false;
@@ -138,7 +146,7 @@ export class Emit {
     w.Out.pair(first, w.I32);
     w.Out.unsigned(Emit.i64s);
     w.Out.byte(w.I64);
-    w.Out.unsigned(3 + Groups.indexes);
+    w.Out.unsigned((Emit.counts ? 4 : 3) + Groups.indexes);
     w.Out.byte(w.I32);
   }
 
@@ -193,6 +201,7 @@ export class Emit {
     Wasm.set(Emit.state);
     Wasm.end();
     Access.spill();
+    Emit.uncount();
     Emit.frameRecord();
     if (Emit.mayGoto) Wasm.get(Emit.loops);
     else Wasm.i32(0);
@@ -309,9 +318,43 @@ export class Emit {
       Emit.set(r);
     }
     Access.forget();
+    Emit.before(slot);
     Wasm.i32(Cfg.slot(slot));
     Wasm.set(Emit.pc);
     Wasm.br(Emit.left);
+  }
+
+  // ---- Counting of insns -------------------------------------------------------------------------------------------------
+
+  /** The insns of a block, at its start. */
+  private static count(b: u32): void {
+    const insns = Cfg.end(b) - Cfg.first(b);
+    if (!Emit.counts || !insns) return;
+    Emit.counted = Cfg.end(b);
+    Wasm.i32(0);
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD, abi.RUN_INSNS);
+    Wasm.i64(insns);
+    Wasm.op(w.I64_ADD);
+    Wasm.access(w.I64_STORE, abi.RUN_INSNS);
+  }
+
+  /** The function ends before a slot (index): in code that leaves. */
+  static before(slot: u32): void {
+    if (!Emit.counts || Emit.counted == NONE || slot == Emit.counted) return;
+    Wasm.i32(Emit.counted - slot);
+    Wasm.set(Emit.less);
+  }
+
+  private static uncount(): void {
+    if (!Emit.counts) return;
+    Wasm.i32(0);
+    Wasm.i32(0);
+    Wasm.access(w.I64_LOAD, abi.RUN_INSNS);
+    Wasm.get(Emit.less);
+    Wasm.op(w.I64_EXTEND_U);
+    Wasm.op(w.I64_SUB);
+    Wasm.access(w.I64_STORE, abi.RUN_INSNS);
   }
 
   // ---- Registers ---------------------------------------------------------------------------------------------------------
@@ -357,6 +400,7 @@ export class Emit {
   static block(b: u32): u32 {
     const end = Cfg.end(b);
     Emit.enter(b);
+    Emit.count(b);
     for (let i = Cfg.first(b); i < end; i++) {
       const slot = Cfg.slot(i);
       if (i + 1 < end && Alu.isCut(slot)) {
@@ -368,6 +412,7 @@ export class Emit {
       Emit.slot(i);
       Values.step(slot);
     }
+    Emit.counted = NONE;
     return Cfg.slot(end - 1);
   }
 

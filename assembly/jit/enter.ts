@@ -25,6 +25,7 @@ export function enterAt(code: u32): u32 {
 
 /** How to go on when compiled code was left: RUN_INTERPRET at RUN_PC, or RUN_* as enter. */
 export function left(): u32 {
+  store<u32>(abi.RUN_BLOCK, load<u32>(abi.RUN_PC));
   const status = load<u32>(abi.JIT_STATUS);
   if (!status) return load<i32>(abi.RUN_FUEL) < 0 ? abi.RUN_PAUSED : abi.RUN_INTERPRET;
   store<u32>(abi.JIT_STATUS, 0);
@@ -37,6 +38,7 @@ function returned(): u32 {
   const frame = load<u32>(abi.CUR_FRAME);
   const to = load<u32>(frame, abi.FRAME_RET);
   store<u32>(abi.RUN_PC, to);
+  store<u32>(abi.RUN_BLOCK, to);
   if (to == abi.RETURN_SLOT) return abi.RUN_DONE;
   store<u64>(abi.REG_R10, load<u64>(abi.REG_R10) - abi.STACK_STRIDE);
   for (let i: u32 = 0; i < 32; i += 8) store<u64>(abi.REG_R6 + i, load<u64>(frame + i, abi.FRAME_R6));

@@ -111,6 +111,11 @@ export class Invoke {
     Wasm.return_();
     Wasm.end();
     Invoke.fix(abi.CUR_CPU, Invoke.CPU);
+    if (Emit.counts) {
+      Wasm.i32(0);
+      Wasm.i64(0);
+      Wasm.access(w.I64_STORE, abi.RUN_INSNS);
+    }
     if (Invoke.calls) {
       Invoke.clear(abi.IDLE_CTX);
       Invoke.fix(abi.CUR_CTX, Invoke.ctx);
@@ -151,6 +156,12 @@ export class Invoke {
     Wasm.i32(0);
     Wasm.get(r0);
     Wasm.access(w.I64_STORE, abi.RESULT);
+    if (Emit.counts) {
+      Wasm.i32(0);
+      Wasm.i32(0);
+      Wasm.access(w.I64_LOAD, abi.RUN_INSNS);
+      Wasm.access(w.I64_STORE, abi.INVOKE_INSNS);
+    }
     if (Invoke.calls) {
       Wasm.fixed(abi.CTX_FREE);
       Wasm.get(Invoke.ctx);

@@ -103,7 +103,7 @@ export class Structure {
       Structure.edge(b, taken, true);
       return;
     }
-    if (Select.fits(b)) {
+    if (!Emit.counts && Select.fits(b)) {
       Select.emit(b, last);
       Structure.edge(b, taken, true);
       return;

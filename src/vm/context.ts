@@ -17,6 +17,8 @@ export interface ContextOwner {
   memory: CoreMemory;
   /** Checks that the program is live and of this VM. */
   own(prog: VmProg): LoadedProg;
+  /** Insns of a program are to be counted. */
+  count(prog: LoadedProg): void;
   /** Runs at most SLICE on. Whatever it throws, the context that ran before runs again. */
   step(ctx: number, fuel: number): number;
   /** The fault of a context that stopped with one. */
@@ -58,6 +60,7 @@ export function startContext(
   flags: number,
 ): void {
   if (args.length > 5) throw new VmtableError(`${args.length} arguments, more than r1 to r5 hold`);
+  if (flags & abi.CTX_COUNT_INSNS) owner.count(prog);
   if (owner.exports.ctxStart(ctx, prog.handle, code, cpu, flags) !== 0) {
     throw new VmtableError(`0x${BigInt.asUintN(64, code).toString(16)} is no function of program "${prog.name}"`);
   }

@@ -31,6 +31,8 @@ class Refused extends Error {}
 export class Jit {
   /** What modules import: functions in the order of assembly/jit/emit.ts, and memory; host functions by number. */
   private readonly imports: WebAssembly.Imports;
+  /** Those of code that counts: what it leaves to the core's invoke is to be counted, too. */
+  private readonly counting: WebAssembly.Imports;
   private readonly hosts: Record<string, () => number> = {};
   private readonly imported = new Set<number>();
   /** Places in the table that were given back, by how many lie side by side. */
@@ -59,11 +61,24 @@ export class Jit {
     const d: Record<string, unknown> = {};
     for (const [number, fn] of directFunctions(core)) d[nameOf(number)] = fn;
     this.imports = { c, d, h: this.hosts } as WebAssembly.Imports;
+    this.counting = { ...this.imports, c: { ...c, d: exports.invokeCounted } } as WebAssembly.Imports;
   }
 
   /** Lets the core say when a program is hot. How often it ran decides, so every run of the same things does the same. */
   watch(prog: LoadedProg): void {
     this.core.view.setUint32(prog.handle + abi.PROG_HEAT, abi.HOT_RUNS, true);
+  }
+
+  /** A program's insns are to be counted: from now on its code does so, which costs all its runs a little. */
+  count(prog: LoadedProg): void {
+    const { view } = this.core;
+    view.setUint32(
+      prog.handle + abi.PROG_FLAGS,
+      view.getUint32(prog.handle + abi.PROG_FLAGS, true) | abi.PROG_COUNTS,
+      true,
+    );
+    prog.counts = true;
+    if (prog.engine === 'jit') this.again(prog);
   }
 
   /** The core found a program hot: it is to be compiled, or compiled again with more ways into its code. */
@@ -98,7 +113,10 @@ export class Jit {
       const start = core.u32[abi.JIT_CODE >> 2] as number;
       const bytes = core.u8.slice(start, start + (core.u32[abi.JIT_BYTES >> 2] as number));
       this.importHosts(core.u32[abi.JIT_HOSTS >> 2] as number, core.u32[abi.JIT_HOST_COUNT >> 2] as number);
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+      const instance = new WebAssembly.Instance(
+        new WebAssembly.Module(bytes),
+        prog.counts ? this.counting : this.imports,
+      );
       const entries = Object.values(instance.exports);
       prog.invoke = entries.pop() as LoadedProg['invoke'];
       // V8 keeps every instance that imports a table as long as the table, and walks them all at each change of it.

@@ -25,6 +25,8 @@ export class LoadedProg implements VmProg {
   readonly missing: ReadonlyMap<number, string>;
   engine: 'interp' | 'jit' = 'interp';
   notCompiled: string | undefined;
+  /** Its compiled code, if there is any, counts insns. */
+  counts = false;
   /** u64 slots of its context that `invoke` takes. */
   readonly contextSlots: number;
   /** The core's invoke for programs with its checks, which runs others no less. */

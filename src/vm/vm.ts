@@ -58,7 +58,7 @@ export class Vm implements ContextOwner, CallSources {
   readonly fuel: number;
   /** Fault of the last invoke that gave INVOKE_FAULT. */
   lastFault: VmFault | undefined;
-  /** What the last invokeCounted took. */
+  /** What the last run that was counted took. */
   insns = 0;
   private readonly hostFns: HostFn[] = [];
   private readonly hostNames: string[] = [];
@@ -313,14 +313,25 @@ export class Vm implements ContextOwner, CallSources {
     return status;
   }
 
-  /** invoke, interpreted, which counts insns besides: as many as `insns` says. */
+  /** The code of this program, if it is compiled, counts insns from now on. */
+  count(prog: LoadedProg): void {
+    if (!prog.counts) this.jit.count(prog);
+  }
+
+  /** invoke, which counts insns besides: as many as `insns` says. */
   invokeCounted(prog: VmProg, arg: GuestPtr, cpu: number): number {
+    this.count(prog as LoadedProg);
     const status = this.entered(this.exports.invokeCounted, prog, arg, cpu);
+    return this.counted(status, prog, arg, cpu, this.slice);
+  }
+
+  /** @internal The end of a run in code that counts, which was given so much fuel. */
+  counted(status: number, prog: VmProg, arg: GuestPtr, cpu: number, given: number): number {
     if (status === abi.RUN_NO_CTX) {
       this.growPool();
       return this.invokeCounted(prog, arg, cpu);
     }
-    if (status !== abi.RUN_DONE) return this.goOn(status, prog, arg, cpu, this.slice);
+    if (status !== abi.RUN_DONE) return this.goOn(status, prog, arg, cpu, given);
     const { u32 } = this.core;
     this.insns = (u32[INVOKE_INSNS + 1] as number) * 2 ** 32 + (u32[INVOKE_INSNS] as number);
     return status;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../assembly/abi.js';
 import { InputError } from '../../src/errors.js';
+import type { LoadedProg } from '../../src/vm/prog.js';
 import { INVOKE_FAULT, type Vm } from '../../src/vm/vm.js';
 import { ENGINES, RUNS } from '../engines.js';
 import { core, load, newVm, type ProgOptions } from './programs.js';
@@ -332,6 +333,13 @@ test.each(RUNS)('a counted call counts the insns that a run counts: $engine, $ch
         expect([vm.insns, status === INVOKE_FAULT]).toEqual([insns, fault !== undefined]);
         if (fault) expect(vm.lastFault).toMatchObject({ kind: fault.kind, insn: fault.insn });
         else expect(vm.r0lo).toBe(Number(BigInt.asIntN(32, r0)));
+        const { invoke } = prog as LoadedProg;
+        expect(invoke !== undefined).toBe(run.engine === 'jit');
+        if (invoke) {
+          vm.memory.setU32At(abi.INVOKE_INSNS, 0);
+          expect(vm.counted(invoke(vm.quickFuel, 0, arg), prog, arg, 0, vm.quickFuel)).toBe(status);
+          expect(vm.insns).toBe(insns);
+        }
         // What runs in between is not counted with it, and the next run begins from 0.
         vm.invoke(prog, arg, 0);
       }

@@ -294,19 +294,34 @@ export class StructOpsCall implements QuickOp {
 
   /** A run whose insns are counted, and time if it is one of those that stand for all. */
   #count(context: GuestPtr): number {
-    const { kernel, prog, stats, vm } = this;
-    const number = this.#counted++;
-    const stands = number < TIMED_FIRST ? 1 : number % TIMED_EACH === 0 ? TIMED_EACH : 0;
-    const start = stands > 0 ? performance.now() : 0;
-    const status = vm.invokeCounted(this.vmProg, context, kernel.currentCpu);
-    stats.lastNs = stands > 0 ? (performance.now() - start) * 1e6 : -1;
-    stats.insns += vm.insns;
-    prog.aux.runCount++;
-    if (stands > 0) {
-      stats.ns += stats.lastNs * stands;
-      prog.aux.runTimeNs += stats.lastNs * stands;
-    }
+    const start = this.startCount();
+    const status = this.vm.invokeCounted(this.vmProg, context, this.kernel.currentCpu);
+    this.#add(start);
     return status;
+  }
+
+  /** @internal */
+  startCount(): number {
+    const number = this.#counted++;
+    return number < TIMED_FIRST || number % TIMED_EACH === 0 ? performance.now() : -1;
+  }
+
+  /** @internal */
+  endCount(status: number, given: number, start: number): number {
+    const end = this.vm.counted(status, this.vmProg, this.context, this.kernel.currentCpu, given);
+    this.#add(start);
+    return end;
+  }
+
+  #add(start: number): void {
+    const { prog, stats } = this;
+    stats.lastNs = start < 0 ? -1 : (performance.now() - start) * 1e6;
+    stats.insns += this.vm.insns;
+    prog.aux.runCount++;
+    if (start < 0) return;
+    const ns = stats.lastNs * (this.#counted <= TIMED_FIRST ? 1 : TIMED_EACH);
+    stats.ns += ns;
+    prog.aux.runTimeNs += ns;
   }
 
   #timed(context: GuestPtr, timer: NonNullable<Kernel['opTimer']>): OpResult {

@@ -22,8 +22,11 @@ export interface QuickOp {
   slot0: number;
   /** Any call. */
   slow(values: readonly (OpArg | undefined)[]): OpResult;
-  /** A run on `context` that is counted: how it ended. */
+  /** A run on `context` that is counted, in whatever way it may: how it ended. */
   counted(): number;
+  /** The same of a run in code that counts: it begins (host ms, or below 0 if it is not timed), and how it ended. */
+  startCount(): number;
+  endCount(status: number, given: number, start: number): number;
   /** The run on `context`, which got so much fuel, is not over yet, or did not end as it should; OVER in place of the fuel: it is over. */
   goOn(status: number, given: number): OpResult;
 }
@@ -176,12 +179,15 @@ export function makeOp(sources: QuickSources): Op {
         return () => {
           if (!isReady()) return op.slow([]);
           const counts = kernel.statsHolders > 0;
-          const invoke = counts ? undefined : prog.invoke;
+          const invoke = counts && !prog.counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
-            if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
-            else status = interpret(counts);
+            if (invoke !== undefined) {
+              const start = counts ? op.startCount() : 0;
+              const how = invoke(fuel, kernel.currentCpu, op.context);
+              status = counts ? op.endCount(how, fuel, start) : how;
+            } else status = interpret(counts);
           } finally {
             if (status < 0) crashed();
           }
@@ -192,12 +198,15 @@ export function makeOp(sources: QuickSources): Op {
           const n0 = plain(v0);
           if (!isReady() || !fits(a0, n0)) return op.slow([v0]);
           const counts = kernel.statsHolders > 0;
-          const invoke = counts ? undefined : prog.invoke;
+          const invoke = counts && !prog.counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
-            if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0));
-            else {
+            if (invoke !== undefined) {
+              const start = counts ? op.startCount() : 0;
+              const how = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0));
+              status = counts ? op.endCount(how, fuel, start) : how;
+            } else {
               put(a0, n0);
               status = interpret(counts);
             }
@@ -212,12 +221,14 @@ export function makeOp(sources: QuickSources): Op {
           const n1 = plain(v1);
           if (!isReady() || !fits(a0, n0) || !fits(a1, n1)) return op.slow([v0, v1]);
           const counts = kernel.statsHolders > 0;
-          const invoke = counts ? undefined : prog.invoke;
+          const invoke = counts && !prog.counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
             if (invoke !== undefined) {
-              status = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0), n1, high(a1, n1));
+              const start = counts ? op.startCount() : 0;
+              const how = invoke(fuel, kernel.currentCpu, op.context, n0, high(a0, n0), n1, high(a1, n1));
+              status = counts ? op.endCount(how, fuel, start) : how;
             } else {
               put(a0, n0);
               put(a1, n1);
@@ -235,13 +246,15 @@ export function makeOp(sources: QuickSources): Op {
           const n2 = plain(v2);
           if (!isReady() || !fits(a0, n0) || !fits(a1, n1) || !fits(a2, n2)) return op.slow([v0, v1, v2]);
           const counts = kernel.statsHolders > 0;
-          const invoke = counts ? undefined : prog.invoke;
+          const invoke = counts && !prog.counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
             if (invoke !== undefined) {
               const cpu = kernel.currentCpu;
-              status = invoke(fuel, cpu, op.context, n0, high(a0, n0), n1, high(a1, n1), n2, high(a2, n2));
+              const start = counts ? op.startCount() : 0;
+              const how = invoke(fuel, cpu, op.context, n0, high(a0, n0), n1, high(a1, n1), n2, high(a2, n2));
+              status = counts ? op.endCount(how, fuel, start) : how;
             } else {
               put(a0, n0);
               put(a1, n1);
@@ -264,12 +277,15 @@ export function makeOp(sources: QuickSources): Op {
             put(arg, n);
           }
           const counts = kernel.statsHolders > 0;
-          const invoke = counts ? undefined : prog.invoke;
+          const invoke = counts && !prog.counts ? undefined : prog.invoke;
           begin();
           let status = -1;
           try {
-            if (invoke !== undefined) status = invoke(fuel, kernel.currentCpu, op.context);
-            else status = interpret(counts);
+            if (invoke !== undefined) {
+              const start = counts ? op.startCount() : 0;
+              const how = invoke(fuel, kernel.currentCpu, op.context);
+              status = counts ? op.endCount(how, fuel, start) : how;
+            } else status = interpret(counts);
           } finally {
             if (status < 0) crashed();
           }
