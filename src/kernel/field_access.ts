@@ -217,14 +217,18 @@ export class TextField extends PlainField {
   override setText(ptr: GuestPtr, value: string): void {
     const at = ptr + this.offset;
     const room = Math.max(this.size - 1, 0);
-    for (let i = 0; i < this.size; i++) {
-      const unit = i < room && i < value.length ? value.charCodeAt(i) : 0;
-      if (unit > 0x7f) {
-        this.#encode(at, room, value);
-        return;
-      }
-      this.memory.setU8(at + i, unit);
+    const length = Math.min(room, value.length);
+    for (let i = 0; i < length; i++) {
+      if (value.charCodeAt(i) <= 0x7f) continue;
+      this.#encode(at, room, value);
+      return;
     }
+    const unit = (i: number) => (i < length ? value.charCodeAt(i) : 0);
+    const words = this.size & ~3;
+    for (let i = 0; i < words; i += 4) {
+      this.memory.setU32(at + i, unit(i) | (unit(i + 1) << 8) | (unit(i + 2) << 16) | (unit(i + 3) << 24));
+    }
+    for (let i = words; i < this.size; i++) this.memory.setU8(at + i, unit(i));
   }
 
   #encode(at: GuestPtr, room: number, value: string): void {

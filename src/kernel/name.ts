@@ -12,6 +12,12 @@ export function objName(name: string): string | number {
   return text.length < BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(text) ? text : -ERRNO.EINVAL;
 }
 
+/** How many bytes a text has in UTF-8. */
+export function utf8Length(text: string): number {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return new TextEncoder().encode(text).length;
+  return text.length;
+}
+
 /** Letters and digits as the kernel's isalnum() knows them: those of Latin-1 too. */
 const NAME_BYTES = /^[A-Za-z0-9_.\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]+$/;
 

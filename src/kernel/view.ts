@@ -100,6 +100,8 @@ export class StructType {
 /** The types of one BTF over one guest memory; structs are compiled once. */
 export class Types {
   readonly #structs = new Map<number, StructType>();
+  /** Those that were asked for by name. */
+  readonly #named = new Map<string, StructType>();
   /** Structs of which a declared list of fields is modelled, by name; of others whoever makes them knows. */
   readonly layouts = new Map<string, { readonly modelled: readonly string[]; readonly nulls?: readonly string[] }>();
 
@@ -116,8 +118,13 @@ export class Types {
   }
 
   tryStruct(name: string): StructType | undefined {
+    const known = this.#named.get(name);
+    if (known !== undefined) return known;
     const id = this.btf.find(name, BTF_KIND.STRUCT, BTF_KIND.UNION);
-    return id === 0 ? undefined : this.structById(id);
+    if (id === 0) return undefined;
+    const struct = this.structById(id);
+    this.#named.set(name, struct);
+    return struct;
   }
 
   /** True if anybody has asked for this struct: what nobody knows is nowhere in the kernel's memory. */

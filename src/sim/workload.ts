@@ -1,5 +1,6 @@
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { TaskOptions } from '../kernel/model/tasks.js';
+import { utf8Length } from '../kernel/name.js';
 import { Random } from '../kernel/random.js';
 import { Actor, type Stage } from './actor.js';
 import { DeadlineEntity } from './deadline.js';
@@ -539,7 +540,7 @@ function specsOf(tasks: SimTasks): TaskSpec[] {
 /** As much of a name as task_struct has room for. */
 function commOf({ name, comm: wanted = name }: TaskSpec): string {
   let comm = wanted.slice(0, COMM_BYTES);
-  while (new TextEncoder().encode(comm).length > COMM_BYTES) comm = comm.slice(0, -1);
+  while (utf8Length(comm) > COMM_BYTES) comm = comm.slice(0, -1);
   return comm;
 }
 

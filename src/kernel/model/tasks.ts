@@ -4,6 +4,7 @@ import { InputError, VmtableError } from '../../errors.js';
 import type { AccessClass, GuestPtr } from '../../vm/types.js';
 import { jiffies64 } from '../jiffies.js';
 import type { Kernel } from '../kernel.js';
+import { utf8Length } from '../name.js';
 import type { CgroupTree, KernelCgroup } from './cgroup.js';
 import type { Cpumasks } from './cpumask.js';
 import { Creds } from './cred.js';
@@ -87,12 +88,18 @@ export class TaskTable {
   readonly #mms: Handles;
   readonly #kthreads: Handles | undefined;
   readonly #classes = new Map<SchedClass, GuestPtr>();
+  /** What init_scx_entity() gives tasks. */
+  readonly #noDsq: bigint;
+  readonly #slice: bigint;
 
   constructor(
     readonly kernel: Kernel,
     readonly cpumasks: Cpumasks,
     readonly cgroups: CgroupTree,
   ) {
+    const { btf } = kernel.profile;
+    this.#noDsq = btf.enumerator('SCX_DSQ_INVALID') ?? 0n;
+    this.#slice = btf.enumerator('SCX_SLICE_DFL') ?? 0n;
     this.layout = new Layout(kernel.types, 'task_struct', TASK_FIELDS, SIGNAL_PATHS);
     this.fields = new TaskFields(this.layout);
     this.words = new TaskWords(kernel.vm.core, this.fields);
@@ -290,7 +297,7 @@ export class TaskTable {
 
   /** sched_setscheduler(2) and setpriority(2) as far as the fields go. Throws InputError for values out of range. */
   setSched(task: KernelTask, policy: number, nice = task.nice, rtPriority = 0): void {
-    checkSched(task.comm, policy, nice, rtPriority);
+    checkSched(task, policy, nice, rtPriority);
     const { fields } = this;
     const { ptr } = task;
     fields.policy.set(ptr, policy);
@@ -373,11 +380,10 @@ export class TaskTable {
   #initScx(ptr: GuestPtr): void {
     const { scx } = this.fields;
     if (!scx) return;
-    const { btf } = this.kernel.profile;
     scx.stickyCpu.set(ptr, -1);
     scx.holdingCpu.set(ptr, -1);
-    scx.ddspDsqId.setBig(ptr, btf.enumerator('SCX_DSQ_INVALID') ?? 0n);
-    scx.slice.setBig(ptr, btf.enumerator('SCX_SLICE_DFL') ?? 0n);
+    scx.ddspDsqId.setBig(ptr, this.#noDsq);
+    scx.slice.setBig(ptr, this.#slice);
     scx.runnableAt.set(ptr, jiffies64(this.kernel));
   }
 
@@ -468,7 +474,7 @@ function classOf(policy: number): SchedClass {
 
 function checkOptions(options: TaskOptions, cpus: readonly number[] | undefined, cpumasks: Cpumasks): void {
   const { comm, pid, cpu, policy = SCHED_POLICY.NORMAL, nice = 0, rtPriority = 0 } = options;
-  const bytes = new TextEncoder().encode(comm).length;
+  const bytes = utf8Length(comm);
   if (bytes === 0 || bytes > COMM_BYTES) throw new InputError(`task "${comm}": a name has 1 to ${COMM_BYTES} bytes`);
   if (pid !== undefined && !(Number.isInteger(pid) && pid > 0 && pid < PID_MAX)) {
     throw new InputError(`task ${comm}: pid ${pid} is not within 1 to ${PID_MAX - 1}`);
@@ -482,17 +488,18 @@ function checkOptions(options: TaskOptions, cpus: readonly number[] | undefined,
   if (options.leader && options.leader.leader !== options.leader) {
     throw new InputError(`task ${comm}: ${options.leader.label} is no process`);
   }
-  checkSched(comm, policy, nice, rtPriority);
+  checkSched(options, policy, nice, rtPriority);
 }
 
-function checkSched(comm: string, policy: number, nice: number, rtPriority: number): void {
-  if (!(Object.values(SCHED_POLICY) as number[]).includes(policy))
-    throw new InputError(`task ${comm}: policy ${policy}`);
+const POLICIES: ReadonlySet<number> = new Set(Object.values(SCHED_POLICY));
+
+function checkSched(task: { readonly comm: string }, policy: number, nice: number, rtPriority: number): void {
+  if (!POLICIES.has(policy)) throw new InputError(`task ${task.comm}: policy ${policy}`);
   if (!(Number.isInteger(nice) && nice >= -20 && nice <= 19)) {
-    throw new InputError(`task ${comm}: nice ${nice} is not within -20 to 19`);
+    throw new InputError(`task ${task.comm}: nice ${nice} is not within -20 to 19`);
   }
   const realTime = policy === SCHED_POLICY.FIFO || policy === SCHED_POLICY.RR;
   if (!(Number.isInteger(rtPriority) && (realTime ? rtPriority >= 1 && rtPriority <= 99 : rtPriority === 0))) {
-    throw new InputError(`task ${comm}: real-time priority ${rtPriority} under policy ${policy}`);
+    throw new InputError(`task ${task.comm}: real-time priority ${rtPriority} under policy ${policy}`);
   }
 }
