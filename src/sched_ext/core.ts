@@ -29,6 +29,8 @@ export interface SchedCore {
 
   /** The helper sleeps for a grace period (synchronize_rcu() and locks that take one), then it runs `work`. */
   afterGracePeriod(work: () => void): void;
+  /** Runs `work` in that thread as soon as no CPU is on its way down or up: at once where none is (cpus_read_lock). */
+  readCpus(work: () => void): void;
 
   /** update_curr_common(): accounts the time that the CPU's current task has run since the last call; that many ns. */
   updateCurr(cpu: number): number;

@@ -29,6 +29,15 @@ export class Disable {
     this.scx.core.irqWork(currentCpu, () => this.#served(currentCpu));
   }
 
+  /** sysrq-S (sysrq_handle_sched_ext_reset): tells of it, and claims the scheduler's exit for no CPU. */
+  sysrq(): void {
+    const { root, consts, kernel, lastExit } = this.scx;
+    kernel.printk('sysrq: Disable sched_ext and revert all tasks to CFS');
+    if (root) root.claimExit(consts.exit.sysrq, 0n, '');
+    else if (!consts.globalDsqHash) kernel.printk('sched_ext: BPF schedulers not loaded');
+    else if (!lastExit) kernel.printk('sched_ext: BPF scheduler not yet used');
+  }
+
   /** irq_work_run: one interrupt does all the work that was queued on its CPU. */
   #served(cpu: number): void {
     this.#raised.delete(cpu);
@@ -55,9 +64,12 @@ export class Disable {
     const { core } = this.scx;
     this.#begin(sched);
     this.#disabling(sched);
-    core.afterGracePeriod(() => {
-      this.#exitCgroups(sched);
-      core.afterGracePeriod(() => this.#finish(sched));
+    core.readCpus(() => {
+      this.#unswitch(sched);
+      core.afterGracePeriod(() => {
+        this.#exitCgroups(sched);
+        core.afterGracePeriod(() => this.#finish(sched));
+      });
     });
   }
 
@@ -65,6 +77,7 @@ export class Disable {
   flush(sched: ScxSched): void {
     if (this.#dump(sched) || this.#workDue.delete(sched)) this.#begin(sched);
     this.#disabling(sched);
+    this.#unswitch(sched);
     this.#exitCgroups(sched);
     this.#finish(sched);
   }
@@ -118,6 +131,11 @@ export class Disable {
     if (this.#stages.get(sched) !== 'bypassed') return;
     this.#stages.set(sched, 'disabling');
     this.scx.state = 'disabling';
+  }
+
+  /** static_branch_disable(&__scx_switched_all), which waits for CPUs that come or go. */
+  #unswitch(sched: ScxSched): void {
+    if (this.#stages.get(sched) !== 'disabling') return;
     this.scx.switchedAll = false;
     this.scx.switchingAll = false;
   }

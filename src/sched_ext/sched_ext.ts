@@ -74,8 +74,8 @@ export class SchedExt {
   switchedAll = false;
   /** Forks run ops.init_task (scx_init_task_enabled). */
   initTaskEnabled = false;
-  /** Hotplug events so far (/sys/kernel/sched_ext/hotplug_seq). */
-  hotplugSeq = 0n;
+  /** CPUs that came or went so far, those at boot included (/sys/kernel/sched_ext/hotplug_seq). */
+  hotplugSeq: bigint;
   /** Schedulers enabled so far, and tasks that ops.init_task of the last one kept out. */
   enableSeq = 0;
   nrRejected = 0;
@@ -113,6 +113,7 @@ export class SchedExt {
       scxRq.flags = this.consts.rq.online;
       return scxRq;
     });
+    this.hotplugSeq = BigInt(this.rqs.length - 1);
     kernel.rqs.onShow.add(() => {
       for (const rq of this.rqs) rq.show();
     });

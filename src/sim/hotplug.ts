@@ -6,6 +6,8 @@ import { BLOCK, type Program, type SimTask } from './sim_task.js';
 /** A CPU's way down or up, and who sleeps until its thread has gone through the callbacks, or the CPU is gone. */
 export interface HotplugChange {
   readonly cpu: SimCpu;
+  /** A task has asked for it. */
+  readonly caller: boolean;
   done: boolean;
   /** The thread is through, and `CpuHotplug.takeDown` is the caller's to call. */
   goesDown: boolean;
@@ -13,6 +15,8 @@ export interface HotplugChange {
   down: boolean;
   gone: boolean;
   waiter: SimTask | null;
+  /** CPUs may come and go again, and who relies on them goes on: whoever asked has returned from it. */
+  unlocked: boolean;
 }
 
 /**
@@ -22,6 +26,9 @@ export interface HotplugChange {
 export class CpuHotplug {
   readonly #pending: (() => void)[] = [];
   #busy = false;
+  /** Changes under way (cpus_write_lock), and what waits for their end. */
+  #changing = 0;
+  #readers: (() => void)[] = [];
   /** Threads that wait until their CPU has no other task. */
   readonly #emptied = new Map<SimCpu, SimTask>();
 
@@ -29,13 +36,36 @@ export class CpuHotplug {
 
   /**
    * Takes a CPU out or brings it back. Nothing happens to one that is so already, or that would be the last to go. `caller`: a
-   * task asks for it, and does itself what is not done by the CPU's thread.
+   * task asks for it, and does itself what is not done by the CPU's thread; it calls `unlock` when it is through.
    */
   change(cpu: SimCpu, online: boolean, caller = false): HotplugChange {
-    const change: HotplugChange = { cpu, done: false, goesDown: false, down: false, gone: false, waiter: null };
-    this.#pending.push(() => (online ? this.#up(cpu, change) : this.#down(cpu, change, caller)));
+    const states = { done: false, goesDown: false, down: false, gone: false, unlocked: false };
+    const change: HotplugChange = { cpu, caller, ...states, waiter: null };
+    this.#changing++;
+    this.#pending.push(() => {
+      if (online) this.#up(cpu, change);
+      else this.#down(cpu, change);
+    });
     if (!this.#busy) this.#next();
     return change;
+  }
+
+  /** cpus_write_unlock() */
+  unlock(change: HotplugChange): void {
+    if (change.unlocked) return;
+    change.unlocked = true;
+    this.#changing--;
+    if (this.#changing > 0) return;
+    const readers = this.#readers;
+    this.#readers = [];
+    for (const read of readers) read();
+  }
+
+  /** cpus_read_lock(): false if it waits until no CPU is on its way down or up; `body` is called then. */
+  read(body: () => void): boolean {
+    if (this.#changing === 0) return true;
+    this.#readers.push(body);
+    return false;
   }
 
   #next(): void {
@@ -53,22 +83,23 @@ export class CpuHotplug {
   }
 
   /** _cpu_down() */
-  #down(cpu: SimCpu, change: HotplugChange, caller: boolean): void {
+  #down(cpu: SimCpu, change: HotplugChange): void {
     const { machine } = this;
     if (!cpu.online || machine.cpus.filter(({ online }) => online).length === 1) {
       this.#complete(change);
+      this.unlock(change);
       this.#next();
       return;
     }
     const { here } = machine;
-    const begin = () => machine.kthreads.hotplugWork(cpu, (thread) => this.#deactivate(thread, change, caller));
+    const begin = () => machine.kthreads.hotplugWork(cpu, (thread) => this.#deactivate(thread, change));
     const time = machine.timing.takesDown(machine.kthreads.hotplugger(cpu));
     if (time <= machine.now) begin();
     else machine.at(time, () => machine.interrupt(here, begin));
   }
 
   /** sched_cpu_deactivate(), in the CPU's thread. */
-  *#deactivate(thread: SimTask, change: HotplugChange, caller: boolean): Program {
+  *#deactivate(thread: SimTask, change: HotplugChange): Program {
     const { machine } = this;
     const { scx, costs, lives } = machine;
     const { cpu } = change;
@@ -78,7 +109,7 @@ export class CpuHotplug {
     scx.hotplug.deactivate(cpu.rq);
     scx.hotplug.rqOffline(cpu.rq);
     yield* this.#waitEmpty(thread, cpu);
-    if (caller && scx.consts.cpuDownByCaller) {
+    if (change.caller && scx.consts.cpuDownByCaller) {
       change.goesDown = true;
       this.#complete(change);
       return;
@@ -130,6 +161,8 @@ export class CpuHotplug {
     change.gone = true;
     if (!change.done) this.#complete(change);
     else if (waiter) machine.wakeups.wake(waiter);
+    // Otherwise a worker has done it for whoever asked (work_on_cpu).
+    if (!change.goesDown) this.unlock(change);
     this.#next();
   }
 
@@ -138,6 +171,7 @@ export class CpuHotplug {
     const { machine } = this;
     if (cpu.online) {
       this.#complete(change);
+      this.unlock(change);
       this.#next();
       return;
     }
@@ -158,6 +192,7 @@ export class CpuHotplug {
     scx.hotplug.rqOnline(cpu.rq);
     machine.resched(cpu.id);
     this.#complete(change);
+    if (!change.caller) this.unlock(change);
     this.#next();
   }
 

@@ -445,6 +445,10 @@ export class SimMachine implements SchedCore {
     else this.at(time, () => this.interrupt(here, () => this.kthreads.helpWork(work)));
   }
 
+  readCpus(work: () => void): void {
+    if (this.hotplug.read(() => this.kthreadWork(work))) work();
+  }
+
   afterGracePeriod(work: () => void): void {
     this.at(this.timing.gracePeriod(), () =>
       this.interrupt(this.cpuOf(this.kthreads.helper()), () => this.kthreads.helpWork(work)),

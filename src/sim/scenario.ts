@@ -20,10 +20,12 @@ export type SimStep =
   | { verb: 'futexwake'; word: number | string; sync?: boolean }
   | { verb: 'mkcgroup' | 'rmcgroup'; cgroup: string }
   | { verb: 'cgweight'; cgroup: string; weight: number }
+  | { verb: 'cgidle'; cgroup: string; idle: boolean }
   | { verb: 'cgmax'; cgroup: string; max: CpuMaxNs }
   | { verb: 'cgroup'; task: string; cgroup: string }
   | { verb: 'cpu'; cpu: number; online: boolean }
   | { verb: 's2idle' | 'deep'; ns: number }
+  | { verb: 'sysrq'; key: SysrqKey }
   | { verb: 'timer'; timer: string; ns: Duration; absolute?: boolean; shared?: boolean }
   | { verb: 'lock' | 'unlock'; mutex: string }
   | { verb: 'condwait'; cond: string; mutex: string }
@@ -38,6 +40,9 @@ export interface RepeatStep {
   times: number;
   steps: readonly SimStep[];
 }
+
+/** Keys of /proc/sysrq-trigger: `S` takes the scheduler out. */
+export type SysrqKey = 'S';
 
 export type PolicyName = 'ext' | 'other' | 'batch' | 'idle' | 'fifo' | 'rr' | 'deadline';
 
@@ -96,6 +101,8 @@ export interface CgroupSpec {
   name: string;
   /** cpu.weight, 1 to 10000; default 100. */
   weight?: number;
+  /** cpu.idle; default false. Its weight cannot be set then. */
+  idle?: boolean;
   /** Default: no limit. */
   max?: CpuMaxNs;
 }
@@ -104,7 +111,21 @@ export interface CgroupSpec {
 export type TimedEvent = { atNs: number } & EventStep;
 export type EventStep = Extract<
   SimStep,
-  { verb: 'kill' | 'nice' | 'affinity' | 'policy' | 'cgroup' | 'cgweight' | 'cgmax' | 'cpu' | 's2idle' | 'deep' }
+  {
+    verb:
+      | 'kill'
+      | 'nice'
+      | 'affinity'
+      | 'policy'
+      | 'cgroup'
+      | 'cgweight'
+      | 'cgidle'
+      | 'cgmax'
+      | 'cpu'
+      | 's2idle'
+      | 'deep'
+      | 'sysrq';
+  }
 >;
 
 /** A workload: what runs on a machine, and what happens to it. */
@@ -157,9 +178,13 @@ export const exec = (): SimStep => ({ verb: 'exec' });
 export const makeCgroup = (cgroup: string): SimStep => ({ verb: 'mkcgroup', cgroup });
 export const removeCgroup = (cgroup: string): SimStep => ({ verb: 'rmcgroup', cgroup });
 export const cgroupWeight = (cgroup: string, weight: number): SimStep => ({ verb: 'cgweight', cgroup, weight });
+/** cpu.idle of a cgroup. */
+export const cgroupIdle = (cgroup: string, idle: boolean): SimStep => ({ verb: 'cgidle', cgroup, idle });
 export const enterCgroup = (task: string, cgroup: string): SimStep => ({ verb: 'cgroup', task, cgroup });
 /** CPU hotplug. */
 export const cpu = (number: number, online: boolean): SimStep => ({ verb: 'cpu', cpu: number, online });
+/** Presses a key of sysrq: `S` disables the scheduler. */
+export const sysrq = (key: SysrqKey): SimStep => ({ verb: 'sysrq', key });
 /** Suspend to idle: the machine freezes its tasks and sleeps for so long, on clocks that go on then. */
 export const suspendToIdle = (ns: number): SimStep => ({ verb: 's2idle', ns });
 /** Suspends the machine to RAM for so long. */

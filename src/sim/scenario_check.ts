@@ -125,6 +125,9 @@ class Check {
       case 'cgmax':
         this.#max(path, step.max);
         return;
+      case 'sysrq':
+        if (step.key !== 'S') this.#fail(`${path}.key`, `no sysrq ${step.key}`);
+        return;
       case 'barrier':
         this.#whole(path, step.parties, 1);
     }

@@ -11,6 +11,7 @@ import type {
   PolicyName,
   Scenario,
   SimStep,
+  SysrqKey,
   TaskSpec,
   TimedEvent,
 } from './scenario.js';
@@ -19,6 +20,7 @@ import type {
 // is named with its path.
 
 const POLICY_NAMES: readonly PolicyName[] = ['ext', 'other', 'batch', 'idle', 'fifo', 'rr', 'deadline'];
+const SYSRQ_KEYS: readonly SysrqKey[] = ['S'];
 const SIGNALS: Readonly<Record<string, number>> = { kill: 9, cont: 18, stop: 19 };
 
 /** Throws InputError: one line with the path of what is wrong. */
@@ -132,10 +134,15 @@ function maxOf(value: JsonValue): CpuMaxNs {
 }
 
 function cgroupOf(value: JsonValue): CgroupSpec {
-  const members = value.object(['name', 'weight', 'max']);
+  const members = value.object(['name', 'weight', 'idle', 'max']);
   const max = members.get('max');
   const name = members.get('name')?.string() ?? value.fail('has no name');
-  return { name, ...defined({ weight: members.get('weight')?.whole(1, 10_000), max: max && maxOf(max) }) };
+  const optional = {
+    weight: members.get('weight')?.whole(1, 10_000),
+    idle: members.get('idle')?.boolean(),
+    max: max && maxOf(max),
+  };
+  return { name, ...defined(optional) };
 }
 
 type Members = ReadonlyMap<string, JsonValue>;
@@ -152,6 +159,7 @@ const MORE: Readonly<Record<string, readonly string[]>> = {
   policy: ['task', 'priority', 'deadline'],
   cgroup: ['task'],
   weight: ['cgroup'],
+  idle: ['cgroup'],
   max: ['cgroup'],
   wake: ['sync'],
   signal: ['sync'],
@@ -186,11 +194,17 @@ const CHANGES: Readonly<Record<string, Reader<EventStep>>> = {
     cgroup: need(members, 'cgroup', value).string(),
     weight: value.whole(1, 10_000),
   }),
+  idle: (value, members) => ({
+    verb: 'cgidle',
+    cgroup: need(members, 'cgroup', value).string(),
+    idle: value.boolean(),
+  }),
   max: (value, members) => ({ verb: 'cgmax', cgroup: need(members, 'cgroup', value).string(), max: maxOf(value) }),
   offline: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: false }),
   online: (value) => ({ verb: 'cpu', cpu: value.whole(0), online: true }),
   s2idle: (value) => ({ verb: 's2idle', ns: value.time() }),
   deep: (value) => ({ verb: 'deep', ns: value.time() }),
+  sysrq: (value) => ({ verb: 'sysrq', key: value.oneOf(SYSRQ_KEYS) }),
 };
 
 const flagOf = (members: Members, name: string) => members.get(name)?.boolean();

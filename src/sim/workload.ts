@@ -6,6 +6,7 @@ import { Actor, type Stage } from './actor.js';
 import { DeadlineEntity } from './deadline.js';
 import { draw } from './duration.js';
 import { WF } from './flags.js';
+import type { HotplugChange } from './hotplug.js';
 import type { SimMachine } from './machine.js';
 import type { CgroupSpec, EventStep, PolicyName, Scenario, SimTasks, TaskSpec } from './scenario.js';
 import { checkScenario, MAX_TASKS } from './scenario_check.js';
@@ -29,6 +30,7 @@ const SLEEPING: ReadonlySet<FlatStep['verb']> = new Set<FlatStep['verb']>([
   'mkcgroup',
   'rmcgroup',
   'cgweight',
+  'cgidle',
   'cgmax',
   'cgroup',
 ]);
@@ -125,7 +127,7 @@ export class Workload implements Stage {
     }
   }
 
-  #makeCgroup({ name, weight, max }: CgroupSpec): void {
+  #makeCgroup({ name, weight, idle, max }: CgroupSpec): void {
     const { cgroups } = this.machine.kernel;
     let parent = cgroups.root;
     for (const part of name.split('/')) {
@@ -139,6 +141,7 @@ export class Workload implements Stage {
     }
     const cgroup = parent;
     if (weight !== undefined) this.machine.scx.cgroups.setWeight(cgroup, weight);
+    if (idle) this.machine.scx.cgroups.setIdle(cgroup, idle);
     if (max !== undefined) this.#setMax(name, max);
   }
 
@@ -347,7 +350,13 @@ export class Workload implements Stage {
       }
       case 'cgweight': {
         const cgroup = kernel.cgroups.byPath(`/${step.cgroup}`);
-        if (cgroup) scx.cgroups.setWeight(cgroup, step.weight);
+        // sched_group_set_shares(): EINVAL
+        if (cgroup && !cgroup.cpuIdle) scx.cgroups.setWeight(cgroup, step.weight);
+        return;
+      }
+      case 'cgidle': {
+        const cgroup = kernel.cgroups.byPath(`/${step.cgroup}`);
+        if (cgroup) scx.cgroups.setIdle(cgroup, step.idle);
         return;
       }
       case 'cgmax':
@@ -365,6 +374,9 @@ export class Workload implements Stage {
       case 's2idle':
       case 'deep':
         machine.systemSleep.suspend(step.ns, step.verb);
+        return;
+      case 'sysrq':
+        scx.disabling.sysrq();
     }
   }
 
@@ -457,7 +469,13 @@ export class Workload implements Stage {
     }
     change.waiter = null;
     yield* machine.lives.sleepInKernel(task);
-    if (!change.goesDown) return;
+    if (change.goesDown) yield* this.#takeDown(task, change);
+    machine.hotplug.unlock(change);
+  }
+
+  /** What the caller does itself when the CPU's thread is through. */
+  *#takeDown(task: SimTask, change: HotplugChange): Program {
+    const { machine } = this;
     yield machine.toward(task, 'stop-machine', machine.costs.syscall);
     machine.hotplug.takeDown(change);
     yield machine.toward(task, 'effect', 0);

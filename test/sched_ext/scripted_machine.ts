@@ -101,6 +101,11 @@ export class Machine implements SchedCore {
     this.kthreadWork(work);
   }
 
+  /** CPUs come and go at once. */
+  readCpus(work: () => void): void {
+    work();
+  }
+
   kthreadWork(work: () => void): void {
     this.#helper.push(work);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  cgroupIdle,
   cgroupMax,
   condWait,
   cpu,
@@ -16,6 +17,7 @@ import {
   signal,
   sleep,
   spin,
+  sysrq,
   timer,
   us,
   wait,
@@ -49,6 +51,8 @@ describe('steps in JSON are those of the builder', () => {
     [{ wait_cond: 'c', mutex: 'm' }, condWait('c', 'm')],
     [{ signal: 'c' }, signal('c')],
     [{ max: { quota: '5ms', period: '10ms' }, cgroup: 'g' }, cgroupMax('g', ms(5), ms(10))],
+    [{ idle: true, cgroup: 'g' }, cgroupIdle('g', true)],
+    [{ sysrq: 'S' }, sysrq('S')],
     // The same the other way round: `cgroup` is a step of its own, too.
     [{ cgroup: 'g', max: { quota: 'max' } }, cgroupMax('g', Number.POSITIVE_INFINITY)],
   ];
@@ -78,6 +82,10 @@ describe('a mistake is told with its path', () => {
     [task({ steps: [{ repeat: 2, steps: [{ run: -1 }] }] }), /^workload: tasks\[0\]\.steps\[0\]\.steps\[0\]\.run: /],
     [task({ steps: [], repeat: 'forever' }), /^workload: tasks\[0\]\.repeat: a loop without steps takes no time/],
     [task({ steps: [{ repeat: 'forever', steps: [] }] }), /^workload: tasks\[0\]\.steps\[0\]\.repeat: a loop without/],
+    [task({ steps: [{ sysrq: 's' }] }), 'workload: tasks[0].steps[0].sysrq: "s" is none of S'],
+    [task({ steps: [{ idle: true }] }), 'workload: tasks[0].steps[0].idle: wants cgroup, too'],
+    [{ ...task({}), events: [{ at: 0, idle: 1, cgroup: 'g' }] }, /^workload: events\[0\]\.idle: wants/],
+    [{ ...task({}), cgroups: [{ name: 'g', idle: 'yes' }] }, /^workload: cgroups\[0\]\.idle: wants/],
     [{ ...task({}), events: [{ offline: 1 }] }, /^workload: events\[0\]\.at: wants a whole number/],
     [{ ...task({}), events: [{ at: 0, run: 1 }] }, /^workload: events\[0\]: is none of kill, stop/],
   ])('%j', (document, message) => {

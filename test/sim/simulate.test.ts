@@ -16,6 +16,7 @@ import {
   repeat,
   resume,
   run,
+  runScheduler,
   type Scenario,
   type SimReport,
   simulate,
@@ -308,6 +309,99 @@ it('ends a scheduler that has no op for a hotplug event as the kernel does', asy
   expect(outcome).toBe('clean');
   expect(exit).toMatchObject({ kindName: 'UNREG_KERN', message: 'cpu 3 going offline, exiting scheduler' });
   expect(simulatedNs).toBeLessThan(ms(60));
+});
+
+it('a scheduler that a CPU’s going ends does so when the CPU has gone: until then its helper waits (cpus_read_lock)', async () => {
+  for (const steps of [[{ verb: 'cpu', cpu: 3, online: false } as const, run(ms(50))], [run(ms(50))]]) {
+    const machineKernel = await Kernel.create({ ...kernel, cpus: 4 });
+    const machine = new Machine(machineKernel);
+    const loaded = openObject(fifo, { name: 'fifo' });
+    loaded.load(machineKernel);
+    const event = { atNs: ms(1), verb: 'cpu', cpu: 3, online: false } as const;
+    machine.load({ tasks: [{ name: 'a', steps }], events: steps.length === 1 ? [event] : [] });
+    const { scx } = machine;
+    const online: boolean[] = [];
+    const { exit } = scx.cgroups;
+    scx.cgroups.exit = (sched) => {
+      online.push(machine.cpus[3]!.online);
+      exit.call(scx.cgroups, sched);
+    };
+    const report = runScheduler(machine, loaded.structOpsMap('fifo_ops'), ms(100));
+    expect(report.exit?.kindName).toBe('UNREG_KERN');
+    expect(online).toEqual([false]);
+    machineKernel.dispose();
+  }
+});
+
+describe.each(PROFILES)('sysrq-S as %s', (profile) => {
+  const tasks = [{ name: 'a', copies: 2, steps: [forever(run(ms(1)), sleep(us(100)))] }];
+  const options = { kernel: { ...kernel, profile }, durationNs: ms(200) };
+
+  it('disables the scheduler', async () => {
+    const report = await simulate(fifo, {
+      ...options,
+      scenario: { tasks, events: [{ atNs: ms(20), verb: 'sysrq', key: 'S' }] },
+    });
+    expect(report.outcome).toBe('clean');
+    expect(report.exit).toMatchObject({
+      kindName: 'SYSRQ',
+      code: 0,
+      reason: 'disabled by sysrq-S',
+      message: '',
+    });
+    expect(report.log.join('\n')).toContain('sysrq: Disable sched_ext and revert all tasks to CFS');
+    expect(report.log.join('\n')).toMatch(/BPF scheduler "fifo" disabled \(disabled by sysrq-S\)/);
+    expect(report.simulatedNs).toBeLessThan(ms(100));
+  });
+
+  it('comes too late for one that is on its way, and says so where there is none', async () => {
+    const machineKernel = await Kernel.create(options.kernel);
+    const machine = new Machine(machineKernel);
+    machine.scx.disabling.sysrq();
+    expect(machineKernel.log.at(-1)).toMatch(
+      profile === '6.12' ? 'sched_ext: BPF scheduler not yet used' : 'sched_ext: BPF schedulers not loaded',
+    );
+    machineKernel.dispose();
+    const events = [ms(20), ms(20) + 1000].map((atNs) => ({ atNs, verb: 'sysrq', key: 'S' }) as const);
+    const { exit } = await simulate(fifo, { ...options, scenario: { tasks, events } });
+    expect(exit?.kindName).toBe('SYSRQ');
+  });
+});
+
+it('cpu.idle of a cgroup is told when it changes, and keeps its weight from being set', async () => {
+  const machineKernel = await Kernel.create(kernel);
+  const machine = new Machine(machineKernel);
+  const told: [string, boolean][] = [];
+  const { setIdle } = machine.scx.cgroups;
+  machine.scx.cgroups.setIdle = (cgroup, idle) => {
+    told.push([cgroup.path, idle]);
+    setIdle.call(machine.scx.cgroups, cgroup, idle);
+  };
+  machine.load({
+    cgroups: [{ name: 'g', weight: 50, idle: true }, { name: 'h' }],
+    tasks: [
+      {
+        name: 'a',
+        policy: 'other',
+        steps: [
+          { verb: 'cgweight', cgroup: 'g', weight: 7 },
+          { verb: 'cgidle', cgroup: 'g', idle: false },
+          { verb: 'cgweight', cgroup: 'g', weight: 8 },
+        ],
+      },
+    ],
+    events: [{ atNs: ms(1), verb: 'cgidle', cgroup: 'h', idle: true }],
+  });
+  expect(machineKernel.cgroups.byPath('/g')).toMatchObject({ cpuIdle: true, weight: 50 });
+  machine.run(us(900));
+  expect(machineKernel.cgroups.byPath('/g')).toMatchObject({ cpuIdle: false, weight: 8 });
+  machine.run(ms(2));
+  expect(told).toEqual([
+    ['/g', true],
+    ['/g', false],
+    ['/h', true],
+  ]);
+  machineKernel.dispose();
 });
 
 it('refuses objects without a scheduler, and a scheduler that is not there', async () => {
