@@ -1,5 +1,12 @@
-import { ALU_ADD, CLASS_ALU64, CLASS_LDX, CLASS_MASK, CODE_MASK, OP_LD_IMM64 } from '../../../assembly/isa.js';
-import { decodeInsn } from '../../asm/insn.js';
+import {
+  ALU_ADD,
+  CLASS_ALU64,
+  CLASS_LDX,
+  CLASS_MASK,
+  CODE_MASK,
+  INSN_BYTES,
+  OP_LD_IMM64,
+} from '../../../assembly/isa.js';
 import type { GuestPtr } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
 import type { Field } from '../view.js';
@@ -18,14 +25,16 @@ export const SIGNAL_PATHS = ['signal', 'thread_node.next', 'thread_node.prev'] a
 export function showSignals(kernel: Kernel, insns: Uint8Array): void {
   const offset = kernel.types.tryStruct('task_struct')?.tryField('signal')?.offset;
   if (offset === undefined) return;
-  for (let at = 0; at + 8 <= insns.length; at += 8) {
-    if (insns[at] === OP_LD_IMM64) {
-      at += 8;
+  const view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength);
+  for (let at = 0; at + INSN_BYTES <= insns.length; at += INSN_BYTES) {
+    const op = insns[at] as number;
+    if (op === OP_LD_IMM64) {
+      at += INSN_BYTES;
       continue;
     }
-    const { op, off, imm } = decodeInsn(insns, at);
-    const load = (op & CLASS_MASK) === CLASS_LDX && off === offset;
-    const add = (op & CLASS_MASK) === CLASS_ALU64 && (op & CODE_MASK) === ALU_ADD && imm === offset;
+    const load = (op & CLASS_MASK) === CLASS_LDX && view.getInt16(at + 2, true) === offset;
+    const add =
+      (op & CLASS_MASK) === CLASS_ALU64 && (op & CODE_MASK) === ALU_ADD && view.getInt32(at + 4, true) === offset;
     if (!load && !add) continue;
     kernel.tasks.showSignals();
     return;
