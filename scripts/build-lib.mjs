@@ -14,11 +14,23 @@ const ENTRIES = {
   'platform/browser': 'dist/src/platform/browser.js',
 };
 
+/** Escapes what is not ASCII, which stands in strings only: V8 keeps a text with wider characters in twice the memory, and reads it more slowly. */
+const ascii = {
+  name: 'ascii',
+  generateBundle(_, bundle) {
+    for (const file of Object.values(bundle)) {
+      if (file.type === 'chunk') file.code = file.code.replaceAll(/[\u0080-\uffff]/g, escaped);
+    }
+  },
+};
+const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
 rmSync(`${root}dist/lib`, { recursive: true, force: true });
 await build({
   root,
   configFile: false,
   logLevel: 'warn',
+  plugins: [ascii],
   build: {
     ssr: true,
     outDir: 'dist/lib',

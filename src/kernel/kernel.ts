@@ -11,6 +11,7 @@ import type { BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
 import { InputError, VmtableError } from '../errors.js';
 import { BPF_MAP_FLAG } from '../uapi.js';
+import { prepareCore } from '../vm/core.js';
 import {
   type AccessClass,
   CHECK_STRENGTHS,
@@ -205,6 +206,7 @@ export class Kernel {
   static async create(options: KernelOptions = {}): Promise<Kernel> {
     checkKernelOptions(options);
     const { profile: wanted } = options;
+    prepareCore();
     const profile = wanted === undefined || typeof wanted === 'string' ? await loadProfile(wanted) : wanted;
     const vm = await Vm.create({
       ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),

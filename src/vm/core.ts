@@ -154,6 +154,11 @@ function coreModule(): Promise<WebAssembly.Module> {
   return compiled;
 }
 
+/** Begins to compile the core, in other threads; instantiateCore throws what that failed with. */
+export function prepareCore(): void {
+  coreModule().catch(() => {});
+}
+
 /** Throws InputError for sizes that cannot be and ErrnoError(ENOMEM) if the host refuses the memory. */
 export async function instantiateCore(options: CoreOptions = {}): Promise<Core> {
   const { windowBytes = DEFAULT_WINDOW, cpus = 1 } = options;
