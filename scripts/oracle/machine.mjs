@@ -28,6 +28,7 @@ export const MACHINES = {
   'smt-realistic': { ...smt, part: 'realistic', defines: ['DEADLINE'] },
   'two-further': { ...two, part: 'further' },
   'smt-further': { ...smt, part: 'further' },
+  'two-exits': { ...two, part: 'exits', defines: ['SYSRQ'] },
 };
 
 /** The emulator of bookworm-backports, unpacked and not installed. */

@@ -41,6 +41,8 @@ export const cgroupWeight = (cgroup, weight) => step('cgweight', { cgroup, weigh
 export const enterCgroup = (task, cgroup) => step('cgroup', { task, cgroup });
 /** CPU hotplug. */
 export const cpu = (number, online) => step('cpu', { cpu: number, online });
+/** A key of /proc/sysrq-trigger. */
+export const sysrq = (key) => step('sysrq', { key });
 
 /** A step as guest/main.c reads it: verb, two numbers, a word. */
 export function stepLine(tasks, { verb, ...s }) {
@@ -91,6 +93,8 @@ export function stepLine(tasks, { verb, ...s }) {
       return line(index(s.task), 0, s.cgroup);
     case 'cpu':
       return line(s.cpu, s.online ? 1 : 0);
+    case 'sysrq':
+      return line(0, 0, s.key);
     case 'yield':
     case 'wait':
     case 'exec':

@@ -10,6 +10,8 @@ export interface Scheduler {
   partial: boolean;
   without: string[];
   timeoutMs: number;
+  /** ops.hotplug_seq, where it is set. */
+  hotplugSeq?: number;
 }
 
 /** One step of a task, as steps.mjs makes it: a verb and what it needs. */

@@ -21,7 +21,7 @@ const DEFAULTS = {
   without: [],
   timeoutMs: 0,
 };
-const FLAGS = { KEEP_BUILTIN_IDLE: 1, ENQ_LAST: 2, ENQ_EXITING: 4, SWITCH_PARTIAL: 8 };
+const FLAGS = { KEEP_BUILTIN_IDLE: 1, ENQ_LAST: 2, ENQ_EXITING: 4, SWITCH_PARTIAL: 8, ALWAYS_ENQ_IMMED: 0x80 };
 const POLICIES = ['fifo', 'vtime', 'global', 'local', 'pid'];
 const MISTAKES = [
   ...['none', 'select-bad-cpu', 'enqueue-no-dsq', 'enqueue-nothing', 'enqueue-twice', 'enqueue-error', 'enqueue-exit'],
@@ -51,7 +51,8 @@ export async function topics() {
 }
 
 /** The tracing scheduler, set up as a scenario wants it. */
-export function openScheduler({ policy, mistake, mistakeAfter, sliceUs, flags, partial, without, timeoutMs }) {
+export function openScheduler(scheduler) {
+  const { policy, mistake, mistakeAfter, sliceUs, flags, partial, without, timeoutMs, hotplugSeq } = scheduler;
   const object = openObject(new Uint8Array(readFileSync(OBJECT)), { name: 'scx_trace' });
   const at = (list, name) => {
     const index = list.indexOf(name);
@@ -68,6 +69,7 @@ export function openScheduler({ policy, mistake, mistakeAfter, sliceUs, flags, p
     flags.reduce((bits, flag) => bits | FLAGS[flag], partial ? FLAGS.SWITCH_PARTIAL : 0),
   );
   ops.set('timeout_ms', timeoutMs);
+  if (hotplugSeq !== undefined) ops.set('hotplug_seq', hotplugSeq);
   for (const member of without) {
     const program = ops.program(member);
     ops.setProgram(member, null);
@@ -159,6 +161,7 @@ export const suite = {
     'smt-realistic',
     'two-further',
     'smt-further',
+    'two-exits',
   ],
   /** A part whose topics are not recorded on a kernel has no boot there. */
   boots: async (kernelName, { part }) =>
@@ -173,7 +176,8 @@ export const suite = {
     const files = {};
     const lines = [];
     const loads = new Map();
-    for (const { scenarios, part: belongs } of await topics()) {
+    for (const { scenarios, part: belongs, kernels } of await topics()) {
+      if (!kernels.includes(kernelName)) continue;
       for (const scenario of scenarios.filter((one) => one.cpus === cpus && belongs === part)) {
         const key = JSON.stringify(scenario.scheduler);
         const object = openScheduler(scenario.scheduler);
@@ -197,7 +201,8 @@ export const suite = {
   async record(text, { release }, machine) {
     const recorded = readConsole(text);
     const files = {};
-    for (const { topic, scenarios, part } of await topics()) {
+    for (const { topic, scenarios, part, kernels } of await topics()) {
+      if (!kernels.some((one) => release.startsWith(`${one}.`))) continue;
       for (const { id, what, cpus, scheduler, tasks } of scenarios) {
         if (cpus !== machine.cpus || part !== machine.part) continue;
         const answer = recorded.get(id);

@@ -248,6 +248,55 @@ export const RULES: readonly Control[] = [
     },
   },
   {
+    rule: 'a CPU that goes or comes ends a scheduler without the op for that',
+    source: 'handle_hotplug',
+    recordings: ['exits/offline-without-ops', 'exits/offline-without-op', 'exits/online-without-op'],
+    only: ['7.3.4', '6.18.15'],
+    mutate: (machine) => {
+      machine.scx.hotplug.activate = nothing;
+      machine.scx.hotplug.deactivate = nothing;
+    },
+  },
+  {
+    rule: 'CPUs that came at boot count as hotplug',
+    source: 'check_hotplug_seq',
+    recordings: ['exits/hotplug-seq'],
+    only: ['7.3.4', '6.18.15'],
+    mutate: (machine) => {
+      machine.scx.hotplugSeq = 0n;
+    },
+  },
+  {
+    rule: 'sysrq-S ends the scheduler',
+    source: 'sysrq_handle_sched_ext_reset',
+    recordings: ['exits/sysrq-running', 'exits/sysrq-twice', 'exits/sysrq-sleeping'],
+    only: ['7.3.4', '6.18.15'],
+    mutate: (machine) => {
+      machine.scx.disabling.sysrq = nothing;
+    },
+  },
+  {
+    rule: 'a task that is enqueued again 256 times without running ends the scheduler',
+    source: 'scx_do_enqueue_task',
+    recordings: ['reenqueued/limit-on-one-cpu', 'reenqueued/limit-after-wakeups'],
+    only: ['7.3.4'],
+    mutate: ({ scx }) => {
+      (scx.consts as { maxReenqueues: number }).maxReenqueues *= 2;
+    },
+  },
+  ...(['kind', 'code', 'reason', 'message'] as const).map(
+    (member): Control => ({
+      rule: `a scheduler is told the ${member} of its exit`,
+      source: 'scx_disable_workfn',
+      recordings: ['exits/offline-without-ops', 'exits/hotplug-seq'],
+      only: ['7.3.4', '6.18.15'],
+      spoil: (_events, exit) => {
+        const value = exit[member];
+        Object.assign(exit, { [member]: typeof value === 'number' ? value + 1 : `${value}.` });
+      },
+    }),
+  ),
+  {
     rule: 'a task that does not run for the timeout is a stall',
     source: 'check_rq_for_timeouts',
     recordings: ['mistakes/enqueue-nothing'],
@@ -569,11 +618,10 @@ function drop<T>(list: T[], which: (one: T) => boolean): void {
 
 /** Rules that no recording measures: the machine follows the kernel's source there. */
 export const NOT_MEASURED: readonly string[] = [
-  'scx_bpf_kick_cpu and its flags, SCX_ENQ_PREEMPT, SCX_ENQ_IMMED, re-enqueues',
+  'scx_bpf_kick_cpu and its flags, SCX_ENQ_PREEMPT, SCX_ENQ_IMMED but for its limit, scx_bpf_reenqueue_local',
   'moves between queues by iterator, peeks',
   'idle CPUs searched by cache and node, SCX_OPS_BUILTIN_IDLE_PER_NODE',
   'the cid form, cmasks, sub-schedulers',
   'cpuperf, core scheduling, nohz_full',
   'cpu.max, cpu.idle, suspend',
-  'exits of kind UNREG_KERN (hotplug without the ops), SYSRQ and ERROR_REENQ',
 ];

@@ -7,6 +7,7 @@ import { WF } from '../../../../src/sim/flags.js';
 import { BLOCK, type Program, SimMachine, type SimTask, type SimTasks, Workload } from '../../../../src/sim/index.js';
 import type { RecordedEvent, Recording } from '../recording.js';
 import { eventNames, openScheduler } from '../suite.mjs';
+import { withHotplugCalls } from './hotplug_calls.js';
 import { type ForeignWake, foreignWakes, glancesOf, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
 import { RecordedTiming } from './recorded_timing.js';
 import { searchesOf } from './searches.js';
@@ -29,7 +30,7 @@ export type Mutation = (machine: SimMachine) => void;
 
 /** Runs a recording's workload under the same object on the simulated machine; `traced`: with its programs at tracepoints. */
 export async function replay(recorded: Recording, mutate?: Mutation, traced = false): Promise<Replay> {
-  const recording = { ...recorded, events: inOrder(recorded) };
+  const recording = { ...recorded, events: inOrder({ ...recorded, events: withHotplugCalls(recorded) }) };
   const profile = recording.kernel.replace(/\.\d+$/, '');
   const kernel = await Kernel.create({ profile, cpus: recording.cpus, windowBytes: 1 << 26 });
   try {

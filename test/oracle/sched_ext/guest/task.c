@@ -195,7 +195,12 @@ static void do_step(const struct scenario *scenario, int index, int at)
 	} else if (!strcmp(verb, "cpu")) {
 		snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lld/online", s->number);
 		put_number(path, s->second);
-	} else
+	}
+#ifdef SYSRQ
+	else if (!strcmp(verb, "sysrq"))
+		put_file("/proc/sysrq-trigger", s->text);
+#endif
+	else
 		fail(verb, 0);
 }
 

@@ -12,6 +12,9 @@ function goesOn(e: RecordedEvent): boolean {
 
 const ENQUEUE_WAKEUP = 0x1;
 
+/** What is first seen of a task that is being woken, behind tp_waking. */
+const ROUSED = new Set(['select_cpu', 'runnable', 'tp_wakeup']);
+
 /** When timers fired, and when CPUs noticed that they owe a choice. */
 export class Interrupts {
   /** The one that each CPU has got round to last: what it owes after that is another one. */
@@ -47,9 +50,8 @@ export class Interrupts {
     const { events } = this.evidence;
     const own = (e: RecordedEvent) => e[TASK] === name && e[NS] >= time;
     const waking = events.findIndex((e) => own(e) && e[EVENT] === 'tp_waking');
-    const goes = events.findIndex(
-      (e, i) => i > waking && own(e) && (e[EVENT] === 'select_cpu' || e[EVENT] === 'runnable'),
-    );
+    // Of a task of another class only the end of it is noted.
+    const goes = events.findIndex((e, i) => i > waking && own(e) && ROUSED.has(e[EVENT]));
     const leaves = events.findIndex((e, i) => i > waking && own(e) && e[EVENT] === 'tp_switch');
     return waking >= 0 && leaves >= 0 && leaves < goes ? events[goes]![NS] : time;
   }

@@ -53,7 +53,10 @@ export class Points {
   until(task: SimTask, point: Point, ns: number): number {
     if (point === 'activate') return this.threads.activates(task);
     if (point === 'stop-complete') return this.threads.completes(task);
-    if (point === 'kthread-done') return this.evidence.stoppers.has(task.kt.pid) ? this.threads.leaves(task) : ns;
+    if (point === 'kthread-done') {
+      const { stoppers, helpers } = this.evidence;
+      return stoppers.has(task.kt.pid) || helpers.has(task.kt.pid) ? this.threads.leaves(task) : ns;
+    }
     if (point === 'kthread' && this.evidence.stoppers.has(task.kt.pid)) return this.threads.moves(task, ns);
     if (point === 'kthread' && this.evidence.helpers.has(task.kt.pid)) return this.threads.letsGo(task, ns);
     const track = this.evidence.tracks.get(task.name);

@@ -73,9 +73,10 @@ export class Threads {
   /** At the end of a scheduler tasks leave one after the other, here all at once: when those of the workload do. */
   letsGo({ kt }: SimTask, ns: number): number {
     const { now } = this.evidence.clock;
-    const begin = this.evidence.events.findLastIndex(
-      (e) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS,
-    );
+    const stints = (e: RecordedEvent) => e[EVENT] === 'tp_switch' && e[OTHER] === kt.pid && e[NS] <= now + SWITCH_NS;
+    // The thread may get its CPU twice in so short a time.
+    const next = this.evidence.events.findIndex((e) => stints(e) && e[NS] >= now);
+    const begin = next >= 0 ? next : this.evidence.events.findLastIndex(stints);
     const cpu = this.evidence.events[begin]?.[CPU];
     const stint = this.evidence.events.slice(begin + 1).filter((e) => e[CPU] === cpu);
     const first = stint.find((e) => e[EVENT] === 'tp_switch' || (e[EVENT] === 'exit_task' && e[TASK].includes('/')));
