@@ -7,7 +7,8 @@ import {
 } from '../../assembly/abi.js';
 import { OP_LD_IMM64, PSEUDO_MAP_VALUE } from '../../assembly/isa.js';
 import { assemble } from '../../src/asm/index.js';
-import { goneStep, SPARE } from './generate_gone.js';
+import { boundStep, frameStep, goingStep, leafSteps, OWN_SLOT, VALUE, type Words } from './generate_frames.js';
+import { goneStep } from './generate_gone.js';
 
 // Random programs: such as the kernel's verifier accepts (XDP), for comparing its execution with ours (kernel.test.ts), and with
 // `wild` also such as it refuses, for comparing our engines with each other (pair.ts).
@@ -53,6 +54,9 @@ export const HOST_CALLS = {
   drop: 8,
   tail: 9,
   back: 10,
+  unmap: 11,
+  map: 12,
+  again: 13,
 } as const;
 export const CORE_CALL = 100;
 
@@ -61,6 +65,8 @@ export type Step =
   | { kind: 'if'; condition: string; yes: Step[]; no: Step[] }
   | { kind: 'skip'; condition: string; lines: string[] }
   | { kind: 'loop'; count: number; mayGoto: boolean; body: Step[]; depth?: number }
+  | { kind: 'while'; condition: string; limit?: number; mayGoto: boolean; body: Step[] }
+  | { kind: 'frame'; init: string[]; body: Step[] }
   | { kind: 'tangle'; count: number; condition: string; first: Step[]; second: Step[] }
   | { kind: 'call'; callee: number; args: string[]; byRegister?: boolean }
   | { kind: 'iterate'; how: 'loop' | 'for_each' | 'host'; callee: number; count: number };
@@ -69,6 +75,8 @@ export interface Program {
   seed: number;
   main: Step[];
   functions: Step[][];
+  /** Functions that get a pointer into their caller's frame; each calls only later ones. */
+  leafs: Step[][];
 }
 
 /** Mulberry32: small, seeded, the same everywhere. */
@@ -123,6 +131,8 @@ export interface Features {
   mayGoto: boolean;
   /** No verifier looks at it. */
   wild?: boolean;
+  /** Wild, and about frames, bounds and what goes. */
+  frames?: boolean;
 }
 
 function branch(condition: string, yes: Step[], no: Step[] = []): Step {
@@ -134,7 +144,10 @@ class Builder {
     private readonly random: Random,
     private readonly functions: number,
     private readonly features: Features,
+    private readonly leafs: readonly number[],
   ) {}
+
+  readonly words: Words = { condition: () => this.condition(), alu: () => this.alu() };
 
   /** A list of steps; `level` is how deep in ifs, `callees` the first function that may be called. */
   steps(count: number, level: number, callees: number, inLoop: boolean, inFunction: boolean): Step[] {
@@ -145,6 +158,11 @@ class Builder {
     const { random } = this;
     const roll = random.below(100);
     const lines = (...text: string[]): Step => ({ kind: 'lines', lines: text });
+    if (this.features.frames && random.chance(25)) {
+      const kind = random.below(10);
+      if (kind < 5) return frameStep(random, this.leafs, this.words, level);
+      return kind < 8 ? boundStep(random, this.words) : goingStep(random, this.words, level);
+    }
     if (this.features.wild && random.chance(22)) return this.wild(level, callees, inLoop);
     if (roll < 34) return lines(this.alu());
     if (roll < 40) return lines(this.unary());
@@ -643,12 +661,16 @@ class Builder {
 export function generate(seed: number, features: Features): Program {
   const random = new Random(seed);
   const functions = random.pick([0, 0, 1, 2, 3]);
-  const builder = new Builder(random, functions, features);
+  const leafs = Array.from({ length: features.frames ? random.below(4) : 0 }, (_, i) => i);
+  const builder = new Builder(random, functions, features, leafs);
+  const tame = features.frames && random.chance(40);
+  const steps = () => builder.steps(3 + random.below(features.frames ? 10 : 22), 0, 0, false, false);
   return {
     seed,
-    main: builder.steps(3 + random.below(22), 0, 0, false, false),
+    main: tame ? [frameStep(random, leafs, builder.words, 0, true)] : steps(),
     // A function calls only later ones, so there is no recursion; 3 deep with main.
     functions: Array.from({ length: functions }, (_, i) => builder.steps(1 + random.below(8), 1, i + 1, false, true)),
+    leafs: leafs.map((i) => leafSteps(random, leafs.slice(i + 1), builder.words)),
   };
 }
 
@@ -693,12 +715,13 @@ export function render(program: Program): string {
 }
 
 /**
- * A wild program: r1 is the packet, r2 the value, r3 an array map of 20-byte values, whose addresses the value keeps; `spare` is
- * the address of another map.
+ * A wild program: r1 is the packet, r2 the value, r3 an array map of 20-byte values, whose addresses the value keeps; `names`
+ * are those of other things.
  */
-export function renderWild(program: Program, spare: bigint): string {
+export function renderWild(program: Program, names: Readonly<Record<string, bigint>>): string {
   const keep = [`*(u64 *)(r9 + ${PACKET_SLOT}) = r1`, `*(u64 *)(r9 + ${MAP_SLOT}) = r3`];
-  return renderWith(program, ['r8 = r1', 'r9 = r2', ...keep]).replaceAll(SPARE, `${spare}`);
+  const text = renderWith(program, ['r8 = r1', 'r9 = r2', ...keep]);
+  return Object.entries(names).reduce((done, [name, address]) => done.replaceAll(name, `${address}`), text);
 }
 
 function renderWith(program: Program, prologue: readonly string[]): string {
@@ -728,7 +751,28 @@ function renderWith(program: Program, prologue: readonly string[]): string {
     out.lines('r5 = r1', 'if r1 s>= 0 goto +2', 'r1 = r4', 'goto +1', 'r1 = r2', 'r4 = r5');
     out.lines(`r2 = *(u64 *)(r1 + ${PACKET_SLOT})`, `call f${i}`, 'r0 &= 1', 'exit');
   }
+  for (const i of reachedLeafs(program)) {
+    // r1: the pointer, r2: a scalar.
+    out.lines(`g${i}: *(u64 *)(r10 - ${OWN_SLOT}) = r1`, 'r0 = r2', 'r3 = r2', `r9 = ${VALUE} ll`);
+    out.stack(0x3333);
+    out.lines(`r8 = *(u64 *)(r9 + ${PACKET_SLOT})`, 'r1 = 1', 'r2 = 2', 'r4 = 4', 'r5 = 5', 'r6 = r0', 'r7 = 0');
+    out.steps(program.leafs[i] ?? []);
+    // As a callback, r1 is a number and r2 the pointer.
+    out.lines('exit', `gcb${i}: r3 = r1`, 'r1 = r2', 'r2 = r3', `call g${i}`, 'r0 &= 3', 'r0 >>= 1', 'exit');
+  }
   return out.text();
+}
+
+/** Leaf functions that are named somewhere; each names only later ones. */
+function reachedLeafs({ main, functions, leafs }: Program): number[] {
+  const found: number[] = [];
+  let text = JSON.stringify([main, functions]);
+  for (const [i, steps] of leafs.entries()) {
+    if (!new RegExp(`\\bg(cb)?${i}\\b`).test(text)) continue;
+    found.push(i);
+    text += JSON.stringify(steps);
+  }
+  return found;
 }
 
 function iterated(program: Program): Set<number> {
@@ -744,7 +788,7 @@ function* everyStep(steps: readonly Step[]): Generator<Step> {
   for (const step of steps) {
     yield step;
     if (step.kind === 'if') yield* everyStep([...step.yes, ...step.no]);
-    if (step.kind === 'loop') yield* everyStep(step.body);
+    if (step.kind === 'loop' || step.kind === 'while' || step.kind === 'frame') yield* everyStep(step.body);
     if (step.kind === 'tangle') yield* everyStep([...step.first, ...step.second]);
   }
 }
@@ -756,6 +800,10 @@ export function renderSteps(program: Program): string {
   for (const i of reached(program)) {
     out.lines('', `f${i}:`);
     out.steps(program.functions[i] ?? []);
+  }
+  for (const i of reachedLeafs(program)) {
+    out.lines('', `g${i}:`);
+    out.steps(program.leafs[i] ?? []);
   }
   return out.text();
 }
@@ -822,6 +870,19 @@ class Renderer {
         if (counter) this.lines(`r7 = ${counter}`);
         return;
       }
+      case 'while': {
+        const label = this.labels++;
+        this.lines(...(step.limit === undefined ? [] : ['r7 = 0']), `while${label}:`);
+        if (step.mayGoto) this.lines(`may_goto out${label}`);
+        this.steps(step.body);
+        if (step.limit !== undefined) this.lines('r7 += 1', `if r7 s>= ${step.limit} goto out${label}`);
+        this.lines(`if ${step.condition} goto while${label}`, `out${label}:`);
+        return;
+      }
+      case 'frame':
+        this.lines(...step.init);
+        this.steps(step.body);
+        return;
       case 'tangle': {
         const label = this.labels++;
         this.lines(`r7 = ${step.count}`, `if ${step.condition} goto in${label}`, `loop${label}:`);
@@ -864,6 +925,9 @@ export function* smaller(program: Program): Generator<Program> {
   for (const [i, steps] of program.functions.entries()) {
     for (const body of fewer(steps)) yield { ...program, functions: program.functions.with(i, body) };
   }
+  for (const [i, steps] of program.leafs.entries()) {
+    for (const body of fewer(steps)) yield { ...program, leafs: program.leafs.with(i, body) };
+  }
 }
 
 function* fewer(steps: readonly Step[]): Generator<Step[]> {
@@ -874,7 +938,7 @@ function* fewer(steps: readonly Step[]): Generator<Step[]> {
   }
   for (const [i, step] of steps.entries()) {
     yield steps.toSpliced(i, 1);
-    if (step.kind === 'loop') yield steps.toSpliced(i, 1, ...step.body);
+    if (step.kind === 'loop' || step.kind === 'while') yield steps.toSpliced(i, 1, ...step.body);
     if (step.kind === 'tangle') {
       yield steps.toSpliced(i, 1, ...step.first, ...step.second);
       for (const first of fewer(step.first)) yield steps.with(i, { ...step, first });
@@ -887,7 +951,9 @@ function* fewer(steps: readonly Step[]): Generator<Step[]> {
       yield steps.toSpliced(i, 1, ...step.yes);
       yield steps.toSpliced(i, 1, ...step.no);
     }
-    if (step.kind === 'loop') for (const body of fewer(step.body)) yield steps.with(i, { ...step, body });
+    if (step.kind === 'loop' || step.kind === 'while' || step.kind === 'frame') {
+      for (const body of fewer(step.body)) yield steps.with(i, { ...step, body });
+    }
     if (step.kind === 'if') {
       for (const yes of fewer(step.yes)) yield steps.with(i, { ...step, yes });
       for (const no of fewer(step.no)) yield steps.with(i, { ...step, no });

@@ -5,7 +5,17 @@ import { assemble, decodeInsn, disassemble, isWide } from '../../src/asm/index.j
 import { VmtableError } from '../../src/errors.js';
 import { BPF_MAP_TYPE } from '../../src/uapi.js';
 import type { CoreArena } from '../../src/vm/arena.js';
-import type { CallTarget, CheckStrength, EngineName, FaultPolicy, HostFn, VmMap, VmProg } from '../../src/vm/types.js';
+import type { Context } from '../../src/vm/context.js';
+import type {
+  CallTarget,
+  CheckStrength,
+  EngineName,
+  FaultPolicy,
+  HostFn,
+  RunResult,
+  VmMap,
+  VmProg,
+} from '../../src/vm/types.js';
 import { Vm } from '../../src/vm/vm.js';
 import { record } from '../engines.js';
 import {
@@ -23,6 +33,8 @@ import {
   smaller,
   VALUE_BYTES,
 } from './generate.js';
+import { HASH, VALUE } from './generate_frames.js';
+import { SPARE } from './generate_gone.js';
 
 /** What programs take turns at. */
 export interface Variant {
@@ -33,18 +45,11 @@ export interface Variant {
   ramps?: boolean;
   /** Fuel, where a program is to run out of it: both engines stop at the same place. */
   fuel?: number;
+  /** It is resumed with so much fuel each time, and looked at in between. */
+  slice?: number;
+  /** The JIT's side begins interpreted, and is compiled in the middle of the first run that is paused. */
+  auto?: boolean;
 }
-
-const BOTH = [false, true];
-export const VARIANTS: readonly Variant[] = BOTH.flatMap((object) =>
-  BOTH.flatMap((strict) =>
-    BOTH.map((countInsns) => ({
-      checks: object ? ('object' as const) : ('isolate' as const),
-      faults: strict ? ('strict' as const) : ('kernel' as const),
-      countInsns,
-    })),
-  ),
-);
 
 /** Back-edges and calls, of programs that are not to run out of them. */
 const FUEL = 5000;
@@ -80,7 +85,13 @@ class Side {
   /** What the program frees if it wants, made anew when it did. */
   private object = 0;
   private spare: VmMap | undefined;
+  private hash: VmMap | undefined;
+  private spoilt = false;
+  private running: VmProg | undefined;
+  private again = 0;
   private readonly hosts = new Map<number, number>();
+  /** For runs in slices. */
+  private readonly context: Context;
   /** What programs may tail-call, by the strength of checks. */
   private readonly next: Readonly<Record<CheckStrength, VmProg>>;
 
@@ -92,6 +103,7 @@ class Side {
     private readonly map: VmMap,
     private readonly arena: CoreArena,
   ) {
+    this.context = vm.createContext() as Context;
     const own: Readonly<Record<number, HostFn>> = {
       [HOST_CALLS.free]: () => {
         if (this.object !== 0) vm.memory.free(this.object);
@@ -102,6 +114,11 @@ class Side {
         this.spare = undefined;
       },
       [HOST_CALLS.tail]: (call) => call.tailCall(this.next[this.checks]),
+      [HOST_CALLS.unmap]: (call) => arena.freePages(ARENA_START + 4096n * BigInt(call.u32(0) & 3), 1),
+      [HOST_CALLS.map]: (call) => call.ret(arena.alloc(ARENA_START + 4096n * BigInt(call.u32(0) & 3), 1)),
+      [HOST_CALLS.again]: (call) => {
+        if (this.again++ < 6) call.ret(hashOf(record(vm.run(this.running!, { args: this.args, fuel: 60 }))));
+      },
     };
     for (const [id, fn] of Object.entries({ ...HOST, ...own })) {
       this.hosts.set(Number(id), vm.registerHost(`function ${id}`, fn));
@@ -120,12 +137,33 @@ class Side {
 
   private checks: CheckStrength = 'object';
 
-  /** Makes what an earlier program freed; the address of the map that this one may free. */
-  renew(): bigint {
+  private get args(): bigint[] {
+    return [this.packet, this.value, this.map.ptr].map((at) => this.vm.memory.address(at));
+  }
+
+  /** Makes what an earlier program freed; addresses of what programs name. */
+  renew(): Record<string, bigint> {
     const { vm } = this;
     this.object ||= vm.memory.alloc(OBJECT_BYTES, { name: 'object' });
     this.spare ??= vm.createMap(mapSpec('spare'));
-    return vm.memory.address(this.spare.ptr);
+    if (this.spoilt) this.hash?.free();
+    if (this.spoilt) this.hash = undefined;
+    this.spoilt = false;
+    this.hash ??= vm.createMap({ ...mapSpec('hash'), type: BPF_MAP_TYPE.HASH });
+    const address = (at: number) => vm.memory.address(at);
+    return { [SPARE]: address(this.spare.ptr), [HASH]: address(this.hash.ptr), [VALUE]: address(this.value) };
+  }
+
+  /** The hash and the arena as they were at first. */
+  private refill(): void {
+    const { hash, arena } = this;
+    for (let key = 0; key < 8; key++) hash?.delete(Uint8Array.of(key, 0, 0, 0));
+    for (let key = 1; key < MAP_ENTRIES; key++) {
+      hash?.update(Uint8Array.of(key, 0, 0, 0), new Uint8Array(MAP_VALUE).fill(key + 40), 0);
+    }
+    if (arena.usedPages === ARENA_PAGES - 1 && arena.ptr(ARENA_START + BigInt(ARENA_MAPPED)) === 0) return;
+    arena.freePages(ARENA_START, ARENA_PAGES);
+    arena.alloc(ARENA_START, ARENA_PAGES - 1);
   }
 
   static async create(engine: EngineName): Promise<Side> {
@@ -141,11 +179,23 @@ class Side {
   run(insns: Uint8Array, { packet, value }: ReturnType<typeof memoryOf>, variant: Variant): Ran {
     const { vm, engine } = this;
     const { memory } = vm;
-    const { checks, faults, countInsns, fuel = FUEL, ramps = false } = variant;
+    const { checks, faults, countInsns, fuel = FUEL, ramps = false, slice, auto } = variant;
     memory.setU32At(abi.RAMP_AFTER, ramps ? 1 : 16);
     this.checks = checks;
     const calls = this.targets(insns);
-    const prog = vm.loadProg({ name: 'generated', insns, calls, checks, faults, engine, arena: this.arena.handle });
+    const how = engine === 'jit' && auto ? 'auto' : engine;
+    const prog = vm.loadProg({
+      name: 'generated',
+      insns,
+      calls,
+      checks,
+      faults,
+      engine: how,
+      arena: this.arena.handle,
+    });
+    this.running = prog;
+    this.again = 0;
+    this.refill();
     try {
       memory.bytes(this.packet, PACKET_BYTES).set(packet);
       memory.bytes(this.value, VALUE_BYTES).set(value);
@@ -157,19 +207,22 @@ class Side {
       arena.fill(0);
       for (let i = 0; i < MAP_ENTRIES; i++) memory.bytes(this.element(i), MAP_VALUE).fill(i + 1);
       this.clearStacks();
-      const args = [this.packet, this.value, this.map.ptr].map((at) => memory.address(at));
-      const result = vm.run(prog, { args, fuel, countInsns });
+      const { args } = this;
+      const pauses: string[] = [];
+      const result = slice ? this.inSlices(prog, variant, pauses) : vm.run(prog, { args, fuel, countInsns });
       const zeroed = vm.missedAccesses().map(({ insn, count }) => `${insn}: ${count}`);
       return {
         engine: prog.engine,
         end: result.fault?.kind ?? 'result',
         shown: [
+          ...pauses,
           record(result),
           `loads that read 0: ${zeroed.join(', ')}`,
           `packet ${hex(memory.bytes(this.packet, PACKET_BYTES))}`,
           `value ${hex(memory.bytes(this.value, VALUE_BYTES))}`,
           `object ${this.object === 0 ? 'freed ' : ''}${hex(memory.bytes(object, OBJECT_BYTES))}`,
-          `arena ${createHash('sha1').update(arena).digest('hex')}`,
+          `arena ${this.arena.usedPages} ${createHash('sha1').update(arena).digest('hex')}`,
+          `hash ${this.elements()}`,
           ...Array.from({ length: MAP_ENTRIES }, (_, i) => `element ${hex(memory.bytes(this.element(i), MAP_VALUE))}`),
         ],
       };
@@ -178,12 +231,51 @@ class Side {
     }
   }
 
+  /** Resumes it, with a little more than each time before, until it ends; `pauses`: what it shows in between. */
+  private inSlices(prog: VmProg, { slice = 1, fuel = FUEL, countInsns }: Variant, pauses: string[]): RunResult {
+    const { vm, context } = this;
+    const { memory } = vm;
+    context.start(prog, this.args, { countInsns });
+    let status = 'paused';
+    for (let left = fuel, next = slice; left > 0 && status === 'paused'; next += slice >> 1) {
+      const given = Math.min(left, next);
+      status = context.resume(given);
+      left -= given;
+      if (status !== 'paused') break;
+      const word = (at: number) => memory.u32At(context.handle + at);
+      const place = (word(abi.CTX_PC) - memory.u32At(word(abi.CTX_PROG) + abi.PROG_SLOTS)) / abi.SLOT_BYTES;
+      const depth = (word(abi.CTX_FRAME) - context.handle - abi.CTX_FRAMES) / abi.FRAME_BYTES;
+      const registers = context.registers().map((r) => r.toString(16));
+      pauses.push(
+        `paused at slot ${place}, depth ${depth}, after ${countInsns ? context.insns : 0}: ${registers.join(' ')}`,
+      );
+    }
+    const result: RunResult = { r0: status === 'done' ? context.r0 : 0n, insns: countInsns ? context.insns : 0 };
+    if (context.fault && status === 'fault') result.fault = context.fault;
+    // Else the context would keep the program.
+    if (status === 'paused') context.start(this.next.object, []);
+    return result;
+  }
+
+  private elements(): string {
+    const { hash, vm } = this;
+    const shown: string[] = [];
+    const next = new Uint8Array(4);
+    for (let from: Uint8Array | null = null; shown.length < 8 && hash?.nextKey(from, next) === 0; from = next.slice()) {
+      const at = hash.lookup(next);
+      // A program under isolate checks may change keys: such a map is not used again.
+      if (at === 0) this.spoilt = true;
+      shown.push(`${hex(next)}: ${at === 0 ? 'nowhere' : hex(vm.memory.bytes(at, MAP_VALUE))}`);
+    }
+    return shown.join(', ');
+  }
+
   /** What earlier programs left in their frames is no engine's affair: compiled ones need not have written it there. */
   private clearStacks(): void {
     const { memory } = this.vm;
-    for (let ctx = memory.u32At(abi.CTX_FREE); ctx !== 0; ctx = memory.u32At(ctx + abi.CTX_NEXT)) {
-      memory.bytes(memory.u32At(ctx + abi.CTX_STACK), abi.CTX_STACK_BYTES).fill(0);
-    }
+    const clear = (ctx: number) => memory.bytes(memory.u32At(ctx + abi.CTX_STACK), abi.CTX_STACK_BYTES).fill(0);
+    clear(this.context.handle);
+    for (let ctx = memory.u32At(abi.CTX_FREE); ctx !== 0; ctx = memory.u32At(ctx + abi.CTX_NEXT)) clear(ctx);
   }
 
   private element(i: number): number {
@@ -227,9 +319,11 @@ export class Pair {
 
   /** The program, with what it uses at the same places on both sides. */
   private assemble(program: Program): Uint8Array {
-    const [spare, other] = [this.interp.renew(), this.jit.renew()];
-    if (spare !== other) throw new Error('both sides put their maps at other places');
-    return assemble(renderWild(program, spare));
+    const [names, others] = [this.interp.renew(), this.jit.renew()];
+    if (Object.entries(names).some(([name, at]) => others[name] !== at)) {
+      throw new Error('both sides put what programs name at other places');
+    }
+    return assemble(renderWild(program, names));
   }
 
   /** How the engines differ, in words; undefined if they agree. */
@@ -254,8 +348,9 @@ export class Pair {
       if (!next) break;
       [program, found] = next;
     }
-    const { checks, faults, countInsns, fuel = FUEL } = variant;
-    const how = `${checks} checks, faults ${faults}${countInsns ? ', counted' : ''}, fuel ${fuel}`;
+    const { checks, faults, countInsns, fuel = FUEL, slice, ramps, auto } = variant;
+    const words = [countInsns && 'counted', slice && `in slices of ${slice}`, ramps && 'ramps', auto && 'auto'];
+    const how = [`${checks} checks, faults ${faults}, fuel ${fuel}`, ...words.filter(Boolean)].join(', ');
     const listing = disassemble(this.assemble(program)).map(({ pc, text }) => `${String(pc).padStart(5)}: ${text}`);
     return `seed ${failing.seed}, ${how}:\n${found}\n\n${renderSteps(program)}\n\nin full:\n${listing.join('\n')}`;
   }
@@ -283,12 +378,25 @@ const mapSpec = (name: string) => ({
   ...{ type: BPF_MAP_TYPE.ARRAY, name, keySize: 4, valueSize: MAP_VALUE, maxEntries: MAP_ENTRIES, flags: 0 },
   mapStructBytes: 280,
 });
+/** A number that says what a text is. */
+const hashOf = (text: string) => [...text].reduce((h, c) => (Math.imul(h, 31) + c.charCodeAt(0)) | 0, 7);
 const hex = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 
 const WILD = { ordered: true, mayGoto: true, wild: true } as const;
 
 /** The program of a seed, and the variant that it takes. */
 export function wildOf(seed: number): { program: Program; variant: Variant } {
-  const variant = { ...VARIANTS[seed % VARIANTS.length]!, ramps: seed % 3 === 0 };
-  return { program: generate(seed, WILD), variant: seed % 5 === 0 ? { ...variant, fuel: (seed * 7) % 48 } : variant };
+  const variant: Variant = {
+    checks: seed & 1 ? 'object' : 'isolate',
+    faults: seed & 2 ? 'strict' : 'kernel',
+    // Runs that count insns are interpreted, whatever the engine.
+    countInsns: seed % 16 === 9,
+    ramps: seed % 3 === 0,
+  };
+  const frames = (seed & 4) !== 0;
+  // Runs that go on behind loads that read 0 show more.
+  if (frames && seed % 3 !== 1) variant.faults = 'kernel';
+  if (seed % 7 < 2) Object.assign(variant, { slice: 1 + (seed % 5), auto: seed % 7 === 1 });
+  if (seed % 5 === 0) variant.fuel = (seed * 7) % 48;
+  return { program: generate(seed, { ...WILD, frames }), variant };
 }
