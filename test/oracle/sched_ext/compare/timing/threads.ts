@@ -133,13 +133,14 @@ export class Threads {
   /** Just before it gets a CPU next. */
   helps(): number {
     const { now } = this.evidence.clock;
+    let first = now + IPI_NS;
     for (const choices of this.evidence.choices) {
       const next = choices.find(
         ({ from, end }) =>
           from > now && end >= 0 && this.evidence.helpers.has(Number(this.evidence.events[end]![OTHER])),
       );
-      if (next && next.from < now + IPI_NS) return next.from - 1;
+      if (next) first = Math.min(first, next.from);
     }
-    return now;
+    return first < now + IPI_NS ? first - 1 : now;
   }
 }
