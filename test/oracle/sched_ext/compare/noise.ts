@@ -108,6 +108,9 @@ export function glancesOf(recording: Recording): Glance[] {
         // Nor is the scheduler told when another class goes from one of its tasks to another.
         const told = events.some((e) => e[1] === cpu && e[0] >= from && e[0] <= to && TOLD.has(e[2]));
         if (!told && !voluntary) return [{ cpu: cpu!, at: from, idle: false }];
+        // A task of a higher class is reason enough.
+        const within = (e: RecordedEvent) => e[1] === cpu && e[0] >= from && e[0] <= to;
+        if (events.some((e) => e[2] === 'cpu_release' && within(e))) return [];
         const stopped = before.findLast(([, , event, task]) => event === 'stopping' && task === prev);
         return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from, idle: false }] : [];
       }
