@@ -85,7 +85,8 @@ export class OtherClasses {
   /** pick_task_fair. The first of equals has waited longest. */
   pickFair(cpu: SimCpu): SimTask | null {
     if (cpu.fairQueue.length === 0) return null;
-    let best: SimTask | null = null;
+    let best = cpu.fairQueue.length > 1 ? this.machine.timing.goesTo(cpu.id, cpu.fairQueue) : null;
+    if (best) return best;
     for (const task of cpu.fairQueue) {
       if (this.#bandwidth.throttled(task)) continue;
       if (!best || (task.noise && !best.noise) || (task.noise === best.noise && task.vruntime < best.vruntime))

@@ -65,6 +65,8 @@ export interface Timing {
   searches(cpu: number, task: SimTask | null): boolean;
   /** CPU that a task of another class than sched_ext's is put on when it wakes; -1 where the machine's simple rule decides. */
   place(task: SimTask): number;
+  /** Which of these tasks a CPU goes to, more than one of the fair class; null where the least virtual run time decides. */
+  goesTo(cpu: number, waiting: readonly SimTask[]): SimTask | null;
   /** Time at which a CPU notices an interrupt that another one sends now. */
   ipi(cpu: number): number;
   /** Time of a CPU's first tick after now. */
@@ -155,6 +157,10 @@ export class CostTiming implements Timing {
 
   place(_task: SimTask): number {
     return -1;
+  }
+
+  goesTo(_cpu: number, _waiting: readonly SimTask[]): SimTask | null {
+    return null;
   }
 
   ipi(_cpu: number): number {

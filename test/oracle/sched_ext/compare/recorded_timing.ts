@@ -113,6 +113,10 @@ export class RecordedTiming implements Timing {
     return this.#interrupts.searches(cpu, task);
   }
 
+  goesTo(cpu: number, waiting: readonly SimTask[]): SimTask | null {
+    return this.#interrupts.goesTo(cpu, waiting);
+  }
+
   ipi(cpu: number): number {
     return this.#interrupts.ipi(cpu);
   }

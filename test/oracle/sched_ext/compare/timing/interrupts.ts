@@ -121,6 +121,16 @@ export class Interrupts {
     return this.evidence.tracks.has(task.name) ? (this.evidence.events.find(next)?.[CPU] ?? -1) : -1;
   }
 
+  /** …and be the one that its CPU goes to. What is not of the workload comes first, and is as long there as the recording says. */
+  goesTo(cpu: number, waiting: readonly SimTask[]): SimTask | null {
+    if (waiting.some(({ noise }) => noise)) return null;
+    const { now } = this.evidence.clock;
+    const choice = this.evidence.choices[cpu]!.find(({ to, end }) => to >= now && end >= 0);
+    if (!choice || choice.from > now + SWITCH_NS) return null;
+    const next = this.evidence.events[choice.end]![OTHER];
+    return waiting.find(({ name }) => name === next) ?? null;
+  }
+
   /** The scheduler was not asked, though its CPU came back to it, or had nothing to do then. */
   searches(cpu: number, task: SimTask | null): boolean {
     const { now } = this.evidence.clock;
