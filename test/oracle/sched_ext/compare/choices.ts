@@ -62,7 +62,7 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
   // A task that has been put back runs again after a switch only, however long that takes.
   const put = event === 'tp_switch' ? putBefore(own, at) : at;
   const last = (i: number) => i === at - 1 && event === 'tp_switch' && LAST.has(own[i]![2]);
-  const sure = (i: number) => i >= put || withinDispatch(own, i + 1) || last(i);
+  const sure = (i: number) => i >= put || withinDispatch(own, i + 1) || last(i) || isFetched(own, i, at);
   for (let i = at - 1; i >= 0 && (own[i + 1]![0] - own[i]![0] < GAP_NS || sure(i)); i--) {
     const [, cpu, name, of, to, runnable] = own[i]!;
     // A task that is pushed away is that before, or behind the one before.
@@ -98,6 +98,14 @@ function withinDispatch(own: readonly RecordedEvent[], at: number): boolean {
   let moved = at;
   for (const event of ['tp_migrate', 'dequeue']) if (of(moved, event)) moved++;
   return of(moved, 'kf_move_to_local');
+}
+
+/** Does event `i` of a CPU bring the task of sched_ext that it goes to in switch `at`, from another run queue whose lock it waits for? */
+function isFetched(own: readonly RecordedEvent[], i: number, at: number): boolean {
+  const [, cpu, name, task, to] = own[i]!;
+  const [, , event, , next] = own[at]!;
+  if (event !== 'tp_switch' || name !== 'tp_migrate' || to !== cpu || task !== next) return false;
+  return own.slice(i, at).some(([, , one, of]) => one === 'running' && of === next);
 }
 
 /** Index of where the task that a switch leaves was put back on its queue; that of the switch if it was not. */

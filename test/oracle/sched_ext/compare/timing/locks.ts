@@ -32,13 +32,19 @@ export class Locks {
    */
   moved(cpu: number): number {
     const { now } = this.evidence.clock;
-    const choice = this.evidence.choices[cpu]!.find(({ from, to }) => from <= now && now <= to);
+    const choice = this.evidence.choices[cpu]!.find(({ to }) => now <= to);
     if (!choice || choice.end < 0) return now;
     const { [TASK]: prev, [OTHER]: task } = this.evidence.events[choice.end]!;
     const begin = this.evidence.events.findIndex((e) => e[NS] >= choice.from && e[CPU] === cpu);
+    // Whoever yields has its CPU choose at once (do_sched_yield).
+    const before = this.evidence.events.findLast((e, i) => i < begin && e[CPU] === cpu);
+    const yields = before?.[EVENT] === 'yield' && before[TASK] === prev && before[NS] <= now;
+    if (choice.from > now && !yields) return now;
     let stood = false;
     let dispatch = -1;
     let last = -1;
+    const asked = (e: RecordedEvent) => e[CPU] === cpu && (e[EVENT] === 'dispatch' || e[EVENT] === 'enqueue');
+    const bypassed = !this.evidence.events.slice(begin, choice.end).some(asked);
     for (let i = begin; i < choice.end; i++) {
       const e = this.evidence.events[i]!;
       if (e[CPU] !== cpu) continue;
@@ -46,8 +52,10 @@ export class Locks {
         if (last === dispatch && this.#overtaken(dispatch, i, task)) return now;
         stood = true;
       }
-      if (e[EVENT] === 'dispatch') dispatch = i;
-      if (e[EVENT] === 'enqueue' && e[TASK] === prev) return stood ? e[NS] : now;
+      // One that is bypassed is asked nothing: what tells is the task that comes from elsewhere.
+      const comes = bypassed && e[EVENT] === 'tp_migrate' && e[TASK] === task && e[OTHER] === cpu;
+      if (e[EVENT] === 'dispatch' || comes) dispatch = i;
+      if (e[EVENT] === (bypassed ? 'stopping' : 'enqueue') && e[TASK] === prev) return stood ? e[NS] : now;
       last = i;
     }
     return now;
