@@ -355,8 +355,9 @@ function throwException(): u32 {
   const callback = load<u32>(load<u32>(abi.CUR_PROG), abi.PROG_EXCEPTION);
   if (!callback) store<u64>(abi.REG_R0, load<u64>(abi.REG_R1));
   leaveFor(callback ? callback : abi.RETURN_SLOT);
-  // It may be compiled.
-  return callback ? abi.RUN_SWITCH : 0;
+  if (!callback) return 0;
+  // It may be compiled, and may throw, too.
+  return pay() ? abi.RUN_PAUSED : abi.RUN_SWITCH;
 }
 
 // ---- Tail calls (bpf_tail_call): another program takes over this frame -----------------------------------------------------

@@ -181,6 +181,11 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
       });
     });
 
+    test('costs fuel where an exception callback throws, too', () => {
+      const p = prog('r1 = 5; call 1; exit; cb: r1 += 1; call 1; exit', { ...options, exceptionCallback: 3 });
+      expect(vm.run(p, { fuel: 10 }).fault).toMatchObject({ kind: 'out_of_fuel', insn: 3 });
+    });
+
     test('leaves callbacks of bpf_loop', () => {
       const text = 'r1 = 5; r2 = func(cb) ll; r3 = 0; r4 = 0; call 2; r0 = 1; exit; cb: r1 = 8; call 1; r0 = 0; exit';
       expect(vm.run(prog(text, { calls: { 1: core(abi.FN_THROW), 2: core(abi.FN_LOOP) } })).r0).toBe(8n);
