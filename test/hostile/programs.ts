@@ -6,6 +6,7 @@ import { VmtableError } from '../../src/errors.js';
 import { BPF_MAP_TYPE } from '../../src/uapi.js';
 import { FAULT_KINDS } from '../../src/vm/fault.js';
 import { GUEST_BASE } from '../../src/vm/memory.js';
+import type { LoadedProg } from '../../src/vm/prog.js';
 import type {
   CallTarget,
   CheckStrength,
@@ -55,6 +56,7 @@ export interface HostileRun extends RunResult {
 export class ProgramBench {
   private readonly targets = new Map<number, CallTarget>();
   private current: VmProg | undefined;
+  private runs = 0;
   private top = 0;
 
   private constructor(
@@ -147,6 +149,7 @@ export class ProgramBench {
       fuel?: number;
       keepWindow?: boolean;
       ramps?: boolean;
+      countInsns?: boolean;
     } = {},
   ): HostileRun {
     const { vm } = this;
@@ -154,12 +157,14 @@ export class ProgramBench {
     this.current = prog;
     try {
       if (this.engine === 'jit' && options.ramps) this.makeRamps(prog, options);
-      // Runs that count insns are interpreted.
+      // Compiled code that counts is other code: every other run has it.
+      const { countInsns = this.engine === 'interp' || this.runs++ % 2 === 1 } = options;
+      if (countInsns) vm.count(prog as LoadedProg);
       const image = new CoreImage(vm, this.top, options.keepWindow);
       const result = vm.run(prog, {
         args: options.args ?? [],
         fuel: options.fuel ?? FUEL,
-        countInsns: this.engine === 'interp',
+        countInsns,
       });
       const changed = image.difference();
       if (changed) throw new Error(changed);
