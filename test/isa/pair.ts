@@ -167,7 +167,8 @@ class Side {
   }
 
   static async create(engine: EngineName): Promise<Side> {
-    const vm = await Vm.create({ windowBytes: 1 << 20, cpus: 2 });
+    // The fuel is that of runs below host functions of a run in slices.
+    const vm = await Vm.create({ windowBytes: 1 << 20, cpus: 2, fuel: FUEL });
     const packet = vm.memory.alloc(PACKET_BYTES, { name: 'packet' });
     const value = vm.memory.alloc(VALUE_BYTES, { name: 'value' });
     const map = vm.createMap(mapSpec('array'));

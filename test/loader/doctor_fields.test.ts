@@ -22,7 +22,6 @@ async function findings(set: Record<string, number> = {}, name = 'fields') {
 }
 
 const NEEDED = [
-  'field task_struct.nsproxy',
   'field nsproxy.uts_ns',
   'field mm_struct.total_vm',
   'field cgroup.max_depth',
