@@ -34,6 +34,8 @@ export function noiseOf(recording: Recording): Noise[] {
   const names = otherTasks(recording);
   const noise: Noise[] = [];
   const open = new Map<number, Noise>();
+  /** Stints that their CPU was never seen to leave. */
+  const unended = new Set<Noise>();
   /** When each CPU chose last. */
   const chosen = new Map<number, number>();
   for (const { from, end, voluntary } of choicesOf(recording).flat()) {
@@ -44,6 +46,7 @@ export function noiseOf(recording: Recording): Noise[] {
     const ended = open.get(cpu);
     if (ended) {
       ended.to = from;
+      if (!prev.endsWith(`/${ended.pid}`)) unended.add(ended);
       open.delete(cpu);
     }
     if (typeof other !== 'number' || other === 0 || OWN.test(names.get(other) ?? 'swapper/')) continue;
@@ -61,8 +64,13 @@ export function noiseOf(recording: Recording): Noise[] {
   const stops = noise.filter(({ pid }) => STOPPER.test(names.get(pid) ?? ''));
   // All CPUs are stopped together when one goes down.
   const downs = recording.events.some(([, , event]) => event === 'cpu_offline');
-  const together = ({ pid, from, to }: Noise) =>
-    downs && stops.some((other) => other.pid !== pid && other.from < to && from < other.to);
+  const together = (one: Noise) => downs && stops.some((other) => meets(one, other) || meets(other, one));
+  // The stopper of a CPU that goes down is there until the others' come, and the CPU is not seen again before it comes up.
+  const meets = (one: Noise, other: Noise) => {
+    if (one.pid === other.pid || unended.has(other)) return false;
+    if (!unended.has(one)) return other.from < one.to && one.from < other.to;
+    return stops.find(({ pid, to }) => pid === other.pid && to > one.from) === other;
+  };
   const own = (one: Noise) => stops.includes(one) && (moved(one) || together(one));
   return noise.filter((one) => one.to > one.from && !own(one));
 }
