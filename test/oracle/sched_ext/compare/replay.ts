@@ -266,7 +266,9 @@ class Run {
       task.scx.cpu = id;
       task.kt.state = TASK_STATE.RUNNING;
       machine.schedule.enqueue(cpu, task, QUEUE.wakeup | QUEUE.noclock);
-      if (tells !== undefined) machine.resched(id);
+      if (tells === undefined) return;
+      machine.wakeups.preempt(cpu, task);
+      machine.resched(id);
     });
   }
 
