@@ -1,5 +1,5 @@
 import type { RecordedEvent, Recording } from '../recording.js';
-import { choicesOf } from './choices.js';
+import { type Choice, choicesOf } from './choices.js';
 import { STANDSTILL_NS } from './timing/events.js';
 
 /** A stretch of time for which a task that is not of the workload had a CPU. */
@@ -87,6 +87,23 @@ function waitsBehindDispatch({ events, kernel }: Recording, from: number, end: n
   const at = own.findIndex(([, , event]) => event === 'dispatch');
   const next = own[at + 1];
   return at >= 0 && next?.[2] === 'tp_migrate' && next[0] - own[at]![0] > STANDSTILL_NS ? own[at]![0] + 1 : undefined;
+}
+
+/**
+ * When the helper of sched_ext gets a CPU and does nothing that is noted: a lock has been let go that it waited for on its way to what it
+ * does next, and it sleeps again, for another or for a grace period (scx_cgroup_lock: cgroup_mutex, then scx_cgroup_ops_rwsem).
+ */
+export function helperWakes(recording: Recording): number[] {
+  const { events } = recording;
+  const helpers = [...otherTasks(recording)].filter(([, comm]) => HELPER.test(comm)).map(([pid]) => pid);
+  return choicesOf(recording).flatMap((choices, cpu) => {
+    const switches = choices.filter(({ end }) => end >= 0);
+    const idle = ({ end }: Choice, next: Choice | undefined) =>
+      next !== undefined && !events.slice(end + 1, next.end).some((e) => e[1] === cpu && e[0] < next.from);
+    return switches
+      .filter((choice, i) => helpers.includes(Number(events[choice.end]![4])) && idle(choice, switches[i + 1]))
+      .map(({ from }) => from - 1);
+  });
 }
 
 export interface Glance {

@@ -8,7 +8,16 @@ import { BLOCK, type Program, SimMachine, type SimTask, type SimTasks, Workload 
 import type { RecordedEvent, Recording } from '../recording.js';
 import { eventNames, openScheduler } from '../suite.mjs';
 import { withHotplugCalls } from './hotplug_calls.js';
-import { type ForeignWake, foreignWakes, glancesOf, type Noise, noiseOf, otherTasks, pinnedTo } from './noise.js';
+import {
+  type ForeignWake,
+  foreignWakes,
+  glancesOf,
+  helperWakes,
+  type Noise,
+  noiseOf,
+  otherTasks,
+  pinnedTo,
+} from './noise.js';
 import { RecordedTiming } from './recorded_timing.js';
 import { searchesOf } from './searches.js';
 
@@ -110,6 +119,7 @@ class Run {
       });
     }
     for (const wake of foreignWakes(recording)) machine.at(wake.from, () => this.#wakeForeign(wake));
+    for (const at of helperWakes(recording)) machine.at(at, () => this.#wakeHelper());
     this.#placeHelper();
     this.#delayIdle();
     this.#launch(workload);
@@ -270,6 +280,12 @@ class Run {
       machine.wakeups.preempt(cpu, task);
       machine.resched(id);
     });
+  }
+
+  #wakeHelper(): void {
+    const { kthreads } = this.#machine;
+    const cpu = this.#machine.cpuOf(kthreads.helper());
+    this.#machine.interrupt(cpu, () => kthreads.helpWork(() => {}));
   }
 
   #wakeForeign({ pid, cpu: id, prev, sync, to }: ForeignWake): void {
