@@ -133,9 +133,11 @@ export function glancesOf(recording: Recording): Glance[] {
         // Nor is the scheduler told when another class goes from one of its tasks to another.
         const told = events.some((e) => e[1] === cpu && e[0] >= from && e[0] <= to && TOLD.has(e[2]));
         if (!told && !voluntary) return [{ cpu: cpu!, at: from, idle: false }];
-        // A task of a higher class is reason enough.
+        // A task of a higher class is reason enough, unless it waited when the CPU's task came to a lower one.
         const within = (e: RecordedEvent) => e[1] === cpu && e[0] >= from && e[0] <= to;
-        if (events.some((e) => e[2] === 'cpu_release' && within(e))) return [];
+        const lowered = before.findLastIndex(([, , event, task]) => event === 'running' && task === prev);
+        const waited = before.findLastIndex(([ns, , , task]) => ns < from && task === next) < lowered;
+        if (!waited && events.some((e) => e[2] === 'cpu_release' && within(e))) return [];
         const stopped = before.findLast(([, , event, task]) => event === 'stopping' && task === prev);
         return stopped && stopped[5] === 1 && Number(stopped[6]) > 0 ? [{ cpu: cpu!, at: from, idle: false }] : [];
       }
