@@ -121,7 +121,9 @@ export class Locks {
       const taken = before.findLastIndex((one) => one[EVENT] === 'kf_move_to_local' && one[CPU] === e[CPU]);
       if (taken < dispatch) continue;
       const inserted = last('kf_insert', e[TASK], at);
-      if (inserted < since && inserted > last('running', e[TASK], at)) return true;
+      if (inserted <= last('running', e[TASK], at)) continue;
+      // Who gets one that waited less finds this one taken, and so those before it.
+      return inserted < since;
     }
     return false;
   }
