@@ -45,6 +45,7 @@ function switchFollows(own: readonly RecordedEvent[], at: number): boolean {
   for (let i = at + 1; i < own.length && close(i); i++) {
     const [, , event] = own[i]!;
     if (event === 'tp_switch') return true;
+    if (isOffered(own, i)) continue;
     if (!WITHIN.has(event) && !OF_PREVIOUS.has(event) && event !== 'stopping') return false;
     // A task goes to sleep, or is taken off to be changed, before its CPU asks the scheduler: it had been chosen again.
     if (event === 'stopping' && own[i]![5] === 0) return false;
@@ -75,7 +76,7 @@ function beginOf(own: readonly RecordedEvent[], at: number): number {
     }
     if (name === 'dispatch' && of !== '-') prev ??= of;
     const runs = name === 'running' && of === prev;
-    if (!runs && (WITHIN.has(name) || (OF_PREVIOUS.has(name) && of === prev))) first = i;
+    if (!runs && (WITHIN.has(name) || isOffered(own, i) || (OF_PREVIOUS.has(name) && of === prev))) first = i;
     else break;
   }
   return own[first]![0];
@@ -90,9 +91,16 @@ function isRefilled(
   return stopping === 'stopping' && of === prev && runnable === 1 && left !== 0;
 }
 
-/** Does event `at` of a CPU come in the same run of ops.dispatch as the one before? */
+/** Is event `at` of a CPU the task that ops.dispatch gives it? */
+function isOffered(own: readonly RecordedEvent[], at: number): boolean {
+  return own[at]![2] === 'kf_insert' && own[at - 1]?.[2] === 'dispatch';
+}
+
+/** Does event `at` of a CPU come in the same run of ops.dispatch as the one before, or where that is carried out? */
 function withinDispatch(own: readonly RecordedEvent[], at: number): boolean {
   const of = (i: number, event: string) => own[i]?.[2] === event;
+  // The lock of the run queue that the task comes from has to be waited for (dispatch_to_local_dsq).
+  if (of(at, 'tp_migrate') && of(at - 1, 'kf_insert')) return isOffered(own, at - 1) && own[at]![3] === own[at - 1]![3];
   if (!of(at - 1, 'dispatch') && !of(at - 1, 'tp_migrate')) return false;
   // 7.3 tells the scheduler that the task leaves its custody (call_task_dequeue).
   let moved = at;
