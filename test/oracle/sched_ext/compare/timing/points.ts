@@ -177,8 +177,10 @@ export class Points {
         const fork = this.steps.find(task, track, 'fork');
         return fork < 0 || block < fork;
       }
-      case 'read':
       case 'sleep':
+        // Whom its timer had woken by then is on its way out.
+        return !this.steps.wokenBefore(task, track, block);
+      case 'read':
       case 'wait':
       case 'futexwait':
         return true;

@@ -87,7 +87,10 @@ export class Steps {
         if (track.block >= 0 && this.evidence.events[track.block]![NS] >= this.evidence.clock.now) return track.block;
         const found = this.evidence.next(track, blocks, end);
         track.block = found;
-        if (found >= 0) return found;
+        // It sleeps for a lock behind a sleep whose timer came first.
+        const locked = found >= 0 && this.evidence.events[found]![B] === TASK_UNINTERRUPTIBLE;
+        const over = locked && step?.verb === 'sleep' && !task.exiting && this.wokenBefore(task, track, found);
+        if (found >= 0 && !over) return found;
         // What it would have waited for came before it had gone to sleep.
         const { now } = this.evidence.clock;
         const woken = this.evidence.next(track, (e) => own('tp_waking')(e) && e[NS] >= now, end);
@@ -145,6 +148,13 @@ export class Steps {
       else if (e[EVENT] === 'tp_switch' && stopped >= 0) return stopped;
     }
     return exit;
+  }
+
+  /** Is the task woken before a switch away that is still to come? */
+  wokenBefore({ name }: SimTask, track: Track, away: number): boolean {
+    const { now } = this.evidence.clock;
+    const woken = this.evidence.next(track, (e) => e[EVENT] === 'tp_waking' && e[TASK] === name && e[NS] >= now);
+    return woken >= 0 && woken < away;
   }
 
   faultOf({ name, step }: SimTask, track: Track): number {
