@@ -57,12 +57,18 @@ export function readReport(text: string): BenchReport {
   } catch (error) {
     throw new InputError(`no JSON: ${(error as Error).message}`);
   }
-  const rows = (document as { rows?: unknown } | null)?.rows;
-  if (!Array.isArray(rows)) throw new InputError('no document of vmtable bench --json: it has no rows');
+  const { rows, host } = (document ?? {}) as { rows?: unknown; host?: { runtime?: unknown } };
+  if (!Array.isArray(rows) || rows.length === 0) {
+    throw new InputError('no document of vmtable bench --json: it has no rows');
+  }
+  if (typeof host?.runtime !== 'string') {
+    throw new InputError('no document of vmtable bench --json: it has no host.runtime');
+  }
   for (const [i, row] of rows.entries()) {
     const { name, engine, checks, insns, relative } = (row ?? {}) as Partial<BenchRow>;
     const texts = [name, engine, checks].every((item) => typeof item === 'string');
-    const samples = Array.isArray(relative) && relative.every((item) => typeof item === 'number' && item > 0);
+    const samples =
+      Array.isArray(relative) && relative.length > 0 && relative.every((item) => typeof item === 'number' && item > 0);
     if (!texts || typeof insns !== 'number' || !samples) {
       throw new InputError(
         `no document of vmtable bench --json: rows[${i}] lacks name, engine, checks, insns or relative`,

@@ -72,6 +72,6 @@ export function formatComparison(
   const slower = compared.filter(({ verdict }) => verdict === 'slower').length;
   const rule = `slower: all of the 99.8 % confidence interval lies above +${threshold * 100} %`;
   const hosts =
-    before.host?.runtime === after.host.runtime ? '' : `before: ${before.host?.runtime}; now: ${after.host.runtime}\n`;
+    before.host.runtime === after.host.runtime ? '' : `before: ${before.host.runtime}; now: ${after.host.runtime}\n`;
   return `\n${table(['', 'engine', 'checks', 'time', 'interval', 'insns', 'verdict'], rows)}\n${hosts}${slower} slower (${rule})\n`;
 }

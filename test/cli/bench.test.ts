@@ -117,7 +117,13 @@ describe('--compare', () => {
     for (const [text, why] of [
       ['{', /no JSON/],
       ['{}', /it has no rows/],
-      ['{"rows":[{"name":"x"}]}', /rows\[0\] lacks/],
+      ['{"rows":[],"host":{"runtime":"Node"}}', /it has no rows/],
+      ['{"rows":[{"name":"x"}]}', /it has no host\.runtime/],
+      ['{"rows":[{"name":"x"}],"host":{"runtime":"Node"}}', /rows\[0\] lacks/],
+      [
+        '{"rows":[{"name":"x","engine":"jit","checks":"object","insns":1,"relative":[]}],"host":{"runtime":"Node"}}',
+        /rows\[0\] lacks/,
+      ],
     ] as const) {
       writeFileSync(old, text);
       const { status, err } = await compare();
