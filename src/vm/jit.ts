@@ -69,15 +69,12 @@ export class Jit {
     this.core.view.setUint32(prog.handle + abi.PROG_HEAT, abi.HOT_RUNS, true);
   }
 
-  /** A program's insns are to be counted: from now on its code does so, which costs all its runs a little. */
-  count(prog: LoadedProg): void {
+  /** Whether a program's insns are to be counted: from now on its code does so, which tight loops pay with half their speed, or not any more. */
+  count(prog: LoadedProg, on: boolean): void {
     const { view } = this.core;
-    view.setUint32(
-      prog.handle + abi.PROG_FLAGS,
-      view.getUint32(prog.handle + abi.PROG_FLAGS, true) | abi.PROG_COUNTS,
-      true,
-    );
-    prog.counts = true;
+    const others = view.getUint32(prog.handle + abi.PROG_FLAGS, true) & ~abi.PROG_COUNTS;
+    view.setUint32(prog.handle + abi.PROG_FLAGS, on ? others | abi.PROG_COUNTS : others, true);
+    prog.counts = on;
     if (prog.engine === 'jit') this.again(prog);
   }
 

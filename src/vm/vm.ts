@@ -313,14 +313,15 @@ export class Vm implements ContextOwner, CallSources {
     return status;
   }
 
-  /** The code of this program, if it is compiled, counts insns from now on. */
-  count(prog: LoadedProg): void {
-    if (!prog.counts) this.jit.count(prog);
+  /** Whether the code of this program, if it is compiled, counts insns: from its first counted run on, until it is told not to. */
+  count(prog: VmProg, on = true): void {
+    const own = prog as LoadedProg;
+    if (own.counts !== on) this.jit.count(own, on);
   }
 
   /** invoke, which counts insns besides: as many as `insns` says. */
   invokeCounted(prog: VmProg, arg: GuestPtr, cpu: number): number {
-    this.count(prog as LoadedProg);
+    this.count(prog);
     const status = this.entered(this.exports.invokeCounted, prog, arg, cpu);
     return this.counted(status, prog, arg, cpu, this.slice);
   }

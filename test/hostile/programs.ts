@@ -6,7 +6,6 @@ import { VmtableError } from '../../src/errors.js';
 import { BPF_MAP_TYPE } from '../../src/uapi.js';
 import { FAULT_KINDS } from '../../src/vm/fault.js';
 import { GUEST_BASE } from '../../src/vm/memory.js';
-import type { LoadedProg } from '../../src/vm/prog.js';
 import type {
   CallTarget,
   CheckStrength,
@@ -159,7 +158,7 @@ export class ProgramBench {
       if (this.engine === 'jit' && options.ramps) this.makeRamps(prog, options);
       // Compiled code that counts is other code: every other run has it.
       const { countInsns = this.engine === 'interp' || this.runs++ % 2 === 1 } = options;
-      if (countInsns) vm.count(prog as LoadedProg);
+      if (countInsns) vm.count(prog);
       const image = new CoreImage(vm, this.top, options.keepWindow);
       const result = vm.run(prog, {
         args: options.args ?? [],

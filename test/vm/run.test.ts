@@ -108,6 +108,16 @@ describe.each(RUNS)('$engine, $checks checks', (run) => {
       expect(vm.run(prog(text), { args, countInsns: true }).insns).toBe(insns);
     });
 
+    test('are counted by code that stops and begins to count', () => {
+      const p = prog(loop);
+      for (let i = 0; i < 2; i++) {
+        expect(vm.run(p, { args: [10n], countInsns: true })).toMatchObject({ insns: 32 });
+        vm.count(p, false);
+        expect((p as LoadedProg).counts).toBe(false);
+        expect(vm.run(p, { args: [10n] })).toEqual({ r0: vm.run(prog(loop), { args: [10n] }).r0, insns: 0 });
+      }
+    });
+
     test('of a callback count, those of the core do not', () => {
       const text = 'r1 = 10; r2 = func(sub) ll; r3 = 0; r4 = 0; call 1; exit; sub: r0 = 0; exit';
       expect(vm.run(prog(text, { calls: { 1: core(abi.FN_LOOP) } }), { countInsns: true }).insns).toBe(6 + 20);
