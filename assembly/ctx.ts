@@ -423,9 +423,8 @@ export function invokeLeft(prog: u32, cpu: u32): u32 {
   store<u32>(abi.CUR_PROG, prog);
   store<u32>(abi.CUR_CPU, cpu);
   const counting = load<u32>(prog, abi.PROG_FLAGS) & abi.PROG_COUNTS ? abi.CTX_COUNT_INSNS : 0;
-  if (!counting) return Engine.over(ctx, 0, goOn(ctx, 0, left()));
-  store<u32>(ctx, counting, abi.CTX_FLAGS);
+  if (counting) store<u32>(ctx, counting, abi.CTX_FLAGS);
   const status = goOn(ctx, counting, left());
-  counted(ctx, status);
+  if (counting) counted(ctx, status);
   return Engine.over(ctx, 0, status);
 }

@@ -32,24 +32,26 @@ export class Callback {
     }
   }
 
-  /** Function whose code pointer a register holds at a slot, as far as the block tells; or NONE. */
-  private static target(at: u32, register: u32): u32 {
+  /** Slot that a register has its value from in front of slot `at` (index), copies apart; 0: farther away, or out of another block. */
+  private static giver(at: u32, register: u32): u32 {
     let r = register;
     const last = at > MAX_BACK ? at - MAX_BACK : 0;
     for (let i = at; i != last && load<u32>(Cfg.blockAt + i * 4) == NONE; ) {
       const slot = Cfg.slot(--i);
       Cfg.effectsOf(slot);
       if (!((Effects.writes >> r) & 1)) continue;
-      const op: u32 = load<u8>(slot, abi.SLOT_BASE);
-      if (op == ops.H_MOV_X) {
-        r = Effects.src(slot);
-        continue;
-      }
-      if (op != ops.H_MOV_K) return NONE;
-      const first = codeTarget(Cfg.prog, load<u64>(slot, abi.SLOT_IMM));
-      return first ? Cfg.functionOf(Cfg.index(first)) : NONE;
+      if (load<u8>(slot, abi.SLOT_BASE) != ops.H_MOV_X) return slot;
+      r = Effects.src(slot);
     }
-    return NONE;
+    return 0;
+  }
+
+  /** Function whose code pointer a register holds at a slot, as far as the block tells; or NONE. */
+  private static target(at: u32, register: u32): u32 {
+    const slot = Callback.giver(at, register);
+    if (!slot || load<u8>(slot, abi.SLOT_BASE) != ops.H_MOV_K) return NONE;
+    const first = codeTarget(Cfg.prog, load<u64>(slot, abi.SLOT_IMM));
+    return first ? Cfg.functionOf(Cfg.index(first)) : NONE;
   }
 
   /** May an argument of the host function that is called at slot i (index) be a code pointer? Values are those in front of it. */
@@ -63,19 +65,12 @@ export class Callback {
   private static mayBe(at: u32, register: u32): bool {
     const root = Values.root(register);
     if (root == FRAME_ROOT || root == WINDOW_ROOT) return false;
-    let r = register;
-    const last = at > MAX_BACK ? at - MAX_BACK : 0;
-    for (let i = at; i != last && load<u32>(Cfg.blockAt + i * 4) == NONE; ) {
-      const slot = Cfg.slot(--i);
-      Cfg.effectsOf(slot);
-      if (!((Effects.writes >> r) & 1)) continue;
-      const op: u32 = load<u8>(slot, abi.SLOT_BASE);
-      if (op == ops.H_MOV_X) r = Effects.src(slot);
-      else if (op == ops.H_MOV_K) return codeTarget(Cfg.prog, load<u64>(slot, abi.SLOT_IMM)) != 0;
-      // What is narrow, and what the core gives, is none.
-      else return !(op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_W) && op != ops.H_CALL_CORE && op != ops.H_MOV32_X;
-    }
-    return true;
+    const slot = Callback.giver(at, register);
+    if (!slot) return true;
+    const op: u32 = load<u8>(slot, abi.SLOT_BASE);
+    if (op == ops.H_MOV_K) return codeTarget(Cfg.prog, load<u64>(slot, abi.SLOT_IMM)) != 0;
+    // What is narrow, and what the core gives, is none.
+    return !(op >= <u32>ops.H_LDX_B && op <= <u32>ops.H_LDX_W) && op != ops.H_CALL_CORE && op != ops.H_MOV32_X;
   }
 
   /** The code pointer of a function. */

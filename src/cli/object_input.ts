@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { findObjects } from '../elf/embedded.js';
+import { findObjects, isExecutable } from '../elf/embedded.js';
 import { InputError } from '../errors.js';
 import { type ObjectSpec, parseObject } from '../object/index.js';
 import { inFile, objectName, positiveInteger, readInput } from './command.js';
@@ -26,13 +26,6 @@ export function chooseObject(io: Io, file: string, choice: string | undefined): 
   const picked = embedded[positiveInteger('--object', choice) - 1];
   if (!picked) throw new InputError(`${file}: has no embedded object ${choice} (there are: ${list})`);
   return picked.bytes;
-}
-
-/** ET_EXEC or ET_DYN of a little-endian ELF64 file. */
-function isExecutable(bytes: Uint8Array): boolean {
-  if (bytes.length < 18) return false;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 18);
-  return view.getUint32(0) === 0x7f454c46 && (view.getUint16(16, true) === 2 || view.getUint16(16, true) === 3);
 }
 
 export function parseInput(io: Io, file: string, choice: string | undefined): ObjectSpec {

@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import { ElfyBytes } from './bytes.js';
 
 // ELF64 gABI: sizes of the file header, a section header, a symbol and a relocation without addend.
-const EHDR_BYTES = 64;
+export const EHDR_BYTES = 64;
 const SHDR_BYTES = 64;
 const SYM_BYTES = 24;
 const REL_BYTES = 16;
@@ -11,6 +11,8 @@ const REL_BYTES = 16;
 export const EM_NONE = 0;
 export const EM_BPF = 247;
 export const ET_REL = 1;
+export const ET_EXEC = 2;
+export const ET_DYN = 3;
 
 export const SHN_UNDEF = 0;
 export const SHN_LORESERVE = 0xff00;
@@ -191,10 +193,15 @@ function checkNames(data: Uint8Array, place: string): void {
   }
 }
 
+/** Does an ELF file begin there? */
+export function isElf(view: DataView, at = 0): boolean {
+  return at + 4 <= view.byteLength && view.getUint32(at) === 0x7f454c46;
+}
+
 /** What elfy does not tell or tells wrongly: identification, machine, type, and whether the section table is sound. */
 function checkHeader(bytes: Uint8Array): void {
   const view = viewOf(bytes);
-  if (bytes.length < 4 || view.getUint32(0, false) !== 0x7f454c46) throw new InputError('not an ELF file');
+  if (!isElf(view)) throw new InputError('not an ELF file');
   if (bytes.length < EHDR_BYTES)
     throw new InputError(`ELF header: truncated at ${bytes.length} of ${EHDR_BYTES} bytes`);
   const fileClass = bytes[4];

@@ -1,7 +1,6 @@
 import { checkArgument } from '../argument.js';
-import { EM_BPF, ET_REL } from './elf.js';
+import { EHDR_BYTES, EM_BPF, ET_DYN, ET_EXEC, ET_REL, isElf } from './elf.js';
 
-const EHDR_BYTES = 64;
 const SHDR_BYTES = 64;
 const SYM_BYTES = 24;
 
@@ -52,6 +51,14 @@ interface Header {
   link: number;
 }
 
+/** Whether a file is an executable, or a shared object: what a program of the user's is, with a BPF object in it or not. */
+export function isExecutable(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.byteLength < 18 || !isElf(view)) return false;
+  const type = view.getUint16(16, true);
+  return type === ET_EXEC || type === ET_DYN;
+}
+
 /** Bounds-checked reads of little-endian ELF64 structures at any offset of a file. */
 class Image {
   readonly #view: DataView;
@@ -66,7 +73,7 @@ class Image {
     const view = this.#view;
     return (
       at + EHDR_BYTES <= this.bytes.length &&
-      view.getUint32(at, false) === 0x7f454c46 &&
+      isElf(view, at) &&
       view.getUint8(at + 4) === 2 &&
       view.getUint8(at + 5) === 1 &&
       view.getUint16(at + 16, true) === ET_REL &&
@@ -131,7 +138,7 @@ class Image {
 
   /** Names of this executable's data symbols by file offset. */
   objectNames(out: Map<number, string>): void {
-    if (this.bytes.length < EHDR_BYTES || this.#view.getUint32(0, false) !== 0x7f454c46 || this.bytes[4] !== 2) return;
+    if (this.bytes.length < EHDR_BYTES || !isElf(this.#view) || this.bytes[4] !== 2) return;
     const sections = this.sections(0);
     for (const { name, type, section, value } of this.#symbols()) {
       const home = sections[section];

@@ -181,9 +181,10 @@ export class Changes {
 
   /** Writes a task to a cgroup's cgroup.procs. */
   enterCgroup(task: SimTask, to: KernelCgroup): void {
-    const stays = this.staysIn(task, to);
-    if (!stays && !this.prepareMove(task, to)) return;
-    if (!stays) this.moveTo(task, to);
+    if (!this.staysIn(task, to)) {
+      if (!this.prepareMove(task, to)) return;
+      this.moveTo(task, to);
+    }
     this.machine.tracepoints.attached(to, task.scx);
   }
 
@@ -192,9 +193,8 @@ export class Changes {
     return task.kt.cgroup === to || task.exiting;
   }
 
-  /** The first half of it, cgroup_migrate_add_task() and can_attach: false if the task stays where it is. */
+  /** The first half of it for one that it does not pass over, can_attach: false if the task may not go. */
   prepareMove(task: SimTask, to: KernelCgroup): boolean {
-    if (this.staysIn(task, to)) return false;
     return this.machine.scx.cgroups.canAttach([task.scx], to) === 0;
   }
 

@@ -7,7 +7,7 @@ import { Pair, wildOf } from './pair.js';
 const PROGRAMS = Number(process.env.VMTABLE_PROGRAMS ?? 20_000);
 const SEED = Number(process.env.VMTABLE_SEED ?? 1);
 
-it(`both engines agree on ${PROGRAMS} programs`, { timeout: 1_200_000 }, async () => {
+it(`both engines agree on ${PROGRAMS} programs`, { timeout: 600_000 }, async () => {
   const pair = await Pair.create();
   for (let seed = SEED; seed < SEED + PROGRAMS; seed++) {
     const { program, variant } = wildOf(seed);

@@ -146,9 +146,11 @@ class Side {
     const { vm } = this;
     this.object ||= vm.memory.alloc(OBJECT_BYTES, { name: 'object' });
     this.spare ??= vm.createMap(mapSpec('spare'));
-    if (this.spoilt) this.hash?.free();
-    if (this.spoilt) this.hash = undefined;
-    this.spoilt = false;
+    if (this.spoilt) {
+      this.hash?.free();
+      this.hash = undefined;
+      this.spoilt = false;
+    }
     this.hash ??= vm.createMap({ ...mapSpec('hash'), type: BPF_MAP_TYPE.HASH });
     const address = (at: number) => vm.memory.address(at);
     return { [SPARE]: address(this.spare.ptr), [HASH]: address(this.hash.ptr), [VALUE]: address(this.value) };
