@@ -126,6 +126,10 @@ export class Call implements HostCall {
     return lo;
   }
 
+  allows(i: number, bytes: number, write: boolean): boolean {
+    return this.checkHalves(this.lo(i), this.hi(i), bytes, write) === 0;
+  }
+
   access(ptr: GuestPtr, bytes: number, write: boolean): GuestPtr {
     const fault = this.checkHalves(ptr, ptr === 0 ? 0 : abi.GUEST_BASE_HI, bytes, write);
     if (fault) throw this.refused(fault);

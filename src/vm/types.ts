@@ -217,6 +217,8 @@ export interface HostCall {
   tryPtr(i: number): GuestPtr;
   /** A pointer to `bytes` accessible bytes; faults the program as a load or store of its own would. */
   mem(i: number, bytes: number, write: boolean): GuestPtr;
+  /** Would `mem` do so without a fault? */
+  allows(i: number, bytes: number, write: boolean): boolean;
   /** The same for a pointer that is no argument: `bytes` accessible bytes at `ptr`. */
   access(ptr: GuestPtr, bytes: number, write: boolean): GuestPtr;
   /**

@@ -39,10 +39,21 @@ export function cpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr 
   return call.mem(i, kernel.cpumasks.bytes, false);
 }
 
-/** A struct bpf_cpumask, which the program may change. */
-export function bpfCpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr {
+/** A struct bpf_cpumask that has been allocated and not freed. */
+export function liveBpfCpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr {
   const ptr = call.ptr(i);
   return kernel.model.bpfCpumasks.has(ptr) ? ptr : wrongArg(call, i, 'live bpf_cpumask');
+}
+
+/**
+ * A struct bpf_cpumask, which the program may change: a live one, or memory of its own that has room for one, since a struct of
+ * nothing but numbers may lie in any memory (check_kfunc_args, kernel 6.12 and 7.3).
+ */
+export function bpfCpumaskArg(kernel: Kernel, call: HostCall, i: number): GuestPtr {
+  const { bpfCpumasks } = kernel.model;
+  const ptr = call.ptr(i);
+  if (bpfCpumasks.has(ptr) || call.allows(i, bpfCpumasks.size, true)) return ptr;
+  return wrongArg(call, i, 'live bpf_cpumask');
 }
 
 /** Stops the program unless it holds a reference to what argument `i` points to, and forgets it. */

@@ -2,7 +2,7 @@ import * as abi from '../../../assembly/abi.js';
 import { ERRNO } from '../../errno.js';
 import type { GuestPtr, HostCall } from '../../vm/types.js';
 import type { Kernel } from '../kernel.js';
-import { bpfCpumaskArg, cpumaskArg, releasedArg } from './args.js';
+import { bpfCpumaskArg, cpumaskArg, liveBpfCpumaskArg, releasedArg } from './args.js';
 
 // Kfuncs of kernel/bpf/cpumask.c. Which of them exist says the kernel's BTF: bpf_cpumask_populate came with 6.15.
 
@@ -78,7 +78,7 @@ function registerLifetime(kernel: Kernel): void {
     else hold(call, ptr, 'bpf_cpumask_create');
   });
   kernel.registerKfunc('bpf_cpumask_acquire', (call) => {
-    const ptr = bpfCpumaskArg(kernel, call, 0);
+    const ptr = liveBpfCpumaskArg(kernel, call, 0);
     kernel.model.bpfCpumasks.acquire(ptr);
     hold(call, ptr, 'bpf_cpumask_acquire');
   });

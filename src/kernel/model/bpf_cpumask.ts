@@ -17,6 +17,11 @@ export class BpfCpumasks {
     this.#usage = this.#layout.field('usage.refs.counter');
   }
 
+  /** Bytes of one. */
+  get size(): number {
+    return this.#layout.struct.size;
+  }
+
   /** Masks that are not freed. */
   get count(): number {
     return this.#live.size;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ERRNO } from '../../../src/errno.js';
 import { Kernel } from '../../../src/kernel/kernel.js';
+import { BPF_MAP_TYPE } from '../../../src/uapi.js';
 import { runText } from '../run_text.js';
 
 const CPUS = 70;
@@ -182,6 +183,22 @@ describe('references', () => {
       }
     }
     expect(run('call bpf_cpumask_create\nexit')).toBe(0);
+  });
+
+  test('may lie in memory of the program that has room for one, but are not acquired there', () => {
+    const bytes = k.types.struct('bpf_cpumask').size;
+    const fd = k.bpf('MAP_CREATE', {
+      map_type: BPF_MAP_TYPE.ARRAY,
+      key_size: 4,
+      value_size: bytes + 8,
+      max_entries: 1,
+    });
+    const at = (offset: number, text: string) => run(`r6 = map_value(${fd}, ${offset}) ll\n${text}\nexit`);
+    const set = (cpu: number) => `r1 = ${cpu}\nr2 = r6\ncall bpf_cpumask_set_cpu\n`;
+    expect(at(8, `${set(3)}${set(69)}r1 = r6\ncall bpf_cpumask_weight`)).toBe(2);
+    expect(at(8, 'r1 = r6\nr2 = r6\nr3 = r6\ncall bpf_cpumask_xor\nr1 = r6\ncall bpf_cpumask_empty')).toBe(1);
+    expect(() => at(16, `${set(3)}`)).toThrow('is no live bpf_cpumask but');
+    expect(() => at(8, 'r1 = r6\ncall bpf_cpumask_acquire')).toThrow('is no live bpf_cpumask but');
   });
 
   test('that a program ends with are named and given back', () => {
