@@ -386,13 +386,17 @@ export class SimMachine implements SchedCore {
     cpu.tick.cancel();
   }
 
-  /** sched_tick() */
   tick(cpu: SimCpu): void {
-    const { task, rq } = cpu;
-    if (!this.timing.ticks(cpu.id)) {
-      if (task) this.startTick(cpu);
-      return;
+    if (this.timing.ticks(cpu.id)) {
+      if (this.tracepoints.seesTicks) this.tracepoints.aroundTick(() => this.#schedTick(cpu));
+      else this.#schedTick(cpu);
     }
+    if (cpu.task) this.startTick(cpu);
+  }
+
+  /** sched_tick() */
+  #schedTick(cpu: SimCpu): void {
+    const { task, rq } = cpu;
     rq.kernelRq.clock = this.now;
     if (task?.ext) this.scx.pick.taskTick(rq);
     else if (task) {
@@ -400,7 +404,6 @@ export class SimMachine implements SchedCore {
       if (this.classes.tick(cpu, task)) cpu.needResched = true;
     }
     this.scx.watchdog.tick();
-    if (cpu.task) this.startTick(cpu);
   }
 
   // ---- What sched_ext asks (SchedCore)

@@ -10,7 +10,10 @@ import type { GuestPtr } from '../vm/types.js';
 /** TRACE_CGROUP_PATH_LEN of kernel/cgroup/cgroup-internal.h. */
 const CGROUP_PATH_LEN = 1024;
 
-/** The scheduler's tracepoints (include/trace/events/sched.h) and cgroups' (cgroup.h), where the kernel's core hits them. */
+/**
+ * The scheduler's tracepoints (include/trace/events/sched.h) and cgroups' (cgroup.h), where the kernel's core hits them, and the
+ * one function of the core that schedulers put programs around: sched_tick().
+ */
 export class Tracepoints {
   readonly #switch;
   readonly #waking;
@@ -21,6 +24,7 @@ export class Tracepoints {
   readonly #mkdir;
   readonly #rmdir;
   readonly #attach;
+  readonly #tick;
   /** char trace_cgroup_path[], one for all. */
   #path: { ptr: GuestPtr } | undefined;
 
@@ -38,6 +42,7 @@ export class Tracepoints {
     this.#mkdir = point('cgroup_mkdir');
     this.#rmdir = point('cgroup_rmdir');
     this.#attach = point('cgroup_attach_task');
+    this.#tick = point('sched_tick');
     kernel.cgroups.onRmdir.add((cgroup) => {
       if (this.#rmdir.used) this.#raise(this.#rmdir, [cgroup, this.#pathOf(cgroup)]);
     });
@@ -83,6 +88,21 @@ export class Tracepoints {
     if (this.#attach.used) this.#raise(this.#attach, [cgroup, this.#pathOf(cgroup), leader, 1]);
   }
 
+  /** A program is attached to sched_tick(). */
+  get seesTicks(): boolean {
+    return this.#tick.used;
+  }
+
+  /** sched_tick(), which is `body`. */
+  aroundTick(body: () => void): void {
+    this.#guard(this.#tick.name, () => {
+      this.kernel.tracing.around(this.#tick.name, [], () => {
+        body();
+        return 0;
+      });
+    });
+  }
+
   /** As cgroup_path() writes it into the kernel's one buffer; what is too long ends before the last byte. */
   #pathOf({ path }: KernelCgroup): { ptr: GuestPtr } {
     const { memory } = this.kernel;
@@ -94,15 +114,19 @@ export class Tracepoints {
     return this.#path;
   }
 
-  /** A program that is stopped ends the scheduler that it works for, as one of its ops does. */
   #raise(point: ReturnType<Kernel['tracing']['point']>, args: readonly OpArg[]): void {
+    this.#guard(point.name, () => point.raise(args));
+  }
+
+  /** A program that is stopped ends the scheduler that it works for, as one of its ops does. */
+  #guard(name: string, body: () => void): void {
     try {
-      point.raise(args);
+      body();
     } catch (error) {
       const { root } = this.scx;
       if (!(error instanceof VmtableError) || !root) throw error;
       root.fault ??= error;
-      root.error(`${point.name}: ${error.message}`);
+      root.error(`${name}: ${error.message}`);
     }
   }
 }
