@@ -1,15 +1,18 @@
 import { InputError, located, VmtableError } from '../errors.js';
-import type { UserSpace } from '../loader/index.js';
+import type { Kernel } from '../kernel/index.js';
+import type { BpfObject, UserSpace } from '../loader/index.js';
 import type { Io } from './io.js';
 
 /**
  * What a hook file may export, for objects whose user-space half does more than the common part: `beforeLoad` comes with the common
- * part done and `--set` still to come, `afterLoad` once the `--init-prog` programs have run, `periodically` while a simulation runs.
+ * part done and `--set` still to come, `afterLoad` once the `--init-prog` programs have run, `periodically` and `round` while a
+ * simulation runs.
  */
 export type Hooks = UserSpace;
 
 const NAMES = ['beforeLoad', 'afterLoad', 'beforeAttach'] as const;
-const ALL = [...NAMES, 'periodically'] as const;
+const LOOPS = ['periodically', 'round'] as const;
+const ALL = [...NAMES, ...LOOPS] as const;
 
 /** The hooks of `file`. Throws InputError for what is no such module. */
 export async function importHooks(io: Io, file: string): Promise<Hooks> {
@@ -32,28 +35,31 @@ export async function importHooks(io: Io, file: string): Promise<Hooks> {
       throw new InputError(`${file}: export ${name} is no function`);
   }
   for (const name of NAMES) {
-    const hook = module[name] as UserSpace['afterLoad'];
+    const hook = module[name] as UserSpace['beforeLoad'];
     if (hook === undefined) continue;
-    hooks[name] = async (object, kernel) => {
+    hooks[name] = async (object: BpfObject, kernel: Kernel, pid?: number) => {
       try {
-        return await hook(object, kernel);
+        return await hook(object, kernel, pid);
       } catch (error) {
         throw told(name, error);
       }
     };
   }
-  const { periodically, periodNs } = module as UserSpace;
-  if (periodically) {
-    hooks.periodically = (object, kernel) => {
+  for (const name of LOOPS) {
+    const hook = module[name] as UserSpace['round'];
+    if (hook === undefined) continue;
+    hooks[name] = (object, kernel) => {
       try {
-        const result: unknown = periodically(object, kernel);
+        const result: unknown = hook(object, kernel);
         if (result instanceof Promise) throw new InputError('is async, and nobody can wait for it');
       } catch (error) {
-        throw told('periodically', error);
+        throw told(name, error);
       }
     };
-    if (periodNs !== undefined) hooks.periodNs = periodNs;
   }
+  const { periodNs, comm } = module as UserSpace;
+  if (hooks.periodically && periodNs !== undefined) hooks.periodNs = periodNs;
+  if (hooks.round && comm !== undefined) hooks.comm = comm;
   if (Object.keys(hooks).length === 0) throw new InputError(`${file}: exports none of ${ALL.join(', ')}`);
   return hooks;
 }

@@ -159,20 +159,17 @@ export async function userSpace(
   io: Io,
   file: string,
   options: LoadOptions,
-  {
-    loaderPid,
-    within = (body) => inFile(file, body),
-  }: { loaderPid?: number; within?: (body: () => void) => void } = {},
+  within: (body: () => void) => void = (body) => inFile(file, body),
 ): Promise<Hooks & Required<Pick<Hooks, 'beforeLoad' | 'afterLoad' | 'beforeAttach'>>> {
   const hooks = options.hooks === undefined ? {} : await importHooks(io, options.hooks);
   const { userSpace: known = 'auto' } = options;
   return {
     ...hooks,
-    async beforeLoad(object, kernel) {
+    async beforeLoad(object, kernel, pid) {
       within(() => {
-        for (const message of beforeLoad(object, kernel, known, loaderPid)) io.err(`vmtable: ${file}: ${message}\n`);
+        for (const message of beforeLoad(object, kernel, known, pid)) io.err(`vmtable: ${file}: ${message}\n`);
       });
-      await hooks.beforeLoad?.(object, kernel);
+      await hooks.beforeLoad?.(object, kernel, pid);
       within(() => {
         for (const [path, value] of settings(options)) {
           const target = setting(object, path);
@@ -201,13 +198,23 @@ export async function loadInput(
   object: BpfObject,
   kernel: Kernel,
   options: LoadOptions,
-  loaderPid?: number,
 ): Promise<Hooks> {
-  const hooks = await userSpace(io, file, options, loaderPid === undefined ? {} : { loaderPid });
-  await hooks.beforeLoad(object, kernel);
+  const hooks = await userSpace(io, file, options);
+  await loadWith(hooks, file, object, kernel);
+  return hooks;
+}
+
+/** The same with hooks that are there already; `pid` where user space is a task of the run. */
+export async function loadWith(
+  hooks: Awaited<ReturnType<typeof userSpace>>,
+  file: string,
+  object: BpfObject,
+  kernel: Kernel,
+  pid?: number,
+): Promise<void> {
+  await hooks.beforeLoad(object, kernel, pid);
   inFile(file, () => object.load(kernel));
   await hooks.afterLoad(object, kernel);
-  return hooks;
 }
 
 /** Maps of the snapshot that the object has no place for are told, as they may be what matters. */

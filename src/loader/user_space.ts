@@ -14,8 +14,8 @@ import type { BtfInput } from './value.js';
  * waited for.
  */
 export interface UserSpace {
-  /** The object is open; variables named by `set` are still to come. */
-  beforeLoad?(object: BpfObject, kernel: Kernel): unknown;
+  /** The object is open; variables named by `set` are still to come. `pid` is that of the process of `round`, where it is a task. */
+  beforeLoad?(object: BpfObject, kernel: Kernel, pid?: number): unknown;
   afterLoad?(object: BpfObject, kernel: Kernel): unknown;
   /** Right before the struct_ops map is attached. */
   beforeAttach?(object: BpfObject, kernel: Kernel): unknown;
@@ -26,6 +26,18 @@ export interface UserSpace {
   periodically?(object: BpfObject, kernel: Kernel): void;
   /** Default: one second. */
   periodNs?: number;
+  /**
+   * One round of the main loop of a process that the object's programs depend on (a scheduler in user space): who simulates a machine
+   * makes it a task, which is there before load, and calls this each time that the task has run for a moment. No promise is waited for.
+   */
+  round?(object: BpfObject, kernel: Kernel): void;
+  /** What that process is called, 15 bytes; default `user_space`. */
+  comm?: string;
+}
+
+/** Name of the process of `round`. */
+export function commOf({ comm = 'user_space' }: UserSpace): string {
+  return comm;
 }
 
 const SECOND_NS = 1_000_000_000;

@@ -17,6 +17,7 @@ import { parseTopology } from './description.js';
 import type { SimReport } from './report.js';
 import type { Scenario } from './scenario.js';
 import { Machine, type MachineOptions } from './simulator.js';
+import { loaderProcess, schedulerAgent } from './user_process.js';
 
 export interface SimulateOptions extends MachineOptions, RunSettings {
   /** Default defaultScenario. */
@@ -52,15 +53,15 @@ export async function simulate(bytes: Uint8Array, options: SimulateOptions = {})
       const map = schedulerMap(object.structOps, name, options.map);
       autoattachOnly(map, object.structOps);
       const user = schedulerProfile(object);
-      const process = user?.agent && machine.process(user.name);
+      const process = loaderProcess(machine, options, user);
       const host = { profile: kernel.profile, cpus: kernel.cpus, ...(process && { loaderPid: process.pid }) };
       beforeScxLoad(object, host, user);
-      await options.beforeLoad?.(object, kernel);
+      await options.beforeLoad?.(object, kernel, process?.pid);
       setVariables(object, options.set);
       object.load(kernel);
       afterScxLoad(object, kernel, user);
       await options.afterLoad?.(object, kernel);
-      process?.runs(user?.agent?.(object));
+      process?.runs(schedulerAgent(options, object, kernel, user));
       machine.load(scenario ?? defaultScenario(kernel.cpus));
       await readyToAttach(options, object, kernel);
       object.attachPrograms();

@@ -1,12 +1,35 @@
 import { ErrnoError } from '../errno.js';
+import type { Kernel } from '../kernel/index.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
+import { type BpfObject, commOf, type UserSpace } from '../loader/index.js';
 import { CLASS } from '../sched_ext/task.js';
-import type { SchedulerAgent } from '../sched_ext/user_space/index.js';
+import type { SchedulerAgent, SchedulerProfile } from '../sched_ext/user_space/index.js';
 import type { SimMachine } from './machine.js';
 import { type Program, SCHEDULE, type SimTask } from './sim_task.js';
 
 /** What one round of its loop takes, ns of CPU time. */
 const ROUND_NS = 10_000;
+
+/** The process that loads a scheduler, if it schedules: what the caller's user space says goes before a known program. */
+export function loaderProcess(
+  machine: { process(comm: string): UserProcess },
+  user: UserSpace,
+  known: SchedulerProfile | null,
+): UserProcess | undefined {
+  if (user.round) return machine.process(commOf(user));
+  return known?.agent && machine.process(known.name);
+}
+
+/** …and its rounds, once the object is loaded. */
+export function schedulerAgent(
+  user: UserSpace,
+  object: BpfObject,
+  kernel: Kernel,
+  known: SchedulerProfile | null,
+): SchedulerAgent | undefined {
+  if (user.round) return { comm: commOf(user), step: () => user.round?.(object, kernel) };
+  return known?.agent?.(object);
+}
 
 /**
  * The process that loaded a scheduler and goes on scheduling from user space: a task of policy SCHED_EXT that does a round of

@@ -65,6 +65,22 @@ describe('--hooks', () => {
   const LAYERS = ['sim', 'samples/scx_layers.bpf.o', '--set', 'cfg.nr_layers=2', '--duration', '350ms'];
   const DOMAIN = ['--init-prog', 'add_domain={"id": 0, "cpus": 15}'];
 
+  it('round makes user space a task of the machine, whose pid beforeLoad gets', async () => {
+    const path = file(
+      'round.mjs',
+      `let rounds = 0;
+       export const comm = 'by_hand';
+       export function beforeLoad(object, kernel, pid) { object.variable('scheduler_pid').set(pid); }
+       export function round(object) {
+         if (++rounds === 20) throw new Error('pid ' + object.variable('scheduler_pid').get());
+       }`,
+    );
+    const argv = ['sim', 'test/sim/fixtures/handed.bpf.o', '--topology', '1c', '--hooks', path];
+    const { status, err } = await runCli(argv);
+    expect(err).toMatch(/round\.mjs:5: round: pid [1-9]\d*\n$/);
+    expect(status).toBe(2);
+  });
+
   it('periodically is called each period while a simulation runs, and finds what programs wrote', async () => {
     expect(readFileSync('docs/hooks.md', 'utf8')).toContain(readFileSync('docs/hooks/monitor.mjs', 'utf8'));
     const path = file(
@@ -117,7 +133,7 @@ describe('--hooks', () => {
   });
 
   it.each([
-    ['none.mjs', 'export const other = 1;', 'exports none of beforeLoad, afterLoad, beforeAttach, periodically'],
+    ['none.mjs', 'export const other = 1;', 'exports none of beforeLoad, afterLoad, beforeAttach, periodically, round'],
     ['number.mjs', 'export const beforeLoad = 1;', 'export beforeLoad is no function'],
     ['throws.mjs', 'export function beforeLoad() {\n  throw new TypeError("broken");\n}', 'beforeLoad: broken', 2],
     ['refused.mjs', '\n\nexport function beforeLoad(object) { object.map("nope"); }', 'beforeLoad: no map "nope"', 3],

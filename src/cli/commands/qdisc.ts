@@ -37,7 +37,7 @@ export const addQdiscCommand: AddCommand = (program, io, exit) => {
       runQdisc(bytes, {
         name: file.slice(file.lastIndexOf('/') + 1),
         kernel: await kernelOptions(io, options),
-        ...(await userSpace(io, file, options, { within: (body) => body() })),
+        ...(await userSpace(io, file, options, (body) => body())),
         rate,
         durationNs,
         ...(flows && { flows }),

@@ -8,6 +8,7 @@ import {
   defaultScenario,
   EventLog,
   formatReport,
+  loaderProcess,
   type Machine,
   type MachineDescription,
   type Percentiles,
@@ -15,6 +16,7 @@ import {
   parseTopology,
   runScheduler,
   type SimReport,
+  schedulerAgent,
   schedulerMap,
   UPTIME_NS,
   WorkloadError,
@@ -29,7 +31,7 @@ import {
 } from '../../workload/index.js';
 import { type AddCommand, EXIT_UNSUPPORTED, fileName, inFile, json, readInput } from '../command.js';
 import type { Io } from '../io.js';
-import { kernelOptions, type LoadOptions, loadInput, openInput, withLoadOptions } from '../kernel_input.js';
+import { kernelOptions, type LoadOptions, loadWith, openInput, userSpace, withLoadOptions } from '../kernel_input.js';
 import { addSubsystems } from '../subsystems.js';
 
 interface SimOptions extends LoadOptions {
@@ -108,9 +110,10 @@ async function run(io: Io, file: string, options: SimOptions): Promise<Result> {
     if (lines) log = new EventLog(kernel, (line) => lines.add(line));
     if (log) machine.scx.calls.tracers.push(log);
     const user = chooseProfile(object, options.userSpace ?? 'auto');
-    const process = user?.agent && machine.process(user.name);
-    const hooks = await loadInput(io, file, object, kernel, options, process?.pid);
-    process?.runs(user?.agent?.(object));
+    const hooks = await userSpace(io, file, options);
+    const process = loaderProcess(machine, hooks, user);
+    await loadWith(hooks, file, object, kernel, process?.pid);
+    process?.runs(schedulerAgent(hooks, object, kernel, user));
     const workload = workloadOf(io, options.workload, { cpus: kernel.cpus, costs: machine.costs });
     for (const note of workload.notes) io.err(`vmtable: ${fileName(options.workload!)}: ${note}\n`);
     const named = fileName(options.workload ?? 'workload');

@@ -43,7 +43,7 @@ export const addTcpCommand: AddCommand = (program, io, exit) => {
     const result = await inFileAsync(file, async () =>
       runTcp(bytes, {
         ...runOptions,
-        ...(await userSpace(io, file, options, { within: (body) => body() })),
+        ...(await userSpace(io, file, options, (body) => body())),
         name: file.slice(file.lastIndexOf('/') + 1),
         kernel: await kernelOptions(io, options),
         ...(options.map !== undefined && { map: options.map }),
