@@ -258,6 +258,10 @@ function flag(verb: 'yield' | 'wait' | 'exec', value: JsonValue): SimStep {
   return value.value === true ? { verb } : value.fail('wants true');
 }
 
+/** Of keys that are not known, in a message: characters of each, and how many. */
+const MAX_NAME = 40;
+const MAX_NAMES = 5;
+
 function readerOf<T>(value: JsonValue, readers: Readonly<Record<string, Reader<T>>>, besides: readonly string[]): T {
   const { keys } = value;
   const verbs = keys.filter((key) => Object.hasOwn(readers, key) && !besides.includes(key));
@@ -265,8 +269,11 @@ function readerOf<T>(value: JsonValue, readers: Readonly<Record<string, Reader<T
   const covers = (verb: string) =>
     keys.every((key) => key === verb || MORE[verb]?.includes(key) || besides.includes(key));
   const verb = verbs.find(covers) ?? verbs[0];
-  const what = `is none of ${Object.keys(readers).join(', ')}`;
-  if (verb === undefined) return value.fail(keys.length === 0 ? 'wants an object that says what is done' : what);
+  if (verb === undefined) {
+    const names = keys.filter((key) => !besides.includes(key)).map((key) => JSON.stringify(key.slice(0, MAX_NAME)));
+    if (names.length === 0) return value.fail('wants an object that says what is done');
+    value.fail(`${names.slice(0, MAX_NAMES).join(', ')}: none of ${Object.keys(readers).join(', ')}`);
+  }
   const members = value.object([verb, ...(MORE[verb] ?? []), ...besides]);
   return readers[verb]!(members.get(verb)!, members);
 }

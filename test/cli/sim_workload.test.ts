@@ -57,7 +57,7 @@ describe('sim --workload', () => {
     [
       '-',
       '{"tasks": [{"name": "t", "steps": [{"walk": 2}]}]}',
-      'standard input: workload: tasks[0].steps[0]: is none of ',
+      'standard input: workload: tasks[0].steps[0]: "walk": none of ',
     ],
     ['-', 'no trace', 'standard input: trace: no sched_switch event in 1 lines'],
   ])('says of %s %s what is wrong, in one line with status 2', async (workload, stdin, message) => {

@@ -76,7 +76,11 @@ describe('a mistake is told with its path', () => {
       task({ steps: [{ run: '3 parsecs' }] }),
       'workload: tasks[0].steps[0].run: "3 parsecs" is no time (such as "3ms")',
     ],
-    [task({ steps: [{ jump: 1 }] }), /^workload: tasks\[0\]\.steps\[0\]: is none of run, sleep/],
+    [task({ steps: [{ jump: 1 }] }), /^workload: tasks\[0\]\.steps\[0\]: "jump": none of run, sleep/],
+    [
+      task({ steps: [{ 'a\nb': 1, task: 'a' }] }),
+      /^workload: tasks\[0\]\.steps\[0\]: "a\\nb", "task": none of run, sleep/,
+    ],
     [task({ steps: [{ run: 1, sleep: 2 }] }), /^workload: tasks\[0\]\.steps\[0\]\.sleep: unknown/],
     [task({ steps: [{ repeat: 3 }] }), 'workload: tasks[0].steps[0].repeat: wants steps, too'],
     [task({ steps: [{ repeat: 2, steps: [{ run: -1 }] }] }), /^workload: tasks\[0\]\.steps\[0\]\.steps\[0\]\.run: /],
@@ -87,7 +91,7 @@ describe('a mistake is told with its path', () => {
     [{ ...task({}), events: [{ at: 0, idle: 1, cgroup: 'g' }] }, /^workload: events\[0\]\.idle: wants/],
     [{ ...task({}), cgroups: [{ name: 'g', idle: 'yes' }] }, /^workload: cgroups\[0\]\.idle: wants/],
     [{ ...task({}), events: [{ offline: 1 }] }, /^workload: events\[0\]\.at: wants a whole number/],
-    [{ ...task({}), events: [{ at: 0, run: 1 }] }, /^workload: events\[0\]: is none of kill, stop/],
+    [{ ...task({}), events: [{ at: 0, run: 1 }] }, /^workload: events\[0\]: "run": none of kill, stop/],
   ])('%j', (document, message) => {
     expect(() => parseScenario(typeof document === 'string' ? document : JSON.stringify(document))).toThrow(message);
   });
