@@ -368,11 +368,15 @@ export class Kernel {
     this.helpers.register(name, fn, traits);
   }
 
-  /** Makes a kfunc do something. Throws VmtableError if it does already. */
-  registerKfunc(name: string, fn: HostFn, traits?: HostTraits): void {
+  /**
+   * Makes a kfunc do something. `mayCall` tells of a program type (BPF_PROG_TYPE) whether its programs may call it: false fails their
+   * load with EACCES; default all may. Throws VmtableError if it does something already.
+   */
+  registerKfunc(name: string, fn: HostFn, traits?: HostTraits, mayCall?: (progType: number) => boolean): void {
     checkArgument('registerKfunc: name', name, 'text');
     checkArgument(`registerKfunc: fn of ${name}`, fn, 'function');
-    this.kfuncs.register(name, fn, traits);
+    if (mayCall !== undefined) checkArgument(`registerKfunc: mayCall of ${name}`, mayCall, 'function');
+    this.kfuncs.register(name, fn, traits, mayCall);
   }
 
   /** Registers a subsystem's struct_ops type. Throws ErrnoError; see StructOps.register. */

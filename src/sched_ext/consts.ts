@@ -108,6 +108,8 @@ export class ScxConsts {
 
   /** Which kfuncs an op may call is checked when they are called, by a mask [12, 18]; [N] leaves it to the verifier. */
   readonly kfMask: boolean;
+  /** A CPU can be chosen outside of ops.select_cpu, too (6.16). */
+  readonly selectsOutside: boolean;
   /** Sub-schedulers and the cid form exist [N]; what runs inside itself then gets a stack of its own. */
   readonly subScheds: boolean;
   /** Programs of ops.cgroup_set_bandwidth may sleep [N]. */
@@ -285,6 +287,7 @@ export class ScxConsts {
     const func = (name: string) => btf.find(name, BTF_KIND.FUNC) !== 0;
     const newest = struct('sched_ext_ops_cid') !== 0;
     this.kfMask = btf.enumerator('SCX_KF_ENQUEUE') !== undefined;
+    this.selectsOutside = func('scx_bpf_select_cpu_and');
     this.subScheds = newest;
     this.setBandwidthSleeps = newest;
     this.privBinds = newest;

@@ -131,7 +131,7 @@ export class SchedExt {
     this.enabling = new Enable(this);
     this.disabling = new Disable(this);
     this.cidMasks = new CidMasks(this);
-    registerScxKfuncs(this, (name, fn, traits) => kernel.registerKfunc(name, fn, traits));
+    registerScxKfuncs(this, (name, fn, traits, mayCall) => kernel.registerKfunc(name, fn, traits, mayCall));
     kernel.registerStructOps(structOpsDef(this, 'cpu'));
     if (this.consts.subScheds) kernel.registerStructOps(structOpsDef(this, 'cid'));
   }

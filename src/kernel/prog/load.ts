@@ -138,7 +138,7 @@ function checkAndBuild(kernel: Kernel, prog: BpfProg, attr: BpfAttr['PROG_LOAD']
   result = resolver.ldImm64();
   if (result < 0) return result;
   // The verifier looks at the program's structure before its target, and at the functions it calls after both.
-  const refused = resolver.callTargets(callFilter(prog));
+  const refused = resolver.callTargets(callFilter(kernel, prog));
   result = build(kernel, prog, resolver, log);
   if (result < 0) return result;
   result = checkAttachBtfId(kernel, log, prog, resolver.hasTailCall);
@@ -162,15 +162,16 @@ function exceptionCallback(btf: BtfObject | null, funcInfo: readonly FuncInfo[])
   return funcInfo.find((entry) => entry.name === tag?.name.slice(prefix.length))?.insn ?? null;
 }
 
-/** What the subsystem behind the program lets it call. */
-function callFilter(prog: BpfProg): CallFilter {
+/** What the program may call by its type, and by the subsystem behind it. */
+function callFilter(kernel: Kernel, prog: BpfProg): CallFilter {
+  const byType = (name: string) => kernel.kfuncs.mayCall(name, prog.type);
   const target = structOpsTarget(prog);
   const member = target?.member?.model ? target.member.name : undefined;
-  if (!target || member === undefined) return {};
+  if (!target || member === undefined) return { kfunc: byType };
   const { get_func_proto, kfunc_filter } = target.desc.def;
   return {
     ...(get_func_proto && { helper: (name) => get_func_proto(name, member) }),
-    ...(kfunc_filter && { kfunc: (name) => kfunc_filter(name, member) }),
+    kfunc: (name) => byType(name) && kfunc_filter?.(name, member) !== false,
   };
 }
 
