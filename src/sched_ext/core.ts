@@ -12,6 +12,9 @@ export interface SchedCore {
   online(cpu: number): boolean;
   active(cpu: number): boolean;
 
+  /** Does some CPU get further with tasks, instead of going through one scheduling cycle after the other? */
+  runsTasks(): boolean;
+
   /** resched_curr(): the CPU goes through __schedule() as soon as it can; not inside of the call. */
   resched(cpu: number): void;
 

@@ -36,6 +36,12 @@ export class Watchdog {
   }
 
   #look(sched: ScxSched): void {
+    const { kernel, core, consts } = this.scx;
+    if (!core.runsTasks()) {
+      // Nor does the worker that would look here: the tick notices that nobody does.
+      this.#event = kernel.clock.schedule(kernel.clock.now + consts.jiffyNs, () => this.#look(sched));
+      return;
+    }
     this.#lastLook = this.scx.jiffies;
     for (const rq of this.scx.rqs) {
       if (this.scx.core.online(rq.cpu) && this.#findStall(sched, rq)) break;

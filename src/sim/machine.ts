@@ -45,7 +45,7 @@ export interface SimOptions {
 const FULL = 1024;
 /** Two threads of a core that are both busy get 1.25 times as much done as one. */
 export const DEFAULT_SMT = 640;
-/** Scheduling cycles of a CPU at one time that take none. */
+/** Scheduling cycles of a CPU in a row, without a step of any task between them, that take no time. */
 const FREE_CYCLES = 4;
 /** ns of work that rounding leaves over. */
 const LEAST_WORK = 1e-3;
@@ -328,18 +328,25 @@ export class SimMachine implements SchedCore {
   }
 
   /**
-   * A scheduler may ask for a cycle in every cycle: what the usual one takes is in the costs of a switch, further ones at the
-   * same time take it, too, if no task got a step further in between.
+   * A scheduler may ask for a cycle in every cycle: what the usual one takes is in the costs of a switch. Further ones in a row take
+   * it, too, and the interrupt that asked for them, and no task gets any further meanwhile.
    */
   #countCycle(cpu: SimCpu): void {
-    if (cpu.cycleUntil > this.now) return;
-    if (cpu.cyclesAt !== this.now) {
-      cpu.cyclesAt = this.now;
+    const { now } = this;
+    if (cpu.cycleUntil > now) return;
+    if (cpu.cycleUntil === now) {
+      cpu.cycles = FREE_CYCLES;
+      cpu.cyclesAt = now;
+      cpu.cycleUntil = -1;
+      return;
+    }
+    if (cpu.cyclesAt !== now) {
+      cpu.cyclesAt = now;
       cpu.cycles = 0;
     }
     if (++cpu.cycles <= FREE_CYCLES) return;
-    const ns = Math.max(1, this.costs.contextSwitch);
-    cpu.cycleUntil = this.now + ns;
+    const ns = Math.max(1, this.costs.contextSwitch + this.costs.ipi);
+    cpu.cycleUntil = now + ns;
     if (cpu.task) cpu.task.remaining += ns * cpu.speed;
   }
 
@@ -407,6 +414,11 @@ export class SimMachine implements SchedCore {
   }
 
   // ---- What sched_ext asks (SchedCore)
+
+  runsTasks(): boolean {
+    const { now } = this;
+    return this.cpus.some(({ online, cycleUntil }) => online && cycleUntil < now);
+  }
 
   online(cpu: number): boolean {
     return this.cpus[cpu]?.online ?? cpu < this.kernel.cpus;

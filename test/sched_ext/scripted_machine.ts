@@ -80,6 +80,10 @@ export class Machine implements SchedCore {
     return cpu < this.cpus;
   }
 
+  runsTasks(): boolean {
+    return true;
+  }
+
   active(cpu: number): boolean {
     return cpu < this.cpus;
   }
