@@ -117,7 +117,7 @@ export class JsonValue {
     const text = this.string();
     return (choices as readonly string[]).includes(text)
       ? (text as T)
-      : this.fail(`"${text}" is none of ${choices.join(', ')}`);
+      : this.fail(`${this.shown} is none of ${choices.join(', ')}`);
   }
 
   /** A whole number within both ends. */
@@ -131,7 +131,7 @@ export class JsonValue {
   /** Whole ns: a number of them, or text as `3ms`. */
   time(): number {
     const { value } = this;
-    if (typeof value === 'string') return parseTime(value) ?? this.fail(`"${value}" is no time (such as "3ms")`);
+    if (typeof value === 'string') return parseTime(value) ?? this.fail(`${this.shown} is no time (such as "3ms")`);
     return this.whole(0);
   }
 

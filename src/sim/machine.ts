@@ -1,4 +1,5 @@
 import { checkArgument } from '../argument.js';
+import { InputError } from '../errors.js';
 import { type Clock, type ClockEvent, Timer } from '../kernel/clock.js';
 import { ProgramFault } from '../kernel/fault.js';
 import type { Kernel } from '../kernel/kernel.js';
@@ -47,6 +48,8 @@ const FULL = 1024;
 export const DEFAULT_SMT = 640;
 /** Scheduling cycles of a CPU in a row, without a step of any task between them, that take no time. */
 const FREE_CYCLES = 4;
+/** The clock goes no further: what is due then or later never comes about. */
+export const LATEST = Number.MAX_SAFE_INTEGER;
 /** ns of work that rounding leaves over. */
 const LEAST_WORK = 1e-3;
 
@@ -199,7 +202,7 @@ export class SimMachine implements SchedCore {
   }
 
   at(time: number, action: () => void): ClockEvent {
-    return this.kernel.clock.schedule(Math.max(Math.ceil(time), this.now), action);
+    return this.kernel.clock.schedule(Math.min(Math.max(Math.ceil(time), this.now), LATEST), action);
   }
 
   /** Has an interrupt on a task's CPU wake it at that time. */
@@ -209,12 +212,13 @@ export class SimMachine implements SchedCore {
 
   /** `at` for a timer of the machine's own. */
   armAt(timer: Timer, time: number): void {
-    timer.arm(Math.max(Math.ceil(time), this.now));
+    timer.arm(Math.min(Math.max(Math.ceil(time), this.now), LATEST));
   }
 
-  /** Lets simulated time pass until then, or until `done` says so after an event. */
+  /** Lets simulated time pass until then, or until `done` says so after an event. Throws InputError for a time that the clock has not. */
   runUntil(time: number, done?: () => boolean): void {
     checkArgument('runUntil: time', time, 'count');
+    if (time >= LATEST) throw new InputError(`runUntil: the clock does not get to ${time} ns, which are 104 days`);
     const { clock } = this.kernel;
     for (;;) {
       try {
@@ -376,7 +380,7 @@ export class SimMachine implements SchedCore {
     const { now } = this;
     let time = task && !cpu.waits ? now + Math.ceil(task.remaining / cpu.speed) : Number.POSITIVE_INFINITY;
     if (cpu.heldUntil > now) time = cpu.heldUntil;
-    if (cpu.spinning > 0) time = Number.POSITIVE_INFINITY;
+    if (cpu.spinning > 0 || time > LATEST) time = Number.POSITIVE_INFINITY;
     if (time === cpu.looksAt) return;
     cpu.looksAt = time;
     if (time === Number.POSITIVE_INFINITY) cpu.look.cancel();

@@ -145,6 +145,14 @@ describe('a mistake is told with its path', () => {
     );
   });
 
+  it('text without end, with as much of it as fits a line', () => {
+    const long = 'x'.repeat(5000);
+    const wrong = (step: object) => () => parseScenario(JSON.stringify({ tasks: [{ name: 'a', steps: [step] }] }));
+    const shown = `"${'x'.repeat(36)}...`;
+    expect(wrong({ run: long })).toThrow(`workload: tasks[0].steps[0].run: ${shown} is no time (such as "3ms")`);
+    expect(wrong({ policy: long })).toThrow(`workload: tasks[0].steps[0].policy: ${shown} is none of ext, `);
+  });
+
   it('nesting without end, with as much of the path as fits a line', () => {
     const deep = (depth: number) => `${'{"repeat":2,"steps":['.repeat(depth)}{"run":"1us"}${']}'.repeat(depth)}`;
     const workload = (depth: number) => `{"tasks":[{"name":"a","steps":[${deep(depth)}]}]}`;

@@ -487,3 +487,30 @@ it('tells all of it in a table', async () => {
   const plain = formatReport(report, { object: 'scx_fifo.bpf.o', color: true }).replace(/\x1b\[\d+m/g, '');
   expect(plain).toBe(text);
 });
+
+describe('times that the clock does not get to', () => {
+  const ever = Number.MAX_SAFE_INTEGER;
+
+  it('are as good as never', async () => {
+    const tasks = [
+      { name: 'runs', steps: [run(us(10)), run({ normal: [ever, ever] as const }), run(ever), run(ever)] },
+      { name: 'sleeps', steps: [run(us(10)), sleep(ever)] },
+      { name: 'waits', steps: [forever(run(us(10)), timer('t', ever))] },
+      { name: 'starts', startNs: ever, steps: [run(1)] },
+    ];
+    const events = [{ verb: 'cpu' as const, cpu: 1, online: false, atNs: ever }];
+    const costs = { migration: ever };
+    const report = await simulate(fifo, { kernel, scenario: { tasks, events }, costs, durationNs: ms(50) });
+    expect(report).toMatchObject({ outcome: 'clean', simulatedNs: ms(50) });
+    expect(report.tasks.map(({ name }) => name).sort()).toEqual(['runs', 'sleeps', 'waits']);
+    const slow = { topology: '{"cpus":[{"capacity":1,"frequency":1}]}', kernel, durationNs: ms(50) };
+    expect(await simulate(fifo, { ...slow, scenario: { tasks: tasks.slice(0, 1) } })).toMatchObject({ outcome: 'clean' });
+  });
+
+  it('are refused as the duration', async () => {
+    for (const durationNs of [ever, ever - UPTIME_NS]) {
+      const simulated = simulate(fifo, { kernel, durationNs, scenario: { tasks: [{ name: 'a', steps: [sleep(ever)] }] } });
+      await expect(simulated).rejects.toThrow(InputError);
+    }
+  });
+});

@@ -145,6 +145,9 @@ function blaming<T>(workload: string, object: string, body: () => T): T {
   }
 }
 
+/** The clock counts whole ns up to 2^53. */
+const MAX_DURATION_NS = 100 * 86_400 * 1e9;
+
 const CHUNK = 1 << 20;
 
 /** A file of lines, written as they come. */
@@ -194,6 +197,7 @@ function elseFile(io: Io, text: string, what: string): Uint8Array {
 
 function time(option: string, text = ''): number {
   const ns = parseTime(text);
+  if (ns !== undefined && ns > MAX_DURATION_NS) throw new InputError(`${option} wants at most 100 days, not "${text}"`);
   if (ns === undefined || ns === 0) throw new InputError(`${option} wants a time such as 500ms, not "${text}"`);
   return ns;
 }
