@@ -143,7 +143,8 @@ export class ScxSched {
   claimExit(kind: number, code: bigint, message: string, cpu = -1): boolean {
     if (this.exit) return false;
     this.exit = exitInfo(this.consts, kind, code, message, this.consts.exitCpu ? cpu : -1);
-    const place = kind === this.consts.exit.error ? this.errorPlace() : undefined;
+    // A fault says itself where it was.
+    const place = kind === this.consts.exit.error && this.fault === undefined ? this.errorPlace() : undefined;
     if (place !== undefined) this.exit.place = place;
     this.onClaim?.(this);
     return true;

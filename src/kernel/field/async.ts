@@ -20,8 +20,8 @@ const CLOCK_BOOTTIME = 7;
 const BPF_F_TIMER_ABS = 1n;
 const BPF_F_TIMER_CPU_PIN = 2n;
 /**
- * A callback that has a timer expire at once is over before that does: hrtimer_interrupt() runs what is due a few times, then has
- * the clock event device come again after its shortest delay (min_delta_ns, 1 us of a local APIC).
+ * A callback that has a timer expire at once, or nearly so, is over before that does: hrtimer_interrupt() runs what is due a few times,
+ * then has the clock event device come again after its shortest delay (min_delta_ns, 1 us of a local APIC).
  */
 const MIN_DELTA_NS = 1000;
 /** ktime_t is signed. */
@@ -184,7 +184,7 @@ export class Asyncs {
     // A timer that is not pinned may migrate to a busier CPU; here it never does.
     const { cpu } = call;
     const { clock } = this.kernel;
-    const due = this.#running.length > 0 && time <= clock.now ? clock.now + MIN_DELTA_NS : time;
+    const due = this.#running.length > 0 ? Math.max(time, clock.now + MIN_DELTA_NS) : time;
     async.event = clock.schedule(due, () => this.#expire(async, cpu));
     return 0;
   }

@@ -75,22 +75,22 @@ describe.each(PROFILES)('timers on %s', (profile) => {
   it('go on for as long as they start themselves', async () => {
     const fixture = await timers({ profile });
     const where = { map: 1, key: 0 };
-    prepare(fixture, where, 'again', 10);
+    prepare(fixture, where, 'again', 10_000);
     fixture.run('start', { ...where, ns: 5 });
-    fixture.kernel.clock.advance(40);
-    expect(state(fixture, where)).toMatchObject({ runs: 4, at: 35, result: 0 });
+    fixture.kernel.clock.advance(40_000);
+    expect(state(fixture, where)).toMatchObject({ runs: 4, at: 30_005, result: 0 });
     expect(fixture.run('cancel', where).result).toBe(1);
-    fixture.kernel.clock.advance(40);
+    fixture.kernel.clock.advance(40_000);
     expect(state(fixture, where)!.runs).toBe(4);
     // Its callback went with it.
     expect(fixture.run('start', { ...where, ns: 5 }).result).toBe(-EINVAL);
     expect(fixture.run('cancel', where).result).toBe(0);
   });
 
-  it('let time pass, if their callback starts them for at once', async () => {
+  it.each([0, 1, 999])('let time pass, if their callback starts them for at once or nearly so: %d ns', async (ns) => {
     const fixture = await timers({ profile });
     const where = { map: 1, key: 0 };
-    prepare(fixture, where, 'again', 0);
+    prepare(fixture, where, 'again', ns);
     fixture.run('start', { ...where, ns: 5 });
     fixture.kernel.clock.advance(3005);
     expect(state(fixture, where)).toMatchObject({ runs: 4, at: 3005 });
