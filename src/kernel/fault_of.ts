@@ -12,10 +12,14 @@ export function faultOf(kernel: Kernel, fault: VmFault): ProgramFault {
   return new ProgramFault(fault, place, callers, `prog "${place.prog}": ${placeText(place)}: ${reason(kernel, fault)}`);
 }
 
+/** Things of a long list that a message names. */
+const MAX_NAMED = 8;
+
 /** A program ended and still held something, which a verifier refuses: the place is where the first of it was taken. */
 export function heldFault(kernel: Kernel, left: readonly Held[]): ProgramFault {
   const [{ prog, insn }] = left as [Held];
-  const words = left.map(({ what }) => what).join(', ');
+  const named = left.slice(0, MAX_NAMED).map(({ what }) => what);
+  const words = `${named.join(', ')}${left.length > MAX_NAMED ? ` and ${left.length - MAX_NAMED} more` : ''}`;
   const message = `${words} ${left.length === 1 ? 'is' : 'are'} still held when the program ends`;
   return faultOf(kernel, { kind: 'held', prog, insn, registers: [], frames: [], message });
 }

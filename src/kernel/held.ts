@@ -34,6 +34,8 @@ export class HeldTable {
   locks = 0;
   /** Entries of the programs below the running one, which it cannot release. */
   #floor = 0;
+  /** How many of each kind the running program holds: most questions are about kinds that it holds none of. */
+  readonly #ofKind: Record<HeldKind, number> = { reference: 0, lock: 0, rcu: 0, preempt: 0, irq: 0, iterator: 0 };
 
   /** `onLocks` is told whenever `locks` changes. */
   constructor(
@@ -48,7 +50,11 @@ export class HeldTable {
 
   /** Takes over what programs hold without having asked the host: the latest of all entries. */
   settle(): void {
-    if (this.early.count > 0) this.#entries.push(...this.early.take());
+    if (this.early.count === 0) return;
+    for (const entry of this.early.take()) {
+      this.#entries.push(entry);
+      this.#ofKind[entry.kind]++;
+    }
   }
 
   #setLocks(locks: number): void {
@@ -60,6 +66,7 @@ export class HeldTable {
   acquire(call: Pick<HostCall, 'prog' | 'insn'>, kind: HeldKind, key: number, what: string, undo: () => void): void {
     this.settle();
     this.#entries.push({ kind, key, what, prog: call.prog, insn: call.insn, undo });
+    this.#ofKind[kind]++;
     if (kind === 'lock') this.#setLocks(this.locks + 1);
   }
 
@@ -71,6 +78,7 @@ export class HeldTable {
       if (entry.kind !== kind || entry.key !== key) continue;
       if (i === this.#entries.length - 1) this.#entries.pop();
       else this.#entries.splice(i, 1);
+      this.#ofKind[kind]--;
       if (kind === 'lock') this.#setLocks(this.locks - 1);
       return true;
     }
@@ -80,15 +88,18 @@ export class HeldTable {
   /** True if the running program holds such a thing; without a key, any of that kind. */
   has(kind: HeldKind, key?: number): boolean {
     this.settle();
-    return this.#entries.some(
-      (entry, i) => i >= this.#floor && entry.kind === kind && (key === undefined || entry.key === key),
-    );
+    if (key === undefined || this.#ofKind[kind] === 0) return this.#ofKind[kind] > 0;
+    for (let i = this.#entries.length - 1; i >= this.#floor; i--) {
+      const entry = this.#entries[i]!;
+      if (entry.kind === kind && entry.key === key) return true;
+    }
+    return false;
   }
 
   /** The latest thing of a kind that the running program holds. */
   last(kind: HeldKind): Held | undefined {
     this.settle();
-    return this.#entries.findLast((entry, i) => i >= this.#floor && entry.kind === kind);
+    return this.#ofKind[kind] === 0 ? undefined : this.#entries.findLast((entry) => entry.kind === kind);
   }
 
   /** A program begins. Returns what `leave` takes when it is over. */
@@ -96,6 +107,7 @@ export class HeldTable {
     const outer = this.#floor;
     this.settle();
     this.#floor = this.#entries.length;
+    this.#forget();
     this.#setLocks(0);
     return outer;
   }
@@ -107,8 +119,15 @@ export class HeldTable {
   leave(outer: number): Held[] | undefined {
     const left = this.count > this.#floor ? this.#takeBack() : undefined;
     this.#floor = outer;
-    this.#setLocks(this.count === 0 ? 0 : this.#entries.slice(outer).filter(({ kind }) => kind === 'lock').length);
+    this.#forget();
+    for (let i = outer; i < this.#entries.length; i++) this.#ofKind[this.#entries[i]!.kind]++;
+    this.#setLocks(this.#ofKind.lock);
     return left;
+  }
+
+  #forget(): void {
+    const counts = this.#ofKind;
+    counts.reference = counts.lock = counts.rcu = counts.preempt = counts.irq = counts.iterator = 0;
   }
 
   #takeBack(): Held[] {

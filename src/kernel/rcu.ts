@@ -148,9 +148,11 @@ export class Rcu {
   call(callback: () => void, ...flavours: RcuFlavour[]): void {
     this.settle();
     const sequence = ++this.sequence;
-    this.#pending.push({ flavours: flavours.length > 0 ? flavours : ['rcu'], sequence, callback });
+    const entry = { flavours: flavours.length > 0 ? flavours : (['rcu'] as const), sequence, callback };
+    this.#pending.push(entry);
     for (const section of this.#sections) section.watch(sequence);
-    this.run();
+    // Those before it run with the end of what they wait for.
+    if (this.#over(entry)) this.run();
   }
 
   /** Runs `callback` from a workqueue: when the running system call is over, with no grace period. */
@@ -178,7 +180,7 @@ export class Rcu {
       for (;;) {
         const ready = this.#pending.findIndex((entry) => this.#over(entry));
         if (ready < 0) return;
-        const [entry] = this.#pending.splice(ready, 1);
+        const [entry] = ready === 0 ? [this.#pending.shift()] : this.#pending.splice(ready, 1);
         this.#completed++;
         entry!.callback();
       }

@@ -140,17 +140,20 @@ describe('mistakes of which the kernel says what they are', () => {
 });
 
 describe('schedulers that go round in circles', () => {
-  it.each(['kickSelf', 'kickAll'] as const)('%s: the tick finds that the watchdog does not run either', async (fault) => {
-    const kernel = { profile: '7.3', windowBytes: 1 << 26 };
-    const set = { fault: FAULTS[fault], nr_cpus: 4, 'faulty_ops.timeout_ms': 12 };
-    const report = await simulate(faulty, { kernel, scenario, durationNs: ms(100), set });
-    expect(report).toMatchObject({
-      outcome: 'stall',
-      exit: { kindName: 'ERROR_STALL', message: 'watchdog failed to check in for 0.016s' },
-    });
-    // Nothing has run until then, and everything does afterwards.
-    expect(report.simulatedNs).toBeLessThan(ms(100));
-  });
+  it.each(['kickSelf', 'kickAll'] as const)(
+    '%s: the tick finds that the watchdog does not run either',
+    async (fault) => {
+      const kernel = { profile: '7.3', windowBytes: 1 << 26 };
+      const set = { fault: FAULTS[fault], nr_cpus: 4, 'faulty_ops.timeout_ms': 12 };
+      const report = await simulate(faulty, { kernel, scenario, durationNs: ms(100), set });
+      expect(report).toMatchObject({
+        outcome: 'stall',
+        exit: { kindName: 'ERROR_STALL', message: 'watchdog failed to check in for 0.016s' },
+      });
+      // Nothing has run until then, and everything does afterwards.
+      expect(report.simulatedNs).toBeLessThan(ms(100));
+    },
+  );
 
   it.each(['kickSelf', 'kickAll'] as const)('%s: time goes on', async (fault) => {
     const report = await withFault(fault, 300_000);

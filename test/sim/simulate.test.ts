@@ -504,12 +504,18 @@ describe('times that the clock does not get to', () => {
     expect(report).toMatchObject({ outcome: 'clean', simulatedNs: ms(50) });
     expect(report.tasks.map(({ name }) => name).sort()).toEqual(['runs', 'sleeps', 'waits']);
     const slow = { topology: '{"cpus":[{"capacity":1,"frequency":1}]}', kernel, durationNs: ms(50) };
-    expect(await simulate(fifo, { ...slow, scenario: { tasks: tasks.slice(0, 1) } })).toMatchObject({ outcome: 'clean' });
+    expect(await simulate(fifo, { ...slow, scenario: { tasks: tasks.slice(0, 1) } })).toMatchObject({
+      outcome: 'clean',
+    });
   });
 
   it('are refused as the duration', async () => {
     for (const durationNs of [ever, ever - UPTIME_NS]) {
-      const simulated = simulate(fifo, { kernel, durationNs, scenario: { tasks: [{ name: 'a', steps: [sleep(ever)] }] } });
+      const simulated = simulate(fifo, {
+        kernel,
+        durationNs,
+        scenario: { tasks: [{ name: 'a', steps: [sleep(ever)] }] },
+      });
       await expect(simulated).rejects.toThrow(InputError);
     }
   });
