@@ -4,6 +4,7 @@ import { placeText } from '../kernel/fault.js';
 import { placeOf } from '../kernel/fault_of.js';
 import { ownCopy } from '../vm/own_copy.js';
 import type { GuestPtr, HostCall, HostFn } from '../vm/types.js';
+import type { ExitInfo } from './exit.js';
 import { KF, KF_RQ_LOCKED } from './kf_groups.js';
 import { OP_NAMES } from './op_names.js';
 import type { ScxRq } from './rq.js';
@@ -30,6 +31,8 @@ function makeGuarded(env: KfEnv, none: number, body: (sched: ScxSched, call: Hos
 
 /** What all kfuncs of sched_ext have in common: whose they are, and where they may be called. */
 export class KfEnv {
+  #placed: ExitInfo | null = null;
+
   constructor(
     readonly scx: SchedExt,
     /** The scheduler that a program belongs to; null for none. */
@@ -56,11 +59,12 @@ export class KfEnv {
     return ownCopy(makeGuarded)(this, none, body);
   }
 
-  /** @internal A call that ended its scheduler: where it stands. */
-  placeExit({ exit }: ScxSched, call: HostCall): void {
-    // Whoever drives sched_ext may call a kfunc without a program.
+  /** @internal A call that ended its scheduler: where it stands. Of calls inside of each other the innermost is the first to come here. */
+  placeExit({ exit, fault }: ScxSched, call: HostCall): void {
+    // Whoever drives sched_ext may call a kfunc without a program; a fault says itself where it was.
     const prog = call.prog && this.scx.kernel.progOf(call.prog);
-    if (!exit || !prog) return;
+    if (!exit || !prog || exit === this.#placed || fault !== undefined) return;
+    this.#placed = exit;
     const place = placeOf(prog.fullName, prog, call.insn);
     exit.place = `prog "${place.prog}": ${placeText(place)}`;
   }

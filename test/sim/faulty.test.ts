@@ -177,4 +177,15 @@ describe('a question that a scheduler may not ask is told with its line', () => 
     expect(report.exit).toMatchObject({ kindName: 'ERROR', message: expect.stringMatching(message) });
     expect(report.exit?.place).toMatch(new RegExp(`^prog "misuse_${op}": insn \\d+ \\(misuse\\.bpf\\.c:${line}\\)`));
   });
+
+  it('and the one of an op that is called within a kfunc with its own, not that of the call around it', async () => {
+    const asked = (question: number) =>
+      simulate(misuse, { kernel: { windowBytes: 1 << 26 }, scenario, durationNs: ms(20), set: { question } });
+    const { exit } = await asked(5);
+    expect(exit).toMatchObject({ kindName: 'ERROR_BPF', message: expect.stringMatching(/^dequeue of \d+$/) });
+    expect(exit?.place).toMatch(/^prog "misuse_dequeue": insn \d+ \(misuse\.bpf\.c:45\)/);
+    const stopped = await asked(6);
+    expect(stopped.exit?.message).toMatch(/prog "misuse_dequeue": insn \d+ \(misuse\.bpf\.c:47\): null: /);
+    expect(stopped.exit).not.toHaveProperty('place');
+  });
 });
