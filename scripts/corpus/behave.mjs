@@ -6,6 +6,7 @@ import { Kernel } from '../../dist/src/kernel/index.js';
 import { openObject } from '../../dist/src/loader/index.js';
 import { afterScxLoad, beforeScxLoad, schedulerProfile } from '../../dist/src/sched_ext/index.js';
 import { forever, Machine, ms, run, runScheduler, sleep, UPTIME_NS, us } from '../../dist/src/sim/index.js';
+import { DEFAULT_ENGINE } from '../../dist/src/vm/types.js';
 import { failsAsMeant, meantToFail } from './meant_to_fail.mjs';
 import { beforeLoad } from './sched_ext_selftests.mjs';
 
@@ -51,8 +52,8 @@ const GROUPED = {
 };
 
 /** Runs a scheduler; its report, and which task was on which CPU when. */
-async function observe(path, kernelVersion, scenario, set) {
-  const kernel = await Kernel.create({ profile: kernelVersion, cpus: CPUS });
+async function observe(path, kernelVersion, engine, scenario, set) {
+  const kernel = await Kernel.create({ profile: kernelVersion, cpus: CPUS, engine });
   try {
     kernel.clock.advanceTo(UPTIME_NS);
     const machine = new Machine(kernel);
@@ -198,11 +199,11 @@ function endsAs(name, kernelVersion) {
 }
 
 /** What is wrong with a scheduler: a line each, none if its claims hold; undefined for an object without a scheduler. */
-export async function behaves(name, path, kernelVersion) {
+export async function behaves(name, path, kernelVersion, engine) {
   const runs = CLAIMS[name] ?? [['light', LIGHT, {}, []]];
   const faults = [];
   for (const [what, scenario, set, claims] of runs) {
-    const report = await observe(path, kernelVersion, scenario, set);
+    const report = await observe(path, kernelVersion, engine, scenario, set);
     if (!report) return undefined;
     const wrong = [endsAs(name, kernelVersion), ...claims].flatMap((claim) => claim(report));
     faults.push(...wrong.map((text) => `${name} (${what}): ${text}`));
@@ -215,7 +216,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   const [version, ...files] = process.argv.slice(2);
   for (const file of files) {
     const name = file.slice(file.lastIndexOf('/') + 1).replace(/\.bpf\.o$/, '');
-    const faults = await behaves(name, file, version);
+    const faults = await behaves(name, file, version, DEFAULT_ENGINE);
     if (faults === undefined) continue;
     console.log(faults.length === 0 ? `${name} ${version}: behaves` : faults.join('\n'));
     if (faults.length > 0) process.exitCode = 1;

@@ -37,9 +37,10 @@ const TESTMOD = fileURLToPath(new URL('testmod/testmod.mjs', import.meta.url));
 
 /**
  * For each step `true`, a reason, or undefined if the object has nothing for it. Errors that no user should see (not a
- * VmtableError) are reasons that begin with `unexpected`. `testmod` is the object whose BTF the kernel's test module has.
+ * VmtableError) are reasons that begin with `unexpected`. `engine` runs the programs; `testmod` is the object whose BTF the
+ * kernel's test module has.
  */
-export async function judge({ path, kernel, testmod }) {
+export async function judge({ path, kernel, engine, testmod }) {
   const hooks = testmod === undefined ? undefined : TESTMOD;
   if (testmod !== undefined) Object.assign(process.env, { TESTMOD: testmod, OBJECTS: dirname(path) });
   const options = ['--kernel', kernel, ...(hooks ? ['--hooks', hooks] : [])];
@@ -51,7 +52,7 @@ export async function judge({ path, kernel, testmod }) {
   const doctor = await commandOutput(['doctor', path, '--json', ...options]);
   const diagnosis = parse(doctor.out);
   result['doctor ok'] = doctor.failure ?? (diagnosis.ok || lacks(diagnosis));
-  await loadAndRun(result, path, { kernel, ...(hooks && { hooks }) }, diagnosis);
+  await loadAndRun(result, path, { kernel, engine, ...(hooks && { hooks }) }, diagnosis);
   return { ...result, diagnosis };
 }
 
@@ -145,6 +146,8 @@ async function loadAndRun(result, path, options, diagnosis) {
       path,
       '--kernel',
       options.kernel,
+      '--engine',
+      options.engine,
       '--map',
       name,
       '--hooks',

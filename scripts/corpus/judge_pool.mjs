@@ -22,7 +22,7 @@ function buildKey() {
   return hash.digest('hex');
 }
 
-/** Answers of judge() for `tasks` ({path, kernel}), in their order. `cache` is a folder. */
+/** Answers of judge() for `tasks` ({path, kernel, engine}), in their order. `cache` is a folder. */
 export async function judgeAll(tasks, cache, say) {
   mkdirSync(cache, { recursive: true });
   const build = buildKey();
@@ -34,10 +34,11 @@ export async function judgeAll(tasks, cache, say) {
     while (next < tasks.length) {
       const index = next++;
       const task = tasks[index];
-      const { path, kernel } = task;
+      const { path, kernel, engine } = task;
       const key = createHash('sha256')
         .update(build)
         .update(kernel)
+        .update(engine)
         .update(path)
         .update(readFileSync(path))
         .digest('hex');
