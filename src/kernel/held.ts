@@ -29,6 +29,8 @@ export interface EarlySections {
  * counted at run time: whoever runs a program calls `begin` before and `leave` after it, which names what is left.
  */
 export class HeldTable {
+  /** @internal What `count` counts besides sections of the core: for the quick way into ops, which reads both in place. */
+  readonly entries: readonly Held[];
   readonly #entries: Held[] = [];
   /** Locks of the running program. */
   locks = 0;
@@ -41,7 +43,9 @@ export class HeldTable {
   constructor(
     private readonly onLocks: (locks: number) => void,
     private readonly early: EarlySections,
-  ) {}
+  ) {
+    this.entries = this.#entries;
+  }
 
   /** Entries of all running programs. */
   get count(): number {

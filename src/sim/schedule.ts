@@ -1,3 +1,4 @@
+import type { SchedInfo } from '../kernel/model/sched_info.js';
 import { TASK_STATE } from '../kernel/model/task.js';
 import { QUEUE } from '../sched_ext/core.js';
 import type { ScxRq } from '../sched_ext/rq.js';
@@ -11,7 +12,11 @@ const SPECIAL = TASK_STATE.IS_STOPPED | TASK_STATE.TRACED | TASK_STATE.PARKED | 
 
 /** __schedule() and what belongs to it: who runs next on a CPU. */
 export class Schedule {
-  constructor(private readonly machine: SimMachine) {}
+  readonly #schedInfo: SchedInfo;
+
+  constructor(private readonly machine: SimMachine) {
+    this.#schedInfo = machine.kernel.tasks.schedInfo;
+  }
 
   /** Accounts the run time of the CPU's task since the last call (update_curr_common); so many ns. */
   account(cpu: SimCpu): number {
@@ -110,14 +115,14 @@ export class Schedule {
       // enqueue_entity(): a task of the fair class that has come from another CPU is not hot.
       if ((flags & this.machine.flags.migrated) !== 0 && task.scx.cls === CLASS.fair) task.kt.execStart = 0;
     }
-    if ((flags & QUEUE.restore) === 0) this.machine.kernel.tasks.schedInfo.queued(task.kt, this.machine.now);
+    if ((flags & QUEUE.restore) === 0) this.#schedInfo.queued(task.kt, this.machine.now);
     task.scx.onRq = true;
     task.kt.onRq = true;
     cpu.rq.kernelRq.nrRunning++;
   }
 
   dequeue(cpu: SimCpu, task: SimTask, flags: number): void {
-    if ((flags & QUEUE.save) === 0) this.machine.kernel.tasks.schedInfo.dequeued(task.kt, this.machine.now);
+    if ((flags & QUEUE.save) === 0) this.#schedInfo.dequeued(task.kt, this.machine.now);
     if (task.ext) this.machine.scx.enqueue.dequeueTask(cpu.rq, task.scx, flags);
     else {
       if (cpu.task === task) this.updateCurr(cpu);
@@ -193,7 +198,7 @@ export class Schedule {
     scx.pick.setCurr(rq, next);
     cpu.currPtr = next.ptr;
     machine.tracepoints.switched(preempt, prev, next, state);
-    kernel.tasks.schedInfo.switched(before?.kt ?? null, after?.kt ?? null, machine.now);
+    this.#schedInfo.switched(before?.kt ?? null, after?.kt ?? null, machine.now);
     cpu.needResched = cpu.reschedNext;
     cpu.task = after;
     if ((before === null) !== (after === null)) machine.busyChanged(cpu.id);

@@ -125,6 +125,8 @@ export class StructOpsCall implements QuickOp {
       prog: this.vmProg as LoadedProg,
       kernel,
       held,
+      entries: held.entries,
+      sections: abi.RCU_SECTIONS >>> 2,
       section,
       stats,
       vm,

@@ -44,6 +44,9 @@ export interface QuickSources {
   prog: LoadedProg;
   kernel: Kernel;
   held: HeldTable;
+  /** What programs hold: that, and a word among the u32 of linear memory, which counts the rest (HeldTable.count). */
+  entries: HeldTable['entries'];
+  sections: number;
   section: RcuSection;
   stats: { runs: number };
   vm: Vm;
@@ -71,12 +74,13 @@ export interface Op {
  * into the context itself; for the interpreter they are written in halves. Refers to nothing outside, for ownCopy.
  */
 export function makeOp(sources: QuickSources): Op {
-  const { op, args, ret, s32, returned, prog, kernel, held, section, stats, vm, core, enter } = sources;
-  const { slice, fuel, over, curCtx, idleCtx, nestDepth, resultAt } = sources;
+  const { op, args, ret, s32, returned, prog, kernel, held, entries, section, stats, vm, core, enter } = sources;
+  const { sections, slice, fuel, over, curCtx, idleCtx, nestDepth, resultAt } = sources;
   const { handle } = prog;
   const [a0, a1, a2] = args as readonly [Arg, Arg, Arg];
 
-  const isReady = () => op.quick && op.depth === 0 && kernel.opTimer === null && held.count === 0;
+  const isFree = () => entries.length === 0 && core.u32[sections] === 0;
+  const isReady = () => op.quick && op.depth === 0 && kernel.opTimer === null && isFree();
   const plain = (value: OpArg | undefined) =>
     typeof value === 'object' ? value?.ptr : value === true ? 1 : value === false ? 0 : value;
   /** Other values only storeArg can put there, or refuse. */
@@ -109,7 +113,7 @@ export function makeOp(sources: QuickSources): Op {
     if (section.depth === 0 && section.watched) section.ended();
   };
   const end = (status: number, given: number): OpResult => {
-    if (status !== 0 || held.count !== 0) return op.goOn(status, given);
+    if (status !== 0 || !isFree()) return op.goOn(status, given);
     const result = ret === s32 ? (core.u32[resultAt] as number) | 0 : returned(ret, vm);
     op.depth = 0;
     if (--section.depth === 0 && section.watched) section.ended();
@@ -145,13 +149,13 @@ export function makeOp(sources: QuickSources): Op {
         else {
           status = invoke(fuel, cpu, context, n0, high(a0, n0), m1, high(a1, m1), m2, high(a2, m2));
         }
-        if (status !== 0 || held.count !== 0) break;
+        if (status !== 0 || !isFree()) break;
         results[from + i] = ret === s32 ? (core.u32[resultAt] as number) | 0 : returned(ret, vm);
       }
     } finally {
       if (status < 0) crashed();
     }
-    if (status !== 0 || held.count !== 0) {
+    if (status !== 0 || !isFree()) {
       results[from + i] = op.goOn(status, fuel);
       return i + 1;
     }
