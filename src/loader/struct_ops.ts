@@ -1,7 +1,7 @@
 import { checkArgument } from '../argument.js';
 import { BTF_KIND, type BtfMember, type BtfType, type BtfView } from '../btf/types.js';
 import { ERRNO, ErrnoError } from '../errno.js';
-import { InputError, VmtableError, within } from '../errors.js';
+import { InputError, within } from '../errors.js';
 import type { StructOpsSpec } from '../object/spec.js';
 import { BPF_MAP_FLAG, BPF_MAP_TYPE } from '../uapi.js';
 import { attachStructOps, type BpfLink } from './attach.js';
@@ -176,7 +176,7 @@ export class StructOpsMap extends BpfMap {
   #scalar(path: string) {
     const place = locate(this.#btf, this.#type.id, path.startsWith('[') ? path : `.${path}`);
     if (this.#btf.kindOf(this.#btf.resolve(place.type)) === BTF_KIND.PTR) {
-      throw new VmtableError('is a pointer; use setProgram() for a function member');
+      throw new InputError('is a pointer; use setProgram() for a function member');
     }
     return { btf: this.#btf, place };
   }

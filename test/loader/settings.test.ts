@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { InputError } from '../../src/errors.js';
 import { Kernel } from '../../src/kernel/index.js';
 import { openObject } from '../../src/loader/index.js';
 import { setting } from '../../src/loader/settings.js';
@@ -28,6 +29,7 @@ describe('what --set names', () => {
     const { name } = object.structOps[0]!;
     expect(() => setting(object, `${name}.no_such`)).toThrow(`struct_ops "${name}": member "no_such": no member`);
     expect(() => setting(object, `${name}.enqueue`)).toThrow('is a pointer; use setProgram()');
+    expect(() => setting(object, `${name}.enqueue`)).toThrow(InputError);
     expect(() => setting(object, name)).toThrow(`no variable "${name}"`);
   });
 });
