@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { BTF_KIND } from '../../../src/btf/types.js';
 import { InputError } from '../../../src/errors.js';
 import { ProgramFault } from '../../../src/kernel/fault.js';
 import type { Kdata } from '../../../src/kernel/types.js';
@@ -241,6 +242,16 @@ describe.each(['interp', 'jit'] as const)('engine %s', (engine) => {
       }
       expect(t.kernel.rcu.held('rcu', 'tasks')).toBe(false);
       expect(ops.flip!(true)).toBe(true);
+    });
+
+    test('that keeps a read section says so each time, and has it taken back', () => {
+      const lock = t.kernel.profile.btf.find('bpf_rcu_read_lock', BTF_KIND.FUNC);
+      const { ops } = vtable({ sum: `call kfunc(${lock})\nr0 = 0\nexit\n` });
+      // The first call lays out the context, later ones go the quick way.
+      for (const call of [1, 2, 3]) {
+        expect(() => ops.sum!(call, 0)).toThrow('the section of bpf_rcu_read_lock is still held when the program ends');
+        expect([call, t.kernel.rcu.held('rcu', 'tasks'), t.kernel.held.count]).toEqual([call, false, 0]);
+      }
     });
   });
 
