@@ -181,6 +181,9 @@ class Check {
   #max(path: string, { quotaNs, periodNs, burstNs }: CpuMaxNs): void {
     if (quotaNs !== Number.POSITIVE_INFINITY) this.#whole(`${path}.quotaNs`, quotaNs, 1_000_000);
     this.#whole(`${path}.periodNs`, periodNs, 1_000_000, 1_000_000_000);
-    this.#whole(`${path}.burstNs`, burstNs, 0);
+    this.#whole(`${path}.burstNs`, burstNs, 0, quotaNs === Number.POSITIVE_INFINITY ? undefined : quotaNs);
+    // cpu.max is written in us.
+    for (const [name, ns] of Object.entries({ quotaNs, periodNs, burstNs }))
+      if (Number.isFinite(ns) && ns % 1000 !== 0) this.#fail(`${path}.${name}`, `${ns} ns are no whole us`);
   }
 }

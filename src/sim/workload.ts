@@ -122,6 +122,7 @@ export class Workload implements Stage {
         });
       });
     }
+    if (this.#due === 0) throw new WorkloadError('scenario: tasks: none begins: each is forked by one of them');
     for (const { atNs, ...step } of this.#events) {
       machine.at(machine.now + atNs, () => machine.interrupt(machine.firstCpu, () => this.#happen(step as EventStep)));
     }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
+import { InputError } from '../../src/errors.js';
 import { Kernel, openObject } from '../../src/index.js';
 import {
   affinity,
@@ -18,6 +19,7 @@ import {
   type TaskSpec,
   wait,
 } from '../../src/sim/index.js';
+import { checkScenario } from '../../src/sim/scenario_check.js';
 
 const FIFO = new Uint8Array(readFileSync(new URL('../../samples/scx_fifo.bpf.o', import.meta.url)));
 const kernels: Kernel[] = [];
@@ -161,4 +163,30 @@ it.each([
   [{ name: 't', steps: [nested(10_000)] }, /: loops nest deeper than 64$/],
 ])('task %# is refused', async (task: TaskSpec, message) => {
   await expect(play({ tasks: [task] })).rejects.toThrow(message);
+});
+
+it.each([
+  [{ quotaNs: ms(5), periodNs: ms(10), burstNs: 1 }, 'cgroups[0].max.burstNs: 1 ns are no whole us'],
+  [{ quotaNs: ms(5) + 1, periodNs: ms(10), burstNs: 0 }, `cgroups[0].max.quotaNs: ${ms(5) + 1} ns are no whole us`],
+  [{ quotaNs: ms(5), periodNs: ms(10), burstNs: ms(6) }, `cgroups[0].max.burstNs: ${ms(6)} is not from 0 to ${ms(5)}`],
+])('refuses a cpu.max that no file of a cgroup takes: %o', (max, message) => {
+  const scenario = { cgroups: [{ name: 'g', max }], tasks: [{ name: 't', steps: [] }] };
+  expect(() => checkScenario(scenario, 1)).toThrow(new InputError(`scenario: ${message}`));
+});
+
+it('refuses tasks of which none begins', async () => {
+  const kernel = await Kernel.create({ windowBytes: 1 << 26 });
+  try {
+    const circle = [
+      { name: 'a', steps: [fork('b')] },
+      { name: 'b', steps: [fork('a')] },
+    ];
+    const machine = new Machine(kernel);
+    expect(() => machine.load({ tasks: circle })).toThrow(
+      'scenario: tasks: none begins: each is forked by one of them',
+    );
+    machine.load({ tasks: [{ ...circle[0]!, startNs: 0 }, circle[1]!] });
+  } finally {
+    kernel.dispose();
+  }
 });
