@@ -54,6 +54,7 @@ export class Disable {
   /** False if the scheduler's exit was not claimed, or the interrupt has been. */
   #dump(sched: ScxSched): boolean {
     if (!this.#dumpDue.delete(sched)) return false;
+    this.scx.exitReserve.release();
     const { exit } = sched;
     if (exit && exit.kind >= this.scx.consts.exit.error) exit.dump = this.scx.dump.dump(sched, exit, sched.exitDumpLen);
     return true;

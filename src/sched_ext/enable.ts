@@ -19,7 +19,13 @@ export class Enable {
    * 0 once the scheduler counts as being enabled: a failure becomes its exit, and ops.exit says why.
    */
   run(sched: ScxSched): number {
-    const { disabling, consts } = this.scx;
+    const { disabling, consts, exitReserve } = this.scx;
+    try {
+      exitReserve.hold(sched.exitDumpLen);
+    } catch (error) {
+      if (!(error instanceof ErrnoError)) throw error;
+      return -error.errno;
+    }
     this.scx.root = sched;
     this.scx.state = 'enabling';
     this.scx.nrRejected = 0;

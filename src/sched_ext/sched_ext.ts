@@ -18,6 +18,7 @@ import { DumpWriter } from './dump.js';
 import { Enable } from './enable.js';
 import { Enqueue } from './enqueue.js';
 import type { ExitInfo } from './exit.js';
+import { ExitReserve } from './exit_reserve.js';
 import type { ScxForm } from './forms.js';
 import { Hotplug } from './hotplug.js';
 import { Idle } from './idle.js';
@@ -59,6 +60,7 @@ export class SchedExt {
   readonly watchdog: Watchdog;
   readonly dump: DumpWriter;
   readonly enabling: Enable;
+  readonly exitReserve: ExitReserve;
   readonly disabling: Disable;
   readonly cidMasks: CidMasks;
 
@@ -129,6 +131,7 @@ export class SchedExt {
     this.watchdog = new Watchdog(this);
     this.dump = new DumpWriter(this);
     this.enabling = new Enable(this);
+    this.exitReserve = new ExitReserve(kernel);
     this.disabling = new Disable(this);
     this.cidMasks = new CidMasks(this);
     registerScxKfuncs(this, (name, fn, traits, mayCall) => kernel.registerKfunc(name, fn, traits, mayCall));

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { ErrnoError } from '../../src/errno.js';
+import type { Kernel } from '../../src/kernel/kernel.js';
 import { KF } from '../../src/sched_ext/kf_groups.js';
 import type { ScxTask } from '../../src/sched_ext/task.js';
 import { Bench, MS, PROFILES } from './harness.js';
@@ -10,6 +12,16 @@ const prevCpu = (_p: ScxTask, prev: number) => prev;
 function bstr(bench: Bench, text: string, ...words: bigint[]): [bigint, bigint, number] {
   const data = new BigUint64Array(words.length > 0 ? words : [0n]);
   return [bench.bytes(text), bench.bytes(new Uint8Array(data.buffer)), 8 * words.length];
+}
+
+function takeAllMemory(kernel: Kernel): void {
+  for (let bytes = 1 << 22; bytes >= 1; bytes >>= 1) {
+    try {
+      for (;;) kernel.alloc(bytes, 'ballast');
+    } catch (error) {
+      if (!(error instanceof ErrnoError)) throw error;
+    }
+  }
 }
 
 describe.each(PROFILES)('an exit on %s', (profile) => {
@@ -44,6 +56,27 @@ describe.each(PROFILES)('an exit on %s', (profile) => {
     bench.kf('scx_bpf_exit_bstr', -5, ...bstr(bench, 'bye %d', 3n));
     bench.machine.run(MS);
     expect(seen).toEqual({ kind: 65, code: -5n, reason: 'unregistered from BPF', msg: 'bye 3', dump: '' });
+  });
+
+  it('is told in full by a scheduler that has taken all memory there is, with a dump', async () => {
+    const bench = await Bench.create(profile);
+    const { kernel } = bench;
+    const told: string[] = [];
+    const text = (info: number, path: string) =>
+      kernel.memory.cstring(kernel.types.struct('scx_exit_info').field(path).get(info), 1 << 16);
+    bench.attach(
+      bench.kdata({
+        exit: (info: number) => void told.push(text(info, 'msg'), text(info, 'dump')),
+        dump: () => {},
+      }),
+    );
+    const message = bstr(bench, 'no more');
+    takeAllMemory(kernel);
+    expect(() => kernel.alloc(1, 'one more')).toThrow('ENOMEM');
+    bench.kf('scx_bpf_error_bstr', ...message);
+    bench.machine.run(MS);
+    expect(told[0]).toBe('no more');
+    expect(told[1]).toContain('scx_bpf_error (no more)');
   });
 
   it('by an error is logged with its message', async () => {
