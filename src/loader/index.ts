@@ -22,7 +22,6 @@ export { dumpMap, dumpMaps, isDumpable, loadMap, loadMaps, type Restored } from 
 export { StructOpsMap } from './struct_ops.js';
 export {
   chooseStructOps,
-  commOf,
   loadAndAttach,
   type RunSettings,
   type StructOpsKind,

@@ -23,6 +23,5 @@ export { addSchedExt, Machine, type MachineOptions } from './simulator.js';
 export type { Fairness } from './stats/fairness.js';
 export { Histogram, type Percentiles } from './stats/histogram.js';
 export { CostTiming, type Point, type Timing } from './timing.js';
-export { loaderProcess, schedulerAgent } from './user_process.js';
 export { POLICIES, Workload } from './workload.js';
 export { WorkloadError } from './workload_error.js';

@@ -1,7 +1,8 @@
 import { ErrnoError } from '../errno.js';
 import type { Kernel } from '../kernel/index.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
-import { type BpfObject, commOf, type UserSpace } from '../loader/index.js';
+import type { BpfObject, UserSpace } from '../loader/index.js';
+import { commOf } from '../loader/user_space.js';
 import { CLASS } from '../sched_ext/task.js';
 import type { SchedulerAgent, SchedulerProfile } from '../sched_ext/user_space/index.js';
 import type { SimMachine } from './machine.js';

@@ -22,6 +22,8 @@ async function load(profile: string): Promise<{ kernel: Kernel; object: BpfObjec
   return { kernel, object };
 }
 
+const us = (n: number) => n * 1000;
+
 /** struct request: u32 name, u64 period. */
 function run(object: BpfObject, program: string, name: number, period = 0): number {
   const ctx = new Uint8Array(BigUint64Array.of(BigInt(name), BigInt(period)).buffer);
@@ -31,21 +33,21 @@ function run(object: BpfObject, program: string, name: number, period = 0): numb
 describe.each(PROFILES)('watchdog on %s', (profile) => {
   it('barks when nobody feeds it, and on and on', async () => {
     const { kernel, object } = await load(profile);
-    expect(run(object, 'adopt', 1, 100)).toBe(0);
-    expect(run(object, 'adopt', 2, 250)).toBe(0);
-    expect(run(object, 'adopt', 1, 100)).toBe(-EEXIST);
-    kernel.clock.advance(90);
+    expect(run(object, 'adopt', 1, us(100))).toBe(0);
+    expect(run(object, 'adopt', 2, us(250))).toBe(0);
+    expect(run(object, 'adopt', 1, us(100))).toBe(-EEXIST);
+    kernel.clock.advance(us(90));
     expect(run(object, 'feed', 1)).toBe(0);
-    kernel.clock.advance(90);
+    kernel.clock.advance(us(90));
     expect(kernel.trace).toEqual([]);
-    kernel.clock.advance(120);
+    kernel.clock.advance(us(120));
     expect(kernel.trace.map((line) => line.replace(/^.*: dog/, 'dog'))).toEqual([
-      'dog 1: nobody has fed me for 100 ns',
-      'dog 2: nobody has fed me for 250 ns',
-      'dog 1: nobody has fed me for 200 ns',
+      'dog 1: nobody has fed me for 100000 ns',
+      'dog 2: nobody has fed me for 250000 ns',
+      'dog 1: nobody has fed me for 200000 ns',
     ]);
     expect(object.variable('total_barks').get()).toBe(3n);
-    expect(object.map('dogs').lookup(1)).toMatchObject({ period: 100n, fed_at: 90n, barks: 2n });
+    expect(object.map('dogs').lookup(1)).toMatchObject({ period: 100_000n, fed_at: 90_000n, barks: 2n });
   });
 
   it('is silent once it is given away or unloaded', async () => {

@@ -8,7 +8,6 @@ import {
   defaultScenario,
   EventLog,
   formatReport,
-  loaderProcess,
   type Machine,
   type MachineDescription,
   type Percentiles,
@@ -16,11 +15,11 @@ import {
   parseTopology,
   runScheduler,
   type SimReport,
-  schedulerAgent,
   schedulerMap,
   UPTIME_NS,
   WorkloadError,
 } from '../../sim/index.js';
+import { loaderProcess, schedulerAgent } from '../../sim/user_process.js';
 import {
   describeLibrary,
   isLibraryName,
