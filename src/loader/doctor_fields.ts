@@ -64,6 +64,8 @@ function ofAccess(access: KernelAccess, kernel: Kernel, handed: ReadonlySet<stri
     return lost ? finding('field', `${struct}.${path}`, notOf(struct, layout.modelled)) : [];
   }
   if (handed.has(struct) || kernel.types.inUse(struct)) return [];
+  // Behind its end lies a struct that it is part of (container_of): what is read of that, CO-RE names.
+  if (off >= btf.sizeOf(type)) return [];
   return finding('field', `${struct}.${path}`, `no struct ${struct} is made here`);
 }
 

@@ -57,6 +57,11 @@ describe('fields that programs get to', () => {
     expect(needed.map(({ name }) => name)).toContain('task_struct.pdeath_signal');
   });
 
+  it('of the struct that the one is part of to which the pointer leads', async () => {
+    const names = (await findings({}, 'enclosing')).map(({ name }) => name);
+    expect(names).toEqual(['task_group.autogroup']);
+  });
+
   it('not what a helper fills in on the stack', async () => {
     expect((await findings()).filter(({ name }) => name.startsWith('bpf_perf_event_value'))).toEqual([]);
   });
