@@ -340,7 +340,7 @@ export const PROG_INSNS = 4; // 8-byte insns
 export const PROG_SLOT_COUNT = 8;
 export const PROG_SLOTS = 12; // core address
 export const PROG_SLOT_INSN = 16; // u32 a slot: its insn
-export const PROG_INSN_SLOT = 20; // u32 an insn: its slot | INSN_SUBPROG, or INSN_NO_SLOT
+export const PROG_INSN_SLOT = 20; // u32 an insn: its slot | INSN_SUBPROG | INSN_TAKEN, or INSN_NO_SLOT
 export const PROG_ZEROED = 24; // u32 a slot: accesses to no memory, of which loads read 0 and stores are dropped
 export const PROG_FLAGS = 28;
 export const PROG_WRITE_CLASSES = 32;
@@ -370,7 +370,9 @@ export const PROG_BYTES = 144;
 /** Runs after which a program of engine `auto` is compiled; or one that uses up a slice of fuel. */
 export const HOT_RUNS = 2000;
 export const INSN_SUBPROG = 0x80000000;
-export const INSN_NO_SLOT = 0x7fffffff;
+/** A subprogram that a PSEUDO_FUNC names, or the exception callback: only these can be called by code pointer. */
+export const INSN_TAKEN = 0x40000000;
+export const INSN_NO_SLOT = 0x3fffffff;
 export const PROG_OBJECT = 1; // object checks
 export const PROG_STRICT = 2; // every bad access faults
 export const PROG_FETCH_ZEROES = 4; // an atomic that fetches from an arena page that is not there fetches 0

@@ -6,7 +6,7 @@ import { fuse } from './fuse';
 import { decode, Insn, Source, slotCount } from './insn';
 import * as isa from './isa';
 import { findLive } from './jit/cfg';
-import { isSubprogMark, verify } from './verify';
+import { isSubprogMark, isTakenMark, verify } from './verify';
 
 /** In PROG_LIVE. */
 const R1: u32 = 2;
@@ -88,7 +88,9 @@ function build(insns: u32, count: u32, calls: u32, insnSlot: u32, scratch: u32, 
   let slot: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const entry = insnSlot + i * 4;
-    store<u32>(entry, isSubprogMark(load<u32>(entry)) ? slot | abi.INSN_SUBPROG : slot);
+    const mark = load<u32>(entry);
+    const taken: u32 = isTakenMark(mark) ? abi.INSN_TAKEN : 0;
+    store<u32>(entry, isSubprogMark(mark) ? slot | abi.INSN_SUBPROG | taken : slot);
     store<u32>(slotInsn + slot * 4, i);
     if (Insn.isLdImm64(insns + i * isa.INSN_BYTES)) {
       i++;
@@ -165,14 +167,17 @@ export function progById(id: u32): u32 {
   return id < load<u32>(abi.PROG_TABLE_SIZE) ? load<u32>(load<u32>(abi.PROG_TABLE) + id * 4) : 0;
 }
 
-/** Slot that a code pointer of this program leads to, or 0 if it is none. */
+/**
+ * Slot that a code pointer of this program leads to, or 0 if it is none. A function whose address the program does not take has
+ * none, as in a kernel, where a callback is a PSEUDO_FUNC (check_ld_imm): liveness and frames go by which are taken.
+ */
 export function codeTarget(prog: u32, code: u64): u32 {
   const distance =
     code - ((<u64>abi.CODE_BASE_HI) << 32) - ((<u64>load<u32>(prog, abi.PROG_ID)) << abi.CODE_PROG_SHIFT);
   const insn = distance >> abi.CODE_INSN_SHIFT;
   if (insn >= <u64>load<u32>(prog, abi.PROG_INSNS) || insn << abi.CODE_INSN_SHIFT != distance) return 0;
   const entry = load<u32>(load<u32>(prog, abi.PROG_INSN_SLOT) + <u32>insn * 4);
-  if (!(entry & abi.INSN_SUBPROG)) return 0;
+  if (!(entry & abi.INSN_TAKEN)) return 0;
   return load<u32>(prog, abi.PROG_SLOTS) + (entry & abi.INSN_NO_SLOT) * abi.SLOT_BYTES;
 }
 

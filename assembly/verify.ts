@@ -10,6 +10,7 @@ import * as isa from './isa';
 /** Marks of insnSlot while checking; decode replaces them by slot numbers. */
 const MARK_HALF: u32 = 1; // second half of an LD_IMM64
 const MARK_SUBPROG: u32 = 2; // first insn of a subprogram
+const MARK_TAKEN: u32 = 4; // whose address the program takes
 
 class Prog {
   static insns: usize = 0;
@@ -40,9 +41,13 @@ export function isSubprogMark(mark: u32): bool {
   return (mark & MARK_SUBPROG) != 0;
 }
 
+export function isTakenMark(mark: u32): bool {
+  return (mark & MARK_TAKEN) != 0;
+}
+
 /**
  * True if the program may be decoded; otherwise the VERIFY_* record says why not. `marks` are `count` zeroed u32 that
- * afterwards tell subprogram starts (isSubprogMark); `scratch` is 2 * count u32. `exception`: insn of the exception
+ * afterwards tell subprogram starts (isSubprogMark, isTakenMark); `scratch` is 2 * count u32. `exception`: insn of the exception
  * callback, 0 for none.
  */
 export function verify(
@@ -250,7 +255,7 @@ function findSubprogs(exception: u32): bool {
   Prog.addMark(0, MARK_SUBPROG);
   if (exception != 0) {
     if (exception >= Prog.count || Prog.mark(exception) & MARK_HALF) return refuse(abi.VERIFY_BAD_CALLBACK, exception);
-    Prog.addMark(exception, MARK_SUBPROG);
+    Prog.addMark(exception, MARK_SUBPROG | MARK_TAKEN);
   }
   for (let i: u32 = 0; i < Prog.count; i++) {
     const at = Prog.at(i);
@@ -259,7 +264,7 @@ function findSubprogs(exception: u32): bool {
       const target = <i64>i + 1 + <i64>Insn.imm(at);
       if (target < 0 || target >= <i64>Prog.count) return refuse(abi.VERIFY_CALL_OUT_OF_RANGE, i, <u32>target);
       if (Prog.mark(<u32>target) & MARK_HALF) return refuse(abi.VERIFY_CALL_INTO_LD_IMM64, i, <u32>target);
-      Prog.addMark(<u32>target, MARK_SUBPROG);
+      Prog.addMark(<u32>target, wide ? MARK_SUBPROG | MARK_TAKEN : MARK_SUBPROG);
     }
     if (wide) i++;
   }

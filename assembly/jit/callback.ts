@@ -23,13 +23,17 @@ const MAX_LOOPS: u32 = 8388608; // kernel: BPF_MAX_LOOPS
 
 export class Callback {
   private static targets: u32 = 0;
+  /** There is a function, main included, whose address the program takes. */
+  private static taken: bool = false;
 
   /** Finds the functions whose address the program takes. */
   static program(): void {
     Callback.targets = 0;
+    Callback.taken = Cfg.isEntry(0);
     for (let f: u32 = 1; f < Cfg.functionCount && Callback.targets < MAX_TARGETS; f++) {
       if (Cfg.isEntry(f)) store<u32>(TARGETS + Callback.targets++ * 4, f);
     }
+    if (Callback.targets) Callback.taken = true;
   }
 
   /** Slot that a register has its value from in front of slot `at` (index), copies apart; 0: farther away, or out of another block. */
@@ -56,7 +60,7 @@ export class Callback {
 
   /** May an argument of the host function that is called at slot i (index) be a code pointer? Values are those in front of it. */
   static mayBeGiven(i: u32): bool {
-    if (!Callback.targets) return false;
+    if (!Callback.taken) return false;
     const args = argsOf(Cfg.slot(i));
     for (let r: u32 = 1; r <= 5; r++) if ((args >> r) & 1 && Callback.mayBe(i, r)) return true;
     return false;

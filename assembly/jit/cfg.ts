@@ -45,7 +45,7 @@ const F_END: u32 = 4;
 const F_BLOCK: u32 = 8; // blocks [block, last)
 const F_LAST: u32 = 12;
 const F_LIVE: u32 = 16; // registers that live at its start
-const F_ENTRY: u32 = 20; // can be entered from outside: main, and what has its address taken
+const F_ENTRY: u32 = 20; // its address is taken (INSN_TAKEN)
 const F_USED: u32 = 24; // registers that it names
 const F_LOUD: u32 = 28; // it may change what memory can be accessed
 const FUNCTION_BYTES: u32 = 32;
@@ -287,28 +287,11 @@ export class Cfg {
       const slot = entry & abi.INSN_NO_SLOT;
       if (f) store<u32>(Cfg.functionAt(f - 1), slot, F_END);
       store<u32>(Cfg.functionAt(f), slot, F_SLOT);
+      store<u32>(Cfg.functionAt(f), entry & abi.INSN_TAKEN, F_ENTRY);
       f++;
     }
     store<u32>(Cfg.functionAt(f - 1), Cfg.slotCount, F_END);
-    store<u32>(Cfg.functionAt(0), 1, F_ENTRY);
-    const exception = load<u32>(Cfg.prog, abi.PROG_EXCEPTION);
-    if (exception) store<u32>(Cfg.functionAt(Cfg.functionOf(Cfg.index(exception))), 1, F_ENTRY);
-    Cfg.findPointers(insnSlot, insns);
     return true;
-  }
-
-  /** Marks functions whose code pointers the program makes. */
-  private static findPointers(insnSlot: u32, insns: u32): void {
-    const first = ((<u64>abi.CODE_BASE_HI) << 32) + ((<u64>load<u32>(Cfg.prog, abi.PROG_ID)) << abi.CODE_PROG_SHIFT);
-    for (let i: u32 = 0; i < Cfg.slotCount; i++) {
-      const slot = Cfg.slot(i);
-      if (load<u8>(slot, abi.SLOT_BASE) != ops.H_MOV_K) continue;
-      const insn = (load<u64>(slot, abi.SLOT_IMM) - first) >> abi.CODE_INSN_SHIFT;
-      if (insn >= <u64>insns) continue;
-      const entry = load<u32>(insnSlot + <u32>insn * 4);
-      if (!(entry & abi.INSN_SUBPROG)) continue;
-      store<u32>(Cfg.functionAt(Cfg.functionOf(entry & abi.INSN_NO_SLOT)), 1, F_ENTRY);
-    }
   }
 
   @inline static isJump(op: u32): bool {
@@ -392,7 +375,7 @@ export class Cfg {
       let callees: u32 = 0;
       for (let f: u32 = Cfg.functionCount; f-- > 0; ) {
         if (Cfg.liveOf(f)) changed = true;
-        if (Cfg.isEntry(f) && f) callees |= Cfg.params(f);
+        if (Cfg.isEntry(f)) callees |= Cfg.params(f);
       }
       if (callees != Effects.callees) changed = true;
       Effects.callees = callees;

@@ -153,7 +153,8 @@ export function effects(slot: u32): void {
         writes = R0 | ARGS;
         break;
       case ops.H_CALL_HOST:
-        reads = argsOf(slot) | Effects.callees;
+        // r0 is 0 when the function is called, and so for what it has the core call back.
+        reads = argsOf(slot) | (Effects.callees & ~R0);
         writes = R0 | ARGS;
         break;
       case ops.H_EXIT:

@@ -148,6 +148,8 @@ class Bench {
   }
 }
 
+/** Code pointers of neighbouring insns. */
+const STEP = 1 << abi.CODE_INSN_SHIFT;
 const O = 'object';
 type Arg = number | 'object';
 const EDGES: Arg[] = [
@@ -456,6 +458,24 @@ const PROGRAMS: Record<string, { text: string; args?: Arg[]; fuel?: number[] }> 
   },
   thrown: {
     text: `r6 = 4; *(u64 *)(r10 - 8) = 5; call f; r0 = *(u64 *)(r10 - 8); exit; f: r7 = 8; r1 = 3; r2 = 0; r3 = 0; r4 = 0; r5 = 0; call ${abi.FN_THROW}; exit`,
+  },
+  'a code pointer made of another by a sum, whose function reads what its caller has': {
+    text: `r6 = 7; r8 = 9; r0 = 5; r5 = func(f) ll; r5 += ${STEP}; callx r5; exit; f: exit; g: r0 += r6; r0 += r8; exit; h: call g; exit`,
+  },
+  'the same as a callback of a loop': {
+    text: `r6 = 7; r8 = 9; r0 = 5; r1 = 2; r2 = func(f) ll; r2 += ${STEP}; r3 = 0; r4 = 0; call ${abi.FN_LOOP}; exit; f: exit; g: r0 = r6; r0 += r8; exit; h: call g; exit`,
+  },
+  'the same as a callback of the host, which goes below what it is given': {
+    text: `${UNITS}; r1 = func(h) ll; r1 += ${-STEP * 3}; r2 = 2; r3 = r10; r3 += -8; call ${HOST.callback}; ${SUM}; ${BELOW}; h: call f; exit`,
+  },
+  'a callback that is main': {
+    text: `main: ${UNITS}; if r2 == 2 goto deep; r1 = func(main) ll; r2 = r10; r2 += -8; r3 = 2; call ${HOST.callback}; ${SUM}; deep: *(u64 *)(r1 - 8) = 60; r0 = 0; exit`,
+  },
+  'main by register': {
+    text: `main: if r6 == 3 goto out; r6 = 3; r7 = 4; r8 = func(main) ll; r0 = 5; callx r8; r0 += r6; exit; out: r0 += r7; exit`,
+  },
+  'a host function that fails where a callback would read r0': {
+    text: `r0 = 1; r1 = 0; call ${HOST.fail}; exit; f: exit; g: r6 = func(f) ll; exit`,
   },
   'division of addresses': { text: 'r2 = *(u64 *)(r1 + 0); r1 /= 1; *(u64 *)(r1 + 60) = 1; r0 = 0; exit' },
 };

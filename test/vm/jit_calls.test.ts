@@ -136,6 +136,23 @@ describe('what stays in compiled code', () => {
   });
 });
 
+describe.each(['interp', 'jit'] as const)('code pointers, %s', (engine) => {
+  /** r6 is the code pointer of `f` and so many insns on. */
+  const called = (insns: number) =>
+    `r6 = func(f) ll; r6 += ${insns << abi.CODE_INSN_SHIFT}; r0 = 1; callx r6; r0 += 10; exit
+    f: r0 = 2; exit; g: r0 = 3; exit; thrown: call g; exit`;
+
+  test('lead to the functions whose address the program takes, however they came about', () => {
+    const run = (insns: number) => vm.run(load(vm, called(insns), { engine }));
+    expect(run(0).r0).toBe(12n);
+    for (const insns of [-7, -1, 1, 2, 3, 4]) expect(run(insns).fault?.kind).toBe('bad_code_pointer');
+  });
+
+  test('lead to the exception callback', () => {
+    expect(vm.run(load(vm, called(4), { engine, exceptionCallback: 11 })).r0).toBe(13n);
+  });
+});
+
 describe('invoker', () => {
   test.each(['interp', 'jit', 'auto'] as const)('runs a program as invoke does, engine %s', (engine) => {
     const at = vm.memory.alloc(8, { name: 'argument' });
