@@ -68,8 +68,8 @@ export function readReport(text: string): BenchReport {
     const { name, engine, checks, insns, relative } = (row ?? {}) as Partial<BenchRow>;
     const texts = [name, engine, checks].every((item) => typeof item === 'string');
     const samples =
-      Array.isArray(relative) && relative.length > 0 && relative.every((item) => typeof item === 'number' && item > 0);
-    if (!texts || typeof insns !== 'number' || !samples) {
+      Array.isArray(relative) && relative.length > 0 && relative.every((item) => Number.isFinite(item) && item > 0);
+    if (!texts || !Number.isFinite(insns) || !samples) {
       throw new InputError(
         `no document of vmtable bench --json: rows[${i}] lacks name, engine, checks, insns or relative`,
       );

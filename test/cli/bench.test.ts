@@ -124,6 +124,10 @@ describe('--compare', () => {
         '{"rows":[{"name":"x","engine":"jit","checks":"object","insns":1,"relative":[]}],"host":{"runtime":"Node"}}',
         /rows\[0\] lacks/,
       ],
+      [
+        '{"rows":[{"name":"x","engine":"jit","checks":"object","insns":1,"relative":[1e999]}],"host":{"runtime":"Node"}}',
+        /rows\[0\] lacks/,
+      ],
     ] as const) {
       writeFileSync(old, text);
       const { status, err } = await compare();
@@ -132,6 +136,15 @@ describe('--compare', () => {
       expect(err).toContain(old);
     }
     expect((await bench('samples/tcp_aimd.bpf.o', '--threshold', 'x')).status).toBe(2);
+  });
+
+  it('refuses what has no row in common, so that a wrong file does not pass', async () => {
+    const row = '{"name":"x","engine":"jit","checks":"object","insns":1,"relative":[1]}';
+    writeFileSync(old, `{"rows":[${row}],"host":{"runtime":"Node"}}`);
+    const { status, out, err } = await bench('samples/xdp_filter.bpf.o', ...QUICK, '--compare', old);
+    expect([status, out]).toEqual([2, '']);
+    const rows = 'its first is x (jit, object), here it is filter (interp, object)';
+    expect(err).toContain(`${old}: none of its rows is timed here: ${rows}`);
   });
 });
 

@@ -65,6 +65,9 @@ export const addBench: AddCommand = (program, io, exit) => {
     const threshold = percent(options.threshold);
     const report = await bench(io, file, options);
     const compared = before && compareReports(before, report, threshold);
+    if (before && report.rows.length > 0 && !compared?.some(({ shift }) => shift)) {
+      throw new InputError(`${options.compare}: ${nothingInCommon(before.rows[0]!, report.rows[0]!)}`);
+    }
     if (options.json) io.out(json({ ...report, ...(compared && { compared }) }));
     else io.out(formatBench(report) + (compared ? formatComparison(compared, threshold, before, report) : ''));
     if (report.skipped.some(({ failed }) => failed) || compared?.some(({ verdict }) => verdict === 'slower')) exit(1);
@@ -72,7 +75,14 @@ export const addBench: AddCommand = (program, io, exit) => {
 };
 
 function readOld(io: Io, file: string): BenchReport {
-  return inFile(file, () => readReport(new TextDecoder().decode(io.readFile(file))));
+  const bytes = io.readFile(file);
+  return inFile(file, () => readReport(new TextDecoder().decode(bytes)));
+}
+
+/** Rows that are all new or gone say nothing about what became slower. */
+function nothingInCommon(before: BenchRow, after: BenchRow): string {
+  const words = ({ name, engine, checks }: BenchRow) => `${name} (${engine}, ${checks})`;
+  return `none of its rows is timed here: its first is ${words(before)}, here it is ${words(after)}`;
 }
 
 function percent(text: string): number {
