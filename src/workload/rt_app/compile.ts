@@ -30,7 +30,8 @@ interface Attributes {
   deadline?: NonNullable<RtAppSched['deadline']>;
 }
 
-const groupName = (path: string): string => path.slice(1);
+const ROOT = '/';
+const groupName = (path: string): string => (path === ROOT ? path : path.slice(1));
 
 class Compiler {
   readonly steps: RtAppSteps;
@@ -54,7 +55,7 @@ class Compiler {
     const clash = tasks.find(({ name }) => names.has(name));
     if (clash) throw new InputError(`rt-app: tasks.${clash.name}: an instance of another thread is called so, too`);
     const paths = this.spec.tasks.flatMap((task) => [task, ...task.phases].flatMap(({ taskgroup }) => taskgroup ?? []));
-    const cgroups = [...new Set(paths)].map((path) => ({ name: groupName(path) }));
+    const cgroups = [...new Set(paths)].filter((path) => path !== ROOT).map((path) => ({ name: groupName(path) }));
     return { tasks, ...(cgroups.length > 0 && { cgroups }) };
   }
 
@@ -68,7 +69,7 @@ class Compiler {
     const all: TaskSpec[] = [];
     if (instances > 0) {
       const { policy, nice, priority, deadline } = initial;
-      const group = taskgroup === undefined ? {} : { cgroup: groupName(taskgroup) };
+      const group = taskgroup === undefined || taskgroup === ROOT ? {} : { cgroup: groupName(taskgroup) };
       all.push({
         name,
         ...(instances > 1 && { copies: instances }),

@@ -194,10 +194,11 @@ class Parser {
       if (properties.has(key)) this.#notes.add(`${key}: memory has no nodes here`);
     }
     const group = properties.get('taskgroup');
-    const taskgroup = group?.text() ?? '';
-    if (group && taskgroup !== '' && !/^(\/[^/\0\n]+)+$/.test(taskgroup)) {
-      group.fail('is no path of a cgroup, such as /group');
-    }
+    const named = group?.text() ?? '';
+    if (named !== '' && !/^\/[^\0\n]*$/.test(named))
+      group!.fail('is no path of a cgroup, such as /group, or / for the root');
+    // rt-app hands the path to mkdir(2) and open(2): slashes that are too many do not matter.
+    const taskgroup = named && `/${named.split('/').filter(Boolean).join('/')}`;
     return { ...(sched && { sched }), ...(list && { cpus: list }), ...(taskgroup !== '' && { taskgroup }) };
   }
 

@@ -56,6 +56,17 @@ describe("threads of rt-app's files as tasks", () => {
     });
   });
 
+  it('go back to the root cgroup, whichever way its path and others are written', () => {
+    const phases = '"a": {"taskgroup": "//g/h/", "run": 1}, "b": {"taskgroup": "/", "run": 1}';
+    const { scenario } = compile(`{"tasks": {"t": {"loop": 1, "taskgroup": "/", "phases": {${phases}}}}}`);
+    expect(scenario.cgroups).toEqual([{ name: 'g/h' }]);
+    expect(scenario.tasks[0]).not.toHaveProperty('cgroup');
+    expect(scenario.tasks[0]!.steps.flatMap((step) => (step.verb === 'cgroup' ? step.cgroup : []))).toEqual([
+      'g/h',
+      '/',
+    ]);
+  });
+
   it('take the mutex of a wait that has none, and share suspend and resume with conditions of that name', () => {
     const condition = '"cond": {"lock": "m", "wait": {"ref": "c", "mutex": "m"}, "unlock": "m", "loop": 1}';
     const verbs = (text: string) => {

@@ -108,7 +108,7 @@ describe("mistakes in rt-app's files", () => {
     ['{"tasks": {"t": {"run": 1, "cpus": []}}}', 'tasks.t.cpus (line 1): no CPU'],
     [
       '{"tasks": {"t": {"run": 1, "taskgroup": "x"}}}',
-      'tasks.t.taskgroup (line 1): is no path of a cgroup, such as /group',
+      'tasks.t.taskgroup (line 1): is no path of a cgroup, such as /group, or / for the root',
     ],
     ['{"tasks": {"t": {"timer": {"ref": "x"}}}}', 'tasks.t.timer (line 1): wants period'],
     [
