@@ -82,7 +82,7 @@ export function withLoadOptions(command: Command, { engine = ENGINE, checks = CH
     )
     .option(
       '--hooks <file>',
-      'module with beforeLoad, afterLoad, beforeAttach or periodically(object, kernel), see docs/hooks.md',
+      'module with beforeLoad, afterLoad, beforeAttach, periodically or round(object, kernel), see docs/hooks.md',
     );
 }
 
