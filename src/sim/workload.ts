@@ -132,8 +132,7 @@ export class Workload implements Stage {
     const { cgroups } = this.machine.kernel;
     let parent = cgroups.root;
     for (const part of name.split('/')) {
-      const path = `${parent === cgroups.root ? '' : parent.path}/${part}`;
-      const found = cgroups.byPath(path);
+      const found = parent.child(part);
       const cgroup = found ?? cgroups.create(parent, part, { cpu: true });
       const err = found ? 0 : this.machine.scx.cgroups.online(cgroup);
       if (err !== 0) throw new WorkloadError(`scenario: cgroup ${name}: ops.cgroup_init() failed (${err})`);

@@ -42,6 +42,9 @@ export class KernelCgroup implements TypedObject {
   weight = 100;
   cpuMax: CpuMax = { quotaUs: Number.POSITIVE_INFINITY, periodUs: 100_000, burstUs: 0 };
   cpuIdle = false;
+  readonly level: number;
+  /** `/`, `/a/b`. */
+  readonly path: string;
 
   constructor(
     readonly struct: StructType,
@@ -57,15 +60,9 @@ export class KernelCgroup implements TypedObject {
     readonly serial: number,
     /** Its task_group, 0 where the cpu controller is off. */
     readonly taskGroup: GuestPtr,
-  ) {}
-
-  get level(): number {
-    return this.parent ? this.parent.level + 1 : 0;
-  }
-
-  /** `/`, `/a/b`. */
-  get path(): string {
-    return this.parent ? `${this.parent.parent ? this.parent.path : ''}/${this.dir}` : '/';
+  ) {
+    this.level = parent ? parent.level + 1 : 0;
+    this.path = parent ? `${parent.parent ? parent.path : ''}/${dir}` : '/';
   }
 
   get name(): string {
@@ -78,6 +75,12 @@ export class KernelCgroup implements TypedObject {
 
   get liveChildren(): KernelCgroup[] {
     return [...this.children].filter((child) => !child.dead);
+  }
+
+  /** The live child of that name. */
+  child(dir: string): KernelCgroup | undefined {
+    for (const child of this.children) if (!child.dead && child.dir === dir) return child;
+    return undefined;
   }
 
   /** The nearest cgroup, itself included, whose cpu controller is on: that of its tasks' sched_task_group. */
@@ -210,7 +213,7 @@ export class CgroupTree {
     let at: KernelCgroup | undefined = this.root;
     for (const part of path.split('/')) {
       if (part === '' || !at) continue;
-      at = at.liveChildren.find((child) => child.dir === part);
+      at = at.child(part);
     }
     return at;
   }
