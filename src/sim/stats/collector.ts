@@ -258,7 +258,7 @@ export class Collector {
   #off(what: number, stats: TaskStats, cpu: CpuStats, now: number): void {
     const ran = stats.settle(now);
     stats.ran(ran);
-    stats.group.slice.record(ran);
+    stats.group.ended.record(ran);
     if (this.#spans < MAX_SPANS) {
       this.#spans++;
       cpu.spans.push({ pid: stats.pid, start: stats.since, end: now });

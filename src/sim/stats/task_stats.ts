@@ -50,8 +50,8 @@ export class TaskStats {
   pool: Pool | null = null;
   lastCpu = -1;
   wakeups = 0;
-  /** Stretches on a CPU. */
-  slices = 0;
+  /** Stretches on a CPU that are over. */
+  #slices = 0;
   /** Times that it was switched away from while it went on being runnable. */
   preemptions = 0;
   migrations = 0;
@@ -102,8 +102,18 @@ export class TaskStats {
     return this.#cell(THROTTLED);
   }
 
+  /** How long it has had the CPU that it is on, as far as it is settled; 0 of one that is on none. */
+  get sliceNs(): number {
+    return this.state === RUNNING ? this.#cell(COUNTED) - this.#cell(SINCE) : 0;
+  }
+
+  /** Stretches on a CPU, that which it is in the middle of included. */
+  get slices(): number {
+    return this.#slices + (this.sliceNs > 0 ? 1 : 0);
+  }
+
   get maxSliceNs(): number {
-    return this.#cell(MAX_SLICE);
+    return Math.max(this.#cell(MAX_SLICE), this.sliceNs);
   }
 
   /** CPU time that it is behind its fair share, below 0 if it is ahead, and the most that it ever was behind. */
@@ -162,7 +172,7 @@ export class TaskStats {
   /** It had a CPU for so long at a stretch. */
   ran(ns: number): void {
     const { cells } = this.rows;
-    this.slices++;
+    this.#slices++;
     if (ns > cells[this.#row + MAX_SLICE]!) cells[this.#row + MAX_SLICE] = ns;
   }
 
@@ -191,10 +201,18 @@ export class TaskStats {
 /** What tasks of one group had of it together. */
 export class GroupStats {
   readonly tasks: TaskStats[] = [];
-  readonly slice = new Histogram();
+  /** Of stretches that are over. */
+  readonly ended = new Histogram();
   readonly migrations: Migrations = { smt: 0, llc: 0, node: 0, numa: 0 };
 
   constructor(readonly name: string) {}
+
+  /** Of all stretches on a CPU. */
+  get slice(): Histogram {
+    const going = new Histogram();
+    for (const { sliceNs } of this.tasks) if (sliceNs > 0) going.record(sliceNs);
+    return Histogram.of([this.ended, going]);
+  }
 
   get wakeupLatency(): Histogram {
     return Histogram.of(this.tasks.map((task) => task.wakeupLatency));

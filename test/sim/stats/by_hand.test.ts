@@ -76,10 +76,12 @@ it('two tasks by turns on one CPU', async () => {
     { topology: '1c', until: ms(90) },
   );
   const [a, b] = [task(report, 'a'), task(report, 'b')];
-  // The stretch from 80 on has not ended.
-  expect(a).toMatchObject({ runNs: ms(50), waitNs: ms(40), sleepNs: 0, slices: 2, preemptions: 2, migrations: 0 });
+  // a is in the middle of its third stretch.
+  expect(a).toMatchObject({ runNs: ms(50), waitNs: ms(40), sleepNs: 0, slices: 3, preemptions: 2, migrations: 0 });
   expect(b).toMatchObject({ runNs: ms(40), waitNs: ms(50), sleepNs: 0, slices: 2, preemptions: 2, migrations: 0 });
   expect([a.maxSliceNs, b.maxSliceNs]).toEqual([ms(20), ms(20)]);
+  const [ofA] = report.groups;
+  expect(ofA!.sliceNs).toEqual({ count: 3, mean: 16_666_667, p50: ms(20), p90: ms(20), p99: ms(20), max: ms(20) });
   // Delays: of a 0, 20, 20; of b 20, 20. The means are 40 / 3 and 20.
   expect(a.runDelayNs).toEqual({ count: 3, mean: 13_333_333, p50: ms(20), p90: ms(20), p99: ms(20), max: ms(20) });
   expect(b.runDelayNs).toEqual({ count: 2, mean: ms(20), p50: ms(20), p90: ms(20), p99: ms(20), max: ms(20) });
@@ -140,6 +142,12 @@ it('a weight that changes while its task waits', async () => {
   expect(task(report, 'b').lagNs).toBe(Math.round(ms(5) + ms(9) * (33 / 133)));
 });
 
+it('a task that has its CPU all the time is in one stretch', async () => {
+  const report = await play({ tasks: [{ name: 'a', steps: hog }] }, { topology: '1c', until: ms(30) });
+  expect(task(report, 'a')).toMatchObject({ runNs: ms(30), slices: 1, maxSliceNs: ms(30), preemptions: 0 });
+  expect(report.groups[0]).toMatchObject({ slices: 1, sliceNs: { count: 1, mean: ms(30), max: ms(30) } });
+});
+
 it('a sleeper beside a task that always runs', async () => {
   // It sleeps 24–28, 48–56, 72–84, 96–; the hog has 0–20, 24–44, 48–68, 72–92, 96–. It waits until 20, and then
   // for the end of a slice: 28–44, 56–68, 84–92.
@@ -164,13 +172,13 @@ it('a sleeper beside a task that always runs', async () => {
     runNs: ms(84),
     waitNs: ms(16),
     wakeups: 1,
-    slices: 4,
+    slices: 5,
     preemptions: 4,
     wakeupLatencyNs: { count: 1, max: 0 },
     runDelayNs: { count: 5, mean: ms(3.2), p50: ms(4), max: ms(4) },
   });
   const [group] = report.groups;
-  expect(group).toMatchObject({ name: 'all', tasks: 2, runNs: ms(100), waitNs: ms(72), sleepNs: ms(28), slices: 8 });
+  expect(group).toMatchObject({ name: 'all', tasks: 2, runNs: ms(100), waitNs: ms(72), sleepNs: ms(28), slices: 9 });
   // 0, 8, 12, 16, 20, and with them 4, 4, 4, 4.
   expect(group!.wakeupLatencyNs).toEqual({
     count: 5,
@@ -181,8 +189,8 @@ it('a sleeper beside a task that always runs', async () => {
     max: ms(20),
   });
   expect(group!.runDelayNs).toMatchObject({ count: 9, mean: Math.round(ms(72) / 9), p50: ms(4), p90: ms(20) });
-  // Four of 20 and four of 4.
-  expect(group!.sliceNs).toMatchObject({ count: 8, mean: ms(12), p50: ms(4), p90: ms(20) });
+  // Four of 20, four of 4, and the 4 since 96.
+  expect(group!.sliceNs).toMatchObject({ count: 9, mean: Math.round(ms(100) / 9), p50: ms(4), p90: ms(20) });
   // A share is due while the sleeper is runnable, for 72 ms; it had 16.
   expect([task(report, 'sleeper').lagNs, task(report, 'hog').lagNs]).toEqual([ms(36 - 16), ms(28 + 36 - 84)]);
 });
