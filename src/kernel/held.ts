@@ -29,8 +29,6 @@ export interface EarlySections {
  * counted at run time: whoever runs a program calls `begin` before and `leave` after it, which names what is left.
  */
 export class HeldTable {
-  /** @internal What `count` counts besides sections of the core: for the quick way into ops, which reads both in place. */
-  readonly entries: readonly Held[];
   readonly #entries: Held[] = [];
   /** Locks of the running program. */
   locks = 0;
@@ -43,8 +41,11 @@ export class HeldTable {
   constructor(
     private readonly onLocks: (locks: number) => void,
     private readonly early: EarlySections,
-  ) {
-    this.entries = this.#entries;
+  ) {}
+
+  /** @internal What `count` counts besides sections of the core: one array for good, for the quick way into ops, which reads both in place. */
+  get entries(): readonly Held[] {
+    return this.#entries;
   }
 
   /** Entries of all running programs. */

@@ -48,7 +48,7 @@ import { IdTable } from './ids.js';
 import { IterFile } from './iter/file.js';
 import type { SeqBuffer } from './iter/seq.js';
 import { registerKfuncs } from './kfunc/builtin.js';
-import { KfuncTable } from './kfunc/registry.js';
+import { KfuncTable, type MayCall } from './kfunc/registry.js';
 import { earlySections } from './kfunc/section.js';
 import { Ksyms } from './ksyms.js';
 import { type BpfLink, POLLIN, POLLOUT } from './link.js';
@@ -372,7 +372,7 @@ export class Kernel {
    * Makes a kfunc do something. `mayCall` tells of a program type (BPF_PROG_TYPE) whether its programs may call it: false fails their
    * load with EACCES; default all may. Throws VmtableError if it does something already.
    */
-  registerKfunc(name: string, fn: HostFn, traits?: HostTraits, mayCall?: (progType: number) => boolean): void {
+  registerKfunc(name: string, fn: HostFn, traits?: HostTraits, mayCall?: MayCall): void {
     checkArgument('registerKfunc: name', name, 'text');
     checkArgument(`registerKfunc: fn of ${name}`, fn, 'function');
     if (mayCall !== undefined) checkArgument(`registerKfunc: mayCall of ${name}`, mayCall, 'function');

@@ -35,11 +35,6 @@ export interface UserSpace {
   comm?: string;
 }
 
-/** Name of the process of `round`. */
-export function commOf({ comm = 'user_space' }: UserSpace): string {
-  return comm;
-}
-
 const SECOND_NS = 1_000_000_000;
 
 /** What comes right before the attach: its hook, then the first period of `periodically`. Throws InputError for a period that is none. */

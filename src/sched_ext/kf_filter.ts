@@ -38,10 +38,7 @@ const INIT_CIDS = ['scx_bpf_cid_override'];
 const CPU_RELEASE = ['scx_bpf_reenqueue_local'];
 
 /** Of these sets an op may call those that its entry below has. */
-const GUARDED: ReadonlySet<string> = new Set([
-  ...[...SELECT_CPU, ...ENQUEUE, ...DISPATCH, ...CPU_RELEASE],
-  ...[...UNLOCKED, ...INIT_CIDS],
-]);
+const GUARDED: ReadonlySet<string> = new Set([SELECT_CPU, ENQUEUE, DISPATCH, CPU_RELEASE, UNLOCKED, INIT_CIDS].flat());
 
 const ALLOWED: Readonly<Record<string, ReadonlySet<string>>> = {
   select_cpu: new Set([...SELECT_CPU, ...ENQUEUE]),

@@ -20,9 +20,12 @@ export class Watchdog {
   }
 
   #schedule(sched: ScxSched): void {
+    this.#lookIn(sched, Math.max(Math.floor(this.#timeout(sched) / 2), 1));
+  }
+
+  #lookIn(sched: ScxSched, jiffies: number): void {
     const { kernel, consts } = this.scx;
-    const interval = Math.max(Math.floor(this.#timeout(sched) / 2), 1) * consts.jiffyNs;
-    this.#event = kernel.clock.schedule(kernel.clock.now + interval, () => this.#look(sched));
+    this.#event = kernel.clock.schedule(kernel.clock.now + jiffies * consts.jiffyNs, () => this.#look(sched));
   }
 
   stop(): void {
@@ -36,10 +39,9 @@ export class Watchdog {
   }
 
   #look(sched: ScxSched): void {
-    const { kernel, core, consts } = this.scx;
-    if (!core.runsTasks()) {
+    if (!this.scx.core.runsTasks()) {
       // Nor does the worker that would look here: the tick notices that nobody does.
-      this.#event = kernel.clock.schedule(kernel.clock.now + consts.jiffyNs, () => this.#look(sched));
+      this.#lookIn(sched, 1);
       return;
     }
     this.#lastLook = this.scx.jiffies;

@@ -202,7 +202,7 @@ export class SimMachine implements SchedCore {
   }
 
   at(time: number, action: () => void): ClockEvent {
-    return this.kernel.clock.schedule(Math.min(Math.max(Math.ceil(time), this.now), LATEST), action);
+    return this.kernel.clock.schedule(this.#due(time), action);
   }
 
   /** Has an interrupt on a task's CPU wake it at that time. */
@@ -212,7 +212,12 @@ export class SimMachine implements SchedCore {
 
   /** `at` for a timer of the machine's own. */
   armAt(timer: Timer, time: number): void {
-    timer.arm(Math.min(Math.max(Math.ceil(time), this.now), LATEST));
+    timer.arm(this.#due(time));
+  }
+
+  /** The ns of the clock at which that is: none that has gone, and none behind its end. */
+  #due(time: number): number {
+    return Math.min(Math.max(Math.ceil(time), this.now), LATEST);
   }
 
   /** Lets simulated time pass until then, or until `done` says so after an event. Throws InputError for a time that the clock has not. */

@@ -2,7 +2,6 @@ import { ErrnoError } from '../errno.js';
 import type { Kernel } from '../kernel/index.js';
 import { SCHED_POLICY, TASK_STATE } from '../kernel/model/task.js';
 import type { BpfObject, UserSpace } from '../loader/index.js';
-import { commOf } from '../loader/user_space.js';
 import { CLASS } from '../sched_ext/task.js';
 import type { SchedulerAgent, SchedulerProfile } from '../sched_ext/user_space/index.js';
 import type { SimMachine } from './machine.js';
@@ -17,7 +16,7 @@ export function loaderProcess(
   user: UserSpace,
   known: SchedulerProfile | null,
 ): UserProcess | undefined {
-  if (user.round) return machine.process(commOf(user));
+  if (user.round) return machine.process(user.comm ?? 'user_space');
   return known?.agent && machine.process(known.name);
 }
 
@@ -28,7 +27,7 @@ export function schedulerAgent(
   kernel: Kernel,
   known: SchedulerProfile | null,
 ): SchedulerAgent | undefined {
-  if (user.round) return { comm: commOf(user), step: () => user.round?.(object, kernel) };
+  if (user.round) return { step: () => user.round?.(object, kernel) };
   return known?.agent?.(object);
 }
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { ErrnoError } from '../../src/errno.js';
-import type { Kernel } from '../../src/kernel/kernel.js';
 import { KF } from '../../src/sched_ext/kf_groups.js';
 import type { ScxTask } from '../../src/sched_ext/task.js';
+import { takeMemory } from '../kernel/take_memory.js';
 import { Bench, MS, PROFILES } from './harness.js';
 
 // Exits: claims, what ops.exit is told, the debug dump (scx_claim_exit, scx_dump_state).
@@ -12,16 +11,6 @@ const prevCpu = (_p: ScxTask, prev: number) => prev;
 function bstr(bench: Bench, text: string, ...words: bigint[]): [bigint, bigint, number] {
   const data = new BigUint64Array(words.length > 0 ? words : [0n]);
   return [bench.bytes(text), bench.bytes(new Uint8Array(data.buffer)), 8 * words.length];
-}
-
-function takeAllMemory(kernel: Kernel): void {
-  for (let bytes = 1 << 22; bytes >= 1; bytes >>= 1) {
-    try {
-      for (;;) kernel.alloc(bytes, 'ballast');
-    } catch (error) {
-      if (!(error instanceof ErrnoError)) throw error;
-    }
-  }
 }
 
 describe.each(PROFILES)('an exit on %s', (profile) => {
@@ -71,7 +60,7 @@ describe.each(PROFILES)('an exit on %s', (profile) => {
       }),
     );
     const message = bstr(bench, 'no more');
-    takeAllMemory(kernel);
+    takeMemory(kernel, 1);
     expect(() => kernel.alloc(1, 'one more')).toThrow('ENOMEM');
     bench.kf('scx_bpf_error_bstr', ...message);
     bench.machine.run(MS);

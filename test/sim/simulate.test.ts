@@ -105,7 +105,7 @@ describe('the process of a scheduler that schedules from user space', () => {
     const opened = openObject(fifo);
     opened.load(k);
     let rounds = 0;
-    process.runs({ comm: 'agent', step: () => rounds++ });
+    process.runs({ step: () => rounds++ });
     machine.load({ tasks: [{ name: 'hog', steps: [run(ms(30))] }] });
     const link = opened.structOps[0]!.attach();
     machine.run(ms(20));

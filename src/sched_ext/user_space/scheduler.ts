@@ -23,7 +23,6 @@ export interface SchedulerProfile {
  * (ScxHost.loaderPid). Whoever drives the machine calls `step` each time the task has run for a moment; it then yields.
  */
 export interface SchedulerAgent {
-  readonly comm: string;
   /** One round of its main loop: reads and writes maps as through bpf(2). */
   step(): void;
 }

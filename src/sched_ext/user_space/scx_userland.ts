@@ -29,7 +29,6 @@ interface Entry {
 
 /** sched_main_loop of scx_userland.c; doubles as there. */
 class UserlandScheduler implements SchedulerAgent {
-  readonly comm = 'scx_userland';
   /** By pid; a task that was never seen is all zeros. */
   readonly #tasks = new Map<number, Entry>();
   /** Ascending virtual run time. */

@@ -5,6 +5,7 @@ import { Kernel } from '../../../src/kernel/kernel.js';
 import type { IterInfo } from '../../../src/kernel/types.js';
 import { BPF_ATTACH_TYPE, BPF_PROG_TYPE } from '../../../src/uapi.js';
 import { assembleText } from '../run_text.js';
+import { takeMemory } from '../take_memory.js';
 
 const { TRACE_ITER } = BPF_ATTACH_TYPE;
 const F_SLEEPABLE = 16;
@@ -258,13 +259,7 @@ describe('links of iterators', () => {
     const prog_fd = load('task', 'r0 = 0\nexit');
     const link_fd = link(prog_fd);
     k.tasks.create({ comm: 'x' });
-    for (let bytes = 1 << 19; bytes >= 16; bytes >>= 1) {
-      try {
-        for (;;) k.alloc(bytes, 'ballast');
-      } catch {
-        // As full as it gets with pieces of this size.
-      }
-    }
+    takeMemory(k, 16);
     const { liveObjects } = k.vm.memory.usage;
     expect(k.bpf('ITER_CREATE', { link_fd })).toBe(-ERRNO.ENOMEM);
     expect(k.vm.memory.usage.liveObjects).toBe(liveObjects);
